@@ -1,0 +1,35 @@
+# `make bench` is the main job, `make test` the tests, `make check` everything a change must pass.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+export OMP_NUM_THREADS := 1
+
+.PHONY: bench test check slow format
+.DEFAULT_GOAL := bench
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+bench: $(VENV)/installed
+	$(BIN)/bench run --method all
+
+test: $(VENV)/installed
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+slow: $(VENV)/installed
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+format: $(VENV)/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
