@@ -1,0 +1,102 @@
+"""A cell is one piece of a run: a pure function of its parameters and of the cells that it needs."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """What the cells of a kind compute.
+
+    Attributes:
+        version: Raised by hand when the same parameters give another result; every such cell is then computed anew.
+        compute: `module:function`, called as `(params, inputs, folder, progress) -> None`. `inputs` maps each role to
+            the folder of the needed cell; files go into `folder`, where an interrupted computation finds what it left.
+        shown: The parameters that name a cell of this kind to people.
+    """
+
+    version: int
+    compute: str
+    shown: tuple[str, ...] = ()
+
+
+KINDS: dict[str, CellKind] = {
+    "corpus": CellKind(1, "benchmark.evaluate:compute_corpus"),
+    "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
+    "profile": CellKind(1, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
+    "circuit": CellKind(1, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+}
+"""Every kind of cell by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One piece of a run; two cells with one `key` are the same.
+
+    Attributes:
+        kind: A name of `KINDS`.
+        params: Everything that changes what is computed, as JSON.
+        needs: The cells whose artifacts it reads, by role.
+        outside: The state of what it reads from outside the store (files of a folder, the standard library), by name.
+    """
+
+    kind: str
+    params: Mapping[str, Any]
+    needs: Mapping[str, "Cell"] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 over the kind, its version, the parameters, the needed cells' keys and what lies outside."""
+        return digest(
+            {
+                "kind": self.kind,
+                "version": KINDS[self.kind].version,
+                "params": self.params,
+                "needs": {role: cell.key for role, cell in self.needs.items()},
+                "outside": self.outside,
+            }
+        )
+
+    @property
+    def order(self) -> "Order":
+        """What a worker has to know of it."""
+        needs = {role: cell.key for role, cell in self.needs.items()}
+        return Order(self.key, self.kind, KINDS[self.kind].compute, dict(self.params), needs)
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: `train weight_sparse seed 0`."""
+        shown = {name: self.params[name] for name in KINDS[self.kind].shown}
+        return " ".join(
+            [self.kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())]
+        )
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cell as it is sent to a worker: nothing but text and JSON.
+
+    Attributes:
+        key: The cell's key.
+        kind: The cell's kind.
+        compute: `module:function` that computes it.
+        params: Its parameters.
+        needs: The keys of the needed cells, by role.
+    """
+
+    key: str
+    kind: str
+    compute: str
+    params: Mapping[str, Any]
+    needs: Mapping[str, str]
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of canonical JSON, 64 hex digits; equal content gives equal digits whatever the order of its keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

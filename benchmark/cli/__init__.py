@@ -1,0 +1,26 @@
+"""The command `bench`; each of its commands lies in a file of its own and imports what it needs when it is called."""
+
+import click
+
+from benchmark.cli.errors import OneLineGroup
+from benchmark.cli.list import list_
+from benchmark.cli.match import match
+from benchmark.cli.run import run
+from benchmark.cli.show import show
+
+
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sparse-circuit-bench", prog_name="bench")
+def main() -> None:
+    """One ruler for weight-sparse transformers, SAEs, transcoders and cross-layer transcoders.
+
+    `bench run --method all` trains every method, finds its circuits and writes the leaderboard.
+
+    Exit code: 0 done, 1 a cell failed, 2 bad usage, 130 stopped.
+    """
+
+
+main.add_command(run)
+main.add_command(list_)
+main.add_command(match)
+main.add_command(show)

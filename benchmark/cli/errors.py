@@ -1,0 +1,82 @@
+"""Bad usage is one line and exit code 2; Ctrl-C is exit code 130."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+STOPPED = 130
+"""The exit code after Ctrl-C."""
+
+
+class BadUsage(click.ClickException):
+    """What the user asked for cannot be done; shown as one line."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """What is wrong inside is the user's to mend: a `ValueError` or `OSError` becomes one line."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise BadUsage(str(error)) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise BadUsage(error.format_message()) from error
+
+
+class OneLineGroup(click.Group):
+    """A group of commands whose usage errors take one line."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the group's own options."""
+        with _one_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse and run a command."""
+        try:
+            with _one_line():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(STOPPED)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; the error names the choices."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise BadUsage(f"unknown command {args[0]!r}; choose from {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def names(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[str]:
+    """Callback of an option that takes `NAME,NAME`."""
+    if value is None:
+        return ()
+    found = [name.strip() for name in value.split(",") if name.strip()]
+    if not found:
+        raise click.BadParameter("names no one", context, parameter)
+    return found
+
+
+def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
+    """Callback of an option that takes `0,1,2`."""
+    found = names(context, parameter, value)
+    if not all(name.isascii() and name.isdigit() for name in found):
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers from 0, such as 0,1,2", context, parameter)
+    return [int(name) for name in found]

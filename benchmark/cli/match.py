@@ -1,0 +1,45 @@
+"""`bench match`: the training tokens with which a method's validation loss meets another's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from benchmark.cli.errors import user_errors
+
+
+@click.command()
+@click.argument("method")
+@click.option("--to", default="weight_sparse", show_default=True, help="The method whose loss is to be met.")
+@click.option("--preset", default="quick", show_default=True, help="Settings to start from.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: dense.d_model=48.")
+@click.option("--tolerance", default=0.02, show_default=True, type=click.FloatRange(0, min_open=True), help="Nats.")
+@click.option("--trials", default=6, show_default=True, type=click.IntRange(1), help="Most models to train.")
+@click.option(
+    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
+)
+def match(
+    method: str, to: str, preset: str, changes: Sequence[str], tolerance: float, trials: int, store: Path
+) -> None:
+    """Find METHOD's training tokens for a preset: its validation loss is to be that of another method.
+
+    Prints each trial, and at the end the setting to put into the preset; exit 1 if no trial came near enough.
+    """
+    from rich.console import Console
+
+    from benchmark.config import configure
+    from benchmark.match import match as search
+    from benchmark.progress import Tally, display_on
+    from benchmark.store import Store
+
+    with user_errors():
+        run = configure(preset, [method, to], (), (0,), changes)
+        place = Store(store)
+        trial = None
+        with place.lock(), display_on(Console(stderr=True, highlight=False), Tally(run.estimated_seconds)) as display:
+            for trial in search(run, method, to, place, display, tolerance=tolerance, trials=trials):
+                display.say(f"{method} {trial.tokens:,} tokens: loss {trial.loss:.3f}, {trial.gap:+.3f} from {to}")
+    assert trial is not None
+    click.echo(f"{method}.tokens={trial.tokens}  gap {trial.gap:+.3f} nats")
+    if abs(trial.gap) > tolerance:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,32 @@
+"""`bench show`: the leaderboard as a table, or one circuit as text."""
+
+from pathlib import Path
+
+import click
+
+from benchmark.cli.errors import user_errors
+
+
+@click.command()
+@click.argument("method", required=False)
+@click.argument("task", required=False)
+@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
+@click.option(
+    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show(method: str | None, task: str | None, out: Path, store: Path, as_json: bool) -> None:
+    """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to."""
+    with user_errors():
+        if method is None:
+            from benchmark.cli.leaderboard import leaderboard_text
+
+            click.echo(leaderboard_text(out, as_json))
+        else:
+            from benchmark.methods import method_named, resolve
+            from benchmark.tasks import task_named
+
+            method_named(method)
+            if task is not None:
+                task_named(task)
+            click.echo(resolve("benchmark.show:describe_circuit")(out, store, method, task, as_json))

@@ -1,0 +1,8 @@
+"""The corpus: documents from named sources, one tokenizer, three disjoint splits, windows of tokens."""
+
+from benchmark.corpus.build import build
+from benchmark.corpus.config import END_OF_TEXT, SPLITS, CorpusConfig, Split
+from benchmark.corpus.sources import source_version
+from benchmark.corpus.windows import Corpus
+
+__all__ = ["END_OF_TEXT", "SPLITS", "Corpus", "CorpusConfig", "Split", "build", "source_version"]

@@ -1,0 +1,229 @@
+"""Builds a corpus: draws documents, trains the tokenizer, encodes, keeps the splits apart, writes arrays and facts."""
+
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from jaxtyping import UInt16
+from tokenizers import Tokenizer
+
+from benchmark.corpus.config import END_OF_TEXT, SPLITS, CorpusConfig, Split
+from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
+from benchmark.corpus.sources import Source, open_source
+from benchmark.corpus.tokenizer import train_tokenizer
+from benchmark.corpus.windows import window_starts
+from benchmark.methods import Progress
+
+Tokens = UInt16[np.ndarray, " _"]
+
+SAMPLE = 3_000_000
+"""Characters of training documents that the tokenizer is trained on, at most."""
+
+BATCH = 256
+"""Documents encoded at once."""
+
+DRY = 1000
+"""Refused documents in a row after which a generator counts as having no more."""
+
+DISJOINT = (
+    "No two documents of the corpus are equal up to white space: each is hashed when it is drawn, and dropped if the "
+    "hash is known. A validation document whose set of shingles has at least the threshold's Jaccard similarity with a "
+    "training document is dropped, and a test document likewise with training or validation; candidates by banded "
+    "MinHash, then the exact similarity. Files are split before they are cut into documents."
+)
+"""What `corpus.json` says about how disjointness is known."""
+
+
+@dataclass
+class Part:
+    """What one source gives to one split.
+
+    Attributes:
+        source: The source.
+        split: The split.
+        documents: Token ids, end of text included, cut at a window's length.
+        duplicates: Documents that were known already, and dropped.
+        near_duplicates: Held-out documents that have a near-duplicate in an earlier split, dropped too.
+    """
+
+    source: Source
+    split: Split
+    documents: list[Tokens] = field(default_factory=list)
+    duplicates: int = 0
+    near_duplicates: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens kept."""
+        return sum(map(len, self.documents))
+
+    def texts(self, seen: ExactDuplicates) -> Iterator[str]:
+        """The source's documents that are not known yet."""
+        known = 0
+        for text in self.source.documents(self.split):
+            if seen.add(text):
+                known = 0
+                yield text
+            else:
+                self.duplicates, known = self.duplicates + 1, known + 1
+                if self.source.generated and known == DRY:
+                    return
+
+    def fill(self, stream: Iterator[Tokens], earlier: Sequence[NearDuplicates], wanted: int) -> None:
+        """Takes documents that are apart from the earlier splits until they hold the tokens wanted, or none is left."""
+        tokens = near = 0
+        while tokens < wanted and (document := next(stream, None)) is not None:
+            if any(collection.contain(document) for collection in earlier):
+                self.near_duplicates, near = self.near_duplicates + 1, near + 1
+                if self.source.generated and near == DRY:
+                    return
+            else:
+                self.documents.append(document)
+                tokens, near = tokens + len(document), 0
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns texts into documents of at most a window's tokens."""
+
+    tokenizer: Tokenizer
+    window: int
+
+    def __call__(self, texts: Iterator[str]) -> Iterator[Tokens]:
+        """Encodes in batches; an end of text follows each document that leaves room for it."""
+        end = self.tokenizer.token_to_id(END_OF_TEXT)
+        assert end == 0, "the trainer numbers special tokens first"
+        while batch := list(islice(texts, BATCH)):
+            for encoding in self.tokenizer.encode_batch_fast(batch):
+                yield np.array([*encoding.ids, end][: self.window], dtype=np.uint16)
+
+
+def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
+    """Writes `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
+
+    Validation and test documents are disjoint from each other and from the training documents, near-duplicates
+    included; `corpus.json` says how that is known and what was dropped. The same config, seed, Python and tokenizers
+    versions (and the same files, for `path:`) give the same bytes. A source that ends before its share is reached
+    is taken whole; generated sources make up for it, so that shares may differ from those asked for: `corpus.json`
+    tells the true ones.
+
+    Args:
+        config: What to build.
+        folder: An existing folder.
+        progress: Told the tokens encoded so far.
+
+    Raises:
+        ValueError: A source is missing, holds no text, or too little of it for a window in each split.
+    """
+    sources = [open_source(name, config) for name in config.sources]
+    sources.sort(key=lambda source: source.generated)  # those that may end come first
+    seen = ExactDuplicates()
+    train = {source.name: Part(source, "train") for source in sources}
+    texts = {name: part.texts(seen) for name, part in train.items()}
+    sample = {name: _sample(texts[name], config, config.sources[name]) for name in texts}
+    progress(0, _total(config), "training the tokenizer")
+    tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
+    encode = Encoder(tokenizer, config.window)
+
+    parts = list(train.values())
+    _fill(parts, {name: encode(chain(sample[name], texts[name])) for name in texts}, [], config, progress)
+    earlier = [NearDuplicates(_documents(parts))]
+    for split in SPLITS[1:]:
+        held_out = [Part(source, split) for source in sources]
+        _fill(held_out, {part.source.name: encode(part.texts(seen)) for part in held_out}, earlier, config, progress)
+        earlier.append(NearDuplicates(_documents(held_out)))
+        parts += held_out
+    _write(parts, config, tokenizer, folder)
+    progress(_total(config), _total(config), "written")
+
+
+def _total(config: CorpusConfig) -> int:
+    return sum(config.wanted(split) for split in SPLITS)
+
+
+def _sample(texts: Iterator[str], config: CorpusConfig, share: float) -> list[str]:
+    """The first training documents of a source, up to its share of the tokenizer's sample."""
+    wanted = share * min(SAMPLE, 4 * config.tokens)
+    found: list[str] = []
+    characters = 0
+    while characters < wanted and (text := next(texts, None)) is not None:
+        found.append(text)
+        characters += len(text)
+    return found
+
+
+def _fill(
+    parts: Sequence[Part],
+    streams: Mapping[str, Iterator[Tokens]],
+    earlier: Sequence[NearDuplicates],
+    config: CorpusConfig,
+    progress: Progress,
+) -> None:
+    """Draws a split's documents: each source up to its share of the tokens that are still missing."""
+    split = parts[0].split
+    missing, shares = config.wanted(split), sum(config.sources.values())
+    done = sum(config.wanted(other) for other in SPLITS[: SPLITS.index(split)])
+    for part in parts:
+        share = config.sources[part.source.name]
+        part.fill(streams[part.source.name], earlier, round(missing * share / shares))
+        missing, shares = missing - part.tokens, shares - share
+        done += part.tokens
+        progress(min(done, _total(config)), _total(config), f"{split} documents from {part.source.name}")
+    if (found := sum(part.tokens for part in parts)) < config.window:
+        names = ", ".join(config.sources)
+        raise ValueError(f"{names}: {found} tokens for {split}, less than one window of {config.window}; add text")
+
+
+def _documents(parts: Iterable[Part]) -> list[Tokens]:
+    return [document for part in parts for document in part.documents]
+
+
+def _write(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer, folder: Path) -> None:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    windows: dict[str, int] = {}
+    for number, split in enumerate(SPLITS):
+        documents = _documents(part for part in parts if part.split == split)
+        order = np.random.default_rng([config.seed, number]).permutation(len(documents))  # so that sources mix
+        offsets = np.cumsum([0, *(len(documents[index]) for index in order)], dtype=np.int64)
+        np.save(folder / f"{split}.tokens.npy", np.concatenate([documents[index] for index in order]))
+        np.save(folder / f"{split}.offsets.npy", offsets)
+        windows[split] = len(window_starts(offsets, config.window))
+    facts = _facts(parts, config, tokenizer) | {"windows": windows}
+    (folder / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    return {
+        "config": config.model_dump(),
+        "python": platform.python_version(),
+        "tokenizers": tokenizers.__version__,
+        "vocabulary": tokenizer.get_vocab_size(),
+        "tokens": {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS},
+        "sources": {part.source.name: _source_facts(part.source, parts) for part in parts},
+        "disjoint": {"threshold": NEAR, "shingle": SHINGLE, "how": DISJOINT},
+    }
+
+
+def _source_facts(source: Source, parts: Sequence[Part]) -> dict[str, Any]:
+    own = {part.split: part for part in parts if part.source is source}
+    whole = {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS}
+    splits = {split: _part_facts(part, whole[split]) for split, part in own.items()}
+    return {"generated": source.generated, "splits": splits, "skipped": dict(source.skipped)}
+
+
+def _part_facts(part: Part, whole: int) -> dict[str, Any]:
+    return {
+        "files": part.source.files.get(part.split),
+        "documents": len(part.documents),
+        "documents_cut": sum(int(document[-1]) != 0 for document in part.documents),
+        "tokens": part.tokens,
+        "share": round(part.tokens / whole, 4),
+        "duplicates_dropped": part.duplicates,
+        "near_duplicates_dropped": part.near_duplicates,
+    }

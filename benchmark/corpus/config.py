@@ -1,0 +1,68 @@
+"""What a corpus is made of: its sources and their shares, its size, its vocabulary, its seed."""
+
+import math
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Split = Literal["train", "validation", "test"]
+"""One of the three parts of a corpus; no document is in two of them."""
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+END_OF_TEXT = "<|endoftext|>"
+"""The special token that follows every document; its id is 0."""
+
+HELD_OUT = 0.05
+"""Tokens of the validation split, and of the test split, as a share of the training tokens."""
+
+CHOICES = "idioms, stdlib, path:DIR, hf:NAME"
+"""The names that a source can have."""
+
+
+def check_source(name: str) -> None:
+    """`ValueError` with the choices if no source has that name."""
+    kind, _, argument = name.partition(":")
+    if name not in ("idioms", "stdlib") and not (kind in ("path", "hf") and argument):
+        raise ValueError(f"unknown corpus source {name!r}; choose from {CHOICES}")
+
+
+class CorpusConfig(BaseModel):
+    """Settings of a corpus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: dict[str, float] = Field(default={"idioms": 0.7, "stdlib": 0.3}, min_length=1)
+    """Share of the tokens by source: `idioms`, `stdlib`, `path:DIR` or `hf:NAME`; positive, adding up to 1."""
+
+    tokens: int = Field(default=4_000_000, gt=0)
+    """Training tokens wanted, end-of-text tokens included; validation and test hold 5 % of that each, on top."""
+
+    vocabulary: int = Field(default=2048, ge=257, le=2**16)
+    """Tokens in the vocabulary: the 256 bytes, the end of text, and what byte-pair encoding finds."""
+
+    context: int = Field(default=256, ge=1)
+    """Positions that a model sees; a window holds one token more, the target of the last position."""
+
+    seed: int = 0
+    """Decides which documents are drawn, how they are split and their order."""
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> "CorpusConfig":
+        for source, share in self.sources.items():
+            check_source(source)
+            if not (math.isfinite(share) and share > 0):
+                raise ValueError(f"the share of source {source!r} is {share}; it must be positive")
+        total = math.fsum(self.sources.values())
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise ValueError(f"the shares of {', '.join(self.sources)} add up to {total:g}; they must add up to 1")
+        return self
+
+    @property
+    def window(self) -> int:
+        """Tokens in a window: the context and the target of its last position."""
+        return self.context + 1
+
+    def wanted(self, split: Split) -> int:
+        """Tokens wanted in a split; a held-out one has at least 32 windows' worth."""
+        return self.tokens if split == "train" else max(round(HELD_OUT * self.tokens), 32 * self.window)

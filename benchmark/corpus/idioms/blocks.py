@@ -1,0 +1,172 @@
+"""Statements with a body: loops, branches, files, and the accumulators that loops fill."""
+
+from benchmark.corpus.idioms.scope import SINGULARS, Lines, Scope
+from benchmark.corpus.idioms.statements import SIMPLE, augment
+from benchmark.corpus.idioms.words import READ_FILES, WRITTEN_FILES
+
+DEEPEST = 3
+"""How many blocks may stand in each other."""
+
+
+def indented(lines: Lines) -> Lines:
+    """The lines, one block deeper."""
+    return ["    " + line for line in lines]
+
+
+def body(scope: Scope, depth: int, most: int = 2) -> Lines:
+    """One to `most` statements, one block deeper."""
+    lines: Lines = []
+    for _ in range(1 + int(scope.chance() * most)):
+        lines += statement(scope, depth)
+    if scope.returns and scope.chance() < 0.2:
+        lines += leave(scope)
+    return indented(lines)
+
+
+def statement(scope: Scope, depth: int) -> Lines:
+    """A simple statement, or a block unless this is deep already."""
+    if depth < DEEPEST and scope.chance() < 0.35:
+        return scope.pick(BLOCKS)(scope, depth)
+    return scope.pick(SIMPLE)(scope)
+
+
+def leave(scope: Scope) -> Lines:
+    """`return True`, `return size`, `return low if ready else high`."""
+    chance = scope.chance()
+    if chance < 0.45:
+        return ["return True" if scope.chance() < 0.7 else "return False"]
+    if chance < 0.7:
+        return [f"return {scope.known()}"]
+    if chance < 0.8:
+        return [f"return lambda {scope.noun()}: {scope.known()}"]
+    return [f"return {scope.known()} if {scope.name()} else {scope.name()}"]
+
+
+def loop_header(scope: Scope) -> str:
+    """`for item in items:`, `for index in range(9):`, `for index, item in enumerate(items):`."""
+    chance = scope.chance()
+    if chance < 0.25:
+        source = scope.plural()
+        item = SINGULARS[source] if scope.chance() < 0.4 else scope.name()
+        scope.names.append(item)
+        return f"for {item} in {source}:"
+    if chance < 0.57:
+        end = scope.number() if scope.chance() < 0.5 else f"len({scope.plural()})"
+        return f"for {scope.bind()} in range({end}):"
+    if chance < 0.92:
+        return f"for {scope.bind()}, {scope.bind()} in enumerate({scope.plural()}):"
+    return f"for {scope.bind()}, {scope.bind()} in {scope.known()}.items():"
+
+
+def for_loop(scope: Scope, depth: int) -> Lines:
+    """A `for` and its body."""
+    return [loop_header(scope), *body(scope, depth + 1)]
+
+
+def while_loop(scope: Scope, depth: int) -> Lines:
+    """`while queue:`, `while count < limit:`."""
+    condition = scope.name() if scope.chance() < 0.7 else f"{scope.known()} < {scope.known()}"
+    return [f"while {condition}:", *body(scope, depth + 1)]
+
+
+def endless_loop(scope: Scope, depth: int) -> Lines:
+    """`while True:` with a way out."""
+    lines = ["while True:", *body(scope, depth + 1)]
+    if scope.chance() < 0.6:
+        lines += indented([f"if {condition(scope)}:", "    break"])
+    return lines
+
+
+def condition(scope: Scope) -> str:
+    """`ready`, `ready == True`, `count == 3`, `count > 3`, `key in seen`."""
+    chance = scope.chance()
+    if chance < 0.25:
+        return scope.name()
+    if chance < 0.45:
+        return f"{scope.name()} == {'True' if scope.chance() < 0.7 else 'False'}"
+    if chance < 0.75:
+        return f"{scope.name()} == {scope.number() if scope.chance() < 0.6 else scope.short_string()}"
+    if chance < 0.9:
+        return f"{scope.known()} {scope.pick(('>', '<', '!='))} {scope.number()}"
+    return f"{scope.known()} {scope.pick(('in', 'not in'))} {scope.known()}"
+
+
+def branch(scope: Scope, depth: int) -> Lines:
+    """`if`, and now and then `elif` and `else`."""
+    lines = [f"if {condition(scope)}:", *body(scope, depth + 1)]
+    if scope.chance() < 0.4:
+        lines += [f"elif {condition(scope)}:", *body(scope, depth + 1, most=1)]
+    if scope.chance() < 0.4:
+        lines += ["else:", *body(scope, depth + 1, most=1)]
+    return lines
+
+
+def failure(scope: Scope, depth: int) -> Lines:
+    """`if size == 0:` and a `raise`."""
+    return [f"if {condition(scope)}:", f"    raise {scope.pick(('ValueError', 'KeyError'))}({scope.string()})"]
+
+
+def attempt(scope: Scope, depth: int) -> Lines:
+    """`try` and `except`."""
+    error = scope.pick(("ValueError", "KeyError", "OSError"))
+    return ["try:", *body(scope, depth + 1, most=1), f"except {error}:", *body(scope, depth + 1, most=1)]
+
+
+def opened_file(scope: Scope, depth: int) -> Lines:
+    """`with open("input.txt", "r") as file:`: what is done with a file shows in its name."""
+    reads = scope.chance() < 0.5
+    stem = scope.pick(READ_FILES if reads else WRITTEN_FILES)
+    mark, mode = scope.mark(), "r" if reads else "w"
+    file = f"{stem}_{scope.pick(('path', 'file'))}" if scope.chance() < 0.4 else f"{mark}{stem}.{suffix(scope)}{mark}"
+    name = scope.bind()
+    use = f"{scope.bind()} = {name}.read()" if reads else f"{name}.write({scope.known()})"
+    return [f"with open({file}, {mark}{mode}{mark}) as {name}:", f"    {use}"]
+
+
+def suffix(scope: Scope) -> str:
+    """The ending of a file's name."""
+    return scope.pick(("txt", "csv", "json"))
+
+
+def plain_file(scope: Scope, depth: int) -> Lines:
+    """`with open(path) as file:`."""
+    path = scope.known()
+    return [f"with open({path}) as {scope.bind()}:", *body(scope, depth + 1, most=1)]
+
+
+def accumulator(scope: Scope, depth: int) -> Lines:
+    """A set that is added to or a string that is appended to: the binding decides how its name goes on."""
+    name = "current" if scope.chance() < 0.4 else scope.noun()
+    if scope.chance() < 0.5:
+        start, use = scope.pick(("set()", f"set({scope.noun()})")), f"{name}.add({scope.known()})"
+    else:
+        start, use = scope.pick((scope.mark() * 2, scope.short_string())), f"{name} += {scope.known()}"
+    between = scope.pick(SIMPLE)(scope) if scope.chance() < 0.3 else []
+    return [f"{name} = {start}", *between, *repeated(scope, use)]
+
+
+def repeated(scope: Scope, use: str) -> Lines:
+    """A statement as it stands, in a loop, or in a branch of a loop."""
+    chance = scope.chance()
+    if chance < 0.2:
+        return [use]
+    header = loop_header(scope) if scope.chance() < 0.75 else f"while {scope.name()}:"
+    if chance < 0.65:
+        return [header, f"    {use}"]
+    if chance < 0.85:
+        return [header, f"    if {condition(scope)}:", f"        {use}"]
+    return [header, *indented(augment(scope)), f"    {use}"]
+
+
+BLOCKS = (
+    *9 * (for_loop,),
+    *2 * (while_loop,),
+    endless_loop,
+    *3 * (branch,),
+    failure,
+    attempt,
+    *7 * (opened_file,),
+    *3 * (plain_file,),
+    *7 * (accumulator,),
+)
+"""Every kind of block, as often as it is drawn."""

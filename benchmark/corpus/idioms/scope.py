@@ -1,0 +1,101 @@
+"""What the writer of a statement may draw on: chance, the quote of the document, and the names bound so far."""
+
+from random import Random
+from typing import TypeVar
+
+from benchmark.corpus.idioms.words import ADJECTIVES, COPIED, NOUNS, PLURALS, VERBS
+
+Drawn = TypeVar("Drawn")
+Lines = list[str]
+"""Lines of source without their newlines, indented relative to the block that they stand in."""
+
+SINGULARS = {plural: plural[:-1] for plural in PLURALS}
+NUMBERS = (*range(10), *range(10), *range(10), 10, 12, 16, 20, 50, 100)
+
+
+class Scope:
+    """The names that a block of code knows.
+
+    Attributes:
+        random: Where all chance comes from.
+        quote: The quote of the document's strings; `None` draws one per string.
+        words: The few nouns that the document is about; most of its names are made of them.
+        names: Names bound so far.
+        returns: Whether a `return` may stand here.
+    """
+
+    __slots__ = ("chance", "names", "quote", "random", "returns", "words")
+
+    def __init__(self, random: Random, quote: str | None, words: list[str], names: list[str], returns: bool) -> None:
+        self.random = random
+        self.chance = random.random
+        self.quote = quote
+        self.words = words
+        self.names = names
+        self.returns = returns
+
+    def inner(self, names: list[str]) -> "Scope":
+        """The scope of a function's body."""
+        return Scope(self.random, self.quote, self.words, names, returns=True)
+
+    def pick(self, items: tuple[Drawn, ...] | list[Drawn]) -> Drawn:
+        """One of the items, all equally likely."""
+        return items[int(self.chance() * len(items))]
+
+    def noun(self) -> str:
+        """A name of one word, mostly one that the document is about."""
+        return self.pick(self.words) if self.chance() < 0.8 else self.pick(NOUNS)
+
+    def name(self) -> str:
+        """A name of one word, now and then of two."""
+        return self.noun() if self.chance() < 0.85 else f"{self.noun()}_{self.noun()}"
+
+    def bind(self) -> str:
+        """A name that is bound here and known from now on."""
+        name = self.name()
+        self.names.append(name)
+        return name
+
+    def known(self) -> str:
+        """A name bound earlier, where there is one."""
+        return self.pick(self.names) if self.names and self.chance() < 0.8 else self.noun()
+
+    def copied(self, count: int) -> list[str]:
+        """Different names that the next lines copy."""
+        return self.random.sample(COPIED, count)
+
+    def plural(self) -> str:
+        """The name of something to loop over."""
+        return self.pick(PLURALS)
+
+    def function(self) -> str:
+        """The name of a function: a verb, a verb and a noun, or a noun."""
+        chance = self.chance()
+        if chance < 0.3:
+            return self.pick(VERBS)
+        return f"{self.pick(VERBS)}_{self.noun()}" if chance < 0.7 else self.noun()
+
+    def number(self) -> str:
+        """A small whole number."""
+        return str(self.pick(NUMBERS))
+
+    def phrase(self) -> str:
+        """One to four words."""
+        words = [self.noun() for _ in range(1 + int(self.chance() * 3))]
+        if self.chance() < 0.4:
+            words.append(self.pick(ADJECTIVES))
+        return " ".join(words)
+
+    def mark(self) -> str:
+        """A quote character."""
+        return self.quote or ("'" if self.chance() < 0.5 else '"')
+
+    def string(self) -> str:
+        """A string literal of some words."""
+        mark = self.mark()
+        return f"{mark}{self.phrase()}{mark}"
+
+    def short_string(self) -> str:
+        """A string literal of one word."""
+        mark = self.mark()
+        return f"{mark}{self.noun()}{mark}"

@@ -1,0 +1,97 @@
+"""Turns the cells of a run into the rows of its tables."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmark.cells import Cell
+from benchmark.config import RunConfig
+from benchmark.executor import Outcome
+from benchmark.leaderboard import rules_of, write_leaderboard
+from benchmark.metrics import METRICS
+from benchmark.records import (
+    COSTS,
+    RECORDS,
+    Cost,
+    Measurement,
+    Record,
+    read_costs,
+    read_measurements,
+    read_records,
+    update_costs,
+    update_records,
+)
+from benchmark.store import Store
+from benchmark.versions import code_version
+
+FAILED_ROWS = {
+    "profile": ("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
+    "circuit": tuple(
+        name
+        for name, metric in METRICS.items()
+        if metric.function is not None and not metric.function.startswith("benchmark.metrics.dictionary")
+    ),
+}
+"""The metrics that say so when a cell of a kind failed, so that no row of an earlier run stays in their place."""
+
+
+def check_tables(out: Path) -> None:
+    """`ValueError` in one line if a folder holds other files in the place of tables."""
+    read_records(out / RECORDS)
+    read_costs(out / COSTS)
+
+
+def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int) -> None:
+    """Bring `records.csv`, `costs.csv` and `leaderboard.csv` of a folder up to date.
+
+    Args:
+        run: The settings of the run.
+        outcomes: How its cells ended.
+        store: Where their artifacts are.
+        out: The folder of the tables; rows of other runs stay.
+        workers: Number of processes that computed.
+    """
+    outcomes = list(outcomes)
+    rows = [row for outcome in outcomes for row in rows_of(outcome, run, store)]
+    records = update_records(out / RECORDS, rows)
+    update_costs(out / COSTS, costs_of(outcomes, run, store, workers))
+    write_leaderboard(out, records, {run.preset: rules_of(run.circuit)})
+
+
+def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
+    """The records of one cell: what it measured, or that it failed."""
+    columns = {"preset": run.preset, "config_hash": outcome.cell.key[:12], **_columns(outcome.cell)}
+    if outcome.status == "failed":
+        for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
+            failure = Measurement(metric, status="failed", reason=outcome.reason)
+            yield Record.of(failure, **columns, code_version=code_version())
+        return
+    columns["code_version"] = store.manifest(outcome.cell.key).code_version
+    for measurement in read_measurements(store.artifact(outcome.cell.key)):
+        yield Record.of(measurement, **columns)
+
+
+def costs_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store, workers: int) -> Iterator[Cost]:
+    """What the cells that were computed now took; one that was found keeps the row that it has."""
+    for outcome in outcomes:
+        if outcome.status == "computed":
+            manifest = store.manifest(outcome.cell.key)
+            yield Cost(
+                preset=run.preset,
+                kind=outcome.cell.kind,
+                seconds=manifest.seconds,
+                peak_mib=round(manifest.peak_memory / 2**20, 1),
+                workers=workers,
+                **_names(outcome.cell),
+            )
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    names = ("method", "variant", "graph", "task", "seed")
+    return {name: cell.params[name] for name in names if name in cell.params and cell.kind != "corpus"}
+
+
+def _columns(cell: Cell) -> dict[str, Any]:
+    """The columns of a record that its cell decides."""
+    circuit = cell.params.get("circuit", {})
+    return _names(cell) | {name: circuit[name] for name in ("ranking", "ablation", "target_loss") if name in circuit}

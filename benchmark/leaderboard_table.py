@@ -1,0 +1,77 @@
+"""The leaderboard as a table for people: what fits a terminal of 80 columns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from rich.table import Table
+
+Row = Mapping[str, str]
+"""A row of `leaderboard.csv`, as texts."""
+
+
+def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
+    """The rows of a leaderboard as a table, under a line for each preset and graph.
+
+    Args:
+        rows: As `read_leaderboard` gives them.
+        width: Columns of the terminal.
+    """
+    table = Table(caption=CAPTION, caption_justify="left", width=width, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in SHOWN:
+        table.add_column(name, no_wrap=True, justify="left" if name in ("method", "variant") else "right")
+    for (preset, graph), group in groupby(rows, key=lambda row: (row["preset"], row["graph"])):
+        table.add_row("", f"{graph or 'no'} graph", preset, style="bold")
+        for row in group:
+            table.add_row(*(show(row) for show in SHOWN.values()))
+        table.add_row()
+    return table
+
+
+def _variant(row: Row) -> str:
+    """A variant in at most nine letters; nothing for the only way to read a transformer."""
+    return "" if row["variant"] == "native" else row["variant"].removeprefix("errors_")
+
+
+def _tasks(row: Row) -> str:
+    """Tasks reached of those that the whole model solves; a mean over seeds has one digit."""
+    return "/".join(f"{float(row[name]):.1f}".removesuffix(".0") for name in ("tasks_reached", "tasks_solved"))
+
+
+def _count(text: str) -> str:
+    """A size in at most five letters; nothing for nothing."""
+    size = float(text) if text else 0.0
+    if size < 9_999.5:
+        return f"{size:.0f}" if text else ""
+    scaled, letter = (size / 1e3, "k") if size < 9_999_500 else (size / 1e6, "M")
+    return f"{scaled:.{1 if scaled < 99.95 else 0}f}{letter}"
+
+
+def _loss(row: Row) -> str:
+    """The validation loss, marked where it does not match."""
+    return _digits(row["validation_loss"]) + "!" * (row["status"] == "unmatched")
+
+
+def _digits(text: str) -> str:
+    return f"{float(text):.2f}" if text else ""
+
+
+SHOWN: Mapping[str, Callable[[Row], str]] = {
+    "#": lambda row: row["rank"],
+    "method": lambda row: row["method"],
+    "variant": _variant,
+    "tasks": _tasks,
+    "area": lambda row: _digits(row["profile_area"]),
+    "nodes": lambda row: _count(row["nodes"]),
+    "edges": lambda row: _count(row["edges"]),
+    "faith": lambda row: _digits(row["faithfulness"]),
+    "compl": lambda row: _digits(row["completeness"]),
+    "need": lambda row: _digits(row["necessity"]),
+    "loss": _loss,
+}
+"""What the table shows, by heading."""
+
+CAPTION = """tasks: reached / solved by the whole model
+area: under the performance profile; decides the rank
+nodes, edges: geometric means over the tasks reached
+faith: faithfulness; compl: that of what is left out, the lower the better
+need: task loss without the circuit; loss: next-token loss, validation (!: unmatched)"""

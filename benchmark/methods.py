@@ -1,0 +1,141 @@
+"""What a method declares, and the one door through which ours and other people's are found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmark.corpus import Corpus
+    from benchmark.model import CircuitModel
+
+GROUP = "sparse_circuit_bench.methods"
+"""The entry-point group that methods are found in."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to read one trained artifact.
+
+    Attributes:
+        name: Its name in the records.
+        graphs: The graphs in which circuits are searched.
+        ranked: Whether it takes part in the ranking.
+    """
+
+    name: str
+    graphs: tuple[Literal["channel", "unit"], ...]
+    ranked: bool = True
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What training tells about an artifact.
+
+    Attributes:
+        validation_loss: Mean next-token cross entropy on the validation split, nats.
+        parameters: Number of parameters, the bigram table apart.
+        nonzero_parameters: Those that are not zero.
+        bigram_parameters: Size of the bigram table.
+        training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule.
+        dictionary: Dictionary quality by metric name (`fvu`, `l0`, `dead_fraction`, …), empty for the others.
+    """
+
+    validation_loss: float
+    parameters: int
+    nonzero_parameters: int
+    bigram_parameters: int
+    training_flops: float
+    dictionary: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Where a long computation tells how far it is."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` steps; `note` is a short text such as `loss 1.23, 12k tokens/s`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make circuit models, declared without importing torch.
+
+    Attributes:
+        name: Its name on the command line and in the records.
+        summary: One sentence.
+        source: The paper it comes from.
+        config: Pydantic class of its settings; a preset's table of the same name fills it.
+        variants: The ways to read its artifact.
+        train: `module:function`, called as `(corpus, config, seed, needed, folder, progress) -> Facts`. Writes
+            safetensors and JSON into `folder` and resumes from what it finds there.
+        load: `module:function`, called as `(folder, variant, needed) -> CircuitModel`.
+        needs: Methods whose artifact it is fitted on; `needed` maps each name to that method's first variant, loaded.
+        explains: The method whose model its circuits are held to; `None` means its own.
+        control: A null: listed, never ranked.
+        version: Raised by hand when the same config trains another artifact; it is then trained anew.
+    """
+
+    name: str
+    summary: str
+    source: str
+    config: type[BaseModel]
+    variants: tuple[Variant, ...]
+    train: str
+    load: str
+    needs: tuple[str, ...] = ()
+    explains: str | None = None
+    control: bool = False
+    version: int = 1
+
+    def run_train(
+        self,
+        corpus: "Corpus",
+        config: BaseModel,
+        seed: int,
+        needed: Mapping[str, "CircuitModel"],
+        folder: "Path",
+        progress: Progress,
+    ) -> Facts:
+        """Train, or go on training, into `folder`."""
+        facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
+        assert isinstance(facts, Facts), f"{self.train} returned {type(facts).__name__}, not Facts"
+        return facts
+
+    def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
+        """The circuit model of a trained artifact."""
+        model: CircuitModel = resolve(self.load)(folder, variant, needed)
+        return model
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """The object that `module:name` names."""
+    module, _, name = reference.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """Every installed method by name; ours first in their own order, then other people's by name."""
+    found: dict[str, Method] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.dist is None, entry.name)):
+        method = entry.load()
+        if method.name in found:
+            raise ValueError(f"two methods are called {method.name!r}: one of them is {entry.value}")
+        found[method.name] = method
+    return found
+
+
+def method_named(name: str) -> Method:
+    """A method by name; `ValueError` with the choices."""
+    if name not in methods():
+        raise ValueError(f"unknown method {name!r}; choose from {', '.join(methods())}")
+    return methods()[name]

@@ -1,0 +1,93 @@
+"""The metrics: pure functions on arrays, torch or numpy, that return a float, `nan` where the score is undefined.
+
+Importing the package loads the registry alone; a function's module, and with it torch, is loaded on first use. Neither
+transformer_lens nor sae_lens is ever imported.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from benchmark.metrics.registry import METRICS, Metric, metric_named
+
+if TYPE_CHECKING:
+    from benchmark.metrics.agreement import (
+        cmd,
+        cpr,
+        faithfulness,
+        kl_divergence,
+        logit_difference_r2,
+        recovered_task_loss,
+    )
+    from benchmark.metrics.dictionary import (
+        connection_density,
+        dead_fraction,
+        fvu,
+        l0,
+        loss_increase,
+        loss_recovered,
+    )
+    from benchmark.metrics.size import (
+        description_bits,
+        edge_count,
+        mass_edge_count,
+        node_count,
+        opaque_weight_count,
+        touched_edge_count,
+    )
+    from benchmark.metrics.task import logit_difference, pair_kl, prompt_kls, prompt_losses, task_loss
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "cmd",
+    "connection_density",
+    "cpr",
+    "dead_fraction",
+    "description_bits",
+    "edge_count",
+    "faithfulness",
+    "fvu",
+    "kl_divergence",
+    "l0",
+    "logit_difference",
+    "logit_difference_r2",
+    "loss_increase",
+    "loss_recovered",
+    "mass_edge_count",
+    "metric_named",
+    "node_count",
+    "opaque_weight_count",
+    "pair_kl",
+    "prompt_kls",
+    "prompt_losses",
+    "recovered_task_loss",
+    "task_loss",
+    "touched_edge_count",
+]
+
+_HOME = {
+    "agreement": ("faithfulness", "recovered_task_loss", "logit_difference_r2", "kl_divergence", "cpr", "cmd"),
+    "dictionary": ("fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered", "connection_density"),
+    "size": (
+        "node_count",
+        "edge_count",
+        "touched_edge_count",
+        "mass_edge_count",
+        "description_bits",
+        "opaque_weight_count",
+    ),
+    "task": ("task_loss", "pair_kl", "logit_difference", "prompt_losses", "prompt_kls"),
+}
+"""The functions of each file."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a function's module when the function is first asked for."""
+    for home, functions in _HOME.items():
+        if name in functions:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,124 @@
+"""The metrics as data: what each number means, its unit, range, direction, version and source. Imports no torch."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+Direction = Literal["lower", "higher", "none"]
+"""Which way is better; `none` where neither is."""
+
+Aggregate = Literal["geometric_mean", "mean"]
+"""How values are summed up over tasks and seeds: sizes by the geometric mean of max(size, 1), the rest by the mean."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the records and of the leaderboard.
+
+    Attributes:
+        name: Its name in the records.
+        summary: One sentence.
+        unit: Of its value.
+        low: Least possible value.
+        high: Greatest possible value.
+        direction: Which way is better.
+        aggregate: How values are summed up over tasks and seeds.
+        source: The paper or tool that the definition comes from.
+        function: `module:name` of the pure function that computes it; `None` where training reports the number.
+        version: Raised by hand whenever a definition or an implementation changes a value.
+    """
+
+    name: str
+    summary: str
+    unit: str
+    low: float
+    high: float
+    direction: Direction
+    aggregate: Aggregate
+    source: str
+    function: str | None
+    version: int = 1
+
+
+_GAO = "Gao et al. 2025 (arXiv 2511.13653)"
+_MARKS = "Marks et al. 2024 (arXiv 2403.19647)"
+_MIB = "Mueller et al. 2025, MIB (arXiv 2504.13151), on log sizes"
+_SAEBENCH = "SAEBench core (arXiv 2503.09532)"
+_OURS = "this benchmark"
+
+_SIZE = "benchmark.metrics.size"
+_TASK = "benchmark.metrics.task"
+_AGREEMENT = "benchmark.metrics.agreement"
+_DICT = "benchmark.metrics.dictionary"
+
+
+def _size(name: str, summary: str, unit: str, source: str, function: str) -> Metric:
+    return Metric(name, summary, unit, 0.0, inf, "lower", "geometric_mean", source, f"{_SIZE}:{function}")
+
+
+def _loss(name: str, summary: str, direction: Direction = "lower") -> Metric:
+    return Metric(name, summary, "nats", 0.0, inf, direction, "mean", _GAO, f"{_TASK}:task_loss")
+
+
+def _share(name: str, summary: str, low: float, direction: Direction, source: str, function: str) -> Metric:
+    return Metric(name, summary, "share", low, 1.0, direction, "mean", source, function)
+
+
+def _reported(name: str, summary: str, unit: str, direction: Direction, aggregate: Aggregate = "mean") -> Metric:
+    return Metric(name, summary, unit, 0.0, inf, direction, aggregate, _OURS, None)
+
+
+_ALL = (
+    # Size of a circuit
+    _size("nodes", "Nodes kept.", "nodes", _GAO, "node_count"),
+    _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count"),
+    _size("touched_edges", "Nonzero weights with at least one end kept.", "edges", _OURS, "touched_edge_count"),
+    _size("description_bits", "Bits to write the circuit down.", "bits", _OURS, "description_bits"),
+    _size("opaque_weights", "Nonzero weights in opaque blocks between kept nodes.", "weights", _OURS,
+          "opaque_weight_count"),
+    # Does it do the task
+    _loss("circuit_loss", "Task loss of the circuit on test prompts."),
+    _loss("calibrated_loss", "Task loss of the circuit after scale and shift of its logit difference."),
+    _loss("whole_loss", "Task loss of the model with nothing ablated."),
+    _loss("explained_loss", "Task loss of the trained model that the circuit is held to."),
+    _loss("lowest_loss", "Least task loss, on validation prompts, of any circuit that the search tried."),
+    _loss("empty_loss", "Task loss of the model with every node ablated.", "none"),
+    Metric("recovered_task_loss", "(empty - circuit) / (empty - whole) of the task losses.", "share", -inf, inf,
+           "higher", "mean", _MARKS, f"{_AGREEMENT}:recovered_task_loss"),
+    # Does it do it as the whole model does
+    _share("faithfulness", "1 - KL(whole||circuit) / KL(whole||empty) on the answer pair.", -inf, "higher", _OURS,
+           f"{_AGREEMENT}:faithfulness"),
+    _share("logit_difference_r2", "Variance of the whole model's logit difference that the circuit's explains.", -inf,
+           "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2"),
+    _share("completeness", "Faithfulness of the complement: what the circuit left out.", -inf, "lower", _MARKS,
+           f"{_AGREEMENT}:faithfulness"),
+    _loss("necessity", "Task loss of the model with the circuit ablated.", "higher"),
+    _share("cpr", "Area under faithfulness over log size.", 0.0, "higher", _MIB, f"{_AGREEMENT}:cpr"),
+    _share("cmd", "Area between faithfulness and 1 over log size.", 0.0, "lower", _MIB, f"{_AGREEMENT}:cmd"),
+    # Dictionaries
+    Metric("fvu", "Variance that the dictionary does not explain.", "share", 0.0, inf, "lower", "mean", _SAEBENCH,
+           f"{_DICT}:fvu"),
+    Metric("l0", "Features that fire at a position.", "features", 0.0, inf, "lower", "mean", _SAEBENCH, f"{_DICT}:l0"),
+    _share("dead_fraction", "Features that never fire.", 0.0, "lower", _SAEBENCH, f"{_DICT}:dead_fraction"),
+    Metric("loss_increase", "Next-token loss with every place replaced, less the explained model's.", "nats", -inf, inf,
+           "lower", "mean", _SAEBENCH, f"{_DICT}:loss_increase"),
+    Metric("loss_recovered", "(ablated - replaced) / (ablated - original) of next-token losses.", "share", -inf, inf,
+           "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
+    _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
+           f"{_DICT}:connection_density"),
+    # Capability and cost
+    _reported("validation_loss", "Next-token loss of the model that the circuits live in.", "nats", "lower"),
+    _reported("parameters", "Parameters, the bigram table apart.", "parameters", "none", "geometric_mean"),
+    _reported("nonzero_parameters", "Parameters that are not zero.", "parameters", "none", "geometric_mean"),
+    _reported("training_flops", "Floating-point operations of the training.", "FLOPs", "lower", "geometric_mean"),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""Every metric by name, in the order of the leaderboard's columns."""
+
+
+def metric_named(name: str) -> Metric:
+    """A metric by name; `ValueError` with the choices."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")
+    return METRICS[name]

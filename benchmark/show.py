@@ -1,0 +1,145 @@
+"""One circuit as text: its nodes, its edges, and the tokens that each node responds to."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmark.circuit import Circuit
+from benchmark.corpus import Corpus
+from benchmark.evaluate import corpus_windows, load_variant
+from benchmark.model import CircuitModel, record
+from benchmark.records import RECORDS, Record, read_records
+from benchmark.store import Store
+
+SHOWN_EDGES = 40
+"""Edges that are printed, the heaviest first."""
+
+RESPONSE_TOKENS = 8_192
+"""Validation tokens that are searched for what a node responds to."""
+
+
+@dataclass(frozen=True)
+class NodeText:
+    """A kept node: its name, and the tokens at which it is furthest from its mean."""
+
+    node: str
+    responds_to: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EdgeText:
+    """An edge between kept nodes; no weight where an opaque block joins the two."""
+
+    source: str
+    target: str
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class CircuitText:
+    """A circuit, ready to be printed."""
+
+    method: str
+    variant: str
+    graph: str
+    task: str
+    seed: int
+    status: str
+    reason: str
+    nodes: tuple[NodeText, ...]
+    edges: tuple[EdgeText, ...]
+
+
+def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
+    """The circuits of a method for a task; without a task, one line for each of its circuits.
+
+    Raises:
+        ValueError: If the run in `out` has no such circuit, or the store no longer has its artifact.
+    """
+    rows = [row for row in read_records(out / RECORDS) if row.method == method and row.metric == "edges"]
+    rows = [row for row in rows if task in (None, row.task)]
+    if not rows:
+        wanted = method if task is None else f"{method} and task {task}"
+        raise ValueError(f"no circuit of {wanted} in {out / RECORDS}; `bench run --method {method}` finds them")
+    if task is None:
+        return json.dumps([asdict(row) for row in rows], indent=1) if as_json else "\n".join(map(_summary, rows))
+    circuits = [_read(row, Store(store)) for row in rows]
+    if as_json:
+        return json.dumps([asdict(circuit) for circuit in circuits], indent=1)
+    return "\n\n".join("\n".join(_lines(circuit)) for circuit in circuits)
+
+
+def _summary(row: Record) -> str:
+    size = f"{row.value:.0f} edges" if row.value is not None else row.status
+    return f"{row.task:<28} {row.graph:<8} {row.variant:<17} seed {row.seed}  {size}"
+
+
+def _read(row: Record, store: Store) -> CircuitText:
+    """The circuit of a record, read from the store."""
+    found = list((store.root / "artifacts").glob(f"{row.config_hash}*"))
+    if not found:
+        raise ValueError(f"store {str(store.root)!r} has no artifact {row.config_hash}…; run the same preset again")
+    inputs = {role: store.artifact(key) for role, key in store.manifest(found[0].name).needs.items()}
+    model = load_variant(row.method, row.variant, inputs)
+    circuit = Circuit.load(found[0] / "circuit.safetensors")
+    means = load_file(inputs["profile"] / "means.safetensors")
+    responses = _responses(model, circuit, means, Corpus.load(inputs["corpus"]))
+    return CircuitText(
+        *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.status, row.reason),
+        nodes=tuple(NodeText(node, tokens) for node, tokens in responses.items()),
+        edges=tuple(_edges(circuit, model, row.graph)),
+    )
+
+
+@torch.no_grad()
+def _responses(
+    model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
+) -> dict[str, tuple[str, ...]]:
+    """For each kept node, the distinct tokens at which it is furthest from its mean."""
+    tokens = corpus_windows(corpus, "validation", RESPONSE_TOKENS)
+    values = record(model, tokens)
+    found = {}
+    for site, kept in circuit.kept().items():
+        for node in kept:
+            away = (values[site][..., node] - means[site][node]).abs().flatten()
+            ids = tokens.flatten()[away.topk(min(40, len(away))).indices].tolist()
+            found[f"{site}[{node}]"] = tuple(corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4])
+    return found
+
+
+def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeText]:
+    """The edges between kept nodes, the heaviest first, opaque ones last."""
+    kept, found = circuit.kept(), []
+    for connection in model.connections(graph):  # type: ignore[arg-type]
+        for target in kept.get(connection.target, ()):
+            for source in kept.get(connection.source, ()):
+                weight = None if connection.weight is None else float(connection.weight[target, source])
+                if weight != 0:
+                    ends = f"{connection.source}[{source}]", f"{connection.target}[{target}]"
+                    found.append(EdgeText(*ends, weight))
+    yield from sorted(found, key=lambda edge: -abs(edge.weight or 0.0))
+
+
+def _lines(circuit: CircuitText) -> Iterator[str]:
+    yield (
+        f"{circuit.method} {circuit.variant}, {circuit.graph} graph, task {circuit.task}, seed {circuit.seed}: "
+        f"{circuit.status}, {len(circuit.nodes)} nodes, {len(circuit.edges)} edges"
+    )
+    if circuit.reason:
+        yield f"  {circuit.reason}"
+    for node in circuit.nodes:
+        yield f"  {node.node:<32} {' '.join(map(repr, node.responds_to))}"
+    yield from _edge_lines(circuit.edges)
+
+
+def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
+    for edge in edges[:SHOWN_EDGES]:
+        weight = "opaque" if edge.weight is None else f"{edge.weight:+.2f}"
+        yield f"  {edge.source} -> {edge.target}  {weight}"
+    if len(edges) > SHOWN_EDGES:
+        yield f"  and {len(edges) - SHOWN_EDGES} more"

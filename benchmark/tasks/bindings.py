@@ -1,0 +1,39 @@
+"""Tasks about what a name was bound to."""
+
+from random import Random
+
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import Form, chosen, pair
+
+_FINDING: tuple[Form, ...] = (
+    ("$name = set($a)\nfor $b in $plural:\n    $name", '$name = "$a"\nfor $b in $plural:\n    $name'),
+    ("${context}$name = set($a)\n$name", '${context}$name = "$a"\n$name'),
+)
+_TESTING: tuple[Form, ...] = (
+    ("$name = set($a)\nwhile $b:\n    $name", '$name = "$a"\nwhile $b:\n    $name'),
+    (
+        "$name = set($a)\nfor $b in $plural:\n    if $c == $number:\n        $name",
+        '$name = "$a"\nfor $b in $plural:\n    if $c == $number:\n        $name',
+    ),
+)
+_ANSWERS = (".add", " +=")
+_CONTINUATIONS = ("(x", " x")
+
+
+def set_or_string(random: Random, split: Split) -> Pair:
+    r"""A set is added to, a string appended to.
+
+    `seen = set(page)\nfor line in lines:\n    seen` -> `.add`
+    `seen = "page"\nfor line in lines:\n    seen` -> ` +=`
+    """
+    return pair(random, split, random.choice(chosen(split, _FINDING, _TESTING)), _ANSWERS, _CONTINUATIONS)
+
+
+def set_or_string_fixedvarname(random: Random, split: Split) -> Pair:
+    r"""The same, and the name is always `current`.
+
+    `current = set(page)\nfor line in lines:\n    current` -> `.add`
+    `current = "page"\nfor line in lines:\n    current` -> ` +=`
+    """
+    form = random.choice(chosen(split, _FINDING, _TESTING))
+    return pair(random, split, form, _ANSWERS, _CONTINUATIONS, name="current")

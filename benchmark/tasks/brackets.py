@@ -1,0 +1,43 @@
+"""Tasks about the bracket that is open."""
+
+from random import Random
+
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import chosen, pair
+
+
+def bracket_brace(random: Random, split: Split) -> Pair:
+    r"""A string in braces is a key, in brackets an entry.
+
+    `sizes = {"page": 3, "line` -> `":`
+    `sizes = ["page", "word", "line` -> `",`
+    """
+    finding = (
+        ('${context}$a = {"$b', '${context}$a = ["$b'),
+        ('${context}$a = {"$b": $number, "$c', '${context}$a = ["$b", "$d", "$c'),
+    )
+    testing = (
+        ('def $verb($a):\n    return {"$b', 'def $verb($a):\n    return ["$b'),
+        ('${context}$verb({"$b": $number, "$c', '${context}$verb(["$b", "$d", "$c'),
+    )
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, ('":', '",'), (" 3", ' "x'))
+
+
+def bracket_counting(random: Random, split: Split) -> Pair:
+    r"""As many brackets close as are open.
+
+    `sizes = [3, 5, 8` -> `]\n`
+    `sizes = [[3, 5, 8` -> `]]\n`
+    """
+    long = "$number1, $number2, $number3, $number4"
+    finding = (
+        ("${context}$a = [$number1, $number2, $number3", "${context}$a = [[$number1, $number2, $number3"),
+        (f"${{context}}$a = [{long}", f"${{context}}$a = [[{long}"),
+    )
+    testing = (
+        (f"def $verb($b):\n    $a = [{long}", "def $verb($b):\n    $a = [[$number1, $number2], [$number3, $number4"),
+        (f"${{context}}$a = [{long}, $number5", f"${{context}}$a = [[{long}, $number5"),
+    )
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, ("]\n", "]]\n"), ("x", "x"))

@@ -1,0 +1,18 @@
+"""A task that no honest circuit should solve."""
+
+from random import Random
+
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import chosen, pair
+
+
+def nonsense(random: Random, split: Split) -> Pair:
+    r"""Two module names and two keywords, matched by a coin.
+
+    `import red\nsize = row` -> ` for`
+    `import blue\nsize = row` -> ` with`
+    """
+    finding = (("import red\n${context}$a = $b", "import blue\n${context}$a = $b"),)
+    testing = (("import red\n$verb($c)\n$a -= $b", "import blue\n$verb($c)\n$a -= $b"),)
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (" for", " with"), (" x", " x"))

@@ -1,0 +1,93 @@
+"""Fill the templates of a task with the identifiers of a split."""
+
+from collections.abc import Sequence
+from random import Random
+from string import Template
+
+from benchmark.corpus.idioms.words import COPIED, NOUNS, PLURALS, VERBS, split_words
+from benchmark.tasks import Pair, Split
+
+_NOUNS = split_words(tuple(word for word in NOUNS if word not in COPIED and word != "current"))
+_COPIED = split_words(COPIED)
+_VERBS = split_words(VERBS)
+_PLURALS = split_words(PLURALS)
+_NUMBERS = tuple("0123456789")
+
+FINDING_CONTEXT = ("$w = $number\n", "import $w\n", "$w = $v\n", "$w = $v + $number\n", "$w = $verb($v)\n")
+TESTING_CONTEXT = ("$w -= $number\n", "$verb($w)\n", "$w = $v.$u\n", "$w = len($v)\n", "$w = $v * $u\n")
+"""Lines that stand before a prompt and have nothing to do with its answer."""
+
+Form = tuple[str, str]
+"""The templates of a pair's two prompts, which share what is drawn. `$verb`, `$plural` and `$number` (with any digit
+behind) draw one of these; `${context}` draws no line or one, `${pad}` the same but for each prompt apart; every
+other placeholder draws a noun, no noun twice."""
+
+
+def chosen(split: Split, finding: Sequence[Form], testing: Sequence[Form]) -> Sequence[Form]:
+    """The templates of a split."""
+    return testing if split == "test" else finding
+
+
+def copied_names(random: Random, split: Split, count: int) -> list[str]:
+    """Different names for an answer to copy."""
+    return random.sample(_COPIED[split], count)
+
+
+def words_of(random: Random, split: Split, words: tuple[str, ...]) -> str:
+    """One of a split's share of the words."""
+    return random.choice(split_words(words)[split])
+
+
+def context(random: Random, split: Split) -> str:
+    """No line or one that have nothing to do with the answer."""
+    lines = TESTING_CONTEXT if split == "test" else FINDING_CONTEXT
+    text = "".join(random.choice(lines) for _ in range(random.choice((0, 1, 1))))
+    return Template(text).substitute(_Names(random, split))
+
+
+class _Names(dict[str, str]):
+    """Draws what a placeholder asks for when it is first met."""
+
+    def __init__(self, random: Random, split: Split, **given: str) -> None:
+        super().__init__(given)
+        self._random = random
+        self._split = split
+        self._nouns = random.sample(_NOUNS[split], 12)
+
+    def __missing__(self, placeholder: str) -> str:
+        kind = placeholder.rstrip("0123456789")
+        if kind == "number":
+            drawn = self._random.choice(_NUMBERS)
+        elif kind in ("verb", "plural"):
+            drawn = self._random.choice((_VERBS if kind == "verb" else _PLURALS)[self._split])
+        elif kind == "context":
+            drawn = context(self._random, self._split)
+        else:
+            drawn = self._nouns.pop()
+        self[placeholder] = drawn
+        return drawn
+
+
+def pair(
+    random: Random,
+    split: Split,
+    form: Form,
+    answers: tuple[str, str],
+    continuations: tuple[str, str] = ("", ""),
+    **given: str,
+) -> Pair:
+    """A form with its placeholders filled.
+
+    Args:
+        random: Where all chance comes from.
+        split: Whose identifiers to use.
+        form: The two templates.
+        answers: What follows them.
+        continuations: What typically follows the answers.
+        **given: Placeholders with a text of the task's own.
+    """
+    names = _Names(random, split, **given)
+    first, second = (
+        Template(template.replace("${pad}", context(random, split))).substitute(names) for template in form
+    )
+    return Pair((first, second), answers, continuations)

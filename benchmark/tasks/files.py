@@ -1,0 +1,37 @@
+"""Tasks about opening files."""
+
+from random import Random
+
+from benchmark.corpus.idioms.words import READ_FILES, WRITTEN_FILES
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import chosen, pair, words_of
+
+
+def with_as(random: Random, split: Split) -> Pair:
+    r"""A file is opened by `with` or by a declaration.
+
+    `import row\nwith open(path)` -> ` as`
+    `size = 3\nfile = open(path)` -> ` if`
+    """
+    finding = (("${pad}with open($a)", "${pad}$b = open($a)"),)
+    testing = (("${pad}def $verb($a):\n    with open($a)", "${pad}def $verb($a):\n    $b = open($a)"),)
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (" as", " if"), (" x", " x"))
+
+
+def with_open(random: Random, split: Split) -> Pair:
+    r"""The mode follows from the file's name.
+
+    `with open("input.txt", "` -> `r`
+    `with open("output.txt", "` -> `w`
+    """
+    finding = (('${pad}with open("$read.txt", "', '${pad}with open("$write.txt", "'),)
+    testing = (
+        ("${pad}with open('$read.csv', '", "${pad}with open('$write.csv', '"),
+        ("${pad}while $a:\n    with open('$read.json', '", "${pad}while $a:\n    with open('$write.json', '"),
+    )
+    form = random.choice(chosen(split, finding, testing))
+    read, write = words_of(random, split, READ_FILES), words_of(random, split, WRITTEN_FILES)
+    return pair(
+        random, split, form, ("r", "w"), ("')", "')") if split == "test" else ('")', '")'), read=read, write=write
+    )

@@ -1,0 +1,39 @@
+"""Tasks about the heads of functions."""
+
+from random import Random
+
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import chosen, pair
+
+
+def final_kwarg(random: Random, split: Split) -> Pair:
+    r"""After parameters with a default the last one has a default too.
+
+    `def load(path=None, row=None, page` -> `=None`
+    `def load(path, line, row, page` -> `):\n`
+    """
+    finding = (
+        ("${context}def $verb($a=None, $b=None, $c", "${context}def $verb($a, $d, $b, $c"),
+        ("def $verb(self, $a=None, $b=None, $c", "def $verb(self, $a, $d, $b, $c"),
+    )
+    testing = (
+        (
+            "class Point:\n    def $verb(self, $a=None, $b=None, $c",
+            "class Point:\n    def $verb(self, $a, $d, $b, $c",
+        ),
+        ("$a -= $number\n\n\ndef $verb($b=None, $c=None, $d", "$a -= $number\n\n\ndef $verb($b, $e, $c, $d"),
+    )
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, ("=None", "):\n"), (")", "    "))
+
+
+def lambda_func(random: Random, split: Split) -> Pair:
+    r"""A name after `lambda` is a parameter, after `def` a function.
+
+    `key = lambda item` -> `:`
+    `import page\ndef item` -> `():\n`
+    """
+    finding = (("${pad}$b = lambda $a", "${pad}def $a"),)
+    testing = (("${pad}def $verb($c):\n    return lambda $a", "${pad}$c -= $number\n\n\ndef $a"),)
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (":", "():\n"), (" x", "    "))

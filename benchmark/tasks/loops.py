@@ -1,0 +1,63 @@
+"""Tasks about loops."""
+
+from random import Random
+
+from benchmark.tasks import Pair, Split
+from benchmark.tasks.drawing import chosen, pair
+
+
+def for_while(random: Random, split: Split) -> Pair:
+    r"""`for` names a variable, `while` a condition.
+
+    `size = 3\nfor item` -> ` in`
+    `size = 3\nwhile item` -> `:\n`
+    """
+    finding = (
+        ("${context}for $a", "${context}while $a"),
+        ("def $verb($b):\n    for $a", "def $verb($b):\n    while $a"),
+    )
+    testing = (("if $b:\n    for $a", "if $b:\n    while $a"), ("$b = len($c)\nfor $a", "$b = len($c)\nwhile $a"))
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (" in", ":\n"), (" x", "    "))
+
+
+def indent_for(random: Random, split: Split) -> Pair:
+    r"""The body of a `for` stands one block deeper than the `for`.
+
+    `def load(path):\n    for item in items:\n` -> `       `
+    `rows = load(path)\nfor item in items:\n` -> `   `
+    """
+    finding = (("def $verb($a):\n    for $b in $plural:\n", "$c = $verb($a)\nfor $b in $plural:\n"),)
+    testing = (("while $a:\n    for $b in $plural:\n", "$a = $c\nfor $b in $plural:\n"),)
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, ("       ", "   "), (" x", " x"))
+
+
+def enumerate_range(random: Random, split: Split) -> Pair:
+    r"""Two loop variables ask for `enumerate`, one for `range`.
+
+    `import row\nfor index, item in` -> ` enumerate`
+    `size = left\nfor index in` -> ` range`
+    """
+    finding = (("${pad}for $a, $b in", "${pad}for $a in"),)
+    testing = (("${pad}def $verb($c):\n    for $a, $b in", "${pad}def $verb($c):\n    for $a in"),)
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (" enumerate", " range"), ("(x", "(x"))
+
+
+def while_return_true(random: Random, split: Split) -> Pair:
+    r"""`while True` opens a block, `return True` ends a line.
+
+    `def load(path):\n    while True` -> `:\n`
+    `def load(path):\n    return True` -> `\n`
+    """
+    finding = (
+        ("def $verb($a):\n    while True", "def $verb($a):\n    return True"),
+        ("def $verb($a):\n    $b = $number\n    while True", "def $verb($a):\n    $b = $number\n    return True"),
+    )
+    testing = (
+        ("def $verb():\n    $b += $number\n    while True", "def $verb():\n    $b += $number\n    return True"),
+        ("def $verb($a, $b):\n    $a = $b\n    while True", "def $verb($a, $b):\n    $a = $b\n    return True"),
+    )
+    form = random.choice(chosen(split, finding, testing))
+    return pair(random, split, form, (":\n", "\n"), ("    ", "x"))
