@@ -1,0 +1,45 @@
+"""The order of the training tokens: a pure function of corpus, seed and step, the same for every method."""
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt16
+from torch import Tensor
+
+
+class Batches:
+    """Windows in a new random order for each pass over the corpus, cut into batches.
+
+    Args:
+        windows: `[window, token]`; the last token is a target only.
+        size: Windows in a batch.
+        seed: Decides the order.
+    """
+
+    def __init__(self, windows: UInt16[np.ndarray, "window token"], size: int, seed: int) -> None:
+        if not len(windows):
+            raise ValueError("the corpus has no training window; choose more tokens or a shorter context")
+        self.windows = windows
+        self.size = size
+        self.seed = seed
+        self._orders: dict[int, np.ndarray] = {}
+
+    def at(self, step: int) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch position"]]:
+        """The tokens of a step and their targets."""
+        places = range(step * self.size, (step + 1) * self.size)
+        rows = [self._order(place // len(self.windows))[place % len(self.windows)] for place in places]
+        return tokens_and_targets(self.windows[rows])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The order of the windows in one pass over the corpus."""
+        if epoch not in self._orders:
+            self._orders = {key: self._orders[key] for key in self._orders if key == epoch - 1}
+            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
+        return self._orders[epoch]
+
+
+def tokens_and_targets(
+    windows: UInt16[np.ndarray, "batch token"],
+) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch position"]]:
+    """The positions of windows that are read, and what follows each."""
+    tokens = torch.from_numpy(windows.astype(np.int64))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

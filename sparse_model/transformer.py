@@ -1,0 +1,288 @@
+"""The transformer: GPT-2 shaped, with the options of Gao et al. 2025, open to be watched and edited at every site.
+
+- Weight-sparse transformers have interpretable circuits, https://arxiv.org/abs/2511.13653, appendix A.1
+- Released inference code: https://github.com/openai/circuit_sparsity, circuit_sparsity/inference/gpt.py
+- GPT-2: https://github.com/openai/gpt-2/blob/master/src/model.py
+
+Every matrix is stored as `[target, source]`. A stage is one sublayer: stage 2l is the attention of block l, stage
+2l + 1 its MLP. At a site three things happen in this order: AbsTopK, the edit, the TransformerLens hook point.
+"""
+
+import json
+import math
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+
+import benchmark.model
+from benchmark.graph import Read, Write, virtual_connections
+from benchmark.model import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
+from sparse_model.config import TransformerConfig
+from sparse_model.linear import linear
+from sparse_model.sparsity import abs_top_k
+
+UNITS: tuple[Kind, ...] = ("query", "key", "value", "neuron")
+"""The kinds of node of the unit graph: residual channels are none."""
+
+INITIAL_DEVIATION = 0.02
+"""Standard deviation of every weight before training, as in GPT-2."""
+
+
+class RMSNorm(nn.Module):
+    """Divides a row by its root mean square, then multiplies by a learned gain."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, values: Float[Tensor, "*row channel"]) -> Float[Tensor, "*row channel"]:
+        """The normalised rows; epsilon is the number type's, as in `torch.nn.RMSNorm`."""
+        return F.rms_norm(values, self.weight.shape, self.weight)
+
+
+class Block(nn.Module):
+    """The parameters and hook points of one attention and one MLP sublayer; `Transformer` runs them."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.ln1 = RMSNorm(config.d_model)
+        self.W_Q, self.b_Q = _weight(config.d_model, config.d_read), _weight(config.d_model)
+        self.W_K, self.b_K = _weight(config.d_model, config.d_read), _weight(config.d_model)
+        self.W_V, self.b_V = _weight(config.d_model, config.d_read), _weight(config.d_model)
+        self.W_O, self.b_O = _weight(config.d_model, config.d_model), _weight(config.d_model)
+        self.ln2 = RMSNorm(config.d_model)
+        self.W_in, self.b_in = _weight(config.neurons, config.d_read), _weight(config.neurons)
+        self.W_out, self.b_out = _weight(config.d_model, config.neurons), _weight(config.d_model)
+        if config.sink:
+            self.sink = _weight(config.heads)
+        if config.positional == "concatenated":
+            self.ln1_pos, self.ln2_pos = RMSNorm(config.d_positional), RMSNorm(config.d_positional)
+        self.attn_in, self.q, self.k, self.v, self.attn_out = (HookPoint() for _ in range(5))
+        self.mlp_in, self.neuron, self.mlp_out = (HookPoint() for _ in range(3))
+
+
+class Transformer(HookedRootModule):  # type: ignore[misc]
+    """A decoder-only transformer that implements `benchmark.model.CircuitModel`.
+
+    All weights are zero at first: call `initialise`, or load a state dict.
+
+    Args:
+        config: Its shape.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.W_E = _weight(config.vocabulary, config.d_model)
+        if config.positional == "learned":
+            self.W_pos = _weight(config.context, config.d_model)
+        elif config.positional == "concatenated":
+            self.W_pos = _weight(config.context, config.d_positional)
+        self.blocks: Sequence[Block] = nn.ModuleList(Block(config) for _ in range(config.layers))  # type: ignore[assignment]
+        self.ln_final = RMSNorm(config.d_model)
+        self.W_U = _weight(config.vocabulary, config.d_model)
+        if config.bigram:
+            self.bigram = _weight(config.vocabulary, config.vocabulary)
+        self.sites = tuple(site for layer in range(config.layers) for site in _sites_of_block(config, layer))
+        self._site = {site.name: site for site in self.sites}
+        self.setup()
+
+    def initialise(self, generator: torch.Generator) -> "Transformer":
+        """Draw the weights as the released code does: normal, residual writes smaller, biases zero.
+
+        Learned positions begin at zero, as there; concatenated ones do not, since their norm would divide zero by it.
+        """
+        writes = INITIAL_DEVIATION / math.sqrt(2 * self.config.layers)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                last = name.rpartition(".")[2]
+                if last in ("W_O", "W_out"):
+                    parameter.normal_(0, writes, generator=generator)
+                elif last == "bigram":
+                    parameter.uniform_(0, INITIAL_DEVIATION, generator=generator)
+                elif last.startswith("W_") and not (last == "W_pos" and self.config.positional == "learned"):
+                    parameter.normal_(0, INITIAL_DEVIATION, generator=generator)
+        return self
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocab"]:
+        """Logits at all positions, through the same stages as every circuit."""
+        return benchmark.model.forward(self, tokens)
+
+    # The stages
+
+    def start(self, tokens: Int[Tensor, "batch position"]) -> State:
+        """The embedded tokens."""
+        residual = F.embedding(tokens, self.W_E)  # [batch, position, d_model]
+        if self.config.positional == "learned":
+            residual = residual + self.W_pos[: tokens.shape[1]]
+        return {"tokens": tokens, "residual": residual}
+
+    def advance(self, state: State, stage: int, edit: Edit) -> State:
+        """The state after one more sublayer has added its write to the stream."""
+        layer, is_mlp = divmod(stage, 2)
+        residual = state["residual"]
+        if is_mlp:
+            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit)
+        else:
+            write = self.attention(layer, residual, edit)
+        return {**state, "residual": residual + write}
+
+    def read_out(
+        self, state: State, positions: Int[Tensor, "batch asked"] | None = None
+    ) -> Float[Tensor, "batch asked vocab"]:
+        """Logits at the asked positions."""
+        logits = linear(self.ln_final(at_positions(state["residual"], positions)), self.W_U)
+        if not self.config.bigram:
+            return logits
+        tokens = state["tokens"] if positions is None else state["tokens"].gather(1, positions)
+        return logits + F.embedding(tokens, self.bigram)
+
+    # The sublayers
+
+    def attention(
+        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
+    ) -> Float[Tensor, "batch position channel"]:
+        """What the attention sublayer of a block writes to the stream."""
+        block = self.blocks[layer]
+        read = self._at(layer, "attn_in", self._normalised(block, "ln1", residual), edit)
+        q = self._at(layer, "q", linear(read, block.W_Q, block.b_Q), edit)  # [batch, position, head * d_head]
+        k = self._at(layer, "k", linear(read, block.W_K, block.b_K), edit)
+        v = self._at(layer, "v", linear(read, block.W_V, block.b_V), edit)
+        return self._at(layer, "attn_out", linear(self.attend(layer, q, k, v), block.W_O, block.b_O), edit)
+
+    def attend(
+        self,
+        layer: int,
+        q: Float[Tensor, "batch position channel"],
+        k: Float[Tensor, "batch position channel"],
+        v: Float[Tensor, "batch position channel"],
+    ) -> Float[Tensor, "batch position channel"]:
+        """The values, averaged over earlier positions by the attention pattern of their head."""
+        heads = (q.shape[-1] // self.config.d_head, self.config.d_head)
+        q, k, v = (each.unflatten(-1, heads).transpose(1, 2) for each in (q, k, v))  # [batch, head, position, d_head]
+        if self.config.sink:
+            mixed = _attend_with_sink(q, k, v, self.blocks[layer].sink)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return mixed.transpose(1, 2).flatten(2)  # [batch, position, head * d_head]
+
+    def mlp_input(
+        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
+    ) -> Float[Tensor, "batch position read"]:
+        """What the MLP of a block reads: the site `mlp_in`."""
+        return self._at(layer, "mlp_in", self._normalised(self.blocks[layer], "ln2", residual), edit)
+
+    def mlp(
+        self, layer: int, mlp_in: Float[Tensor, "batch position read"], edit: Edit
+    ) -> Float[Tensor, "batch position channel"]:
+        """What the MLP of a block writes to the stream: the sites `neuron` and `mlp_out`."""
+        block = self.blocks[layer]
+        neuron = self._at(layer, "neuron", F.gelu(linear(mlp_in, block.W_in, block.b_in)), edit)
+        return self._at(layer, "mlp_out", linear(neuron, block.W_out, block.b_out), edit)
+
+    def _normalised(self, block: Block, norm: str, residual: Tensor) -> Tensor:
+        """The normalised stream, with the position's own embedding beside it where that is concatenated."""
+        read: Tensor = getattr(block, norm)(residual)
+        if self.config.positional != "concatenated":
+            return read
+        positions = getattr(block, f"{norm}_pos")(self.W_pos[: residual.shape[1]])
+        return torch.cat([read, positions.expand(len(residual), -1, -1)], dim=-1)
+
+    def _at(self, layer: int, hook: str, values: Tensor, edit: Edit) -> Tensor:
+        """The values of a site after AbsTopK, the edit and the hook point."""
+        if hook in self.config.activation_sites:
+            values = abs_top_k(values, int(self.config.activation_density * values.shape[-1]))
+        edited = edit(self._site[f"blocks.{layer}.{hook}"], values)
+        passed: Tensor = getattr(self.blocks[layer], hook)(edited)
+        return passed
+
+    # The graphs
+
+    def connections(self, graph: Graph) -> Iterator[Connection]:
+        """The edges of the paper's channel graph, or the virtual weights between units."""
+        if graph not in GRAPHS:
+            raise ValueError(f"unknown graph {graph!r}; choose from {', '.join(GRAPHS)}")
+        return self._channel_connections() if graph == "channel" else virtual_connections(self.reads(), self.writes())
+
+    def _channel_connections(self) -> Iterator[Connection]:
+        """The weight matrices of the blocks; residual writes are not joined to later reads (paper, figure 4)."""
+        for layer, block in enumerate(self.blocks):
+            at = f"blocks.{layer}."
+            yield Connection(f"{at}attn_in", f"{at}q", block.W_Q)
+            yield Connection(f"{at}attn_in", f"{at}k", block.W_K)
+            yield Connection(f"{at}attn_in", f"{at}v", block.W_V)
+            yield Connection(f"{at}v", f"{at}attn_out", block.W_O)
+            yield Connection(f"{at}mlp_in", f"{at}neuron", block.W_in)
+            yield Connection(f"{at}neuron", f"{at}mlp_out", block.W_out)
+
+    def reads(self, kinds: Collection[Kind] = UNITS) -> Iterator[Read]:
+        """What the units of these kinds read from the stream, norm gain folded in."""
+        for layer, block in enumerate(self.blocks):
+            for hook, weight, norm, stage in (
+                ("q", block.W_Q, block.ln1, 2 * layer),
+                ("k", block.W_K, block.ln1, 2 * layer),
+                ("v", block.W_V, block.ln1, 2 * layer),
+                ("neuron", block.W_in, block.ln2, 2 * layer + 1),
+            ):
+                if KIND_OF_HOOK[hook] in kinds:
+                    yield Read(f"blocks.{layer}.{hook}", stage, weight[:, : self.config.d_model] * norm.weight)
+
+    def writes(self, kinds: Collection[Kind] = UNITS) -> Iterator[Write]:
+        """What the units of these kinds write to the stream."""
+        for layer, block in enumerate(self.blocks):
+            if "value" in kinds:
+                yield Write(f"blocks.{layer}.v", 2 * layer, block.W_O)
+            if "neuron" in kinds:
+                yield Write(f"blocks.{layer}.neuron", 2 * layer + 1, block.W_out)
+
+
+def load_transformer(folder: Path) -> Transformer:
+    """The trained transformer of an artifact's folder, ready for circuits: in evaluation mode, without gradients."""
+    config = TransformerConfig.model_validate(json.loads((folder / "config.json").read_text()))
+    model = Transformer(config)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    model.eval().requires_grad_(False)
+    return model
+
+
+def load(folder: Path, variant: str, needed: object) -> Transformer:
+    """The transformer of an artifact: what a `Method` names as its `load`; there is one variant, and nothing needed."""
+    assert variant == "native", variant
+    return load_transformer(folder)
+
+
+def _weight(*shape: int) -> nn.Parameter:
+    """A parameter of zeros."""
+    return nn.Parameter(torch.zeros(shape))
+
+
+def _sites_of_block(config: TransformerConfig, layer: int) -> Iterator[Site]:
+    """The sites of a block in forward order."""
+    at, attention, mlp = f"blocks.{layer}.", 2 * layer, 2 * layer + 1
+    yield Site.at(f"{at}attn_in", config.d_read, attention)
+    for hook in ("q", "k", "v", "attn_out"):
+        yield Site.at(f"{at}{hook}", config.d_model, attention)
+    yield Site.at(f"{at}mlp_in", config.d_read, mlp)
+    yield Site.at(f"{at}neuron", config.neurons, mlp)
+    yield Site.at(f"{at}mlp_out", config.d_model, mlp)
+
+
+def _attend_with_sink(
+    q: Float[Tensor, "batch head position d_head"],
+    k: Float[Tensor, "batch head position d_head"],
+    v: Float[Tensor, "batch head position d_head"],
+    sink: Float[Tensor, " head"],
+) -> Float[Tensor, "batch head position d_head"]:
+    """Causal attention with one more, learned, term in each softmax's denominator: a key whose value is zero."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [batch, head, position, position]
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+    columns = sink[:, None, None].expand(len(q), -1, q.shape[2], 1)
+    pattern = torch.cat([columns, scores.masked_fill(later, -math.inf)], dim=-1).softmax(dim=-1)
+    return pattern[..., 1:] @ v
