@@ -1,0 +1,44 @@
+"""Cross-layer transcoders: features of a layer write into the MLP outputs of that layer and of all later ones."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from baselines.config import DictionaryConfig
+from benchmark.methods import Method, Variant
+
+
+class CLTConfig(DictionaryConfig):
+    """Settings of the cross-layer transcoder."""
+
+    activation: Literal["topk", "batchtopk", "jumprelu"] = "batchtopk"
+    """`topk`: k features of each layer at every position; `batchtopk`: k a layer on average, over all layers together,
+    saved as one threshold; `jumprelu`: a threshold a feature and a tanh penalty, as in Ameisen et al., without k."""
+
+    sparsity: float = Field(1.0, ge=0)
+    """JumpReLU: coefficient of the tanh penalty, rising linearly over the whole run."""
+
+    tanh_scale: float = Field(4.0, gt=0)
+    """JumpReLU: c of the penalty tanh(c x norm of all decoders x activation)."""
+
+    bandwidth: float = Field(1.0, gt=0)
+    """JumpReLU: width of the straight-through estimator."""
+
+    threshold: float = Field(0.03, gt=0)
+    """JumpReLU: every threshold before training."""
+
+    revival: float = Field(1e-3, ge=0)
+    """JumpReLU: coefficient of the penalty that pulls silent pre-activations up to their thresholds."""
+
+
+CLT = Method(
+    name="clt",
+    summary="Sparse features replace all MLPs together: each reads one layer and writes to it and to all later ones.",
+    source="Ameisen et al. 2025, https://transformer-circuits.pub/2025/attribution-graphs/methods.html",
+    config=CLTConfig,
+    variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
+    train="baselines.clt.training:train",
+    load="baselines.clt.training:load",
+    needs=("dense",),
+    explains="dense",
+)

@@ -1,0 +1,231 @@
+"""The cross-layer transcoder as it is trained: its sparse features, its predictions and its loss.
+
+Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html): features
+a_l = JumpReLU(W_enc_l x_l), predictions y_l = sum over s <= l of W_dec_{s->l} a_s, loss = sum over l |y_l - y|^2 plus
+a penalty tanh(c |W_dec_i| a_i) on every feature, the norm being that of all its decoders together. Instead of the
+penalty, TopK (Gao et al. 2024, arXiv 2406.04093) or BatchTopK (Bussmann et al. 2024, arXiv 2412.06410), where
+activations compete by activation times norm; and dead features are brought back by AuxK (the former, A.2).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from baselines.activations import Normaliser
+from baselines.clt import CLTConfig
+from baselines.dictionary import Encoder, auxiliary_loss, kth_largest, revived
+
+THRESHOLD_MOVES = 0.01
+"""Share of the way that BatchTopK's threshold moves towards a batch's smallest kept value."""
+
+Sources = Sequence[Float[Tensor, "row source"]]
+Targets = Sequence[Float[Tensor, "row target"]]
+"""What MLPs read, and what they write: one matrix a layer."""
+
+
+class JumpReLU(torch.autograd.Function):
+    """x where it is above its threshold, with a straight-through gradient to the threshold.
+
+    Rajamanoharan et al. 2024 (arXiv 2407.14435), equations 11 and 12.
+    """
+
+    @staticmethod
+    def forward(context: Any, before: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        """`before` where it is above `threshold`, else zero."""
+        context.save_for_backward(before, threshold)
+        context.bandwidth = bandwidth
+        return before * (before > threshold)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Through what is above the threshold; to the threshold from what is within half a bandwidth of it."""
+        before, threshold = context.saved_tensors
+        near = (before - threshold).abs() < context.bandwidth / 2
+        to_threshold = -(threshold / context.bandwidth) * (near * gradients[0]).sum(0)
+        return gradients[0] * (before > threshold), to_threshold, None
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What a batch tells.
+
+    Attributes:
+        error: Squared error summed over layers and channels, mean over rows, in normalised units.
+        total: That and the penalties; what is minimised.
+        missed: Target minus prediction of each layer.
+        fired: Which features fired at all.
+    """
+
+    error: float
+    total: Float[Tensor, ""]
+    missed: Targets
+    fired: Bool[Tensor, "layer feature"]
+
+
+class CrossLayerTranscoder(nn.Module):
+    """All layers' encoders and decoders, in normalised units.
+
+    Args:
+        config: Width, activation and penalties.
+        d_in: Channels that an MLP reads.
+        d_out: Channels that it writes.
+        layers: How many MLPs.
+        generator: Draws the weights.
+    """
+
+    def __init__(self, config: CLTConfig, d_in: int, d_out: int, layers: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config, self.layers, self.d_out = config, layers, d_out
+        features = config.features
+        encoders = F.normalize(torch.randn(layers, features, d_in, generator=generator), dim=-1)
+        self.W_enc = nn.Parameter(encoders)
+        self.b_enc = nn.Parameter(torch.zeros(layers, features))
+        self.W_dec = nn.ParameterList(
+            F.normalize(torch.randn(features, (layers - source) * d_out, generator=generator), dim=-1)
+            for source in range(layers)
+        )
+        self.b_dec = nn.Parameter(torch.zeros(layers, d_out))
+        self.log_threshold = nn.Parameter(torch.full((layers, features), math.log(config.threshold)))
+        self.batch_threshold: Tensor
+        self.register_buffer("batch_threshold", torch.zeros(()))
+
+    def before(self, inputs: Sources) -> list[Float[Tensor, "row feature"]]:
+        """Pre-activations of each layer."""
+        return [F.linear(x, weight, bias) for x, weight, bias in zip(inputs, self.W_enc, self.b_enc, strict=True)]
+
+    def decoder_norms(self) -> Float[Tensor, "layer feature"]:
+        """The norm of all decoders of a feature together."""
+        return torch.stack([decoder.norm(dim=1) for decoder in self.W_dec])
+
+    def features(self, before: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row feature"]]:
+        """The sparse features of each layer."""
+        if self.config.activation == "jumprelu":
+            thresholds = self.log_threshold.exp()
+            return [
+                JumpReLU.apply(F.relu(x), threshold, self.config.bandwidth)  # type: ignore[no-untyped-call]
+                for x, threshold in zip(before, thresholds, strict=True)
+            ]
+        kept = self._strongest([x.detach() for x in before])
+        return [F.relu(x) * mask for x, mask in zip(before, kept, strict=True)]
+
+    def decoded(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
+        """What features write to each layer: one product a source, of all its decoders side by side."""
+        written: list[Tensor | int] = [0] * self.layers
+        for source, (values, decoder) in enumerate(zip(features, self.W_dec, strict=True)):
+            for target, write in enumerate((values @ decoder).split(self.d_out, dim=1), start=source):
+                written[target] = written[target] + write
+        return [write for write in written if isinstance(write, Tensor)]
+
+    def predicted(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
+        """The predicted MLP output of each layer."""
+        return [write + bias for write, bias in zip(self.decoded(features), self.b_dec, strict=True)]
+
+    def _strongest(self, before: Sequence[Tensor]) -> list[Bool[Tensor, "row feature"]]:
+        """Which activations are kept: those of the largest activation times decoder norm."""
+        norms = self.decoder_norms().detach()
+        strength = torch.stack([x * norm for x, norm in zip(before, norms, strict=True)])  # [layer, row, feature]
+        if self.config.activation == "topk":
+            rows = kth_largest(strength.flatten(0, 1), self.config.k).view(len(before), -1, 1)
+            return list(strength >= rows)
+        count = self.config.k * strength.shape[0] * strength.shape[1]
+        threshold = kth_largest(strength.view(1, -1), count).clamp(min=0)
+        if self.training:
+            self.batch_threshold.lerp_(threshold.squeeze(), THRESHOLD_MOVES)
+        return list(strength >= threshold)
+
+    def loss(self, inputs: Sources, targets: Targets, dead: Bool[Tensor, "layer feature"], step: int) -> Loss:
+        """What is minimised.
+
+        Args:
+            inputs: What each MLP reads, normalised.
+            targets: What it writes, normalised.
+            dead: Features that have not fired for long.
+            step: From 0; the penalty rises with it.
+        """
+        before = self.before(inputs)
+        features = self.features(before)
+        missed = [y - given for y, given in zip(targets, self.predicted(features), strict=True)]
+        total = torch.stack([error.square().sum(1).mean() for error in missed]).sum()
+        if self.config.activation == "jumprelu":
+            extra = self._penalty(before, features, step / self.config.steps)
+        else:
+            extra = self._auxiliary(before, [error.detach() for error in missed], dead)
+        return Loss(
+            total.item(),
+            total + extra,
+            [error.detach() for error in missed],
+            torch.stack([(x.detach() > 0).any(0) for x in features]),
+        )
+
+    def _penalty(self, before: Sequence[Tensor], features: Sequence[Tensor], progress: float) -> Tensor:
+        """The tanh penalty on what fires, and the one that pulls silent pre-activations up to their thresholds."""
+        norms, thresholds = self.decoder_norms(), self.log_threshold.exp()
+        fires = [torch.tanh(self.config.tanh_scale * x * norm) for x, norm in zip(features, norms, strict=True)]
+        silent = [
+            F.relu(threshold - x) * norm for x, threshold, norm in zip(before, thresholds, norms.detach(), strict=True)
+        ]
+        return progress * self.config.sparsity * _per_row(fires) + self.config.revival * _per_row(silent)
+
+    def _auxiliary(self, before: Sequence[Tensor], missed: Targets, dead: Tensor) -> Tensor:
+        """AuxK over all layers at once: dead features of every layer predict what is missed from there on."""
+        if not dead.any():
+            return missed[0].new_zeros(())
+        decoders = [
+            F.pad(decoder[silent], (source * self.d_out, 0))
+            for source, (decoder, silent) in enumerate(zip(self.W_dec, dead, strict=True))
+        ]
+        silent_before = [x[:, silent] for x, silent in zip(before, dead, strict=True)]
+        loss = auxiliary_loss(torch.cat(silent_before, dim=1), torch.cat(decoders), torch.cat(list(missed), dim=1))
+        return self.config.auxiliary * loss
+
+    @torch.no_grad()
+    def revive(
+        self, dead: Bool[Tensor, "layer feature"], inputs: Sources, missed: Targets, generator: torch.Generator
+    ) -> None:
+        """Put dead features where the error is large, each writing to all layers what is missed there."""
+        for layer, silent in enumerate(dead):
+            later = torch.cat(list(missed[layer:]), dim=1)
+            encoder, decoder = revived(inputs[layer], later, int(silent.sum()), generator)
+            self.W_enc[layer, silent], self.b_enc[layer, silent], self.W_dec[layer][silent] = encoder, 0.0, decoder
+
+    # For use
+
+    @torch.no_grad()
+    def encoders(self, sources: Sequence[Normaliser]) -> list[Encoder]:
+        """Encoders for raw inputs, with features in units in which all decoders of a feature have norm one."""
+        norms, found = self.decoder_norms(), []
+        for layer, (source, norm) in enumerate(zip(sources, norms, strict=True)):
+            weight = self.W_enc[layer] * norm[:, None] * source.scale
+            bias = self.b_enc[layer] * norm - weight @ source.mean
+            if self.config.activation == "topk":
+                found.append(Encoder(weight, bias, k=self.config.k))
+            elif self.config.activation == "batchtopk":
+                found.append(Encoder(weight, bias, threshold=self.batch_threshold.expand_as(bias).clone()))
+            else:
+                found.append(Encoder(weight, bias, threshold=self.log_threshold[layer].exp() * norm))
+        return found
+
+    @torch.no_grad()
+    def decoders(self, targets: Sequence[Normaliser]) -> list[Float[Tensor, "feature _later channel"]]:
+        """Decoders for raw outputs by source layer, to that layer and each later one."""
+        scales = torch.tensor([target.scale for target in targets])
+        return [
+            F.normalize(decoder, dim=1).unflatten(1, (-1, self.d_out)) / scales[source:, None]
+            for source, decoder in enumerate(self.W_dec)
+        ]
+
+    @torch.no_grad()
+    def biases(self, targets: Sequence[Normaliser]) -> list[Float[Tensor, " channel"]]:
+        """Decoder biases for raw outputs, one a layer."""
+        return [bias / target.scale + target.mean for bias, target in zip(self.b_dec, targets, strict=True)]
+
+
+def _per_row(parts: Sequence[Float[Tensor, "row feature"]]) -> Float[Tensor, ""]:
+    """The sum over features, and the mean over rows."""
+    return torch.stack([part.sum(1).mean() for part in parts]).sum()

@@ -1,0 +1,351 @@
+"""The dense model with places replaced by dictionaries, and error sites for what they miss.
+
+Error = true output minus reconstruction, both computed in the current run, as in Marks et al. 2024 (arXiv 2403.19647)
+and Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html); the reconstruction
+uses the unedited features of the own layer and the edited ones of earlier layers. So ablating a feature changes the
+stream by its decoder times its change.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Literal, cast, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+
+import benchmark.model
+from baselines.dictionary import Encoder, Place
+from benchmark.graph import Read, Write, opaque_connections, virtual_connections
+from benchmark.model import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
+from sparse_model.transformer import Transformer
+
+Errors = Literal["errors_ablated", "errors_available"]
+"""Variants: every error constant, at its mean over the corpus; or error nodes that a circuit may keep."""
+
+ATTENTION: tuple[Kind, ...] = ("query", "key", "value")
+VALUES: tuple[Kind, ...] = ("value",)
+"""What of the dense attention reads the stream, and what writes to it."""
+
+
+def dense_of(needed: Mapping[str, CircuitModel]) -> Transformer:
+    """The dense model among the models that a dictionary needs."""
+    dense = needed["dense"]
+    assert isinstance(dense, Transformer), type(dense)
+    return dense
+
+
+def no_errors(dense: Transformer) -> list[Float[Tensor, " channel"]]:
+    """Mean errors before any are measured."""
+    return [torch.zeros(dense.config.d_model) for _ in range(dense.config.layers)]
+
+
+class Replacement(HookedRootModule):  # type: ignore[misc]
+    """What all models with replaced places share: the dense model, the sites and their hook points.
+
+    The dense model is no submodule: its hook points are no sites here, and its parameters are not counted.
+
+    Args:
+        dense: The model whose places are replaced.
+        sites: Every site, in forward order.
+        mean_error: `[channel]` for each layer, what an ablated error holds.
+        variant: Whether there are error sites.
+    """
+
+    dense: Transformer
+    source: ClassVar[str]
+    """What an encoder reads, the hook of a block."""
+    target: ClassVar[str]
+    """What a decoder predicts."""
+    removed: ClassVar[tuple[str, ...]] = ()
+    """Parameters of a block of the dense model that are not used where errors are ablated."""
+
+    def __init__(
+        self,
+        dense: Transformer,
+        sites: Iterable[Site],
+        mean_error: Sequence[Float[Tensor, " channel"]],
+        variant: str,
+    ) -> None:
+        super().__init__()
+        if variant not in get_args(Errors):
+            raise ValueError(f"unknown variant {variant!r}; choose from {', '.join(get_args(Errors))}")
+        self.__dict__["dense"] = dense.requires_grad_(False)
+        self.errors_available = variant == "errors_available"
+        self.sites = tuple(site for site in sites if site.kind != "error" or self.errors_available)
+        self._site = {site.name: site for site in self.sites}
+        self.mean_error = nn.ParameterList(mean_error)
+        for site in self.sites:
+            _add_hook_point(self, site.name)
+
+    def finish(self) -> None:
+        """Freeze the parameters and name the hook points; called when all submodules are there."""
+        self.requires_grad_(False).eval()
+        self.setup()
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Replacement":
+        """Moves to another device or number type: the dense model goes along."""
+        self.dense._apply(function, recurse)
+        super()._apply(function, recurse)
+        return self
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocab"]:
+        """Logits at all positions, through the same stages as every circuit."""
+        return benchmark.model.forward(self, tokens)
+
+    def start(self, tokens: Int[Tensor, "batch position"]) -> State:
+        """The embedded tokens."""
+        return self.dense.start(tokens)
+
+    def read_out(
+        self, state: State, positions: Int[Tensor, "batch asked"] | None = None
+    ) -> Float[Tensor, "batch asked vocab"]:
+        """Logits at the asked positions, by the dense model."""
+        return self.dense.read_out(state, positions)
+
+    def connections(self, graph: Graph) -> Iterator[Connection]:
+        """The connections of the unit graph, the only one that dictionaries have."""
+        if graph != "unit":
+            raise ValueError(f"a dictionary has no graph {graph!r}; choose from unit")
+        return self._unit_connections()
+
+    def reconstructions(
+        self, inputs: Sequence[Float[Tensor, "*row source"]]
+    ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
+        """Features and prediction of each layer, from what the encoders read in the dense model."""
+        raise NotImplementedError
+
+    def replaces(self, parameter: str) -> bool:
+        """Whether a parameter of the dense model is not used where errors are ablated."""
+        return parameter.startswith("blocks.") and parameter.rpartition(".")[2] in self.removed
+
+    def dictionary_parameters(self) -> list[nn.Parameter]:
+        """Encoders, decoders and biases."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("mean_error")]
+
+    def _unit_connections(self) -> Iterator[Connection]:
+        raise NotImplementedError
+
+    def _edited(self, name: str, values: Tensor, edit: Edit) -> Tensor:
+        """The values of a site after the edit and the hook point."""
+        passed: Tensor = self.hook_dict[name](edit(self._site[name], values))
+        return passed
+
+    def _at_own_sites(self, edit: Edit) -> Edit:
+        """The edit for sublayers of the dense model: what is no site of this model is left as it is."""
+
+        def at_own_sites(site: Site, values: Tensor) -> Tensor:
+            return self._edited(site.name, values, edit) if site.name in self._site else values
+
+        return at_own_sites
+
+
+class ReplacedMLPs(Replacement):
+    """A dense model whose MLPs are replaced: per-layer transcoders, and cross-layer transcoders.
+
+    Stage 2l is the attention of block l with the sites q, k and v; stage 2l + 1 its features and errors. The state
+    carries what earlier features will write at later layers as `pending.{layer}`.
+
+    Args:
+        dense: The model whose MLPs are replaced.
+        encoders: One a layer, from what the MLP reads.
+        decoders: For each source layer `[d_model, feature]` for its own and each later layer it writes to.
+        biases: `[d_model]` for each layer.
+        mean_error: `[d_model]` for each layer.
+        variant: Whether there are error sites.
+    """
+
+    source = "mlp_in"
+    target = "mlp_out"
+    removed = ("W_in", "b_in", "W_out", "b_out")
+
+    def __init__(
+        self,
+        dense: Transformer,
+        encoders: Sequence[Encoder],
+        decoders: Sequence[Sequence[Float[Tensor, "d_model feature"]]],
+        biases: Sequence[Float[Tensor, " d_model"]],
+        mean_error: Sequence[Float[Tensor, " d_model"]],
+        variant: str = "errors_available",
+    ) -> None:
+        super().__init__(dense, _sites_of_replaced_mlps(dense, encoders), mean_error, variant)
+        self.encoders = cast(Sequence[Encoder], nn.ModuleList(encoders))
+        self.decoders = cast(
+            Sequence[Sequence[nn.Parameter]], nn.ModuleList(nn.ParameterList(targets) for targets in decoders)
+        )
+        self.biases = nn.ParameterList(biases)
+        self.finish()
+
+    def advance(self, state: State, stage: int, edit: Edit) -> State:
+        """The state after one more sublayer."""
+        layer, is_mlp = divmod(stage, 2)
+        if is_mlp:
+            return self._advance_mlp(state, layer, edit)
+        residual = state["residual"]
+        return {**state, "residual": residual + self.dense.attention(layer, residual, self._at_own_sites(edit))}
+
+    def _advance_mlp(self, state: State, layer: int, edit: Edit) -> State:
+        residual = state["residual"]
+        mlp_in = self.dense.mlp_input(layer, residual, unedited)
+        features = self.encoders[layer](mlp_in)
+        edited = self._edited(f"blocks.{layer}.feature", features, edit)
+        earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
+        own, *later = (edited @ weight.T for weight in self.decoders[layer])
+        if self.errors_available:
+            unedited_own = own if edited is features else features @ self.decoders[layer][0].T
+            missed = self.dense.mlp(layer, mlp_in, unedited) - (earlier + unedited_own)
+            error = self._edited(f"blocks.{layer}.error", missed, edit)
+        else:
+            error = self.mean_error[layer]
+        pending = {
+            f"pending.{layer + ahead}": state.get(f"pending.{layer + ahead}", 0) + write
+            for ahead, write in enumerate(later, start=1)
+        }
+        return {**state, **pending, "residual": residual + (earlier + own + error)}
+
+    def reconstructions(
+        self, inputs: Sequence[Float[Tensor, "*row source"]]
+    ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
+        """Features and predicted MLP output of each layer, from what the MLPs read in the dense model."""
+        features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
+        return [
+            (
+                features[layer],
+                self.biases[layer]
+                + sum(
+                    features[source] @ self.decoders[source][layer - source].T
+                    for source in range(layer + 1)
+                    if layer - source < len(self.decoders[source])
+                ),
+            )
+            for layer in range(len(features))
+        ]
+
+    def _unit_connections(self) -> Iterator[Connection]:
+        writes = [*self.dense.writes(VALUES), *self._feature_writes(), *self._error_writes()]
+        yield from virtual_connections([*self.dense.reads(ATTENTION), *self._feature_reads()], writes)
+        for layer, block in enumerate(self.dense.blocks):
+            name = f"blocks.{layer}.error"
+            if name in self._site:
+                opaque = Block(f"blocks.{layer}.mlp", _nonzeros(block, ("W_in", "W_out")))
+                yield from opaque_connections(name, 2 * layer + 1, writes, opaque)
+
+    def _feature_reads(self) -> Iterator[Read]:
+        for layer, (encoder, block) in enumerate(zip(self.encoders, self.dense.blocks, strict=True)):
+            weight = encoder.weight[:, : self.dense.config.d_model] * block.ln2.weight
+            yield Read(f"blocks.{layer}.feature", 2 * layer + 1, weight)
+
+    def _feature_writes(self) -> Iterator[Write]:
+        for layer, decoders in enumerate(self.decoders):
+            for target, weight in enumerate(decoders, start=layer):
+                yield Write(f"blocks.{layer}.feature", 2 * target + 1, weight)
+
+    def _error_writes(self) -> Iterator[Write]:
+        for site in self.sites:
+            if site.kind == "error":
+                yield Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0]))
+
+
+class ReplacedStream(Replacement):
+    """A dense model whose residual stream is replaced after every block: SAEs.
+
+    The blocks run unedited in between, so that the attention stage 2l has no sites; stage 2l + 1 has
+    `blocks.{l}.resid_post.feature` and `.error`.
+
+    Args:
+        dense: The model whose stream is replaced.
+        places: One SAE a layer.
+        mean_error: `[d_model]` for each layer.
+        variant: Whether there are error sites.
+    """
+
+    source = target = "resid_post"
+
+    def __init__(
+        self,
+        dense: Transformer,
+        places: Sequence[Place],
+        mean_error: Sequence[Float[Tensor, " d_model"]],
+        variant: str = "errors_available",
+    ) -> None:
+        super().__init__(dense, _sites_of_replaced_stream(dense, places), mean_error, variant)
+        self.encoders = cast(Sequence[Encoder], nn.ModuleList(place.encoder for place in places))
+        self.decoders = nn.ParameterList(place.decoder for place in places)
+        self.biases = nn.ParameterList(place.bias for place in places)
+        self.finish()
+
+    def advance(self, state: State, stage: int, edit: Edit) -> State:
+        """The state after one more sublayer; after an MLP the stream is replaced."""
+        layer, is_mlp = divmod(stage, 2)
+        residual = state["residual"]
+        if not is_mlp:
+            return {**state, "residual": residual + self.dense.attention(layer, residual, unedited)}
+        true = residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
+        return {**state, "residual": self._replaced(true, layer, edit)}
+
+    def _replaced(self, true: Tensor, layer: int, edit: Edit) -> Tensor:
+        at = f"blocks.{layer}.resid_post"
+        features = self.encoders[layer](true)
+        edited = self._edited(f"{at}.feature", features, edit)
+        reconstruction = self._decoded(layer, edited)
+        error: Tensor = self.mean_error[layer]
+        if self.errors_available:
+            missed = true - (reconstruction if edited is features else self._decoded(layer, features))
+            error = self._edited(f"{at}.error", missed, edit)
+        return reconstruction + error
+
+    def _decoded(self, layer: int, features: Tensor) -> Tensor:
+        decoded: Tensor = features @ self.decoders[layer].T + self.biases[layer]
+        return decoded
+
+    def reconstructions(
+        self, inputs: Sequence[Float[Tensor, "*row source"]]
+    ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
+        """Features and reconstruction of each layer, from the streams of the dense model."""
+        features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
+        return [(found, self._decoded(layer, found)) for layer, found in enumerate(features)]
+
+    def _unit_connections(self) -> Iterator[Connection]:
+        """Neighbouring boundaries are joined by the whole block between them."""
+        weights = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
+        for layer in range(1, len(self.encoders)):
+            block = Block(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
+            for target in self._boundary(layer):
+                for source in self._boundary(layer - 1):
+                    yield Connection(source, target, None, block)
+
+    def _boundary(self, layer: int) -> list[str]:
+        return [site.name for site in self.sites if site.layer == layer]
+
+
+def _sites_of_replaced_mlps(dense: Transformer, encoders: Sequence[Encoder]) -> Iterator[Site]:
+    """q, k and v of the dense attention, then features and error of each layer."""
+    attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
+    for layer, encoder in enumerate(encoders):
+        for hook in ("q", "k", "v"):
+            yield attention[f"blocks.{layer}.{hook}"]
+        yield Site.at(f"blocks.{layer}.feature", len(encoder.bias), 2 * layer + 1)
+        yield Site.at(f"blocks.{layer}.error", dense.config.d_model, 2 * layer + 1)
+
+
+def _sites_of_replaced_stream(dense: Transformer, places: Sequence[Place]) -> Iterator[Site]:
+    """Features and error of each layer's boundary."""
+    for layer, place in enumerate(places):
+        yield Site.at(f"blocks.{layer}.resid_post.feature", place.decoder.shape[1], 2 * layer + 1)
+        yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
+
+
+def _add_hook_point(root: nn.Module, name: str) -> None:
+    """Put a hook point at a dotted name, making the modules on the way."""
+    *path, last = name.split(".")
+    for part in path:
+        if part not in root._modules:
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(last, HookPoint())
+
+
+def _nonzeros(module: nn.Module, names: Iterable[str]) -> int:
+    """Number of nonzero entries of some parameters."""
+    return sum(int(module.get_parameter(name).count_nonzero()) for name in names)

@@ -1,0 +1,223 @@
+"""Drives sae-lens's own trainer, one an SAE or transcoder, from one stream of activations.
+
+sae-lens (https://github.com/decoderesearch/SAELens) is imported here alone, and that takes seconds: import this module
+only to train.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from baselines.activations import Normaliser
+from baselines.config import DictionaryConfig
+from baselines.dictionary import auxiliary_loss, kth_largest, revived
+from benchmark.methods import Progress
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # sae-lens imports TransformerLens's old names
+    from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig, TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.config import LoggingConfig, SAETrainerConfig
+    from sae_lens.saes.sae import TrainStepOutput
+    from sae_lens.saes.transcoder import JumpReLUTranscoderConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+logging.getLogger("sae_lens").setLevel(logging.WARNING)
+
+REPORT_EVERY = 20
+"""Steps between two reports of progress."""
+
+
+class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
+    """sae-lens's TopK SAE with a training step that is quicker on a CPU; loss and gradients are the same.
+
+    sae-lens multiplies pre-activations by their decoder's norm, selects, and divides by it again. Here the norms are
+    left out of everything but the selection, which numpy does; AuxK touches the dead features alone.
+    """
+
+    def training_forward_pass(self, step_input: Any) -> Any:
+        """sae-lens's step: squared error and AuxK."""
+        source, target = self.source_and_target(step_input.sae_in)
+        before = source @ self.W_enc + self.b_enc
+        features = F.relu(before) * self.kept(before.detach() * self.W_dec.detach().norm(dim=1))
+        prediction = features @ self.W_dec + self.b_dec
+        error = (prediction - target).square().sum() / len(target)
+        auxiliary = self.auxiliary_loss(before, (target - prediction).detach(), step_input.dead_neuron_mask)
+        return TrainStepOutput(
+            sae_in=target,
+            sae_out=prediction,
+            feature_acts=features.detach(),
+            hidden_pre=before,
+            loss=error + auxiliary,
+            losses={"mse_loss": error, "auxiliary_reconstruction_loss": auxiliary},
+        )
+
+    def source_and_target(self, rows: Float[Tensor, "row channel"]) -> tuple[Tensor, Tensor]:
+        """What is read and what is to be predicted: the same."""
+        return rows, rows
+
+    def kept(self, strength: Float[Tensor, "row feature"]) -> Bool[Tensor, "row feature"]:
+        """The strongest features of each row."""
+        return strength >= kth_largest(strength, self.cfg.k)
+
+    def auxiliary_loss(
+        self,
+        before: Float[Tensor, "row feature"],
+        missed: Float[Tensor, "row channel"],
+        dead: Bool[Tensor, " feature"],
+    ) -> Float[Tensor, ""]:
+        """AuxK on the dead features alone."""
+        if not dead.any():
+            return missed.new_zeros(())
+        loss = auxiliary_loss(before[:, dead], self.W_dec[dead], missed)
+        return float(self.cfg.aux_loss_coefficient) * loss
+
+
+class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
+    """sae-lens's BatchTopK SAE, quicker on a CPU in the same way; loss and gradients are the same."""
+
+    topk_threshold: Tensor
+
+    def kept(self, strength: Float[Tensor, "row feature"]) -> Bool[Tensor, "row feature"]:
+        """The strongest features of the whole batch; the threshold moves towards the weakest of them."""
+        weakest = kth_largest(strength.reshape(1, -1), int(self.cfg.k * len(strength))).clamp(min=0)
+        self.topk_threshold = torch.lerp(self.topk_threshold, weakest.double().squeeze(), self.cfg.topk_threshold_lr)
+        return strength >= weakest
+
+
+@dataclass
+class TranscoderTrainingConfig(BatchTopKTrainingSAEConfig):  # type: ignore[misc]
+    """sae-lens's BatchTopK settings, with the width of what is predicted."""
+
+    d_out: int = 0
+
+    def get_inference_config_class(self) -> type[Any]:
+        """What it is saved as: BatchTopK ends as a threshold, and sae-lens has that for transcoders."""
+        saved_as: type[Any] = JumpReLUTranscoderConfig
+        return saved_as
+
+
+class TrainingTranscoder(QuickBatchTopK):
+    """A transcoder for sae-lens's trainer, which has none: a row holds what is read and, behind it, the target."""
+
+    cfg: TranscoderTrainingConfig
+
+    def initialize_weights(self) -> None:
+        """As sae-lens does, with a decoder as wide as the target and an encoder that is not its transpose."""
+        super().initialize_weights()
+        decoder = F.normalize(torch.randn(self.cfg.d_sae, self.cfg.d_out), dim=-1)
+        self.W_dec = nn.Parameter(decoder * self.cfg.decoder_init_norm)
+        self.b_dec = nn.Parameter(torch.zeros(self.cfg.d_out))
+
+    def process_sae_in(self, sae_in: Tensor) -> Tensor:
+        """What is read, as it is: the decoder's bias has another width."""
+        return sae_in
+
+    def source_and_target(self, rows: Float[Tensor, "row channel"]) -> tuple[Tensor, Tensor]:
+        """The first part of every row, and the rest."""
+        source, target = rows.split([self.cfg.d_in, self.cfg.d_out], dim=1)
+        return source, target
+
+
+def new_sae(config: DictionaryConfig, activation: str, d_in: int) -> TopKTrainingSAE:
+    """An untrained SAE for normalised activations; the global generator draws its weights."""
+    settings = {"aux_loss_coefficient": config.auxiliary, "apply_b_dec_to_input": False, "decoder_init_norm": 1.0}
+    if activation == "topk":
+        return QuickTopK(TopKTrainingSAEConfig(d_in=d_in, d_sae=config.features, k=config.k, **settings))
+    return QuickBatchTopK(BatchTopKTrainingSAEConfig(d_in=d_in, d_sae=config.features, k=float(config.k), **settings))
+
+
+def new_transcoder(config: DictionaryConfig, d_in: int, d_out: int) -> TrainingTranscoder:
+    """An untrained transcoder for normalised activations; the global generator draws its weights."""
+    return TrainingTranscoder(
+        TranscoderTrainingConfig(
+            d_in=d_in,
+            d_out=d_out,
+            d_sae=config.features,
+            k=float(config.k),
+            aux_loss_coefficient=config.auxiliary,
+            apply_b_dec_to_input=False,
+            decoder_init_norm=1.0,
+        )
+    )
+
+
+def fit(
+    saes: Mapping[str, TopKTrainingSAE],
+    batches: Iterator[Mapping[str, Float[Tensor, "batch channel"]]],
+    config: DictionaryConfig,
+    generator: torch.Generator,
+    progress: Progress,
+) -> None:
+    """Train in lockstep, as `sae_lens.training.multi_sae_trainer` does, which shows its own progress bar.
+
+    Args:
+        saes: By the name that their activations have in a batch.
+        batches: Endless.
+        config: Number of steps and schedule.
+        generator: Draws the rows at which dead features are revived.
+        progress: Told tokens.
+    """
+    settings = _trainer_settings(config)
+    trainers = {name: SAETrainer(cfg=settings, sae=sae, data_provider=iter(())) for name, sae in saes.items()}
+    for step in range(1, config.steps + 1):
+        batch = next(batches)
+        outputs = {name: trainer.step(batch[name]) for name, trainer in trainers.items()}
+        for name, trainer in trainers.items():
+            trainer.n_training_steps += 1
+            if config.revives(step):
+                revive(trainer, batch[name], outputs[name], generator)
+        if step % REPORT_EVERY == 0 or step == config.steps:
+            loss = sum(output.loss.item() for output in outputs.values()) / len(outputs)
+            progress(step * config.batch, config.steps * config.batch, f"loss {loss:.3f}")
+    for sae in saes.values():
+        sae.eval()
+
+
+@torch.no_grad()
+def revive(trainer: SAETrainer, rows: Float[Tensor, "row channel"], output: Any, generator: torch.Generator) -> None:
+    """Put the dead features where the error of this batch is large, and let them count as living."""
+    sae, (dead,) = trainer.sae, trainer.dead_neurons.nonzero(as_tuple=True)
+    source, _ = sae.source_and_target(rows)
+    encoder, decoder = revived(source, output.sae_in - output.sae_out, len(dead), generator)
+    sae.W_enc[:, dead], sae.b_enc[dead], sae.W_dec[dead] = encoder.T, 0.0, decoder
+    moments = trainer.optimizer.state
+    for name in ("exp_avg", "exp_avg_sq"):
+        moments[sae.W_enc][name][:, dead] = 0.0
+        moments[sae.b_enc][name][dead] = 0.0
+        moments[sae.W_dec][name][dead] = 0.0
+    trainer.n_forward_passes_since_fired[dead] = 0
+
+
+def fold(sae: TopKTrainingSAE, source: Normaliser, target: Normaliser) -> None:
+    """Make an SAE or transcoder that was trained on normalised activations give the same features for raw ones.
+
+    Features keep their values; the decoder's rows then have norm 1 / `target.scale`.
+    """
+    with torch.no_grad():
+        sae.fold_W_dec_norm()
+        sae.cfg.rescale_acts_by_decoder_norm = False  # the norms are one, and no longer matter for the selection
+        sae.W_enc.mul_(source.scale)
+        sae.b_enc.sub_(source.mean @ sae.W_enc)
+        sae.W_dec.div_(target.scale)
+        sae.b_dec.div_(target.scale).add_(target.mean)
+
+
+def _trainer_settings(config: DictionaryConfig) -> SAETrainerConfig:
+    return SAETrainerConfig(
+        total_training_samples=config.steps * config.batch,
+        train_batch_size_samples=config.batch,
+        lr=config.learning_rate,
+        lr_end=config.learning_rate,  # without it the trainer raises a bare AssertionError
+        lr_warm_up_steps=int(config.warm_up * config.steps),
+        lr_decay_steps=int(config.decay * config.steps),
+        dead_feature_window=config.dead_after,
+        feature_sampling_window=config.steps + 1,
+        logger=LoggingConfig(log_to_wandb=False),
+    )
