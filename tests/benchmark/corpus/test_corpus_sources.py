@@ -1,0 +1,119 @@
+"""Where documents come from, and what is said about text that is none."""
+
+import itertools
+import json
+import platform
+
+import pytest
+
+from benchmark.corpus import SPLITS, CorpusConfig, source_version
+from benchmark.corpus.sources import open_source, read_folder, split_files
+
+
+def opened(name):
+    return open_source(name, CorpusConfig(sources={name: 1.0}))
+
+
+def test_binary_and_non_utf8_files_are_skipped_and_named(python_folder, tmp_path):
+    (tmp_path / "good.txt").write_bytes("\ufefféa\r\nb\r".encode())
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
+    (tmp_path / "latin.py").write_bytes("# caf\xe9\n".encode("latin-1"))
+    (tmp_path / ".hidden").write_text("secret")
+    texts, skipped = read_folder(tmp_path)
+    assert texts == {"good.txt": "éa\nb\n"}
+    assert skipped == {"picture.png": "binary", "latin.py": "not UTF-8"}
+
+
+def test_a_folder_without_text_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder holds no text$"):
+        opened(f"path:{tmp_path}")
+    (tmp_path / "a.bin").write_bytes(b"\0")
+    (tmp_path / "empty.py").write_text("\n")
+    with pytest.raises(ValueError, match=r"the folder holds no text \(skipped: a\.bin is binary\)"):
+        opened(f"path:{tmp_path}")
+
+
+def test_files_are_dealt_out_whole_and_every_split_gets_some():
+    sizes = {f"{number}.py": 10 for number in range(100)}
+    parts = split_files("path:x", sizes, 0)
+    assert {split: len(files) for split, files in parts.items()} == {"train": 90, "validation": 5, "test": 5}
+    assert sorted(itertools.chain(*parts.values())) == sorted(sizes)
+    assert parts != split_files("path:x", sizes, 1)
+    assert [len(files) for files in split_files("path:x", {"a": 1, "b": 100, "c": 1}, 0).values()] == [1, 1, 1]
+
+
+def test_standard_library_is_split_by_file_and_holds_no_tests():
+    source = opened("stdlib")
+    documents = {split: list(source.documents(split)) for split in ("validation", "test")}
+    assert all(len(found) > 100 for found in documents.values())
+    assert not any("unittest.main" in document for document in documents["test"])
+    assert sum(source.files.values()) > 300
+
+
+def test_idioms_differ_between_splits_and_repeat_for_a_seed():
+    drawn = {split: list(itertools.islice(opened("idioms").documents(split), 5)) for split in SPLITS}
+    assert drawn["train"] == list(itertools.islice(opened("idioms").documents("train"), 5))
+    assert not set(drawn["train"]) & set(drawn["validation"] + drawn["test"])
+
+
+def test_source_version_follows_what_the_documents_depend_on(tmp_path):
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("one")
+    before = source_version(f"path:{tmp_path}")
+    assert before == source_version(f"path:{tmp_path}")
+    (tmp_path / "a.txt").write_text("two")
+    assert source_version(f"path:{tmp_path}") != before
+    assert source_version("stdlib") == platform.python_version()
+    assert source_version("idioms") == ""
+
+
+@pytest.mark.parametrize("function", [opened, source_version])
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_built(function, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere: there is no such folder"):
+        function(f"path:{tmp_path / 'nowhere'}")
+    with pytest.raises(ValueError, match=r"the folder holds no text"):
+        function(f"path:{tmp_path}")
+    (tmp_path / "one.txt").write_text("text")
+    with pytest.raises(ValueError, match=r"1 text files cannot be split in 3"):
+        function(f"path:{tmp_path}")
+
+
+class TestDatasets:
+    """Hugging Face datasets, read from local files."""
+
+    @pytest.fixture(autouse=True)
+    def _only_with_datasets(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        pytest.importorskip("datasets")
+
+    @pytest.fixture
+    def rows(self):
+        return [{"id": number, "content": f"def f{number}():\n    return {number}\n"} for number in range(200)]
+
+    def test_json_lines_are_read_and_split_by_row(self, tmp_path, rows):
+        file = tmp_path / "rows.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        drawn = [document for split in SPLITS for document in opened(f"hf:{file}").documents(split)]
+        assert sorted(drawn) == sorted(row["content"] for row in rows)
+
+    def test_parquet_folders_are_read(self, tmp_path, rows):
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+        source = opened(f"hf:{tmp_path}")
+        counts = [len(list(source.documents(split))) for split in SPLITS]
+        assert sum(counts) == 200
+        assert counts[0] > 150
+
+    def test_a_dataset_without_text_names_its_columns(self, tmp_path):
+        file = tmp_path / "numbers.jsonl"
+        file.write_text('{"a": 1, "b": 2}\n')
+        with pytest.raises(ValueError, match="no column of text among a, b"):
+            opened(f"hf:{file}")
+
+    def test_a_dataset_that_cannot_be_loaded_is_named(self, tmp_path):
+        file = tmp_path / "broken.jsonl"
+        file.write_text("{")
+        with pytest.raises(ValueError, match=r"hf:\S*broken.jsonl cannot be loaded"):
+            opened(f"hf:{file}")

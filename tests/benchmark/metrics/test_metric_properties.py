@@ -1,0 +1,312 @@
+"""One test for each property of metrics; every metric must declare some."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metric_examples import SIZES, random_circuit, random_connections, random_pairs, tensors
+
+from benchmark import metrics
+from benchmark.circuit import Circuit
+from benchmark.methods import resolve
+from benchmark.metrics import METRICS
+from benchmark.model import Connection
+
+Arguments = tuple[object, ...]
+
+
+def size_arguments(random: np.random.Generator) -> Arguments:
+    return random_circuit(random), random_connections(random)
+
+
+def curve(random: np.random.Generator) -> Arguments:
+    sizes = np.sort(random.integers(0, 200, size=6)).astype(float)
+    return sizes, random.uniform(-0.5, 1.0, size=6), 500.0
+
+
+def features(random: np.random.Generator) -> Arguments:
+    return (np.maximum(random.normal(size=(9, 6)) - 1, 0),)
+
+
+LOSSES = {"circuit_loss", "calibrated_loss", "whole_loss", "explained_loss", "lowest_loss", "empty_loss", "necessity"}
+SIZE_METRICS = {"edges", "touched_edges", "description_bits", "opaque_weights"}
+
+EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
+    "nodes": lambda random: (random_circuit(random),),
+    **dict.fromkeys(SIZE_METRICS, size_arguments),
+    **dict.fromkeys(LOSSES, random_pairs),
+    **dict.fromkeys(("faithfulness", "completeness"), lambda random: tuple(random.exponential(size=2).tolist())),
+    **dict.fromkeys(
+        ("recovered_task_loss", "loss_recovered"), lambda random: (1.0, *(random.random(2) + np.arange(2)).tolist())
+    ),
+    "loss_increase": lambda random: tuple(random.random(2).tolist()),
+    "logit_difference_r2": lambda random: (random.normal(size=7), random.normal(size=7)),
+    **dict.fromkeys(("cpr", "cmd"), curve),
+    "fvu": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
+    **dict.fromkeys(("l0", "dead_fraction"), features),
+    "connection_density": lambda random: ([random.normal(size=(3, 5)), random.normal(size=(4, 2))],),
+}
+"""Random arguments for the function of each metric."""
+
+REPORTED = {"validation_loss", "parameters", "nonzero_parameters", "training_flops"}
+"""Numbers that training tells."""
+
+TORCH_EQUALS_NUMPY = LOSSES | {"logit_difference_r2", "cpr", "cmd", "fvu", "l0", "dead_fraction", "connection_density"}
+ORDER_OF_PROMPTS_IS_NOTHING = LOSSES | {"logit_difference_r2", "fvu", "l0", "dead_fraction"}
+COMMON_SHIFT_IS_NOTHING = LOSSES | {
+    "fvu",
+    "logit_difference_r2",
+    "loss_increase",
+    "recovered_task_loss",
+    "loss_recovered",
+}
+COMMON_SCALE_IS_NOTHING = {
+    *("fvu", "logit_difference_r2", "l0", "dead_fraction", "connection_density"),
+    *("faithfulness", "completeness", "recovered_task_loss", "loss_recovered"),
+}
+ABLATED_NODES_ARE_NOTHING = {"nodes", "edges", "touched_edges", "opaque_weights"}
+ORDER_OF_NODES_IS_NOTHING = {"nodes", *SIZE_METRICS}
+NEVER_SMALLER_WITH_ONE_MORE_NODE = {"nodes", "edges", "touched_edges", "opaque_weights"}
+SIZE_OF_WEIGHTS_IS_NOTHING = SIZE_METRICS
+UNDEFINED = {
+    **dict.fromkeys(LOSSES, (np.zeros((0, 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=int))),
+    **dict.fromkeys(("faithfulness", "completeness"), (0.0, 0.0)),
+    "recovered_task_loss": (0.5, 0.7, 0.6),
+    "loss_recovered": (0.5, 0.7, 0.7),
+    "loss_increase": (math.nan, 1.0),
+    "logit_difference_r2": (np.ones(4), np.arange(4.0)),
+    **dict.fromkeys(("cpr", "cmd"), ([], [], 10.0)),
+    "fvu": (np.ones((4, 2)), np.zeros((4, 2))),
+    **dict.fromkeys(("l0", "dead_fraction"), (np.zeros((0, 3)),)),
+    "connection_density": ([],),
+}
+"""Arguments for which each metric has no value."""
+
+PROPERTIES = (
+    *(TORCH_EQUALS_NUMPY, ORDER_OF_PROMPTS_IS_NOTHING, COMMON_SHIFT_IS_NOTHING, COMMON_SCALE_IS_NOTHING),
+    *(ABLATED_NODES_ARE_NOTHING, ORDER_OF_NODES_IS_NOTHING, NEVER_SMALLER_WITH_ONE_MORE_NODE),
+    *(SIZE_OF_WEIGHTS_IS_NOTHING, set(UNDEFINED), REPORTED),
+)
+
+
+def function_of(name: str) -> Callable[..., float]:
+    assert METRICS[name].function is not None
+    return resolve(METRICS[name].function)
+
+
+def examples(name: str, count: int = 20):
+    """A function and some arguments for it."""
+    for seed in range(count):
+        yield function_of(name), EXAMPLES[name](np.random.default_rng(seed))
+
+
+def each(names):
+    return pytest.mark.parametrize("name", sorted(names))
+
+
+@each(METRICS)
+def test_every_metric_declares_properties(name):
+    assert any(name in property_ for property_ in PROPERTIES)
+    assert (name in EXAMPLES) != (name in REPORTED)
+
+
+def test_every_property_is_of_a_metric():
+    assert set().union(*PROPERTIES) <= set(METRICS)
+
+
+@each(REPORTED)
+def test_a_reported_number_has_no_function_and_is_never_negative(name):
+    assert METRICS[name].function is None
+    assert METRICS[name].low == 0
+
+
+@each(EXAMPLES)
+def test_values_are_floats_in_the_declared_range(name):
+    for function, arguments in examples(name):
+        value = function(*arguments)
+        assert type(value) is float
+        assert METRICS[name].low <= value <= METRICS[name].high
+
+
+@each(UNDEFINED)
+def test_a_score_that_is_undefined_is_nan(name):
+    assert math.isnan(function_of(name)(*UNDEFINED[name]))
+
+
+@each(TORCH_EQUALS_NUMPY)
+def test_torch_and_numpy_give_the_same(name):
+    for function, arguments in examples(name):
+        as_tensors = [torch.from_numpy(value) if isinstance(value, np.ndarray) else value for value in arguments]
+        if isinstance(arguments[0], list):
+            as_tensors = [list(tensors(arguments[0]))]
+        assert function(*as_tensors) == function(*arguments)
+
+
+@each(ORDER_OF_PROMPTS_IS_NOTHING)
+def test_the_order_of_prompts_changes_nothing(name):
+    for function, arguments in examples(name):
+        order = np.random.default_rng(1).permutation(len(arguments[0]))
+        assert function(*(value[order] for value in arguments)) == pytest.approx(function(*arguments))
+
+
+@each(COMMON_SHIFT_IS_NOTHING)
+def test_adding_a_constant_to_all_changes_nothing(name):
+    for function, arguments in examples(name):
+        shifted = [value if np.asarray(value).dtype.kind == "i" else value + 3.0 for value in arguments]
+        assert function(*shifted) == pytest.approx(function(*arguments))
+
+
+@each(COMMON_SCALE_IS_NOTHING)
+def test_scaling_all_changes_nothing(name):
+    for function, arguments in examples(name):
+        scaled = [[4.0 * part for part in value] if isinstance(value, list) else 4.0 * value for value in arguments]
+        assert function(*scaled) == pytest.approx(function(*arguments))
+
+
+@each(ABLATED_NODES_ARE_NOTHING)
+def test_nodes_that_are_ablated_and_unconnected_change_nothing(name):
+    for function, arguments in examples(name):
+        assert function(*with_dead_nodes(*arguments)) == function(*arguments)
+
+
+@each({"description_bits"})
+def test_dead_nodes_must_be_told_from_the_kept_ones(name):
+    for function, arguments in examples(name):
+        assert function(*with_dead_nodes(*arguments)) > function(*arguments)
+
+
+@each(ORDER_OF_NODES_IS_NOTHING)
+def test_the_order_of_nodes_changes_nothing(name):
+    random = np.random.default_rng(2)
+    orders = {site: torch.from_numpy(random.permutation(size)) for site, size in SIZES.items()}
+    for function, arguments in examples(name):
+        assert function(*reordered(orders, *arguments)) == pytest.approx(function(*arguments))
+
+
+@each(NEVER_SMALLER_WITH_ONE_MORE_NODE)
+def test_one_more_node_never_makes_a_circuit_smaller(name):
+    for function, (circuit, *rest) in examples(name):
+        for site, mask in circuit.masks.items():
+            grown = mask.clone()
+            grown[0] = True
+            assert function(Circuit({**circuit.masks, site: grown}), *rest) >= function(circuit, *rest)
+
+
+@each(SIZE_OF_WEIGHTS_IS_NOTHING)
+def test_only_whether_a_weight_is_zero_counts(name):
+    for function, (circuit, connections) in examples(name):
+        scaled = [
+            Connection(one.source, one.target, None if one.weight is None else -5 * one.weight, one.block)
+            for one in connections
+        ]
+        assert function(circuit, scaled) == function(circuit, connections)
+
+
+def with_dead_nodes(circuit, connections=None):
+    """Three more ablated nodes a site, which no weight joins; opaque blocks are kept apart, as they join every pair."""
+    grown = Circuit({site: torch.cat([mask, torch.zeros(3, dtype=torch.bool)]) for site, mask in circuit.masks.items()})
+    if connections is None:
+        return (grown,)
+    padded = [
+        Connection(one.source, one.target, torch.nn.functional.pad(one.weight, (0, 3, 0, 3)))
+        for one in connections
+        if one.weight is not None
+    ]
+    connections[:] = [one for one in connections if one.weight is not None]
+    return grown, padded
+
+
+def reordered(orders, circuit, connections=None):
+    shuffled = Circuit({site: mask[orders[site]] for site, mask in circuit.masks.items()})
+    if connections is None:
+        return (shuffled,)
+    moved = [
+        Connection(
+            one.source,
+            one.target,
+            None if one.weight is None else one.weight[orders[one.target]][:, orders[one.source]],
+            one.block,
+        )
+        for one in connections
+    ]
+    return shuffled, moved
+
+
+# Identities
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_whole_model_scores_one_and_full_ablation_scores_zero(seed):
+    random = np.random.default_rng(seed)
+    whole, answer, other = random_pairs(random)
+    empty = random.normal(size=whole.shape)
+    empty_kl = metrics.pair_kl(whole, empty, answer, other)
+    assert metrics.faithfulness(metrics.pair_kl(whole, whole, answer, other), empty_kl) == 1
+    assert metrics.faithfulness(empty_kl, empty_kl) == 0
+    difference = metrics.logit_difference(whole, answer, other)
+    assert metrics.logit_difference_r2(difference, difference) == 1
+    assert metrics.recovered_task_loss(0.1, 0.1, 0.7) == metrics.loss_recovered(0.1, 0.1, 0.7) == 1
+    assert metrics.recovered_task_loss(0.7, 0.1, 0.7) == metrics.loss_recovered(0.7, 0.1, 0.7) == 0
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_kept_and_touched_edges_partition_the_weights(seed):
+    random = np.random.default_rng(seed)
+    circuit, connections = random_circuit(random), random_connections(random)
+    whole = Circuit({site: torch.ones_like(mask) for site, mask in circuit.masks.items()})
+    every = metrics.edge_count(whole, connections)
+    assert every == metrics.touched_edge_count(circuit, connections) + metrics.edge_count(
+        circuit.complement(), connections
+    )
+    assert metrics.edge_count(circuit, connections) <= metrics.touched_edge_count(circuit, connections) <= every
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_cpr_and_cmd_add_up_to_one(seed):
+    arguments = curve(np.random.default_rng(seed))
+    assert metrics.cpr(*arguments) + metrics.cmd(*arguments) == pytest.approx(1)
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+@settings(max_examples=50, deadline=None)
+def test_measuring_a_smaller_circuit_never_lowers_cpr(seed, score):
+    sizes, scores, largest = curve(np.random.default_rng(seed))
+    more = np.concatenate([[sizes[0] / 2], sizes]), np.concatenate([[score], scores])
+    assert metrics.cpr(*more, largest) >= metrics.cpr(sizes, scores, largest) - 1e-12
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_mass_edge_count_grows_with_mass_and_ignores_dead_sources(seed):
+    random = np.random.default_rng(seed)
+    matrix = random.normal(size=(4, 6))
+    counts = [metrics.mass_edge_count([matrix], mass) for mass in (0.25, 0.5, 0.95, 1.0)]
+    assert counts == sorted(counts)
+    assert counts[-1] == 24
+    assert metrics.mass_edge_count([np.pad(matrix, ((0, 2), (0, 3)))]) == counts[2]
+    assert math.isnan(metrics.mass_edge_count([np.full((1, 2), np.nan)]))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_kl_divergence_is_zero_of_itself_and_never_negative(seed):
+    random = np.random.default_rng(seed)
+    logits, reference = random.normal(size=(2, 3, 4, 5))
+    assert metrics.kl_divergence(logits, logits + 2.0) == pytest.approx(0, abs=1e-12)
+    assert metrics.kl_divergence(logits, reference) > 0
+    assert metrics.kl_divergence(*tensors((logits, reference))) == metrics.kl_divergence(logits, reference)
+    assert math.isnan(metrics.kl_divergence(logits[:0], reference[:0]))
+
+
+def test_half_precision_and_gradients_are_taken_as_they_are():
+    logits = torch.randn(4, 6, dtype=torch.bfloat16, requires_grad=True)
+    answer, other = torch.arange(4), torch.arange(4) + 1
+    expected = metrics.task_loss(logits.detach().double(), answer, other)
+    assert metrics.task_loss(logits, answer, other) == expected

@@ -1,0 +1,70 @@
+"""The registry of metrics: data that can be listed at once."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from benchmark import metrics
+from benchmark.methods import resolve
+from benchmark.metrics import METRICS, metric_named
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_says_what_it_is(name):
+    metric = METRICS[name]
+    assert metric.name == name
+    assert metric.summary.endswith(".")
+    assert metric.unit
+    assert metric.source
+    assert metric.low < metric.high
+    assert metric.version >= 1
+    assert not math.isnan(metric.low)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.function])
+def test_a_metrics_function_exists_and_is_exported(name):
+    function = resolve(METRICS[name].function)
+    assert function.__doc__
+    assert getattr(metrics, function.__name__) is function
+
+
+def test_geometric_means_are_of_counts():
+    averaged = {name for name, metric in METRICS.items() if metric.aggregate == "geometric_mean"}
+    assert {"nodes", "edges", "touched_edges", "description_bits", "opaque_weights"} <= averaged
+    assert all(METRICS[name].low == 0 for name in averaged)
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_every_public_name_can_be_loaded(name):
+    assert getattr(metrics, name) is not None
+    assert name in dir(metrics)
+
+
+def test_an_unknown_metric_is_named_with_the_choices():
+    with pytest.raises(ValueError, match="unknown metric 'edgez'; choose from nodes, edges"):
+        metric_named("edgez")
+    with pytest.raises(AttributeError, match="no attribute 'edgez'"):
+        _ = metrics.edgez
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The modules that a fresh Python has loaded after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_registry_and_the_records_load_no_torch():
+    assert not loaded_after("import benchmark.metrics, benchmark.records") & {"torch", "numpy", "pandas", "scipy"}
+
+
+def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
+    loaded = loaded_after("from benchmark.metrics import *")
+    assert "torch" in loaded
+    assert not loaded & {"transformer_lens", "sae_lens"}
+
+
+def test_the_leaderboard_loads_no_torch():
+    loaded = loaded_after("import benchmark.leaderboard, benchmark.leaderboard_table")
+    assert not loaded & {"torch", "pandas", "scipy.stats"}

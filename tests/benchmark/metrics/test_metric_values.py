@@ -1,0 +1,172 @@
+"""Metrics against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import metrics
+from benchmark.circuit import Circuit
+from benchmark.model import Block, Connection
+
+KEPT = Circuit({"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False])})
+WEIGHT = torch.tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 0.0]])  # of b from a
+DRAWN = Connection("a", "b", WEIGHT)
+OPAQUE = Connection("a", "b", None, Block("attention", 10))
+
+
+def test_an_edge_is_a_nonzero_weight_with_both_ends_kept():
+    assert metrics.node_count(KEPT) == 3
+    assert metrics.edge_count(KEPT, [DRAWN]) == 1  # b0 <- a0; b0 <- a1 is zero, a2 and b1 are ablated
+
+
+def test_a_touched_edge_needs_one_end():
+    assert metrics.touched_edge_count(KEPT, [DRAWN]) == 4  # all four nonzero weights, as a2 -> b0 has a kept target
+    alone = Circuit({"a": torch.tensor([True, False, False]), "b": torch.tensor([False, False])})
+    assert metrics.touched_edge_count(alone, [DRAWN]) == 2
+    assert metrics.edge_count(alone, [DRAWN]) == 0
+
+
+def test_an_opaque_connection_counts_every_kept_pair_and_its_block_once():
+    assert metrics.edge_count(KEPT, [OPAQUE]) == 2
+    assert metrics.touched_edge_count(KEPT, [OPAQUE]) == 5  # all six pairs but the one whose ends are both ablated
+    assert metrics.opaque_weight_count(KEPT, [OPAQUE, OPAQUE]) == 10
+    assert metrics.opaque_weight_count(KEPT, [OPAQUE, Connection("a", "b", None, Block("other", 5))]) == 15
+    assert metrics.opaque_weight_count(KEPT, [DRAWN]) == 0
+
+
+def test_a_block_that_joins_no_two_kept_nodes_hides_nothing():
+    sources_only = Circuit({"a": torch.tensor([True, True, True]), "b": torch.tensor([False, False])})
+    assert metrics.opaque_weight_count(sources_only, [OPAQUE]) == 0
+
+
+def test_a_connection_outside_the_graph_counts_nothing():
+    outside = [Connection("a", "elsewhere", WEIGHT), Connection("elsewhere", "b", None, Block("attention", 10))]
+    for count in (metrics.edge_count, metrics.touched_edge_count, metrics.opaque_weight_count):
+        assert count(KEPT, outside) == 0
+
+
+def test_description_bits_are_those_of_choosing_nodes_then_edges():
+    # 3 of 5 nodes: 10 ways. Kept pairs: b0 with a0, a1; one edge of two: 2 ways, and 8 bits for its weight.
+    assert metrics.description_bits(KEPT, [DRAWN]) == pytest.approx(math.log2(10) + 1 + 8)
+    assert metrics.description_bits(KEPT, [OPAQUE]) == pytest.approx(math.log2(10) + 0 + 2 * 8)
+    assert metrics.description_bits(Circuit({"a": torch.zeros(4, dtype=torch.bool)}), []) == 0
+
+
+def test_mass_edge_count_takes_the_fewest_sources_of_each_row():
+    rows = np.array([[0.5, -0.3, 0.2], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert metrics.mass_edge_count([rows], mass=0.5) == 2  # 0.5 is half of the first row; 1.0 all of the second
+    assert metrics.mass_edge_count([rows], mass=0.8) == 3
+    assert metrics.mass_edge_count([rows], mass=1.0) == 4
+    assert metrics.mass_edge_count([rows, rows], mass=0.8) == 6
+    assert metrics.mass_edge_count([np.full((1, 20), 0.1)]) == 19
+    assert metrics.mass_edge_count([]) == 0
+
+
+def test_connection_density_is_over_all_pairs():
+    assert metrics.connection_density([np.eye(4)]) == 0.25
+    assert metrics.connection_density([np.ones((3, 20)), np.ones((2, 20))]) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("mass", [0.0, -1.0, 1.1])
+def test_a_mass_that_is_no_share_is_named(mass):
+    with pytest.raises(ValueError, match=f"mass must be above 0 and at most 1, got {mass}"):
+        metrics.mass_edge_count([np.eye(2)], mass)
+
+
+def test_task_loss_is_ln_2_by_chance_and_softplus_of_the_difference():
+    logits, answer, other = np.zeros((2, 3)), np.array([0, 1]), np.array([1, 2])
+    assert metrics.task_loss(logits, answer, other) == pytest.approx(math.log(2))
+    logits = np.array([[math.log(3), 0.0, 99.0], [0.0, 0.0, 0.0]])  # 3/4 and 1/2 for the answer; token 2 is not asked
+    expected = (math.log(4 / 3) + math.log(2)) / 2
+    assert metrics.task_loss(logits, answer, np.array([1, 0])) == pytest.approx(expected)
+
+
+def test_pair_kl_is_that_of_two_coins():
+    answer, other = np.array([0]), np.array([1])
+    reference, logits = np.array([[math.log(3), 0.0]]), np.array([[0.0, 0.0]])
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert metrics.pair_kl(reference, logits, answer, other) == pytest.approx(expected)
+
+
+def test_pair_kl_stays_finite_where_a_probability_rounds_to_zero():
+    answer, other = np.array([0]), np.array([1])
+    assert metrics.pair_kl(np.array([[2000.0, 0.0]]), np.array([[0.0, 0.0]]), answer, other) == pytest.approx(
+        math.log(2)
+    )
+    assert metrics.pair_kl(np.array([[0.0, 0.0]]), np.array([[2000.0, 0.0]]), answer, other) == pytest.approx(
+        1000 - math.log(2)
+    )
+
+
+def test_kl_divergence_is_of_the_reference_and_averages_over_positions():
+    reference = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]]]))
+    logits = np.log(np.array([[[0.25, 0.75], [0.25, 0.75]]])) + 7.0
+    expected = (0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)) / 2
+    assert metrics.kl_divergence(logits, reference) == pytest.approx(expected)
+
+
+def test_faithfulness_is_linear_in_the_divergence_and_may_be_negative():
+    assert metrics.faithfulness(0.25, 1.0) == 0.75
+    assert metrics.faithfulness(2.0, 1.0) == -1.0
+
+
+def test_recovered_losses_are_not_clipped():
+    assert metrics.recovered_task_loss(circuit=0.3, whole=0.1, empty=0.7) == pytest.approx(2 / 3)
+    assert metrics.recovered_task_loss(circuit=0.0, whole=0.1, empty=0.7) > 1
+    assert metrics.loss_recovered(replaced=2.5, original=2.0, ablated=4.0) == 0.75
+    assert metrics.loss_increase(replaced=2.5, original=2.0) == 0.5
+
+
+def test_logit_difference_r2_is_about_the_whole_models_mean():
+    reference = np.array([1.0, -1.0, 3.0, 1.0])
+    assert metrics.logit_difference_r2(reference, np.array([1.0, 1.0, 1.0, 1.0])) == 0
+    assert metrics.logit_difference_r2(reference, np.array([1.0, -1.0, 3.0, 3.0])) == pytest.approx(1 - 4 / 8)
+    assert metrics.logit_difference_r2(reference, -reference) == pytest.approx(1 - 48 / 8)
+
+
+def test_cpr_is_the_area_over_log_size():
+    assert metrics.cpr([1, 10, 100], [0.0, 1.0, 1.0], largest=100) == pytest.approx(0.75)
+    assert metrics.cmd([1, 10, 100], [0.0, 1.0, 1.0], largest=100) == pytest.approx(0.25)
+
+
+def test_cpr_counts_nothing_below_the_smallest_size_and_holds_beyond_the_largest():
+    assert metrics.cpr([10], [1.0], largest=100) == pytest.approx(0.5)
+    assert metrics.cpr([1, 10], [0.5, 0.5], largest=1000) == pytest.approx(0.5)
+    assert metrics.cpr([1000], [1.0], largest=100) == 0
+
+
+def test_cpr_ends_inside_a_segment_at_the_largest_size():
+    assert metrics.cpr([1, 100], [0.0, 1.0], largest=10) == pytest.approx(0.25)
+
+
+def test_cpr_clips_faithfulness_and_puts_sizes_below_one_at_one():
+    assert metrics.cpr([0, 10], [-3.0, 2.0], largest=10) == pytest.approx(0.5)
+    assert metrics.cpr([0, 1, 1, 10], [0.0, 0.0, 1.0, 1.0], largest=10) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scores", "largest", "message"),
+    [
+        ([2, 1], [0.0, 1.0], 10, "sizes must ascend"),
+        ([1, 2], [0.0], 10, "2 sizes but 1 faithfulness scores"),
+        ([1, 2], [0.0, 1.0], 1, "the largest size must be above 1, got 1"),
+    ],
+)
+def test_a_curve_that_is_none_is_named(sizes, scores, largest, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.cpr(sizes, scores, largest)
+
+
+def test_fvu_is_the_unexplained_share_over_all_channels():
+    target = np.array([[0.0, 0.0], [2.0, 4.0]])  # squares about the mean: 2 + 8
+    assert metrics.fvu(target, target) == 0
+    assert metrics.fvu(target, np.tile(target.mean(0), (2, 1))) == 1
+    assert metrics.fvu(target, np.array([[0.0, 0.0], [2.0, 3.0]])) == pytest.approx(0.1)
+
+
+def test_l0_and_dead_fraction_count_zeros():
+    features = np.array([[[0.0, 1.0, 0.0, -1.0], [0.0, 2.0, 0.0, 0.0]]])
+    assert metrics.l0(features) == 1.5
+    assert metrics.dead_fraction(features) == 0.5

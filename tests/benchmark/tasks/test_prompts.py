@@ -1,0 +1,118 @@
+"""Prompts as tensors, the registry, and every error that a task or a tokenizer can cause."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmark.corpus.tokenizer import train_tokenizer
+from benchmark.tasks import TASKS, Pair, Task, register, task_named
+from benchmark.tasks.prompts import prompts
+
+TEXTS = [f"print(\"{word} red\")\nprint('{word} blue')\n" for word in ("page", "line", "word")] * 50
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 400)
+
+
+def quoted(random, split):
+    word = random.choice(("page", "line", "word"))
+    return Pair((f'print("{word}', f"print('{word}"), ('")\n', "')\n"))
+
+
+QUOTED = Task("quoted", "a quote", quoted, ('")\n', "')\n"), source="here")
+
+
+def task_of(*pair, answers=(), **settings):
+    return Task("made_up", "made up", lambda random, split: Pair(*pair), answers, source="here", **settings)
+
+
+def test_rows_are_pairs_padded_on_the_right(tokenizer):
+    batch = prompts(QUOTED, tokenizer, "train", 3, seed=0)
+    assert len(batch) == 6
+    for row in range(6):
+        text = tokenizer.decode(batch.tokens[row, : batch.last[row] + 1].tolist())
+        assert text.startswith('print("' if row % 2 == 0 else "print('")
+        assert not batch.tokens[row, batch.last[row] + 1 :].any()
+        assert tokenizer.decode([int(batch.answer[row])]) == ('")\n', "')\n")[row % 2]
+    assert torch.equal(batch.positions[:, 0], batch.last)
+
+
+def test_rows_can_be_chosen(tokenizer):
+    batch = prompts(QUOTED, tokenizer, "train", 3, seed=0)
+    chosen = batch.rows(torch.tensor([2, 3]))
+    assert len(chosen) == 2
+    assert torch.equal(chosen.tokens, batch.tokens[2:4])
+    assert torch.equal(batch.rows(slice(2, 4)).answer, chosen.answer)
+
+
+def test_no_pair_comes_twice(tokenizer):
+    with pytest.raises(ValueError, match="task 'quoted': after 3 pairs no new one"):
+        prompts(QUOTED, tokenizer, "train", 4, seed=0)
+
+
+def test_an_answer_that_is_two_tokens_is_named(tokenizer):
+    broken = replace(QUOTED, answers=(*QUOTED.answers, ".missing"))
+    with pytest.raises(ValueError, match=r"task 'quoted': the answer '\.missing' is \d tokens \('\.'.*\), not one"):
+        prompts(broken, tokenizer, "train", 1, seed=0)
+
+
+def test_an_answer_that_melts_into_the_prompt_is_named(tokenizer):
+    task = task_of(("print(", "print("), ('"', "'"))
+    with pytest.raises(
+        ValueError, match=r"task 'made_up': after the prompt 'print\(' the answer '\"' is not one token"
+    ):
+        prompts(task, tokenizer, "train", 1, seed=0)
+
+
+def test_an_answer_that_melts_into_what_follows_is_named(tokenizer):
+    task = task_of(('print("page', "print('page"), ('"', "'"), (")\n", ")\n"))
+    with pytest.raises(ValueError, match="is not one token"):
+        prompts(task, tokenizer, "train", 1, seed=0)
+
+
+def test_prompts_that_end_in_different_tokens_are_named(tokenizer):
+    task = task_of(('print("page', 'print("line'), ('")\n', "')\n"))
+    with pytest.raises(ValueError, match=r"'made_up': the prompts of .* end in different tokens: 'page' and 'line'"):
+        prompts(task, tokenizer, "train", 1, seed=0)
+
+
+def test_a_prompt_longer_than_the_context_is_named(tokenizer):
+    with pytest.raises(ValueError, match="has 3 tokens, more than 2"):
+        prompts(QUOTED, tokenizer, "train", 1, seed=0, max_tokens=2)
+
+
+def test_prompts_that_are_never_equally_long_are_named_unless_length_is_the_cause(tokenizer):
+    pair = ('print("page red', "print('page red red"), ('")\n', "')\n")
+    with pytest.raises(ValueError, match="after 0 pairs no new one of equal length"):
+        prompts(task_of(*pair), tokenizer, "train", 1, seed=0)
+    batch = prompts(task_of(*pair, length_is_cause=True), tokenizer, "train", 1, seed=0)
+    assert int(batch.last[1]) == int(batch.last[0]) + 1
+    assert int(batch.tokens[0, -1]) == 0
+
+
+def test_an_unknown_task_is_answered_with_the_choices():
+    with pytest.raises(ValueError, match="unknown task 'quotes'; choose from single_double_quote, final_kwarg"):
+        task_named("quotes")
+    assert task_named("for_while") is TASKS["for_while"]
+
+
+def test_an_outsider_registers_a_task_with_one_call(monkeypatch):
+    monkeypatch.setattr("benchmark.tasks.TASKS", dict(TASKS))
+    assert register(QUOTED) is task_named("quoted")
+    with pytest.raises(ValueError, match="there is a task 'quoted' already"):
+        register(QUOTED)
+
+
+def test_table_1_and_one_control_are_registered():
+    assert len(TASKS) == 21
+    assert [name for name, task in TASKS.items() if task.control] == ["nonsense"]
+
+
+def test_the_registry_imports_no_torch():
+    program = "import sys, benchmark.tasks; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

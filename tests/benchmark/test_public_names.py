@@ -1,0 +1,24 @@
+"""`import benchmark` gives the names that users hold on to, and loads nothing until one is asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+import benchmark
+
+
+@pytest.mark.parametrize("name", benchmark.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(benchmark, name).__doc__
+    assert name in dir(benchmark)
+
+
+def test_importing_the_package_does_not_import_torch():
+    program = "import sys, benchmark; assert not {'torch', 'numpy', 'transformer_lens'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = benchmark.nothing

@@ -1,0 +1,88 @@
+"""Preset smoke end to end: every method once, resumed, and the same bytes with one worker and with two."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.methods import methods
+from benchmark.store import Store
+
+pytestmark = pytest.mark.xdist_group("smoke")
+
+BENCH = [str(Path(sys.executable).with_name("bench"))]
+
+
+def bench(folder, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*BENCH, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    done = bench(folder, "run", "--preset", "smoke", "--workers", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, done
+
+
+def rows(folder, name="records.csv"):
+    with (folder / "results" / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_method_is_on_the_leaderboard_of_a_smoke_run(run):
+    folder, _ = run
+    assert {row["method"] for row in rows(folder, "leaderboard.csv")} == set(methods())
+
+
+def test_every_circuit_has_a_row_for_every_size_and_none_failed(run):
+    folder, _ = run
+    found = rows(folder)
+    assert not [row["reason"] for row in found if row["status"] == "failed"]
+    for metric in ("nodes", "edges", "faithfulness", "necessity", "cpr"):
+        keys = {(row["method"], row["variant"], row["graph"], row["task"]) for row in found if row["metric"] == metric}
+        assert len(keys) == 16 * 3, metric
+
+
+def test_whole_dense_model_is_what_dictionaries_with_their_errors_compute(run):
+    folder, _ = run
+    losses = {
+        (row["method"], row["variant"]): float(row["value"])
+        for row in rows(folder)
+        if row["metric"] == "validation_loss"
+    }
+    for method in ("sae", "transcoder", "clt", "random_dictionary"):
+        assert losses[method, "errors_available"] == pytest.approx(losses["dense", "native"], abs=1e-5)
+
+
+def test_second_run_computes_nothing_and_changes_no_byte(run):
+    folder, _ = run
+    before = (folder / "results" / "records.csv").read_bytes()
+    again = bench(folder, "run", "--preset", "smoke")
+    assert again.returncode == 0
+    assert "computed" not in again.stderr
+    assert (folder / "results" / "records.csv").read_bytes() == before
+
+
+def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run):
+    folder, _ = run
+    before = (folder / "results" / "records.csv").read_bytes()
+    store = Store(folder / "store")
+    for manifest in (folder / "store").glob("artifacts/*/manifest.json"):
+        if json.loads(manifest.read_text())["kind"] in ("circuit", "profile"):
+            store.discard(manifest.parent.name)
+    again = bench(folder, "run", "--preset", "smoke", "--workers", "1", "--method", "dense,clt,weight_sparse")
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert (folder / "results" / "records.csv").read_bytes() == before
+
+
+def test_circuit_is_shown_with_its_nodes(run):
+    folder, _ = run
+    shown = bench(folder, "show", "dense", "single_double_quote")
+    assert shown.returncode == 0, shown.stderr
+    assert "dense native, unit graph, task single_double_quote" in shown.stdout

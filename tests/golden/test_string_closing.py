@@ -1,0 +1,85 @@
+import pytest
+import string_closing
+import torch
+
+from benchmark import metrics
+from benchmark.ablation import corpus_means, keep_only
+from benchmark.circuit import Circuit
+from benchmark.model import unedited
+from benchmark.pruning import Budget, TaskPrompts, answer_logits, find_circuit, prompt_losses
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.no_grad():
+        return string_closing.model()
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    generator = torch.Generator().manual_seed(0)
+    return TaskPrompts(*(string_closing.batch(pairs, generator) for pairs in (64, 16, 16)))
+
+
+@pytest.fixture(scope="module")
+def means(model, prompts):
+    return corpus_means(model, prompts.train.tokens)
+
+
+def loss(model, batch, edit):
+    return float(prompt_losses(answer_logits(model, batch, edit), batch).mean())
+
+
+def test_whole_model_closes_strings_and_the_empty_circuit_guesses(model, prompts, means):
+    assert loss(model, prompts.test, unedited) < 0.01
+    empty = Circuit.empty(model.sites)
+    assert loss(model, prompts.test, keep_only(empty, means)) >= 0.693
+
+
+def test_planted_circuit_does_the_task_alone_with_12_nodes_and_9_edges(model, prompts, means):
+    circuit = string_closing.circuit(model)
+    assert loss(model, prompts.test, keep_only(circuit, means)) < 0.01
+    assert metrics.node_count(circuit) == 12
+    assert metrics.edge_count(circuit, model.connections("channel")) == 9
+
+
+def found(model, prompts, means, ranking, graph="channel"):
+    return find_circuit(
+        model,
+        prompts,
+        means,
+        graph=graph,
+        target=0.15,
+        ranking=ranking,
+        budget=Budget(tokens=60_000, batch_pairs=16),
+        generator=torch.Generator().manual_seed(1),
+    )
+
+
+def test_learned_mask_finds_the_planted_circuit_and_no_more(model, prompts, means):
+    result = found(model, prompts, means, "mask")
+    assert result.status == "ok"
+    kept, planted = result.circuit.kept(), string_closing.circuit(model).kept()
+    assert all(set(nodes) <= set(planted.get(name, [])) for name, nodes in kept.items())
+    assert loss(model, prompts.test, keep_only(result.circuit, means)) <= 0.2
+
+
+def test_random_ranking_needs_many_more_nodes_than_a_learned_mask(model, prompts, means):
+    learned, random = (metrics.node_count(found(model, prompts, means, name).circuit) for name in ("mask", "random"))
+    assert random > 5 * learned
+
+
+def test_unit_graph_joins_the_neurons_to_key_and_value_through_the_stream(model):
+    weights = {
+        (connection.source, connection.target): connection.weight
+        for connection in model.connections("unit")
+        if connection.weight.any()
+    }
+    assert set(weights) == {("blocks.0.neuron", "blocks.1.k"), ("blocks.0.neuron", "blocks.1.v")}
+    assert weights["blocks.0.neuron", "blocks.1.k"][3, string_closing.DETECTOR] == 8.0
+    assert weights["blocks.0.neuron", "blocks.1.v"][7, string_closing.CLASSIFIER] == 4.0
+
+
+def test_unknown_ranking_names_the_choices(model, prompts, means):
+    with pytest.raises(ValueError, match="unknown ranking 'alphabetical'; choose from mask, attribution, random"):
+        found(model, prompts, means, "alphabetical")

@@ -1,0 +1,163 @@
+import json
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sparse_model.config import TransformerConfig
+from sparse_model.released import config_of, load_released
+
+VOCABULARY, BLOCK, LAYERS, WIDTH, HEADS, MLP, POSITION = 29, 10, 2, 32, 2, 64, 8
+
+SETTINGS = {
+    "block_size": BLOCK,
+    "vocab_size": VOCABULARY,
+    "n_layer": LAYERS,
+    "n_head": HEADS,
+    "d_head": 16,
+    "d_model": WIDTH,
+    "d_mlp": MLP,
+    "bias": True,
+    "rms_norm": True,
+    "activation_type": "gelu",
+    "residual_activation_type": "identity",
+    "afrac": 0.25,
+    "afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_v,attn_k,attn_q",
+    "tied_unembed": False,
+    "enable_bigram_table": True,
+    "learnable_bigram_table": True,
+    "bigram_table_rank": None,
+    "d_pos_emb": POSITION,
+    "sink": True,
+    "flash": True,
+}
+OPTIONS = [
+    {},
+    {"sink": False},
+    {"d_pos_emb": None, "sink": False},
+    {"afrac": None, "enable_bigram_table": False},
+    {"afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_v", "afrac": 0.125},
+]
+
+
+def checkpoint(settings):
+    """Random weights under the released names."""
+    generator, read = torch.Generator().manual_seed(0), WIDTH + (settings["d_pos_emb"] or 0)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator) * 0.3
+
+    weights = {"transformer.wte.weight": draw(VOCABULARY, WIDTH), "lm_head.weight": draw(VOCABULARY, WIDTH)}
+    weights["transformer.wpe.weight"] = draw(BLOCK, settings["d_pos_emb"] or WIDTH)
+    weights |= {"transformer.ln_f.weight": 1 + draw(WIDTH), "final_logits_bias": draw(VOCABULARY)}
+    if settings["enable_bigram_table"]:
+        weights["bigram_table"] = draw(VOCABULARY, VOCABULARY)
+    for layer in range(LAYERS):
+        at = f"transformer.h.{layer}."
+        weights |= {f"{at}ln_1.weight": 1 + draw(WIDTH), f"{at}ln_2.weight": 1 + draw(WIDTH)}
+        for name, target, source in (
+            ("attn.c_attn", 3 * WIDTH, read),
+            ("attn.c_proj", WIDTH, WIDTH),
+            ("mlp.c_fc", MLP, read),
+            ("mlp.c_proj", WIDTH, MLP),
+        ):
+            weights |= {f"{at}{name}.weight": draw(target, source), f"{at}{name}.bias": draw(target)}
+        if settings["sink"]:
+            weights[f"{at}attn.attn_imp.sink_logit"] = draw(HEADS)
+        if settings["d_pos_emb"]:
+            weights |= {f"{at}ln_p1.weight": 1 + draw(POSITION), f"{at}ln_p2.weight": 1 + draw(POSITION)}
+    return weights
+
+
+def logits(settings, weights, tokens):
+    """The released architecture in a few lines, one sequence at a time, from the names in the checkpoint."""
+
+    def sparse(values, place):
+        if settings["afrac"] is None or place not in settings["afrac_loctypes"].split(","):
+            return values
+        threshold = values.abs().sort(descending=True).values[:, int(settings["afrac"] * values.shape[1]) - 1]
+        return torch.where(values.abs() >= threshold[:, None], values, 0)
+
+    def norm(values, gain):
+        return values / (values.square().mean(1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt() * gain
+
+    def apply(name, values):
+        return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    def read(at, number, place):
+        values = norm(x, weights[f"{at}ln_{number}.weight"])
+        if settings["d_pos_emb"]:
+            values = torch.cat([values, norm(positions, weights[f"{at}ln_p{number}.weight"])], 1)
+        return sparse(values, place)
+
+    x, positions = weights["transformer.wte.weight"][tokens], weights["transformer.wpe.weight"][: len(tokens)]
+    if not settings["d_pos_emb"]:
+        x = x + positions
+    for layer in range(LAYERS):
+        at = f"transformer.h.{layer}."
+        q, k, v = apply(f"{at}attn.c_attn", read(at, 1, "attn_in")).split(WIDTH, 1)
+        q, k, v = sparse(q, "attn_q"), sparse(k, "attn_k"), sparse(v, "attn_v")
+        heads = []
+        for head in range(HEADS):
+            one = slice(16 * head, 16 * head + 16)
+            weight = torch.exp(q[:, one] @ k[:, one].T / math.sqrt(16)).tril()
+            sink = torch.exp(weights[f"{at}attn.attn_imp.sink_logit"][head]) if settings["sink"] else 0
+            heads.append(weight @ v[:, one] / (weight.sum(1, keepdim=True) + sink))
+        x = x + sparse(apply(f"{at}attn.c_proj", torch.cat(heads, 1)), "attn_out")
+        neuron = sparse(F.gelu(apply(f"{at}mlp.c_fc", read(at, 2, "mlp_in"))), "mlp_neuron")
+        x = x + sparse(apply(f"{at}mlp.c_proj", neuron), "mlp_out")
+    result = norm(x, weights["transformer.ln_f.weight"]) @ weights["lm_head.weight"].T + weights["final_logits_bias"]
+    return result + weights["bigram_table"][tokens] if settings["enable_bigram_table"] else result
+
+
+def write(folder, settings, weights):
+    (folder / "beeg_config.json").write_text(json.dumps(settings))
+    torch.save(weights, folder / "final_model.pt")
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_logits_are_those_of_the_released_architecture(tmp_path, options):
+    settings = {**SETTINGS, **options}
+    weights = checkpoint(settings)
+    write(tmp_path, settings, weights)
+    model = load_released(tmp_path)
+    tokens = torch.randint(0, VOCABULARY, (3, BLOCK), generator=torch.Generator().manual_seed(1))
+    expected = torch.stack([logits(settings, weights, row) for row in tokens])
+    torch.testing.assert_close(model(tokens), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_positions_that_are_all_zero_are_none():
+    settings = {**SETTINGS, "d_pos_emb": None}
+    weights = checkpoint(settings)
+    weights["transformer.wpe.weight"].zero_()
+    assert config_of(settings, weights).positional == "none"
+
+
+def test_the_largest_released_config_is_understood():
+    settings = {
+        **SETTINGS,
+        **{"n_layer": 8, "d_model": 2048, "n_head": 128, "d_mlp": 8192, "d_pos_emb": 32, "vocab_size": 2048},
+    }
+    config = config_of(settings, {})
+    assert isinstance(config, TransformerConfig)
+    assert (config.heads, config.d_read, config.neurons, config.positional) == (128, 2080, 8192, "concatenated")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rms_norm": False}, "rms_norm False of a released config is unknown; choose from (True,)"),
+        ({"activation_type": "relu"}, "activation_type 'relu' of a released config is unknown; choose from ('gelu',)"),
+        ({"n_head": 4}, "4 heads of 16 channels do not fill d_model 32; choose 2"),
+        (
+            {"afrac_loctypes": "resid_post_mlp"},
+            "unknown place 'resid_post_mlp' of AbsTopK; choose from attn_in, attn_q, attn_k, attn_v, attn_out, mlp_in, "
+            "mlp_neuron, mlp_out",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_followed_is_an_error_that_says_why(change, message):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 (the whole message is compared)
+        config_of({**SETTINGS, **change}, checkpoint(SETTINGS))
+    assert str(raised.value) == message
