@@ -3,11 +3,15 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import Form, chosen, pair
+from benchmark.tasks.drawing import Form, chosen, framed, pair
 
-_FINDING: tuple[Form, ...] = (
-    ("$name = set($a)\nfor $b in $plural:\n    $name", '$name = "$a"\nfor $b in $plural:\n    $name'),
-    ("${context}$name = set($a)\n$name", '${context}$name = "$a"\n$name'),
+_FINDING: tuple[Form, ...] = framed(
+    (
+        ("$name = set($a)\nfor $b in $plural:\n    $name", '$name = "$a"\nfor $b in $plural:\n    $name'),
+        ("$name = set($a)\n$name", '$name = "$a"\n$name'),
+        ("$name = set($a)\nif $b:\n    $name", '$name = "$a"\nif $b:\n    $name'),
+    ),
+    ("top", "def"),
 )
 _TESTING: tuple[Form, ...] = (
     ("$name = set($a)\nwhile $b:\n    $name", '$name = "$a"\nwhile $b:\n    $name'),

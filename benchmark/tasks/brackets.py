@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import chosen, pair
+from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def bracket_brace(random: Random, split: Split) -> Pair:
@@ -12,10 +12,11 @@ def bracket_brace(random: Random, split: Split) -> Pair:
     `sizes = {"page": 3, "line` -> `":`
     `sizes = ["page", "word", "line` -> `",`
     """
-    finding = (
-        ('${context}$a = {"$b', '${context}$a = ["$b'),
-        ('${context}$a = {"$b": $number, "$c', '${context}$a = ["$b", "$d", "$c'),
+    values = (
+        ('$a = {"$b', '$a = ["$b'),
+        ('$a = {"$b": $number, "$c', '$a = ["$b", "$d", "$c'),
     )
+    finding = framed(values, ("top", "for", "if"))
     testing = (
         ('def $verb($a):\n    return {"$b', 'def $verb($a):\n    return ["$b'),
         ('${context}$verb({"$b": $number, "$c', '${context}$verb(["$b", "$d", "$c'),
@@ -31,10 +32,12 @@ def bracket_counting(random: Random, split: Split) -> Pair:
     `sizes = [[3, 5, 8` -> `]]\n`
     """
     long = "$number1, $number2, $number3, $number4"
-    finding = (
-        ("${context}$a = [$number1, $number2, $number3", "${context}$a = [[$number1, $number2, $number3"),
-        (f"${{context}}$a = [{long}", f"${{context}}$a = [[{long}"),
+    values = (
+        ("$a = [$number1, $number2, $number3", "$a = [[$number1, $number2, $number3"),
+        (f"$a = [{long}", f"$a = [[{long}"),
+        (f"$a = [{long}", "$a = [[$number1, $number2], [$number3, $number4"),
     )
+    finding = framed(values, ("top", "for", "if"))
     testing = (
         (f"def $verb($b):\n    $a = [{long}", "def $verb($b):\n    $a = [[$number1, $number2], [$number3, $number4"),
         (f"${{context}}$a = [{long}, $number5", f"${{context}}$a = [[{long}, $number5"),

@@ -3,7 +3,14 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import chosen, pair
+from benchmark.tasks.drawing import chosen, framed, pair
+
+_FINDING_BLOCKS = tuple(
+    f"{head}:\n    {body}"
+    for head in ("while $a", "for $a in $plural", "if $a", "if $a == $number2")
+    for body in ("$b = $number", "$b = $d.$e", "$b = $verb($d)")
+)
+"""Blocks after which a line may stand deeper or not."""
 
 
 def else_elif(random: Random, split: Split) -> Pair:
@@ -14,10 +21,12 @@ def else_elif(random: Random, split: Split) -> Pair:
     `if page:\n    size = 3\nelif word` -> `:\n`
     `if page:\n    size = row if line else word` -> `\n`
     """
-    finding = (
-        ("${context}if $a:\n    $b = $number1\nelif $c", "${context}if $a:\n    $b = $d if $e else $c"),
+    branches = (
+        ("if $a:\n    $b = $number1\nelif $c", "if $a:\n    $b = $d if $e else $c"),
         ("if $a == $number:\n    $b = $number1\nelif $c", "if $a == $number:\n    $b = $d if $e else $c"),
+        ("if $a:\n    $verb($b)\nelif $c", "if $a:\n    $b = $d if $e else $c"),
     )
+    finding = framed(branches, ("top", "for", "while"))
     testing = (
         (
             "def $verb($a):\n    if $b:\n        return $d\n    elif $c",
@@ -34,7 +43,8 @@ def if_ternary(random: Random, split: Split) -> Pair:
     `size = row\nif page` -> `:\n`
     `size = 3 if page` -> ` else`
     """
-    finding = (("${context}$b = $c\nif $a", "${context}$b = $number if $a"),)
+    conditions = (("$b = $c\nif $a", "$b = $number if $a"), ("$verb($c)\nif $a", "$b = $c if $a"))
+    finding = framed(conditions, ("top", "for"))
     testing = (
         ("while $d:\n    $b = $c\nif $a", "while $d:\n    $b = $number if $a"),
         ("def $verb($d):\n    $b = $c\nif $a", "def $verb($d):\n    $b = $number if $a"),
@@ -49,10 +59,7 @@ def if_equals(random: Random, split: Split) -> Pair:
     `while page:\n    size = 3\nif word` -> ` ==`
     `while page:\n    size = 3\n    word` -> ` =`
     """
-    finding = (
-        ("while $a:\n    $b = $number\nif $c", "while $a:\n    $b = $number\n    $c"),
-        ("for $a in $plural:\n    $b = $number\nif $c", "for $a in $plural:\n    $b = $number\n    $c"),
-    )
+    finding = tuple((f"{block}\nif $c", f"{block}\n    $c") for block in _FINDING_BLOCKS)
     testing = (
         ("def $verb($a):\n    $b += $number\nif $c", "def $verb($a):\n    $b += $number\n    $c"),
         ("for $a in $plural:\n    $verb($b)\nif $c", "for $a in $plural:\n    $verb($b)\n    $c"),
@@ -67,10 +74,7 @@ def var_if(random: Random, split: Split) -> Pair:
     `while page:\n    size = 3\nif word == True` -> `:\n`
     `while page:\n    size = 3\n    word = True` -> `\n`
     """
-    finding = (
-        ("while $a:\n    $b = $number\nif $c == True", "while $a:\n    $b = $number\n    $c = True"),
-        ("for $a in $plural:\n    $b = $number\nif $c == True", "for $a in $plural:\n    $b = $number\n    $c = True"),
-    )
+    finding = tuple((f"{block}\nif $c == True", f"{block}\n    $c = True") for block in _FINDING_BLOCKS)
     testing = (
         ("def $verb($a):\n    $b += $number\nif $c == True", "def $verb($a):\n    $b += $number\n    $c = True"),
         ("for $a in $plural:\n    $verb($b)\nif $c == True", "for $a in $plural:\n    $verb($b)\n    $c = True"),

@@ -17,6 +17,15 @@ FINDING_CONTEXT = ("$w = $number\n", "import $w\n", "$w = $v\n", "$w = $v + $num
 TESTING_CONTEXT = ("$w -= $number\n", "$verb($w)\n", "$w = $v.$u\n", "$w = len($v)\n", "$w = $v * $u\n")
 """Lines that stand before a prompt and have nothing to do with its answer."""
 
+FRAMES = {
+    "top": "",
+    "def": "def $verb9($p):\n    ",
+    "for": "for $p in $plural9:\n    ",
+    "while": "while $p:\n    ",
+    "if": "if $p == $number9:\n    ",
+}
+"""What may stand around a form: nothing, or the head of a block."""
+
 Form = tuple[str, str]
 """The templates of a pair's two prompts, which share what is drawn. `$verb`, `$plural` and `$number` (with any digit
 behind) draw one of these; `${context}` draws no line or one, `${pad}` the same but for each prompt apart; every
@@ -26,6 +35,25 @@ other placeholder draws a noun, no noun twice."""
 def chosen(split: Split, finding: Sequence[Form], testing: Sequence[Form]) -> Sequence[Form]:
     """The templates of a split."""
     return testing if split == "test" else finding
+
+
+def framed(forms: Sequence[Form], frames: Sequence[str], before: str = "${context}") -> tuple[Form, ...]:
+    """Each form in each frame, so that a circuit has to do the task wherever it stands.
+
+    Args:
+        forms: As they stand at the top level.
+        frames: Names of `FRAMES`.
+        before: What stands before the frame: `${context}`, or `${pad}` where the two prompts are not equally long.
+    """
+    return tuple(
+        (_inside(form[0], frame, before), _inside(form[1], frame, before)) for form in forms for frame in frames
+    )
+
+
+def _inside(template: str, frame: str, before: str) -> str:
+    """A template in a frame, its lines as deep as the frame asks for."""
+    depth = "\n    " if FRAMES[frame] else "\n"
+    return before + FRAMES[frame] + template.replace("\n", depth)
 
 
 def copied_names(random: Random, split: Split, count: int) -> list[str]:

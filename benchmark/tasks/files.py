@@ -4,7 +4,7 @@ from random import Random
 
 from benchmark.corpus.idioms.words import READ_FILES, WRITTEN_FILES
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import chosen, pair, words_of
+from benchmark.tasks.drawing import chosen, framed, pair, words_of
 
 
 def with_as(random: Random, split: Split) -> Pair:
@@ -13,7 +13,7 @@ def with_as(random: Random, split: Split) -> Pair:
     `import row\nwith open(path)` -> ` as`
     `size = 3\nfile = open(path)` -> ` if`
     """
-    finding = (("${pad}with open($a)", "${pad}$b = open($a)"),)
+    finding = framed((("with open($a)", "$b = open($a)"),), ("top", "for", "while", "if"), before="${pad}")
     testing = (("${pad}def $verb($a):\n    with open($a)", "${pad}def $verb($a):\n    $b = open($a)"),)
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, (" as", " if"), (" x", " x"))
@@ -25,7 +25,8 @@ def with_open(random: Random, split: Split) -> Pair:
     `with open("input.txt", "` -> `r`
     `with open("output.txt", "` -> `w`
     """
-    finding = (('${pad}with open("$read.txt", "', '${pad}with open("$write.txt", "'),)
+    opened = (('with open("$read.txt", "', 'with open("$write.txt", "'),)
+    finding = framed(opened, ("top", "def", "for"), before="${pad}")
     testing = (
         ("${pad}with open('$read.csv', '", "${pad}with open('$write.csv', '"),
         ("${pad}while $a:\n    with open('$read.json', '", "${pad}while $a:\n    with open('$write.json', '"),

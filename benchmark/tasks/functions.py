@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import chosen, pair
+from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def final_kwarg(random: Random, split: Split) -> Pair:
@@ -14,6 +14,8 @@ def final_kwarg(random: Random, split: Split) -> Pair:
     """
     finding = (
         ("${context}def $verb($a=None, $b=None, $c", "${context}def $verb($a, $d, $b, $c"),
+        ("${context}def $verb($a=None, $b", "${context}def $verb($a, $c, $b"),
+        ("${context}def $verb($a=None, $b=None, $e=None, $c", "${context}def $verb($a, $d, $b, $f, $e, $c"),
         ("def $verb(self, $a=None, $b=None, $c", "def $verb(self, $a, $d, $b, $c"),
     )
     testing = (
@@ -33,7 +35,7 @@ def lambda_func(random: Random, split: Split) -> Pair:
     `key = lambda item` -> `:`
     `import page\ndef item` -> `():\n`
     """
-    finding = (("${pad}$b = lambda $a", "${pad}def $a"),)
+    finding = framed((("$b = lambda $a", "def $a"),), ("top", "if"), before="${pad}")
     testing = (("${pad}def $verb($c):\n    return lambda $a", "${pad}$c -= $number\n\n\ndef $a"),)
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, (":", "():\n"), (" x", "    "))

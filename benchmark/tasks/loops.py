@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import chosen, pair
+from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def for_while(random: Random, split: Split) -> Pair:
@@ -12,10 +12,7 @@ def for_while(random: Random, split: Split) -> Pair:
     `size = 3\nfor item` -> ` in`
     `size = 3\nwhile item` -> `:\n`
     """
-    finding = (
-        ("${context}for $a", "${context}while $a"),
-        ("def $verb($b):\n    for $a", "def $verb($b):\n    while $a"),
-    )
+    finding = framed((("for $a", "while $a"),), ("top", "def", "for", "while"))
     testing = (("if $b:\n    for $a", "if $b:\n    while $a"), ("$b = len($c)\nfor $a", "$b = len($c)\nwhile $a"))
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, (" in", ":\n"), (" x", "    "))
@@ -27,7 +24,10 @@ def indent_for(random: Random, split: Split) -> Pair:
     `def load(path):\n    for item in items:\n` -> `       `
     `rows = load(path)\nfor item in items:\n` -> `   `
     """
-    finding = (("def $verb($a):\n    for $b in $plural:\n", "$c = $verb($a)\nfor $b in $plural:\n"),)
+    finding = (
+        ("def $verb($a):\n    for $b in $plural:\n", "$c = $verb($a)\nfor $b in $plural:\n"),
+        ("if $a:\n    for $b in $plural:\n", "$a = $c.$d\nfor $b in $plural:\n"),
+    )
     testing = (("while $a:\n    for $b in $plural:\n", "$a = $c\nfor $b in $plural:\n"),)
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, ("       ", "   "), (" x", " x"))
@@ -39,7 +39,7 @@ def enumerate_range(random: Random, split: Split) -> Pair:
     `import row\nfor index, item in` -> ` enumerate`
     `size = left\nfor index in` -> ` range`
     """
-    finding = (("${pad}for $a, $b in", "${pad}for $a in"),)
+    finding = framed((("for $a, $b in", "for $a in"),), ("top", "if", "while"), before="${pad}")
     testing = (("${pad}def $verb($c):\n    for $a, $b in", "${pad}def $verb($c):\n    for $a in"),)
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, (" enumerate", " range"), ("(x", "(x"))
@@ -54,6 +54,9 @@ def while_return_true(random: Random, split: Split) -> Pair:
     finding = (
         ("def $verb($a):\n    while True", "def $verb($a):\n    return True"),
         ("def $verb($a):\n    $b = $number\n    while True", "def $verb($a):\n    $b = $number\n    return True"),
+        ("def $verb($a):\n    $verb2($b)\n    while True", "def $verb($a):\n    $verb2($b)\n    return True"),
+        ("def $verb($a):\n    if $b:\n        while True", "def $verb($a):\n    if $b:\n        return True"),
+        ("def $verb($a, $b, $c):\n    while True", "def $verb($a, $b, $c):\n    return True"),
     )
     testing = (
         ("def $verb():\n    $b += $number\n    while True", "def $verb():\n    $b += $number\n    return True"),

@@ -3,7 +3,7 @@
 from random import Random
 
 from benchmark.tasks import Pair, Split
-from benchmark.tasks.drawing import Form, chosen, pair
+from benchmark.tasks.drawing import Form, chosen, framed, pair
 
 
 def _quoted(template: str) -> Form:
@@ -17,10 +17,11 @@ def single_double_quote(random: Random, split: Split) -> Pair:
     `print("page ready` -> `")\n`
     `print('page ready` -> `')\n`
     """
-    finding = ("${context}print(@$a $b", "def $verb($a):\n    print(@$b $c", "if $a == $number:\n    log(@$b $c $d")
-    testing = ("${context}$a.$verb(@$b $c", "for $a in $plural:\n    warn(@$b $c", "while $a:\n    show(@$b $c $d")
-    form = _quoted(random.choice(testing if split == "test" else finding))
-    return pair(random, split, form, ('")\n', "')\n"), ("x", "x"))
+    calls = tuple(map(_quoted, ("print(@$a $b", "log(@$a", "send(@$a $b $c", "$d.$verb(@$a $b")))
+    finding = framed(calls, ("top", "def", "if"))
+    other_calls = tuple(map(_quoted, ("warn(@$b $c", "show(@$b $c $d")))
+    testing = (_quoted("${context}$a.$verb(@$b $c $d $e"), *framed(other_calls, ("for", "while")))
+    return pair(random, split, random.choice(chosen(split, finding, testing)), ('")\n', "')\n"), ("x", "x"))
 
 
 def fstring_brace(random: Random, split: Split) -> Pair:
@@ -29,10 +30,12 @@ def fstring_brace(random: Random, split: Split) -> Pair:
     `print(f"page count` -> ` {`
     `print("last page count` -> `")\n`
     """
-    finding = (
-        ('${context}print(f"$a $b', '${context}print("$c $a $b'),
-        ('def $verb($a):\n    log(f"$b $c', 'def $verb($a):\n    log("$d $b $c'),
+    calls = (
+        ('print(f"$a $b', 'print("$c $a $b'),
+        ('log(f"$a $b', 'log("$c $a $b'),
+        ('send(f"$a $b $c', 'send("$d $a $b $c'),
     )
+    finding = framed(calls, ("top", "def", "if"))
     testing = (
         ('while $a:\n    warn(f"$b $c $d', 'while $a:\n    warn("$e $b $c $d'),
         ('for $d in $plural:\n    show(f"$a $b', 'for $d in $plural:\n    show("$c $a $b'),
