@@ -17,7 +17,7 @@ from transformer_lens.hook_points import HookPoint
 
 import benchmark.model
 from baselines.dictionary import Encoder, Place
-from benchmark.graph import Read, Write, opaque_connections, virtual_connections
+from benchmark.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
 from sparse_model.transformer import Transformer
 
@@ -224,11 +224,14 @@ class ReplacedMLPs(Replacement):
 
     def _unit_connections(self) -> Iterator[Connection]:
         writes = [*self.dense.writes(VALUES), *self._feature_writes(), *self._error_writes()]
-        yield from virtual_connections([*self.dense.reads(ATTENTION), *self._feature_reads()], writes)
+        reads = [*self.dense.reads(ATTENTION), *self._feature_reads()]
+        yield from virtual_connections(reads, writes)
+        yield from self.dense.terminals(reads, writes)
         for layer, block in enumerate(self.dense.blocks):
             name = f"blocks.{layer}.error"
             if name in self._site:
                 opaque = Block(f"blocks.{layer}.mlp", _nonzeros(block, ("W_in", "W_out")))
+                yield Connection(EMBEDDING, name, None, opaque)
                 yield from opaque_connections(name, 2 * layer + 1, writes, opaque)
 
     def _feature_reads(self) -> Iterator[Read]:
@@ -307,13 +310,21 @@ class ReplacedStream(Replacement):
         return [(found, self._decoded(layer, found)) for layer, found in enumerate(features)]
 
     def _unit_connections(self) -> Iterator[Connection]:
-        """Neighbouring boundaries are joined by the whole block between them."""
+        """Neighbouring boundaries are joined by the whole block between them, the last one to the logits."""
         weights = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
-        for layer in range(1, len(self.encoders)):
+        for layer in range(len(self.encoders)):
             block = Block(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
             for target in self._boundary(layer):
-                for source in self._boundary(layer - 1):
+                for source in self._boundary(layer - 1) or [EMBEDDING]:
                     yield Connection(source, target, None, block)
+        yield from self.dense.terminals([], self._last_writes())
+
+    def _last_writes(self) -> Iterator[Write]:
+        """What the last boundary writes for the logits to read."""
+        for site in self.sites:
+            if site.stage == 2 * len(self.encoders) - 1:
+                weight = self.decoders[-1] if site.kind == "feature" else torch.eye(site.size).to(self.decoders[-1])
+                yield Write(site.name, site.stage, weight)
 
     def _boundary(self, layer: int) -> list[str]:
         return [site.name for site in self.sites if site.layer == layer]

@@ -28,7 +28,7 @@ KINDS: dict[str, CellKind] = {
     "corpus": CellKind(1, "benchmark.evaluate:compute_corpus"),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(1, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
-    "circuit": CellKind(1, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(2, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -1,4 +1,10 @@
-"""The two graphs of a model: which sites count as nodes, and virtual weights contracted from reads and writes."""
+"""The two graphs of a model: which sites count as nodes, and virtual weights contracted from reads and writes.
+
+Between the tokens and the logits the unit graph has two ends that are no nodes and are never ablated: all token
+embeddings as one source, all logits as one target (token and logit nodes of attribution graphs, Ameisen et al. 2025,
+https://transformer-circuits.pub/2025/attribution-graphs/methods.html). Without them a circuit of units that read
+nothing but embeddings would have no edge at all.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +17,15 @@ from benchmark.model import Block, CircuitModel, Connection, Graph, Kind, Site
 
 RESIDUAL_CHANNELS: tuple[Kind, ...] = ("residual_read", "residual_write")
 """Kinds that are nodes of the channel graph only."""
+
+EMBEDDING = "embed"
+"""The source that stands for the token embeddings."""
+
+LOGITS = "logits"
+"""The target that stands for the logits."""
+
+TERMINALS = (EMBEDDING, LOGITS)
+"""The ends of the unit graph: always kept, never counted as nodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +86,28 @@ def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: 
     """Connections into a site that an opaque block computes from the stream as it stands before `stage`."""
     for source in dict.fromkeys(write.site for write in writes if write.stage < stage):
         yield Connection(source, target, None, block)
+
+
+def terminal_connections(
+    reads: Iterable[Read],
+    writes: Iterable[Write],
+    embedding: Float[Tensor, "vocab d_model"],
+    unembedding: Float[Tensor, "vocab d_model"],
+) -> Iterator[Connection]:
+    """What units read of the token embeddings, and what the logits read of units.
+
+    A weight is the root mean square over the vocabulary of the virtual weight from a token, or to a token's logit, so
+    that it is zero exactly where no token matters.
+
+    Args:
+        reads: Of the units that read the stream directly.
+        writes: Of the units.
+        embedding: What a token writes to the stream.
+        unembedding: What a logit reads of it, the gain of the last norm folded in.
+    """
+    written = list(writes)
+    for read in reads:
+        yield Connection(EMBEDDING, read.site, (read.weight @ embedding.T).square().mean(1).sqrt()[:, None])
+    for source in dict.fromkeys(write.site for write in written):
+        whole = torch.stack([write.weight for write in written if write.site == source]).sum(0)
+        yield Connection(source, LOGITS, (unembedding @ whole).square().mean(0).sqrt()[None])

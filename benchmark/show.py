@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmark.circuit import Circuit
 from benchmark.corpus import Corpus
 from benchmark.evaluate import corpus_windows, load_variant
+from benchmark.graph import TERMINALS
 from benchmark.model import CircuitModel, record
 from benchmark.records import RECORDS, Record, read_records
 from benchmark.store import Store
@@ -114,7 +115,7 @@ def _responses(
 
 def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeText]:
     """The edges between kept nodes, the heaviest first, opaque ones last."""
-    kept, found = circuit.kept(), []
+    kept, found = {**circuit.kept(), **{name: [0] for name in TERMINALS}}, []
     for connection in model.connections(graph):  # type: ignore[arg-type]
         for target in kept.get(connection.target, ()):
             for source in kept.get(connection.source, ()):

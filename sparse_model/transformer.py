@@ -10,7 +10,7 @@ Every matrix is stored as `[target, source]`. A stage is one sublayer: stage 2l 
 
 import json
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model
-from benchmark.graph import Read, Write, virtual_connections
+from benchmark.graph import Read, Write, terminal_connections, virtual_connections
 from benchmark.model import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
@@ -209,7 +209,16 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """The edges of the paper's channel graph, or the virtual weights between units."""
         if graph not in GRAPHS:
             raise ValueError(f"unknown graph {graph!r}; choose from {', '.join(GRAPHS)}")
-        return self._channel_connections() if graph == "channel" else virtual_connections(self.reads(), self.writes())
+        return self._channel_connections() if graph == "channel" else self._unit_connections()
+
+    def _unit_connections(self) -> Iterator[Connection]:
+        """Virtual weights between units, from the embeddings and to the logits."""
+        yield from virtual_connections(self.reads(), self.writes())
+        yield from self.terminals(self.reads(), self.writes())
+
+    def terminals(self, reads: Iterable[Read], writes: Iterable[Write]) -> Iterator[Connection]:
+        """What units read of this model's token embeddings, and what its logits read of units."""
+        return terminal_connections(reads, writes, self.W_E, self.W_U * self.ln_final.weight)
 
     def _channel_connections(self) -> Iterator[Connection]:
         """The weight matrices of the blocks; residual writes are not joined to later reads (paper, figure 4)."""

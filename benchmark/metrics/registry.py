@@ -52,8 +52,8 @@ _AGREEMENT = "benchmark.metrics.agreement"
 _DICT = "benchmark.metrics.dictionary"
 
 
-def _size(name: str, summary: str, unit: str, source: str, function: str) -> Metric:
-    return Metric(name, summary, unit, 0.0, inf, "lower", "geometric_mean", source, f"{_SIZE}:{function}")
+def _size(name: str, summary: str, unit: str, source: str, function: str, version: int = 1) -> Metric:
+    return Metric(name, summary, unit, 0.0, inf, "lower", "geometric_mean", source, f"{_SIZE}:{function}", version)
 
 
 def _loss(name: str, summary: str, direction: Direction = "lower") -> Metric:
@@ -71,9 +71,9 @@ def _reported(name: str, summary: str, unit: str, direction: Direction, aggregat
 _ALL = (
     # Size of a circuit
     _size("nodes", "Nodes kept.", "nodes", _GAO, "node_count"),
-    _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count"),
-    _size("touched_edges", "Nonzero weights with at least one end kept.", "edges", _OURS, "touched_edge_count"),
-    _size("description_bits", "Bits to write the circuit down.", "bits", _OURS, "description_bits"),
+    _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count", 2),
+    _size("touched_edges", "Nonzero weights with at least one end kept.", "edges", _OURS, "touched_edge_count", 2),
+    _size("description_bits", "Bits to write the circuit down.", "bits", _OURS, "description_bits", 2),
     _size("opaque_weights", "Nonzero weights in opaque blocks between kept nodes.", "weights", _OURS,
           "opaque_weight_count"),
     # Does it do the task

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from benchmark.circuit import Circuit
+from benchmark.graph import TERMINALS
 from benchmark.metrics.arrays import Array, double, exact
 from benchmark.model import Connection
 
@@ -25,7 +26,8 @@ def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
     """Number of edges between kept nodes, Gao et al. 2025 section 2.2.
 
     An edge is a nonzero weight with both ends kept; where a connection has no weight (an opaque block joins its ends),
-    every pair of kept nodes counts. A connection with an end that is no node of the circuit's graph counts nothing.
+    every pair of kept nodes counts. A connection with an end that is no node of the circuit's graph counts nothing, the
+    ends of the unit graph apart: embeddings and logits are always kept.
 
     Args:
         circuit: The nodes kept.
@@ -124,6 +126,7 @@ _Part = tuple[Connection, NDArray[np.bool_], NDArray[np.bool_]]
 def _joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[_Part]:
     """The connections of which both ends are sites of the circuit's graph, with the masks of target and source."""
     masks = {name: _mask(mask) for name, mask in circuit.masks.items()}
+    masks |= {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
     for connection in connections:
         if connection.target in masks and connection.source in masks:
             yield connection, masks[connection.target], masks[connection.source]

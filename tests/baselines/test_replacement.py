@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from tiny_dense import (
@@ -11,6 +13,7 @@ from tiny_dense import (
 )
 from torch.testing import assert_close
 
+from benchmark.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.model import Site, forward, record, stage_count
 from sparse_model.transformer import RMSNorm
 
@@ -30,7 +33,8 @@ def test_transcoders_of_a_model_with_concatenated_positions_give_its_logits():
     model = random_clt(dense, "errors_available")
     assert_close(forward(model, tokens), forward(dense, tokens), atol=1e-5, rtol=1e-5)
     widths = {tuple(each.weight.shape) for each in model.connections("unit") if each.weight is not None}
-    assert widths == {(a, b) for a in (12, CHANNELS) for b in (12, CHANNELS)}
+    ends = {(1, 12), (1, CHANNELS), (12, 1), (CHANNELS, 1)}
+    assert widths == {(a, b) for a in (12, CHANNELS) for b in (12, CHANNELS)} | ends
 
 
 @REPLACED
@@ -91,6 +95,7 @@ def test_a_virtual_weight_is_the_change_at_the_target_when_the_source_moves_by_o
     model, tokens = replaced(random_dense(), variant).double(), random_tokens(rows=1)[:, :1]
     clean = record(model, tokens)
     connections = [each for each in model.connections("unit") if each.weight is not None]
+    connections = [each for each in connections if not {each.source, each.target} & set(TERMINALS)]
     for source in {each.source for each in connections}:
         arrived = {}
 
@@ -122,7 +127,8 @@ def test_edges_into_an_error_are_opaque_and_hide_the_mlps_weights():
     model = random_clt(random_dense(), "errors_available")
     into = [each for each in model.connections("unit") if each.target == "blocks.1.error"]
     assert {each.source for each in into} == {
-        f"blocks.{layer}.{hook}" for layer, hook in [(0, "v"), (0, "feature"), (0, "error"), (1, "v")]
+        EMBEDDING,
+        *(f"blocks.{layer}.{hook}" for layer, hook in [(0, "v"), (0, "feature"), (0, "error"), (1, "v")]),
     }
     assert {each.block.weights for each in into} == {2 * 4 * CHANNELS * CHANNELS}
     assert {each.block.name for each in into} == {"blocks.1.mlp"}
@@ -130,13 +136,38 @@ def test_edges_into_an_error_are_opaque_and_hide_the_mlps_weights():
 
 def test_neighbouring_boundaries_of_saes_are_joined_by_the_block_between_them():
     connections = list(random_saes(random_dense(), "errors_available").connections("unit"))
-    assert len(connections) == 4 * (LAYERS - 1)
-    assert all(each.weight is None for each in connections)
-    assert {each.block.weights for each in connections} == {(4 + 2 * 4) * CHANNELS * CHANNELS}
+    opaque = [each for each in connections if each.weight is None]
+    assert len(opaque) == 2 + 4 * (LAYERS - 1)
+    assert {each.block.weights for each in opaque} == {(4 + 2 * 4) * CHANNELS * CHANNELS}
     alone = list(random_saes(random_dense(), "errors_ablated").connections("unit"))
-    assert [(each.source, each.target) for each in alone] == [
-        (f"blocks.{layer}.resid_post.feature", f"blocks.{layer + 1}.resid_post.feature") for layer in range(LAYERS - 1)
-    ]
+    features = [f"blocks.{layer}.resid_post.feature" for layer in range(LAYERS)]
+    assert [(each.source, each.target) for each in alone] == list(pairwise([EMBEDDING, *features, LOGITS]))
+
+
+@pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_saes])
+def test_weight_to_the_logits_is_the_root_mean_square_change_when_the_source_moves_by_one(replaced, monkeypatch):
+    monkeypatch.setattr(RMSNorm, "forward", lambda self, values: values * self.weight)
+    model, tokens = replaced(random_dense(), "errors_available").double(), random_tokens(rows=1)[:, :1]
+    clean, before = record(model, tokens), forward(model, tokens)
+    for connection in model.connections("unit"):
+        if connection.target == LOGITS:
+
+            def move(site: Site, values: torch.Tensor, source=connection.source) -> torch.Tensor:
+                moved = clean[site.name].clone()
+                moved[..., 3] += site.name == source
+                return moved
+
+            change = (forward(model, tokens, move) - before)[0, 0]
+            assert_close(connection.weight[0, 3], change.square().mean().sqrt(), atol=1e-9, rtol=1e-9)
+
+
+def test_weight_from_the_embeddings_is_the_root_mean_square_read_over_the_vocabulary():
+    model = random_clt(random_dense(), "errors_ablated")
+    weights = {each.target: each.weight for each in model.connections("unit") if each.source == EMBEDDING}
+    read = model.encoders[1].weight * model.dense.blocks[1].ln2.weight
+    tokens = torch.stack([model.dense.W_E[token] @ read[5] for token in range(len(model.dense.W_E))])
+    assert_close(weights["blocks.1.feature"][5, 0], tokens.square().mean().sqrt())
+    assert set(weights) == {site.name for site in model.sites}
 
 
 @REPLACED

@@ -39,7 +39,7 @@ def test_the_columns_are_those_of_the_contract():
 
 
 def test_a_record_takes_unit_and_version_from_the_registry():
-    assert (record().unit, record().metric_version) == ("edges", 1)
+    assert (record().unit, record().metric_version) == ("edges", 2)
     assert record("faithfulness", 0.5).unit == "share"
 
 

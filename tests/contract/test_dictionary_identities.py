@@ -142,11 +142,11 @@ def test_virtual_weight_between_features_is_read_times_gain_times_writes(kind):
     torch.testing.assert_close(weights[source, target][7, 5], model.encoders[2].weight[7] @ (gain * written[:, 5]))
 
 
-def test_neighbouring_boundaries_of_saes_are_joined_by_opaque_blocks():
+def test_boundaries_of_saes_are_joined_by_opaque_blocks_from_the_tokens_on_and_the_last_to_the_logits():
     connections = list(replaced("sae", "errors_available").connections("unit"))
-    assert all(each.weight is None for each in connections)
-    assert len(connections) == 4 * (LAYERS - 1)
-    assert {each.block.name for each in connections} == {"blocks.1", "blocks.2"}
+    assert {each.target for each in connections if each.weight is not None} == {"logits"}
+    assert len(connections) == 2 + 4 * (LAYERS - 1) + 2
+    assert {each.block.name for each in connections if each.block} == {"blocks.0", "blocks.1", "blocks.2"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

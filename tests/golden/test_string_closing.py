@@ -75,9 +75,17 @@ def test_unit_graph_joins_the_neurons_to_key_and_value_through_the_stream(model)
         for connection in model.connections("unit")
         if connection.weight.any()
     }
-    assert set(weights) == {("blocks.0.neuron", "blocks.1.k"), ("blocks.0.neuron", "blocks.1.v")}
+    inside = {("blocks.0.neuron", "blocks.1.k"), ("blocks.0.neuron", "blocks.1.v")}
+    assert set(weights) == inside | {("embed", "blocks.0.neuron"), ("blocks.1.v", "logits")}
     assert weights["blocks.0.neuron", "blocks.1.k"][3, string_closing.DETECTOR] == 8.0
     assert weights["blocks.0.neuron", "blocks.1.v"][7, string_closing.CLASSIFIER] == 4.0
+
+
+def test_unit_graph_counts_what_units_read_of_tokens_and_what_logits_read_of_them(model):
+    """Both neurons read the tokens and are read, by key and value; the value is read by the logits."""
+    units = [site for site in model.sites if site.kind not in ("residual_read", "residual_write")]
+    kept = {name: mask for name, mask in string_closing.circuit(model).masks.items() if name in {s.name for s in units}}
+    assert metrics.edge_count(Circuit(kept), model.connections("unit")) == 2 + 2 + 1
 
 
 def test_unknown_ranking_names_the_choices(model, prompts, means):

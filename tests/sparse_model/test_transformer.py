@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from benchmark.graph import TERMINALS
 from benchmark.model import CircuitModel, forward, record, run_stages
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer, load_transformer
@@ -193,7 +194,7 @@ def test_the_channel_graph_has_the_six_matrices_of_each_block():
 @pytest.mark.parametrize("options", OPTIONS)
 def test_every_connection_fits_its_sites(options):
     model = transformer(**options)
-    sizes = {site.name: site.size for site in model.sites}
+    sizes = {site.name: site.size for site in model.sites} | dict.fromkeys(TERMINALS, 1)
     for graph in ("channel", "unit"):
         for each in model.connections(graph):
             assert each.weight.shape == (sizes[each.target], sizes[each.source])
