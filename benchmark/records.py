@@ -278,7 +278,10 @@ def printed(value: Value) -> str:
     """A value as it stands in a file: nothing for `None`, numbers to ten significant digits, texts in one line."""
     if value is None:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())
+    if not isinstance(value, float):
+        return " ".join(str(value).split())
+    rounded = f"{value:.10g}"
+    return rounded if math.isfinite(float(rounded)) else repr(value)  # rounding up can leave the range of a float
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +70,9 @@ def test_second_run_computes_nothing_and_changes_no_byte(run):
     assert (folder / "results" / "records.csv").read_bytes() == before
 
 
-def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run):
-    folder, _ = run
+def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
     before = (folder / "results" / "records.csv").read_bytes()
     store = Store(folder / "store")
     for manifest in (folder / "store").glob("artifacts/*/manifest.json"):
