@@ -24,7 +24,11 @@ def _tasks() -> Rows:
 
 
 def _concepts() -> Rows:
-    return []
+    from benchmark.concepts import CONCEPTS
+
+    return [
+        {"name": concept.name, "summary": concept.summary, "source": concept.source} for concept in CONCEPTS.values()
+    ]
 
 
 def _metrics() -> Rows:

@@ -1,0 +1,100 @@
+"""Concepts of names: what a name was bound to, and which words have occurred."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int8
+
+from benchmark.concepts.bindings import Value, bindings
+from benchmark.concepts.lexer import NOTHING, Token, tokens
+
+Labels = Int8[np.ndarray, " character"]
+
+VALUES: Mapping[Value, int] = {"set": 1, "string": 2}
+
+
+@lru_cache(maxsize=1)
+def bound_values(text: str) -> Labels:
+    """The value of `VALUES` that the name just read was bound to, at its last letter; 0 elsewhere.
+
+    The latest binding in the text counts, whatever its scope, from the end of its logical line on; `bindings` says
+    what binds. A name after a dot is an attribute and none of these.
+    """
+    found = np.zeros(len(text), dtype=np.int8)
+    values: dict[str, int] = {}
+    line: list[Token] = []
+    previous = NOTHING
+    for token in tokens(text):
+        if token.kind == "newline":
+            values |= {name: VALUES.get(value, 0) for name, value in bindings(line)}
+            line = []
+        elif token.kind != "comment":
+            line.append(token)
+        if token.kind in ("name", "string") and previous.text != ".":
+            _mark_names(found, token, values)
+        previous = token if token.kind != "comment" else previous
+    return found
+
+
+def _mark_names(found: Labels, token: Token, values: Mapping[str, int]) -> None:
+    """Marks where the letters so far are a bound name."""
+    word = token.word
+    for length in range(1, len(word) + 1):
+        found[token.start + length - 1] = values.get(word[:length], 0)
+
+
+def name_bound_to_set(text: str) -> Labels:
+    """The name just read was last bound to a call of `set`.
+
+    Example:
+        seen = set()
+        000000000000
+        x.seen = seen
+        0000000000001
+        seen |= seen2
+        0001000000010
+    """
+    return np.asarray(bound_values(text) == VALUES["set"], dtype=np.int8)
+
+
+def name_bound_to_string(text: str) -> Labels:
+    """The name just read was last bound to a string.
+
+    Example:
+        a = b = "x"
+        00000000000
+        for a in b: pass
+        0000100001000000
+        a, b.a
+        000100
+    """
+    return np.asarray(bound_values(text) == VALUES["string"], dtype=np.int8)
+
+
+def word_seen(word: str) -> Callable[[str], Labels]:
+    """The labels of a concept: the word has occurred in the text so far, as a name or keyword of its own.
+
+    A longer word that begins alike counts for as long as its letters so far are the word.
+    """
+
+    def labels(text: str) -> Labels:
+        found = np.zeros(len(text), dtype=np.int8)
+        for token in tokens(text):
+            if token.kind in ("name", "string") and token.word.startswith(word):
+                last = token.start + len(word) - 1
+                found[last : None if token.word == word else last + 1] = 1
+                if token.word == word:
+                    break
+        return found
+
+    labels.__doc__ = f"`{word}` has occurred.\n\nExample:\n    ({word})\n    {'0' * len(word)}11"
+    return labels
+
+
+word_seen_self = word_seen("self")
+word_seen_return = word_seen("return")
+word_seen_for = word_seen("for")
+word_seen_open = word_seen("open")
+word_seen_set = word_seen("set")
+word_seen_lambda = word_seen("lambda")
