@@ -25,7 +25,7 @@ class Recovery:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of the two, 0 if nothing true was found, `nan` if there is nothing to find; higher is better."""
+        """Harmonic mean, 0 if nothing true was found, `nan` if there is nothing to find; higher is better."""
         if math.isnan(self.recall) or self.recall == 0:
             return self.recall
         return 2 * self.precision * self.recall / (self.precision + self.recall)
@@ -75,5 +75,5 @@ def _nodes(circuit: Circuit, other: Circuit) -> frozenset[tuple[str, int]]:
 
 
 def _recovery(found: frozenset[tuple[object, ...]], true: frozenset[tuple[object, ...]]) -> Recovery:
-    hits = len(found & true)
+    hits = float(len(found & true))
     return Recovery(precision=share(hits, len(found)), recall=share(hits, len(true)))
