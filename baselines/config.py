@@ -8,7 +8,7 @@ class WidthConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    features: int = Field(512, ge=1)
+    features: int = Field(256, ge=1)
     """Features at each replaced place."""
 
     k: int = Field(12, ge=1)
@@ -27,7 +27,7 @@ class WidthConfig(BaseModel):
 class DictionaryConfig(WidthConfig):
     """How a dictionary is trained."""
 
-    tokens: int = Field(1_600_000, ge=1)
+    tokens: int = Field(2_000_000, ge=1)
     """Training tokens; each gives one activation vector a place."""
 
     batch: int = Field(2048, ge=1)
@@ -42,14 +42,15 @@ class DictionaryConfig(WidthConfig):
     decay: float = Field(0.3, ge=0, le=1)
     """Share of the steps, the last ones, over which it falls linearly to zero."""
 
-    dead_after: int = Field(25, ge=1)
+    dead_after: int = Field(10, ge=1)
     """Steps without firing after which a feature counts as dead while training."""
 
     auxiliary: float = Field(1.0, ge=0)
     """Coefficient of AuxK: dead features predict what the living ones miss (Gao et al. 2024, arXiv 2406.04093)."""
 
-    revivals: int = Field(6, ge=0)
-    """How often, at even distances until the learning rate falls, dead features are put where the error is large."""
+    revivals: int = Field(36, ge=0)
+    """How often, at even distances until the learning rate has half fallen, dead features are put where the error is
+    large: often, since each time a part of them dies again, and few at a time disturb the others less."""
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "DictionaryConfig":
@@ -66,5 +67,5 @@ class DictionaryConfig(WidthConfig):
 
     def revives(self, step: int) -> bool:
         """Whether dead features are revived after this step, counted from 1."""
-        between = int((1 - self.decay) * self.steps / (self.revivals + 1))
+        between = int((1 - self.decay / 2) * self.steps / (self.revivals + 1))
         return between > 0 and step % between == 0 and step // between <= self.revivals

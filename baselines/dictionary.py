@@ -8,6 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+REVIVED_REACH = 0.5
+"""A revived feature fires where a row reaches further in its direction than this share of the row it was put on."""
+
+REVIVED_SHARE = 0.5
+"""Share of what is missed at that row that it makes good; the rest is left to others that are put beside it."""
+
 
 def kth_largest(values: Float[Tensor, "row entry"], k: int) -> Float[Tensor, "row 1"]:
     """The k-th largest entry of each row, without gradient.
@@ -40,7 +46,8 @@ def auxiliary_loss(
     """AuxK: the strongest dead features predict what the living ones miss (Gao et al. 2024, arXiv 2406.04093, A.2).
 
     Half as many of them as there are channels, and a smaller loss if fewer are dead, as in sae-lens; touching the dead
-    features alone makes it cheap.
+    features alone makes it cheap. They predict by positive activations, as in Gao et al.; sae-lens lets negative
+    ones through, and then dead features learn to use what they will never give when they live.
 
     Args:
         before: Pre-activations of the dead features; the strongest are those of the largest product with the norm of
@@ -51,22 +58,28 @@ def auxiliary_loss(
     rows, dead = before.shape
     wanted = missed.shape[1] // 2
     strength = before.detach() * decoder.detach().norm(dim=1)
-    kept = before if dead <= wanted else before * (strength >= kth_largest(strength, wanted))
+    kept = F.relu(before)
+    if dead > wanted:
+        kept = kept * (strength >= kth_largest(strength, wanted))
     return min(dead / wanted, 1.0) * (kept @ decoder - missed).square().sum() / rows
 
 
 def revived(
     source: Float[Tensor, "row d_in"], missed: Float[Tensor, "row d_out"], count: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "feature d_in"], Float[Tensor, "feature d_out"]]:
-    """Encoder and decoder rows for dead features, each of which makes good what is missed at one row.
+) -> tuple[Float[Tensor, "feature d_in"], Float[Tensor, " feature"], Float[Tensor, "feature d_out"]]:
+    """Encoder, bias and decoder for dead features, each of which makes good a share of what is missed at one row.
 
     Resampling, Bricken et al. 2023 (https://transformer-circuits.pub/2023/monosemantic-features), neuron resampling:
-    rows are drawn by their squared error. Here a feature's output at its row is exactly what is missed there.
+    rows are drawn by their squared error. There a small encoder keeps a new feature quiet; under TopK a quiet feature
+    does not fire at all, so here it is the bias that lets it fire on rows like its own and on few others. (With a bias
+    of zero it fires on every tenth row, makes the error several times as large, and is driven to death again.)
     """
-    chance = missed.square().sum(1) + torch.finfo(missed.dtype).tiny
+    norms = source.norm(dim=1, keepdim=True)
+    long_enough = norms >= norms.mean() / 2  # a short row would ask for a decoder without bound
+    chance = (missed.square().sum(1) + torch.finfo(missed.dtype).tiny) * long_enough[:, 0]
     drawn = torch.multinomial(chance, max(count, 1), replacement=True, generator=generator)[:count]
-    norm = source[drawn].norm(dim=1, keepdim=True)
-    return source[drawn] / norm, missed[drawn] / norm
+    decoder = REVIVED_SHARE * missed[drawn] / ((1 - REVIVED_REACH) * norms[drawn])
+    return source[drawn] / norms[drawn], -REVIVED_REACH * norms[drawn, 0], decoder
 
 
 class Encoder(nn.Module):

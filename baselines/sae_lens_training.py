@@ -35,7 +35,7 @@ REPORT_EVERY = 20
 
 
 class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
-    """sae-lens's TopK SAE with a training step that is quicker on a CPU; loss and gradients are the same.
+    """sae-lens's TopK SAE with a training step that is quicker on a CPU; the loss is the same but for AuxK's ReLU.
 
     sae-lens multiplies pre-activations by their decoder's norm, selects, and divides by it again. Here the norms are
     left out of everything but the selection, which numpy does; AuxK touches the dead features alone.
@@ -80,7 +80,7 @@ class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
 
 
 class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
-    """sae-lens's BatchTopK SAE, quicker on a CPU in the same way; loss and gradients are the same."""
+    """sae-lens's BatchTopK SAE, quicker on a CPU in the same way and with the same loss."""
 
     topk_threshold: Tensor
 
@@ -185,8 +185,8 @@ def revive(trainer: SAETrainer, rows: Float[Tensor, "row channel"], output: Any,
     """Put the dead features where the error of this batch is large, and let them count as living."""
     sae, (dead,) = trainer.sae, trainer.dead_neurons.nonzero(as_tuple=True)
     source, _ = sae.source_and_target(rows)
-    encoder, decoder = revived(source, output.sae_in - output.sae_out, len(dead), generator)
-    sae.W_enc[:, dead], sae.b_enc[dead], sae.W_dec[dead] = encoder.T, 0.0, decoder
+    encoder, bias, decoder = revived(source, output.sae_in - output.sae_out, len(dead), generator)
+    sae.W_enc[:, dead], sae.b_enc[dead], sae.W_dec[dead] = encoder.T, bias, decoder
     moments = trainer.optimizer.state
     for name in ("exp_avg", "exp_avg_sq"):
         moments[sae.W_enc][name][:, dead] = 0.0

@@ -41,4 +41,5 @@ CLT = Method(
     load="baselines.clt.training:load",
     needs=("dense",),
     explains="dense",
+    version=2,
 )

@@ -188,11 +188,11 @@ class CrossLayerTranscoder(nn.Module):
     def revive(
         self, dead: Bool[Tensor, "layer feature"], inputs: Sources, missed: Targets, generator: torch.Generator
     ) -> None:
-        """Put dead features where the error is large, each writing to all layers what is missed there."""
+        """Put dead features where the error is large, each writing to all layers a share of what is missed there."""
         for layer, silent in enumerate(dead):
             later = torch.cat(list(missed[layer:]), dim=1)
-            encoder, decoder = revived(inputs[layer], later, int(silent.sum()), generator)
-            self.W_enc[layer, silent], self.b_enc[layer, silent], self.W_dec[layer][silent] = encoder, 0.0, decoder
+            encoder, bias, decoder = revived(inputs[layer], later, int(silent.sum()), generator)
+            self.W_enc[layer, silent], self.b_enc[layer, silent], self.W_dec[layer][silent] = encoder, bias, decoder
 
     # For use
 

@@ -23,4 +23,5 @@ SAE = Method(
     load="baselines.sae.training:load",
     needs=("dense",),
     explains="dense",
+    version=2,
 )

@@ -18,4 +18,5 @@ TRANSCODER = Method(
     load="baselines.transcoder.training:load",
     needs=("dense",),
     explains="dense",
+    version=2,
 )

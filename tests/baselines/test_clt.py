@@ -11,6 +11,7 @@ from baselines.activations import Normaliser
 from baselines.clt import CLT, CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder, JumpReLU
 from baselines.clt.training import fit, learning_rate_share
+from baselines.dictionary import auxiliary_loss, revived
 from benchmark.metrics import fvu
 from benchmark.model import forward
 
@@ -92,7 +93,7 @@ def test_dead_features_learn_to_predict_what_is_missed():
     dead = torch.zeros(3, 20, dtype=torch.bool)
     dead[1, :2] = True
     with torch.no_grad():
-        coder.b_enc[1, :2] = -100.0
+        coder.W_enc[1, :2] *= 1e-3  # too weak to be among the strongest
     coder.loss(inputs, targets, dead, 0).total.backward()
     assert coder.W_dec[1].grad[:2].abs().sum() > 0
     coder.zero_grad()
@@ -100,14 +101,34 @@ def test_dead_features_learn_to_predict_what_is_missed():
     assert coder.W_dec[1].grad[:2].abs().sum() == 0
 
 
-def test_a_revived_feature_makes_good_what_is_missed_at_its_row():
+def test_auxk_makes_no_use_of_negative_activations():
+    before, decoder, missed = -torch.rand(8, 3), torch.randn(3, 4), torch.randn(8, 4)
+    before.requires_grad_(True)
+    loss = auxiliary_loss(before, decoder, missed)
+    loss.backward()
+    assert_close(loss, missed.square().sum() / 8)
+    assert not before.grad.any()
+
+
+def test_no_feature_is_revived_on_a_row_of_nothing():
+    source, missed = torch.cat([torch.zeros(50, 4), torch.ones(1, 4)]), torch.ones(51, 3)
+    found = revived(source, missed, 20, torch.Generator().manual_seed(0))
+    assert all(part.isfinite().all() for part in found)
+    assert_close(found[0], torch.full((20, 4), 0.5))
+
+
+def test_a_revived_feature_makes_good_half_of_what_is_missed_at_its_row_and_is_silent_at_unlike_rows():
     coder, (inputs, _) = small_coder(activation="topk"), rows(count=1)
     dead = torch.zeros(3, 20, dtype=torch.bool)
     dead[0, 7] = True
     missed = [torch.randn(1, 5, generator=torch.Generator().manual_seed(3)) for _ in range(3)]
     coder.revive(dead, inputs, missed, torch.Generator().manual_seed(4))
     activation = torch.nn.functional.linear(inputs[0], coder.W_enc[0], coder.b_enc[0])[0, 7]
-    assert_close(activation * coder.W_dec[0][7], torch.cat(missed, dim=1)[0])
+    assert_close(activation * coder.W_dec[0][7], torch.cat(missed, dim=1)[0] / 2)
+    unlike = torch.linalg.svd(inputs[0])[2][1:]  # orthogonal to the row
+    before = torch.cat([unlike, inputs[0] / 2]) @ coder.W_enc[0, 7] + coder.b_enc[0, 7]
+    assert (before[:-1] < 0).all()
+    assert_close(before[-1], torch.zeros(()), atol=1e-6, rtol=0)
 
 
 @ACTIVATIONS
@@ -183,7 +204,7 @@ def test_the_learning_rate_rises_stays_and_falls():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 600}, "k 600 is more than the 512 features; choose 1 to 512"),
+        ({"k": 600}, "k 600 is more than the 256 features; choose 1 to 256"),
         ({"warm_up": 0.6, "decay": 0.6}, "warm_up 0.6 and decay 0.6 are more than the whole run"),
         ({"batch": 100, "tokens": 50}, "batch 100 is more than the 50 tokens"),
         ({"activation": "relu"}, "'topk', 'batchtopk' or 'jumprelu'"),

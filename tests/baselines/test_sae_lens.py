@@ -16,7 +16,9 @@ from benchmark.metrics import fvu
 from benchmark.model import forward
 
 import sae_lens  # isort: skip  # after ours, which silences what it says while it is imported
+from sae_lens.saes import topk_sae  # isort: skip
 from sae_lens.saes.sae import TrainStepInput  # isort: skip
+from sae_lens.saes.topk_sae import calculate_topk_aux_acts  # isort: skip
 
 CONFIG = DictionaryConfig(features=32, k=4, tokens=256 * 300, batch=256, learning_rate=1e-2)
 
@@ -33,7 +35,10 @@ def step_of(rows, dead):
 
 @pytest.mark.parametrize("activation", ["topk", "batchtopk"])
 @pytest.mark.parametrize("dead_features", [0, 3, 12])
-def test_a_quick_step_has_the_loss_and_the_gradients_of_sae_lenss(activation, dead_features):
+def test_a_quick_step_has_the_loss_and_the_gradients_of_sae_lenss_with_a_relu_in_auxk(
+    activation, dead_features, monkeypatch
+):
+    monkeypatch.setattr(topk_sae, "calculate_topk_aux_acts", lambda **given: calculate_topk_aux_acts(**given).relu())
     torch.manual_seed(0)
     quick = new_sae(CONFIG, activation, d_in=16)
     theirs_class = sae_lens.TopKTrainingSAE if activation == "topk" else sae_lens.BatchTopKTrainingSAE
