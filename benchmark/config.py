@@ -10,9 +10,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, TypeVar, cast, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.cells import Cell
+from benchmark.concepts import concept_named
 from benchmark.corpus import CorpusConfig
 from benchmark.methods import method_named, methods
 from benchmark.tasks import TASKS, task_named
@@ -87,6 +88,43 @@ class ProfileConfig(BaseModel):
     """Validation tokens over which the next-token loss is taken."""
 
 
+class ValidityConfig(BaseModel):
+    """How it is found out what nodes mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choice_tokens: int = Field(24_576, ge=1)
+    """Validation tokens on which a node is chosen for each concept."""
+
+    score_tokens: int = Field(24_576, ge=1)
+    """Test tokens on which it is scored."""
+
+    concepts: tuple[str, ...] = ()
+    """Concepts that are scored; empty for every one. Nodes are named by any."""
+
+    ablated_nodes: int = Field(40, ge=1)
+    """Nodes of highest estimated effect that are ablated, to find out which matter."""
+
+    top_k: int = Field(100, ge=1)
+    """Top positions that a person names a node by."""
+
+    @field_validator("concepts")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            concept_named(name)
+        return names
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "corpus": CorpusConfig,
+    "circuit": CircuitConfig,
+    "profile": ProfileConfig,
+    "validity": ValidityConfig,
+}
+"""The settings that every run has, whatever its methods."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named set of settings, as it stands in its file.
@@ -96,7 +134,7 @@ class Preset:
         summary: One sentence.
         tasks: The tasks that circuits are searched for.
         seeds: The training seeds.
-        tables: The settings of `corpus`, `circuit`, `profile` and of each method, unchecked.
+        tables: The settings of `corpus`, `circuit`, `profile`, `validity` and of each method, unchecked.
         seconds: What cells are expected to take on one core, by `kind method` or `kind`.
     """
 
@@ -120,6 +158,7 @@ class RunConfig:
         corpus: What is trained on.
         circuit: How circuits are found and scored.
         profile: How nodes are averaged.
+        validity: How it is found out what nodes mean.
         method_configs: The settings of every method of the run and of those that they need, by name.
         seconds: What cells are expected to take, by `kind method` or `kind`; changes their order alone.
     """
@@ -131,6 +170,7 @@ class RunConfig:
     corpus: CorpusConfig
     circuit: CircuitConfig
     profile: ProfileConfig
+    validity: ValidityConfig
     method_configs: Mapping[str, BaseModel]
     seconds: Mapping[str, float]
 
@@ -183,7 +223,7 @@ def configure(
     chosen = _chosen(method_names, methods(), method_named)
     used = [name for name in methods() if name in {far for near in chosen for far in with_needed(near)}]
     classes: dict[str, type[BaseModel]] = {name: method_named(name).config for name in used}
-    classes = {"corpus": CorpusConfig, "circuit": CircuitConfig, "profile": ProfileConfig, **classes}
+    classes = {**SECTIONS, **classes}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
         _change(tables, change, classes)
@@ -196,6 +236,7 @@ def configure(
         corpus=cast(CorpusConfig, settings["corpus"]),
         circuit=cast(CircuitConfig, settings["circuit"]),
         profile=cast(ProfileConfig, settings["profile"]),
+        validity=cast(ValidityConfig, settings["validity"]),
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
     )

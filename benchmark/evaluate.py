@@ -4,7 +4,6 @@ Each `compute_*` function is the work of one kind of cell: a pure function of it
 it needs, which writes files into its folder.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,8 +19,10 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.ablation import Means, corpus_means, keep_only
 from benchmark.circuit import Circuit
-from benchmark.config import CircuitConfig
+from benchmark.concepts import CONCEPTS
+from benchmark.config import CircuitConfig, ValidityConfig
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
+from benchmark.corpus.spread import spread_windows
 from benchmark.graph import node_sites
 from benchmark.methods import Progress, method_named
 from benchmark.model import CircuitModel, Connection, Edit, Graph, forward, unedited
@@ -37,14 +38,18 @@ from benchmark.pruning import (
     prompt_losses,
 )
 from benchmark.records import Measurement, write_measurements
+from benchmark.seeds import seed_of
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
+from benchmark.validity.assess import Settings, assess
+from benchmark.validity.rows import measurements, write_validity
+from benchmark.validity.sample import draw_sample
 
 Params = Mapping[str, Any]
 Inputs = Mapping[str, Path]
 
 
-# The four kinds of cell
+# The kinds of cell
 
 
 def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -71,9 +76,9 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     corpus = Corpus.load(inputs["corpus"])
     model = load_variant(params["method"], params["variant"], inputs)
     progress(0, 2, "corpus means")
-    save_file(corpus_means(model, corpus_windows(corpus, "train", params["mean_tokens"])), folder / "means.safetensors")
+    save_file(corpus_means(model, spread_windows(corpus, "train", params["mean_tokens"])), folder / "means.safetensors")
     progress(1, 2, "validation loss")
-    loss = next_token_loss(model, corpus_windows(corpus, "validation", params["validation_tokens"]))
+    loss = next_token_loss(model, spread_windows(corpus, "validation", params["validation_tokens"]))
     facts = json.loads((inputs[params["method"]] / "facts.json").read_text())
     values = {
         "validation_loss": loss,
@@ -81,6 +86,27 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
         **facts["dictionary"],
     }
     write_measurements([Measurement(metric=name, value=value) for name, value in values.items()], folder)
+
+
+def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Find out what the nodes of one variant mean, and whether they do."""
+    settings = {name: params[name] for name in ValidityConfig.model_fields}
+    config, corpus = ValidityConfig(**settings), Corpus.load(inputs["corpus"])
+    concepts = list(CONCEPTS.values())
+    choice = draw_sample(corpus, "validation", config.choice_tokens, concepts)
+    score = draw_sample(corpus, "test", config.score_tokens, concepts)
+    found = assess(
+        load_variant(params["method"], params["variant"], inputs),
+        choice,
+        score,
+        concepts,
+        Settings(config.concepts or tuple(CONCEPTS), config.ablated_nodes, config.top_k),
+        corpus.decode,
+        np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
+        progress,
+    )
+    write_validity(found, folder)
+    write_measurements(measurements(found, len(score.tokens)), folder)
 
 
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -190,19 +216,6 @@ def budget_of(config: CircuitConfig) -> Budget:
         initial_mean=config.initial_mean,
         initial_noise=config.initial_noise,
     )
-
-
-def seed_of(*parts: str | int) -> int:
-    """A seed that depends on all parts and on nothing else."""
-    return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:6])
-
-
-def corpus_windows(corpus: Corpus, split: Split, tokens: int) -> Int[Tensor, "window position"]:
-    """Evenly spaced windows of a split with about that many tokens, each with the token after it in the last column."""
-    windows = corpus.windows(split)
-    count = max(1, min(len(windows), tokens // (windows.shape[1] - 1)))
-    chosen = np.linspace(0, len(windows) - 1, count).astype(int)
-    return torch.from_numpy(windows[chosen].astype(np.int64))
 
 
 @torch.no_grad()

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cells import Cell
+from benchmark.concepts import CONCEPTS
 from benchmark.config import RunConfig
 from benchmark.executor import Outcome
 from benchmark.leaderboard import rules_of, write_leaderboard
 from benchmark.metrics import METRICS
+from benchmark.metrics.registry import CONTROLS
 from benchmark.records import (
     COSTS,
     RECORDS,
@@ -24,13 +26,17 @@ from benchmark.records import (
 from benchmark.store import Store
 from benchmark.versions import code_version
 
+OF_CIRCUITS = ("benchmark.metrics.size", "benchmark.metrics.task", "benchmark.metrics.agreement")
+"""The modules whose metrics a circuit's cell measures."""
+
 FAILED_ROWS = {
     "profile": ("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     "circuit": tuple(
         name
         for name, metric in METRICS.items()
-        if metric.function is not None and not metric.function.startswith("benchmark.metrics.dictionary")
+        if metric.function is not None and metric.function.split(":")[0] in OF_CIRCUITS
     ),
+    "validity": ("undefined_rate", "illusion_rate", "graded_rate", "named_nodes"),
 }
 """The metrics that say so when a cell of a kind failed, so that no row of an earlier run stays in their place."""
 
@@ -62,13 +68,22 @@ def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
     """The records of one cell: what it measured, or that it failed."""
     columns = {"preset": run.preset, "config_hash": outcome.cell.key[:12], **_columns(outcome.cell)}
     if outcome.status == "failed":
-        for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
-            failure = Measurement(metric, status="failed", reason=outcome.reason)
+        for failure in _failures(outcome, run):
             yield Record.of(failure, **columns, code_version=code_version())
         return
     columns["code_version"] = store.manifest(outcome.cell.key).code_version
     for measurement in read_measurements(store.artifact(outcome.cell.key)):
         yield Record.of(measurement, **columns)
+
+
+def _failures(outcome: Outcome, run: RunConfig) -> Iterator[Measurement]:
+    """What stands in the place of all that a cell would have measured."""
+    for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
+        yield Measurement(metric, status="failed", reason=outcome.reason)
+    if outcome.cell.kind == "validity":
+        for concept in run.validity.concepts or CONCEPTS:
+            for metric in CONTROLS:
+                yield Measurement(metric, concept=concept, status="failed", reason=outcome.reason)
 
 
 def costs_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store, workers: int) -> Iterator[Cost]:

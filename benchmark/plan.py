@@ -38,6 +38,12 @@ def plan(run: RunConfig) -> Plan:
         for graph in variant.graphs
         for task in run.tasks
     ]
+    wanted += [
+        planner.validity(method.name, variant.name, seed)
+        for seed in run.seeds
+        for method in map(method_named, run.methods)
+        for variant in method.variants
+    ]
     return Plan(tuple(by_urgency(wanted, run.estimated_seconds)), added_methods(run.methods))
 
 
@@ -61,6 +67,11 @@ class Planner:
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
         profile = self.profile(method.name, variant.name, seed)
         return Cell("circuit", params, {**self._models(method, seed), "profile": profile})
+
+    def validity(self, method: str, variant: str, seed: int) -> Cell:
+        """What the nodes of a variant mean."""
+        params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
+        return Cell("validity", params, self._models(method_named(method), seed))
 
     def _profile(self, method: str, variant: str, seed: int) -> Cell:
         names = {"method": method, "variant": variant, "seed": seed}

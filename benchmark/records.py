@@ -26,6 +26,7 @@ INTERVALS = ("", "seeds", "prompts")
 RECORDS = "records.csv"
 COSTS = "costs.csv"
 MEASUREMENTS = "records.json"
+VALIDITY = "validity.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Measurement:
         n: Number of clusters (pairs of prompts, seeds) behind the value.
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.
+        concept: Name of the concept that it is of, if any.
     """
 
     metric: str
@@ -53,6 +55,7 @@ class Measurement:
     n: int | None = None
     status: str = "ok"
     reason: str = ""
+    concept: str = ""
 
     def __post_init__(self) -> None:
         value, low, high = (_finite(number) for number in (self.value, self.low, self.high))
@@ -71,7 +74,7 @@ class Measurement:
 
     def without_value(self, status: str, reason: str) -> "Measurement":
         """The same metric with a status in the place of its number."""
-        return Measurement(self.metric, status=status, reason=reason)
+        return Measurement(self.metric, status=status, reason=reason, concept=self.concept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +205,7 @@ def _check(row: Measurement | Record) -> None:
 def write_measurements(measurements: Iterable[Measurement], folder: Path) -> None:
     """Write what a cell measured into its folder, as `records.json`."""
     rows = [{name: value for name, value in asdict(row).items() if value not in ("", None)} for row in measurements]
-    names = [row["metric"] for row in rows]
+    names = [(row["metric"], row.get("concept", "")) for row in rows]
     assert len(set(names)) == len(names), f"a metric was measured twice: {names}"
     (folder / MEASUREMENTS).write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 

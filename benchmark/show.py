@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmark.circuit import Circuit
 from benchmark.corpus import Corpus
-from benchmark.evaluate import corpus_windows, load_variant
+from benchmark.corpus.spread import spread_windows
+from benchmark.evaluate import load_variant
 from benchmark.graph import TERMINALS
 from benchmark.model import CircuitModel, record
 from benchmark.records import RECORDS, Record, read_records
@@ -102,7 +103,7 @@ def _responses(
     model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
 ) -> dict[str, tuple[str, ...]]:
     """For each kept node, the distinct tokens at which it is furthest from its mean."""
-    tokens = corpus_windows(corpus, "validation", RESPONSE_TOKENS)
+    tokens = spread_windows(corpus, "validation", RESPONSE_TOKENS)
     values = record(model, tokens)
     found = {}
     for site, kept in circuit.kept().items():

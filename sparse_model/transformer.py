@@ -142,7 +142,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         if not self.config.bigram:
             return logits
         tokens = state["tokens"] if positions is None else state["tokens"].gather(1, positions)
-        return logits + F.embedding(tokens, self.bigram)
+        logits += F.embedding(tokens, self.bigram)  # in place: another copy costs more than the product
+        return logits
 
     # The sublayers
 

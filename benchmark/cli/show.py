@@ -1,4 +1,4 @@
-"""`bench show`: the leaderboard as a table, or one circuit as text."""
+"""`bench show`: the leaderboard as a table, one circuit as text, or one concept as text."""
 
 from pathlib import Path
 
@@ -14,10 +14,18 @@ from benchmark.cli.errors import user_errors
 @click.option(
     "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
 )
+@click.option("--concept", help="What METHOD's nodes say of a concept, and what its labels do in their place.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def show(method: str | None, task: str | None, out: Path, store: Path, as_json: bool) -> None:
-    """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to."""
+def show(method: str | None, task: str | None, out: Path, store: Path, concept: str | None, as_json: bool) -> None:
+    """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to.
+
+    With METHOD and --concept the table of one concept: controls, bands, error types, and examples from each band.
+    """
     with user_errors():
+        if concept is not None and (method is None or task is not None):
+            raise ValueError(
+                f"--concept {concept} goes with a METHOD and no TASK, such as `bench show dense --concept …`"
+            )
         if method is None:
             from benchmark.cli.leaderboard import leaderboard_text
 
@@ -27,6 +35,9 @@ def show(method: str | None, task: str | None, out: Path, store: Path, as_json: 
             from benchmark.tasks import task_named
 
             method_named(method)
+            if concept is not None:
+                click.echo(resolve("benchmark.show_concept:describe_concept")(out, store, method, concept, as_json))
+                return
             if task is not None:
                 task_named(task)
             click.echo(resolve("benchmark.show:describe_circuit")(out, store, method, task, as_json))

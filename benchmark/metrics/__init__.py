@@ -35,20 +35,35 @@ if TYPE_CHECKING:
         touched_edge_count,
     )
     from benchmark.metrics.task import logit_difference, pair_kl, prompt_kls, prompt_losses, task_loss
+    from benchmark.metrics.validity import (
+        average_precision,
+        band_purity,
+        basis_privilege,
+        f1_threshold,
+        label_replacement_score,
+        p_active_given_concept,
+        p_concept_given_active,
+        top_k_precision,
+    )
 
 __all__ = [
     "METRICS",
     "Metric",
+    "average_precision",
+    "band_purity",
+    "basis_privilege",
     "cmd",
     "connection_density",
     "cpr",
     "dead_fraction",
     "description_bits",
     "edge_count",
+    "f1_threshold",
     "faithfulness",
     "fvu",
     "kl_divergence",
     "l0",
+    "label_replacement_score",
     "logit_difference",
     "logit_difference_r2",
     "loss_increase",
@@ -57,11 +72,14 @@ __all__ = [
     "metric_named",
     "node_count",
     "opaque_weight_count",
+    "p_active_given_concept",
+    "p_concept_given_active",
     "pair_kl",
     "prompt_kls",
     "prompt_losses",
     "recovered_task_loss",
     "task_loss",
+    "top_k_precision",
     "touched_edge_count",
 ]
 
@@ -77,6 +95,16 @@ _HOME = {
         "opaque_weight_count",
     ),
     "task": ("task_loss", "pair_kl", "logit_difference", "prompt_losses", "prompt_kls"),
+    "validity": (
+        "average_precision",
+        "band_purity",
+        "basis_privilege",
+        "f1_threshold",
+        "label_replacement_score",
+        "p_active_given_concept",
+        "p_concept_given_active",
+        "top_k_precision",
+    ),
 }
 """The functions of each file."""
 

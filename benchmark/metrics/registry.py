@@ -46,10 +46,31 @@ _MIB = "Mueller et al. 2025, MIB (arXiv 2504.13151), on log sizes"
 _SAEBENCH = "SAEBench core (arXiv 2503.09532)"
 _OURS = "this benchmark"
 
+_PAULO = "after Paulo and Belrose 2025 (arXiv 2501.18838), with exact labels"
+_HUANG = "Huang et al. 2023 (arXiv 2309.10312)"
+_OIKARINEN = "Oikarinen et al. 2025 (arXiv 2506.05774)"
+_ELHAGE = "Elhage et al. 2023, https://transformer-circuits.pub/2023/privileged-basis"
+
+_KINDS = ("query", "key", "value", "neuron", "feature", "residual_read", "residual_write")
+"""Kinds of node that a meaning is sought for; `benchmark.model.Kind` without errors, which imports torch."""
+
+CONTROLS: dict[str, tuple[str, str, Direction]] = {
+    "label_replacement_score": ("label", "What labels of the concept do in its node's place: 1 as good as the node.",
+                                "higher"),
+    "shifted_label_score": ("shifted", "The same with labels turned within their document.", "none"),
+    "sibling_label_score": ("sibling", "The same with labels of a concept easily taken for it.", "none"),
+    "quantised_score": ("quantised", "The same with the node's own value at as many levels.", "none"),
+    "false_alarms_corrected": ("false_alarms", "The node, corrected where it fires without the concept.", "none"),
+    "misses_corrected": ("misses", "The node, corrected where the concept holds without it.", "none"),
+    "middle_corrected": ("middle", "The node, corrected where it is half active.", "none"),
+}  # fmt: skip
+"""What may stand in a node's place, by metric: its short name, a sentence, which way is better."""
+
 _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
 _AGREEMENT = "benchmark.metrics.agreement"
 _DICT = "benchmark.metrics.dictionary"
+_VALIDITY = "benchmark.metrics.validity"
 
 
 def _size(name: str, summary: str, unit: str, source: str, function: str, version: int = 1) -> Metric:
@@ -62,6 +83,10 @@ def _loss(name: str, summary: str, direction: Direction = "lower") -> Metric:
 
 def _share(name: str, summary: str, low: float, direction: Direction, source: str, function: str) -> Metric:
     return Metric(name, summary, "share", low, 1.0, direction, "mean", source, function)
+
+
+def _rate(name: str, summary: str, direction: Direction) -> Metric:
+    return Metric(name, summary, "share", 0.0, 1.0, direction, "mean", _OURS, None)
 
 
 def _reported(name: str, summary: str, unit: str, direction: Direction, aggregate: Aggregate = "mean") -> Metric:
@@ -106,6 +131,48 @@ _ALL = (
            "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
     _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
            f"{_DICT}:connection_density"),
+    # Do nodes mean what they are said to mean
+    *(
+        Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")
+        for name, (_, summary, direction) in CONTROLS.items()
+    ),
+    Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
+           "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+    Metric("pooled_shifted_score", "The same with labels turned within their document: no better than none.", "share",
+           -inf, inf, "none", "mean", _OURS, f"{_VALIDITY}:label_replacement_score"),
+    _share("p_concept_given_active", "How often the concept holds where its node is active.", 0.0, "higher", _HUANG,
+           f"{_VALIDITY}:p_concept_given_active"),
+    _share("p_active_given_concept", "How often its node is active where the concept holds.", 0.0, "higher", _HUANG,
+           f"{_VALIDITY}:p_active_given_concept"),
+    _share("average_precision", "Of the node of each concept, chosen among those that matter.", 0.0, "higher",
+           _OIKARINEN, f"{_VALIDITY}:average_precision"),
+    _share("highest_average_precision", "Of the best detector of each concept, whether it matters or not.", 0.0,
+           "higher", _OIKARINEN, f"{_VALIDITY}:average_precision"),
+    _share("token_average_precision", "Of the best predictor from the current token alone.", 0.0, "none", _OURS,
+           f"{_VALIDITY}:average_precision"),
+    _share("top_k_precision", "How often the concept holds at the top positions of its node.", 0.0, "higher", _OURS,
+           f"{_VALIDITY}:top_k_precision"),
+    _share("middle_band_purity", "How often the concept holds where its node is half active.", 0.0, "higher", _OURS,
+           f"{_VALIDITY}:band_purity"),
+    *(
+        _share(f"average_precision_{kind}", f"Of the best detector of each concept among {kind} nodes.", 0.0, "higher",
+               _OIKARINEN, f"{_VALIDITY}:average_precision")
+        for kind in _KINDS
+    ),
+    _rate("undefined_rate", "Concepts whose score cannot be told from noise.", "none"),
+    _rate("illusion_rate", "Named nodes for which labels of the name cannot stand in.", "lower"),
+    _rate("graded_rate", "Named nodes for which no two-valued signal can stand in.", "none"),
+    _reported("named_nodes", "Nodes that matter, have a name by top examples, and a defined score.", "nodes", "none"),
+    *(
+        Metric(f"basis_privilege_{kind}", f"ln of the kurtosis of {kind} nodes, own basis over a random one.", "nats",
+               -inf, inf, "none", "mean", _ELHAGE, f"{_VALIDITY}:basis_privilege")
+        for kind in _KINDS
+    ),
+    *(
+        Metric(f"basis_precision_gain_{kind}", f"Best average precision of {kind} nodes, own basis less a random one.",
+               "share", -1.0, 1.0, "none", "mean", _OURS, f"{_VALIDITY}:average_precision")
+        for kind in _KINDS
+    ),
     # Capability and cost
     _reported("validation_loss", "Next-token loss of the model that the circuits live in.", "nats", "lower"),
     _reported("parameters", "Parameters, the bigram table apart.", "parameters", "none", "geometric_mean"),

@@ -1,0 +1,9 @@
+"""Seeds that depend on what they are for."""
+
+import hashlib
+import json
+
+
+def seed_of(*parts: str | int) -> int:
+    """A seed that depends on all parts and on nothing else."""
+    return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:6])

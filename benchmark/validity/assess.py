@@ -1,0 +1,358 @@
+"""All concepts of one model: choose a node on one split, score it on another, name the nodes that matter."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from benchmark import metrics
+from benchmark.concepts import Concept
+from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
+from benchmark.model import CircuitModel, Kind
+from benchmark.validity.basis import Basis, bases
+from benchmark.validity.choice import Candidate, Choice, token_precision
+from benchmark.validity.examples import Decode, banded_examples, marked_line
+from benchmark.validity.naming import NamedNode, most_important, named_nodes
+from benchmark.validity.replacement import Losses, Stand, next_token_scene
+from benchmark.validity.sample import Sample, refusal, shifted
+from benchmark.validity.scoring import (
+    LOW,
+    MIDDLE,
+    ZERO,
+    Fit,
+    Judge,
+    Score,
+    error_typed,
+    level_means,
+    quantised,
+    replaced,
+)
+
+BANDS: Mapping[str, tuple[float, float]] = {
+    "high": (MIDDLE, np.inf),
+    "middle": (LOW, MIDDLE),
+    "low": (ZERO, LOW),
+    "zero": (-np.inf, ZERO),
+}
+"""Lower and upper ends of the bands of a rescaled activation."""
+
+TOKEN_DECIDES = 0.9
+"""Average precision from the current token alone above which a concept is shown, not aggregated."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an assessment may spend.
+
+    Attributes:
+        concepts: Names of the concepts that are scored; nodes are named by any.
+        ablated_nodes: Nodes of highest estimated effect that are ablated to find out whether they matter.
+        top_k: Top positions that a name is read off.
+    """
+
+    concepts: Sequence[str]
+    ablated_nodes: int = 40
+    top_k: int = 100
+
+
+@dataclass(frozen=True)
+class BestOfKind:
+    """The best node of one kind of site for a concept.
+
+    Attributes:
+        node: Which one, as text.
+        average_precision: On the score split.
+        matters: The node of that kind with the highest average precision among those that matter, if any does.
+        label: Score of the labels in its place; `None` where none matters.
+    """
+
+    node: str
+    average_precision: float
+    matters: str
+    label: Score | None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a node's activations say of a concept by themselves, on the score split.
+
+    Attributes:
+        threshold: The F1-optimal one of the choice split, on the rescaled activation.
+        p_concept_given_active: At a third of the 99.9th percentile.
+        p_active_given_concept: At the same.
+        p_concept_at_threshold: At the F1-optimal threshold.
+        p_active_at_threshold: At the same.
+        top_k_precision: Of the top positions.
+        purity: Share of each band at which the concept holds; `nan` for an empty band.
+        band_share: Share of positions in each band.
+    """
+
+    threshold: float
+    p_concept_given_active: float
+    p_active_given_concept: float
+    p_concept_at_threshold: float
+    p_active_at_threshold: float
+    top_k_precision: float
+    purity: Mapping[str, float]
+    band_share: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ConceptValidity:
+    """What was found out about one concept in one model.
+
+    Attributes:
+        concept: Its name.
+        rate: How often it holds on the score split.
+        token_precision: Average precision of the best predictor from the current token alone.
+        node: The chosen node, as text: the highest average precision among those that matter.
+        sign: -1 if the node is low where the concept holds.
+        average_precision: Of the chosen node, on the score split.
+        highest_node: The node of the highest average precision whether it matters or not.
+        highest_precision: Its average precision on the score split.
+        observed: What its activations say by themselves.
+        controls: Scores by what stands in the node's place.
+        corrected_low: Lower limit of the labels' score, corrected for the number of concepts.
+        kinds: The best node of each kind of site.
+        examples: Marked lines of each band.
+        reason: Why the score is undefined; empty if it is not.
+    """
+
+    concept: str
+    rate: float
+    token_precision: float
+    node: str = ""
+    sign: int = 1
+    average_precision: float = np.nan
+    highest_node: str = ""
+    highest_precision: float = np.nan
+    observed: Observed | None = None
+    controls: Mapping[str, Score] | None = None
+    corrected_low: float = np.nan
+    kinds: Mapping[str, BestOfKind] | None = None
+    examples: Mapping[str, list[str]] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A score, mean over the concepts that have one, with its interval over clusters."""
+
+    value: float
+    low: float
+    high: float
+    concepts: int
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What was found out about one model."""
+
+    concepts: Sequence[ConceptValidity]
+    named: Sequence[NamedNode]
+    bases: Mapping[Kind, Basis]
+    pooled: Mapping[str, Pooled]
+
+
+@torch.no_grad()
+def assess(
+    model: CircuitModel,
+    choice: Sample,
+    score: Sample,
+    concepts: Sequence[Concept],
+    settings: Settings,
+    decode: Decode,
+    generator: np.random.Generator,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> Assessment:
+    """Everything about a model's nodes and the concepts.
+
+    Args:
+        model: Any circuit model.
+        choice: The split on which nodes are chosen; its documents are not those of `score`.
+        score: The split on which they are scored.
+        concepts: All that nodes may be named by; one that a sample cannot measure is reported with the reason.
+        settings: What may be spent.
+        decode: The text of token ids.
+        generator: Source of all draws.
+        progress: Told how many concepts are done.
+    """
+    refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
+    usable = [concept.name for concept in concepts if not refused[concept.name]]
+    stands = [Stand(model, next_token_scene(sample.tokens, sample.targets)) for sample in (choice, score)]
+    chooser = Choice(model, choice, stands[0], Judge(len(choice.tokens), generator), usable)
+    judge = Judge(len(score.tokens), generator)
+    progress(0, len(settings.concepts) + 2, "ablating nodes")
+    chooser.ablate(most_important(model, choice, chooser, settings.ablated_nodes))
+    examiner = _Examiner(chooser, score, stands[1], judge, settings, decode, generator)
+    rows, total = [], len(settings.concepts) + 2
+    scored = [concept for concept in concepts if concept.name in settings.concepts]
+    for done, concept in enumerate(scored):
+        progress(done, total, concept.name)
+        rows.append(_refused(concept, score, refused) or examiner.examine(concept, len(scored)))
+    progress(total - 2, total, "naming nodes")
+    named = named_nodes(chooser, score, stands[1], judge, settings.top_k)
+    progress(total - 1, total, "rotating bases")
+    return Assessment(rows, named, bases(chooser.sites, chooser.values, chooser.holds, generator), examiner.pooled())
+
+
+def _refused(concept: Concept, score: Sample, refused: Mapping[str, str]) -> ConceptValidity | None:
+    """The row of a concept that holds nowhere or everywhere."""
+    if not refused[concept.name]:
+        return None
+    rate = float((score.labels[concept.name] != 0).mean())
+    return ConceptValidity(concept.name, rate, np.nan, reason=refused[concept.name])
+
+
+class _Examiner:
+    """Examines one concept after the other, and keeps the draws of their scores for the pooled ones."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        score: Sample,
+        stand: Stand,
+        judge: Judge,
+        settings: Settings,
+        decode: Decode,
+        generator: np.random.Generator,
+    ) -> None:
+        self._choice = choice
+        self._score = score
+        self._stand = stand
+        self._judge = judge
+        self._settings = settings
+        self._decode = decode
+        self._generator = generator
+        self._draws: dict[str, list[Float[np.ndarray, " draw"]]] = {}
+
+    def examine(self, concept: Concept, searched: int) -> ConceptValidity:
+        """Choose a node for a concept and look at it in every way."""
+        highest, chosen = self._chosen(concept.name)
+        picked = highest if chosen is None else chosen
+        fit = self._choice.fit(picked.node, picked.sign)
+        values = self._stand.node(fit.node)
+        rescaled = fit.scale(values)
+        losses = self._losses(concept, fit, values, defined=chosen is not None)
+        reason = f"ablating any of {self._settings.ablated_nodes} nodes cannot be told from noise"
+        if chosen is not None:
+            reason = self._judge.harm(losses["mean"] - losses["true"])
+        token = token_precision(self._choice.sample, self._score, concept.name)
+        if not reason:
+            self._keep_draws(losses, token)
+        return ConceptValidity(
+            concept=concept.name,
+            rate=float((self._score.labels[concept.name] != 0).mean()),
+            token_precision=token,
+            node=str(fit.node),
+            sign=fit.scale.sign,
+            highest_node=str(highest.node),
+            highest_precision=self._precision(concept.name, highest),
+            average_precision=self._precision(concept.name, picked),
+            controls={name: self._judge.score(loss, losses["true"], losses["mean"]) for name, loss in losses.items()},
+            corrected_low=self._judge.corrected_low(losses["label"], losses["true"], losses["mean"], searched),
+            kinds=self._kinds(concept),
+            observed=self._observed(concept.name, fit, rescaled),
+            examples=self._examples(concept.name, rescaled),
+            reason=reason,
+        )
+
+    def pooled(self) -> dict[str, Pooled]:
+        """Each control's score, mean over the concepts whose score is defined and which the token does not decide."""
+        found = {}
+        for name, rows in self._draws.items():
+            draws = np.nanmean(np.stack([row[1:] for row in rows]), axis=0)
+            low, high = np.nanquantile(draws, [0.025, 0.975])
+            value = float(np.mean([row[0] for row in rows]))
+            found[name] = Pooled(value, float(low), float(high), len(rows))
+        return found
+
+    def _keep_draws(self, losses: Mapping[str, Losses], token: float) -> None:
+        if token > TOKEN_DECIDES:
+            return
+        for name, loss in losses.items():
+            score = self._judge.score(loss, losses["true"], losses["mean"]).value
+            draws = self._judge.draws(loss, losses["true"], losses["mean"])
+            self._draws.setdefault(name, []).append(np.append(score, draws))
+
+    def _chosen(self, concept: str) -> tuple[Candidate, Candidate | None]:
+        """The node of highest average precision, and that among those that matter, if any does."""
+        units = self._choice.units()
+        return self._choice.best(concept, units), self._choice.best_that_matters(concept, units)
+
+    def _precision(self, concept: str, candidate: Candidate) -> float:
+        """Average precision on the score split."""
+        values = candidate.sign * self._stand.node(candidate.node)
+        return metrics.average_precision(values.reshape(-1), self._score.flat(concept))
+
+    def _losses(
+        self, concept: Concept, fit: Fit, values: Float[np.ndarray, "row position"], *, defined: bool
+    ) -> dict[str, Losses]:
+        """Losses with what may stand in the node's place; where the score is undefined, with labels alone."""
+        known, labels = self._choice.of(fit.node), self._score.labels[concept.name]
+        means = level_means(known, self._choice.sample.labels[concept.name], concept.levels)
+        replacements = {"label": means[labels]}
+        if defined:
+            replacements |= {
+                "shifted": means[shifted(self._score, concept.name, self._generator)],
+                "quantised": quantised(known, values, concept.levels),
+                **error_typed(fit, values, labels, means),
+            }
+            sibling = concept.sibling
+            if sibling is not None and sibling in self._choice.concepts:
+                levels = 1 + int(max(part.labels[sibling].max() for part in (self._choice.sample, self._score)))
+                of_sibling = level_means(known, self._choice.sample.labels[sibling], levels)
+                replacements["sibling"] = of_sibling[self._score.labels[sibling]]
+        return replaced(self._stand, fit, replacements)
+
+    def _kinds(self, concept: Concept) -> dict[str, BestOfKind]:
+        """The best node of each kind of site."""
+        found: dict[str, BestOfKind] = {}
+        for kind in dict.fromkeys(site.kind for site in self._choice.sites):
+            sites = [site for site in self._choice.sites if site.kind == kind]
+            best, matters = (
+                self._choice.best(concept.name, sites),
+                self._choice.best_that_matters(concept.name, sites),
+            )
+            found[kind] = BestOfKind(
+                node=str(best.node),
+                average_precision=self._precision(concept.name, best),
+                matters="" if matters is None else str(matters.node),
+                label=None if matters is None else self._label_score(concept, matters),
+            )
+        return found
+
+    def _label_score(self, concept: Concept, candidate: Candidate) -> Score:
+        """Score of a concept's labels in a node's place."""
+        fit = self._choice.fit(candidate.node, candidate.sign)
+        means = level_means(self._choice.of(fit.node), self._choice.sample.labels[concept.name], concept.levels)
+        losses = replaced(self._stand, fit, {"label": means[self._score.labels[concept.name]]})
+        return self._judge.score(losses["label"], losses["true"], losses["mean"])
+
+    def _observed(self, concept: str, fit: Fit, rescaled: Float[np.ndarray, "row position"]) -> Observed:
+        """What the activations say by themselves."""
+        flat, label = rescaled.reshape(-1), self._score.flat(concept)
+        known = fit.scale(self._choice.of(fit.node)).reshape(-1)
+        threshold = f1_threshold(known, self._choice.sample.flat(concept))
+        return Observed(
+            threshold=threshold,
+            p_concept_given_active=p_concept_given_active(flat, label, LOW),
+            p_active_given_concept=p_active_given_concept(flat, label, LOW),
+            p_concept_at_threshold=p_concept_given_active(flat, label, threshold),
+            p_active_at_threshold=p_active_given_concept(flat, label, threshold),
+            top_k_precision=metrics.top_k_precision(flat, label, self._settings.top_k),
+            purity={name: band_purity(flat, label, *ends) for name, ends in BANDS.items()},
+            band_share={name: float(((flat > low) & (flat <= high)).mean()) for name, (low, high) in BANDS.items()},
+        )
+
+    def _examples(self, concept: str, rescaled: Float[np.ndarray, "row position"]) -> dict[str, list[str]]:
+        tokens = self._score.tokens.numpy()
+        return banded_examples(
+            rescaled,
+            self._score.labels[concept] != 0,
+            BANDS,
+            lambda window, position: marked_line(tokens[window], position, self._decode),
+            self._generator,
+        )

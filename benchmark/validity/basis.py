@@ -1,0 +1,58 @@
+"""Is a site's own basis special? Its nodes against as many random directions in the same space."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from benchmark.metrics import basis_privilege
+from benchmark.model import Kind, Site
+from benchmark.validity.precision import average_precisions
+
+TOKENS = 8_192
+"""Tokens on which the bases are compared."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A kind of site in its own basis and in a random one, means over its sites.
+
+    Attributes:
+        privilege: ln of the kurtosis, native over rotated.
+        native: Best average precision, a mean over concepts.
+        rotated: The same after a random rotation.
+    """
+
+    privilege: float
+    native: float
+    rotated: float
+
+
+def bases(
+    sites: Sequence[Site],
+    values: Mapping[str, Float[np.ndarray, "_token _node"]],
+    holds: Bool[np.ndarray, "concept token"],
+    generator: np.random.Generator,
+) -> dict[Kind, Basis]:
+    """Every kind of site, native against rotated."""
+    found: dict[Kind, list[Basis]] = {}
+    for site in sites:
+        native = values[site.name][:TOKENS]
+        rotated = (native @ rotation(site.size, generator)).astype(np.float32)
+        best = [
+            float(np.nanmean(np.nanmax(average_precisions(basis, holds[:, :TOKENS]), axis=(0, 2))))
+            for basis in (native, rotated)
+        ]
+        found.setdefault(site.kind, []).append(Basis(basis_privilege(native, rotated), *best))
+    return {
+        kind: Basis(*(float(np.mean([getattr(each, name) for each in rows])) for name in Basis.__dataclass_fields__))
+        for kind, rows in found.items()
+    }
+
+
+def rotation(size: int, generator: np.random.Generator) -> Float[np.ndarray, "node node"]:
+    """A random rotation, uniform over all of them (Mezzadri 2007, arXiv math-ph/0609050)."""
+    drawn, triangle = np.linalg.qr(generator.normal(size=(size, size)))
+    rotated: Float[np.ndarray, "node node"] = drawn * np.sign(np.diag(triangle))
+    return rotated

@@ -1,0 +1,118 @@
+"""Chooses a node for a concept on one split, to be scored on another: the best detector among those that matter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from benchmark.graph import RESIDUAL_CHANNELS
+from benchmark.metrics import average_precision
+from benchmark.model import CircuitModel, Kind, Site
+from benchmark.validity.precision import average_precisions
+from benchmark.validity.replacement import Node, Stand
+from benchmark.validity.sample import Sample
+from benchmark.validity.scoring import Fit, Judge, Scale
+
+UNCLAIMED: tuple[Kind, ...] = ("error",)
+"""Kinds of which nobody says that a node means something."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node, its orientation, and its average precision for a concept on the choice split."""
+
+    node: Node
+    sign: int
+    precision: float
+
+
+class Choice:
+    """A model on the choice split: how well each node detects each concept, and which nodes matter.
+
+    Args:
+        model: Any circuit model.
+        sample: The choice split.
+        stand: The model at work on it.
+        judge: Of its clusters.
+        concepts: Names of the concepts.
+    """
+
+    def __init__(
+        self, model: CircuitModel, sample: Sample, stand: Stand, judge: Judge, concepts: Sequence[str]
+    ) -> None:
+        self.sample = sample
+        self.concepts = list(concepts)
+        self.sites = tuple(site for site in model.sites if site.kind not in UNCLAIMED)
+        self._stand = stand
+        self._judge = judge
+        found = stand.values([site.name for site in self.sites])
+        self.values: Mapping[str, Float[np.ndarray, "_token _node"]] = {
+            name: values.flatten(0, 1).numpy() for name, values in found.items()
+        }
+        self.holds = holding(sample, self.concepts)
+        self.precisions = {name: average_precisions(values, self.holds) for name, values in self.values.items()}
+        self.matter: set[Node] = set()
+
+    def units(self) -> list[Site]:
+        """The sites of the unit graph: residual channels are no units."""
+        return [site for site in self.sites if site.kind not in RESIDUAL_CHANNELS]
+
+    def detector(self, concept: str, node: Node) -> Candidate:
+        """A node as a detector of a concept, whichever way round it is better."""
+        first, opposite = np.nan_to_num(self.precisions[node.site][:, self.concepts.index(concept), node.index])
+        return Candidate(node, 1 if first >= opposite else -1, float(max(first, opposite)))
+
+    def best(self, concept: str, sites: Sequence[Site]) -> Candidate:
+        """The node of some sites with the highest average precision, whether it matters or not."""
+        row = self.concepts.index(concept)
+        found = []
+        for site in sites:
+            precisions = np.nan_to_num(self.precisions[site.name][:, row]).max(0)
+            found.append(self.detector(concept, Node(site.name, int(precisions.argmax()))))
+        return max(found, key=lambda candidate: candidate.precision)
+
+    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> Candidate | None:
+        """The node of some sites with the highest average precision among those that matter, if any does."""
+        names = {site.name for site in sites}
+        found = [self.detector(concept, node) for node in sorted(self.matter) if node.site in names]
+        return max(found, key=lambda candidate: candidate.precision, default=None)
+
+    def ablate(self, nodes: Sequence[Node]) -> None:
+        """Find out which of some nodes matter: without that, idle nodes would be chosen.
+
+        Ablation has to harm by so much more than noise that a score could be told (`Judge.harm`).
+        """
+        means = [{node: np.full_like(self.of(node), self.of(node).mean())} for node in nodes]
+        for node, losses in zip(nodes, self._stand.losses(means), strict=True):
+            if not self._judge.harm(losses - self._stand.true):
+                self.matter.add(node)
+
+    def of(self, node: Node) -> Float[np.ndarray, "row position"]:
+        """What a node holds on the choice split."""
+        values: Float[np.ndarray, "row position"] = self.values[node.site][:, node.index]
+        return values.reshape(tuple(self.sample.tokens.shape))
+
+    def fit(self, node: Node, sign: int) -> Fit:
+        """What the choice split says of a node."""
+        values = self.of(node)
+        return Fit(node, Scale.of(values, sign), float(values.mean()))
+
+
+def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:
+    """Whether each concept holds at each token, all windows one after the other."""
+    found: Bool[np.ndarray, "concept token"] = np.stack([sample.flat(name) != 0 for name in concepts])
+    return found
+
+
+def token_precision(choice: Sample, score: Sample, concept: str) -> float:
+    """Average precision, on the score split, of the best predictor from the current token alone.
+
+    It predicts how often the concept held at that token on the choice split; at a token that did not occur there, how
+    often it held at all.
+    """
+    tokens, holds = choice.tokens.flatten().numpy(), choice.flat(concept) != 0
+    size = int(max(tokens.max(), int(score.tokens.max()))) + 1
+    seen, held = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
+    rate = np.where(seen > 0, held / np.maximum(seen, 1), holds.mean())
+    return average_precision(rate[score.tokens.flatten().numpy()], score.flat(concept))

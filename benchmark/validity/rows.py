@@ -1,0 +1,104 @@
+"""Turns an assessment into measurements for the records and into JSON for `bench show`."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmark.metrics.registry import CONTROLS
+from benchmark.records import VALIDITY, Measurement
+from benchmark.validity.assess import TOKEN_DECIDES, Assessment, ConceptValidity
+from benchmark.validity.scoring import Score
+
+
+def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
+    """Every number of an assessment.
+
+    Args:
+        found: The assessment.
+        windows: Clusters behind each score.
+    """
+    for row in found.concepts:
+        yield from _scores(row, windows)
+        yield from _observations(row)
+    for control, pooled in found.pooled.items():
+        if control in ("label", "shifted"):
+            yield Measurement(
+                f"pooled_{control}_score", pooled.value, pooled.low, pooled.high, interval="prompts", n=windows
+            )
+    yield from _rates(found)
+    for kind, basis in found.bases.items():
+        yield _number(f"basis_privilege_{kind}", basis.privilege)
+        yield _number(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
+
+
+def _scores(row: ConceptValidity, windows: int) -> Iterator[Measurement]:
+    """The scores of a concept's labels and controls, or why there are none."""
+    for metric, (control, *_) in CONTROLS.items():
+        score = (row.controls or {}).get(control)
+        if row.reason:
+            yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
+        elif score is not None:
+            yield _score(metric, row.concept, score, windows)
+
+
+def _score(metric: str, concept: str, score: Score, windows: int) -> Measurement:
+    return Measurement(
+        metric,
+        score.value,
+        low=score.low,
+        high=score.high,
+        interval="prompts",
+        n=windows,
+        concept=concept,
+        reason="" if math.isfinite(score.value) else "the harm of ablation cannot be told from noise",
+    )
+
+
+def _observations(row: ConceptValidity) -> Iterator[Measurement]:
+    """What activations say of a concept by themselves."""
+    observed = row.observed
+    if observed is None:
+        return
+    yield _number("average_precision", row.average_precision, row.concept)
+    yield _number("highest_average_precision", row.highest_precision, row.concept)
+    yield _number("token_average_precision", row.token_precision, row.concept)
+    yield _number("p_concept_given_active", observed.p_concept_given_active, row.concept, "nowhere active")
+    yield _number("p_active_given_concept", observed.p_active_given_concept, row.concept)
+    yield _number("top_k_precision", observed.top_k_precision, row.concept)
+    yield _number("middle_band_purity", observed.purity["middle"], row.concept, "the middle band is empty")
+    for kind, best in (row.kinds or {}).items():
+        yield _number(f"average_precision_{kind}", best.average_precision, row.concept)
+
+
+def _rates(found: Assessment) -> Iterator[Measurement]:
+    """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
+    counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
+    undefined = sum(bool(row.reason) for row in counted)
+    yield _number("undefined_rate", undefined / len(counted) if counted else math.nan, reason="no concept was measured")
+    judged = [node.verdict for node in found.named if node.verdict != "undefined"]
+    yield Measurement("named_nodes", float(len(judged)))
+    for verdict in ("illusion", "graded"):
+        share = judged.count(verdict) / len(judged) if judged else math.nan
+        yield _number(f"{verdict}_rate", share, reason="no node that matters has a name with a defined score")
+
+
+def _number(metric: str, value: float, concept: str = "", reason: str = "") -> Measurement:
+    """A value, or why there is none."""
+    return Measurement(metric, value, concept=concept, reason="" if math.isfinite(value) else reason)
+
+
+def write_validity(found: Assessment, folder: Path) -> None:
+    """Write everything into a folder; what is not finite becomes null."""
+    text = json.dumps(_finite(asdict(found)), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / VALIDITY).write_text(text + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,84 @@
+"""Windows of one split with the labels of every concept: what a node is chosen on, or scored on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Int8
+from torch import Tensor
+
+from benchmark.concepts import Concept
+from benchmark.concepts.labels import check_rate, window_labels
+from benchmark.corpus import Corpus, Split
+from benchmark.corpus.spread import spread_windows
+
+Labels = Int8[np.ndarray, "window position"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Windows with their labels.
+
+    Attributes:
+        tokens: What a model reads.
+        targets: The tokens that follow.
+        labels: By concept, of every token read.
+        text_starts: Position at which the document of each token begins.
+    """
+
+    tokens: Int[Tensor, "window position"]
+    targets: Int[Tensor, "window position"]
+    labels: Mapping[str, Labels]
+    text_starts: Int[np.ndarray, "window position"]
+
+    def flat(self, concept: str) -> Int8[np.ndarray, " token"]:
+        """Labels of a concept, all windows one after the other."""
+        return self.labels[concept].reshape(-1)
+
+
+def draw_sample(corpus: Corpus, split: Split, tokens: int, concepts: Sequence[Concept]) -> Sample:
+    """About so many tokens of a split, labelled.
+
+    Raises:
+        ValueError: A concept raises or gives wrong labels; the message names the document and position.
+    """
+    windows = spread_windows(corpus, split, tokens)
+    read = windows[:, :-1].numpy()
+    return Sample(
+        tokens=windows[:, :-1],
+        targets=windows[:, 1:],
+        labels=window_labels(concepts, corpus.tokenizer, read, corpus.end_of_text),
+        text_starts=_text_starts(read, corpus.end_of_text),
+    )
+
+
+def refusal(concept: Concept, samples: Sequence[Sample]) -> str:
+    """Why a concept cannot be measured on these samples: it holds nowhere or everywhere; empty if it can."""
+    try:
+        for sample in samples:
+            check_rate(concept, sample.labels[concept.name])
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def shifted(sample: Sample, concept: str, generator: np.random.Generator) -> Labels:
+    """Labels of a concept, turned circularly within each document by a quarter to three quarters of its length.
+
+    They keep the rate and the runs of the true labels, and know nothing of the text.
+    """
+    labels = sample.labels[concept].copy()
+    for row, starts in zip(labels, sample.text_starts, strict=True):
+        begins = np.unique(starts)
+        for begin, end in zip(begins, [*begins[1:], len(row)], strict=True):
+            length = end - begin
+            row[begin:end] = np.roll(row[begin:end], int(generator.integers(length // 4, 3 * length // 4 + 1)))
+    return labels
+
+
+def _text_starts(tokens: Int[np.ndarray, "window position"], end_of_text: int) -> Int[np.ndarray, "window position"]:
+    positions = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+    begins = np.zeros_like(tokens)
+    begins[:, 1:] = np.where(tokens[:, :-1] == end_of_text, positions[:, 1:], 0)
+    starts: Int[np.ndarray, "window position"] = np.maximum.accumulate(begins, axis=1)
+    return starts
