@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.ablation import Means, corpus_means, keep_only
 from benchmark.circuit import Circuit
-from benchmark.concepts import CONCEPTS
+from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
 from benchmark.config import CircuitConfig, ValidityConfig
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.spread import spread_windows
@@ -42,7 +42,8 @@ from benchmark.seeds import seed_of
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
 from benchmark.validity.assess import Settings, assess
-from benchmark.validity.rows import measurements, write_validity
+from benchmark.validity.in_circuit import circuit_validity
+from benchmark.validity.rows import circuit_measurements, measurements, write_validity
 from benchmark.validity.sample import draw_sample
 
 Params = Mapping[str, Any]
@@ -127,7 +128,9 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
     progress(1, 2, "scoring")
-    write_measurements(score_circuit(setting, found, config), folder)
+    rows = score_circuit(setting, found, config)
+    rows += label_circuit(setting, found, params["task"], Corpus.load(inputs["corpus"]), rows[0], folder)
+    write_measurements(rows, folder)
 
 
 # What the cells are made of
@@ -229,6 +232,37 @@ def next_token_loss(model: CircuitModel, windows: Int[Tensor, "window position"]
 
 
 # Scores of one circuit
+
+
+def label_circuit(
+    setting: Setting, found: FoundCircuit, task: str, corpus: Corpus, size: Measurement, folder: Path
+) -> list[Measurement]:
+    """Labels of the task's concepts in the place of the circuit's nodes; in the unit graph, where nodes are units.
+
+    Args:
+        setting: What the circuit was found in.
+        found: The circuit.
+        task: Name of the task.
+        corpus: Whose tokenizer maps labels to tokens.
+        size: A measurement of the circuit, whose status says whether the circuit counts.
+        folder: Gets the coverage curve.
+    """
+    belonging = CONCEPTS_OF_TASK.get(task, ())
+    if setting.graph != "unit" or not belonging:
+        return []
+    found_labels = circuit_validity(
+        setting.model,
+        found.circuit,
+        setting.means,
+        (setting.prompts.validation, setting.prompts.test),
+        corpus.tokenizer,
+        list(CONCEPTS.values()),
+        belonging,
+        np.random.default_rng(seed_of("labels", task, setting.seed)),
+    )
+    write_validity(found_labels, folder)
+    rows = list(circuit_measurements(found_labels, len(setting.prompts.test) // 2))
+    return rows if size.status == "ok" else [row.without_value(size.status, size.reason) for row in rows]
 
 
 @torch.no_grad()

@@ -35,6 +35,9 @@ _COUNTS = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_t
 FIRST = ("validation_loss", "nonzero_parameters")
 """The metrics that come before the others."""
 
+TOKEN_DECIDES = 0.9
+"""Average precision from the current token alone above which a concept is shown, not aggregated."""
+
 SAME_AREA = 1e-9
 """Areas that differ by less share a rank."""
 
@@ -322,6 +325,12 @@ class _Board:
         return found
 
     @cached_property
+    def token_decided(self) -> set[str]:
+        """Concepts that the current token alone decides: shown, not aggregated."""
+        rows = _of("token_average_precision", self.counted)
+        return {row.concept for row in rows if _value(row) > TOKEN_DECIDES}
+
+    @cached_property
     def size_metric(self) -> str:
         """`verified_edges` once every place of the unit graph that has edges has them, else `edges`."""
         unit = [row for row in self.counted if row.graph == "unit" and row.task]
@@ -345,7 +354,8 @@ class _Board:
     def standing(self, place: Place, rank: int | None, area: Summary) -> Standing:
         """One row."""
         rows = self.rows_of(place)
-        real = [row for row in rows if row.task not in self.rules.control_tasks]
+        listed = self.rules.control_tasks | self.token_decided
+        real = [row for row in rows if not {row.task, row.concept} & listed]
         seeds = {row.seed for row in rows}
         reached = _tasks(row for row in real if row.metric in ("nodes", "edges") and row.status == "ok")
         solved = _tasks(row for row in _of("whole_loss", real) if _value(row) <= self.rules.target_loss)

@@ -136,6 +136,14 @@ _ALL = (
         Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")
         for name, (_, summary, direction) in CONTROLS.items()
     ),
+    Metric("circuit_label_replacement_score", "Labels in the place of a circuit's node, inside the circuit, task loss.",
+           "share", -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+    Metric("task_label_replacement_score", "The same node and labels in the whole model, task loss.", "share", -inf,
+           inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+    Metric("joint_label_replacement_score", "All labelled nodes of a circuit replaced at once, task loss.", "share",
+           -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+    Metric("labelled_share", "Kept nodes that some concept labels with average precision 0.5 or more.", "share", 0.0,
+           1.0, "higher", "mean", _OURS, None),
     Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
            "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
     Metric("pooled_shifted_score", "The same with labels turned within their document: no better than none.", "share",

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.concepts import Concept
+from benchmark.leaderboard import TOKEN_DECIDES
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.model import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
@@ -37,9 +38,6 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "zero": (-np.inf, ZERO),
 }
 """Lower and upper ends of the bands of a rescaled activation."""
-
-TOKEN_DECIDES = 0.9
-"""Average precision from the current token alone above which a concept is shown, not aggregated."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmark.leaderboard import TOKEN_DECIDES
 from benchmark.metrics.registry import CONTROLS
 from benchmark.records import VALIDITY, Measurement
-from benchmark.validity.assess import TOKEN_DECIDES, Assessment, ConceptValidity
+from benchmark.validity.assess import Assessment, ConceptValidity
+from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.scoring import Score
 
 
@@ -73,6 +75,34 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
         yield _number(f"average_precision_{kind}", best.average_precision, row.concept)
 
 
+def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
+    """Every number of what labels do in a circuit.
+
+    Args:
+        found: What they do.
+        pairs: Pairs of test prompts behind each score.
+    """
+    for row in found.concepts:
+        for metric, score, why in (
+            ("circuit_label_replacement_score", row.circuit, row.reason),
+            ("task_label_replacement_score", row.whole, row.whole_reason or row.reason),
+        ):
+            if why or score is None:
+                yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
+            else:
+                yield _score(metric, row.concept, score, pairs)
+    yield _number("labelled_share", found.labelled / found.kept if found.kept else math.nan, reason="no node is kept")
+    if found.curve and math.isfinite(found.curve[-1].score.value):
+        yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
+    else:
+        why = (
+            "all labelled nodes at their means do no harm that can be told from noise"
+            if found.curve
+            else "no label fits"
+        )
+        yield Measurement("joint_label_replacement_score", status="undefined", reason=why)
+
+
 def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
@@ -90,7 +120,7 @@ def _number(metric: str, value: float, concept: str = "", reason: str = "") -> M
     return Measurement(metric, value, concept=concept, reason="" if math.isfinite(value) else reason)
 
 
-def write_validity(found: Assessment, folder: Path) -> None:
+def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:
     """Write everything into a folder; what is not finite becomes null."""
     text = json.dumps(_finite(asdict(found)), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / VALIDITY).write_text(text + "\n", encoding="utf-8")
