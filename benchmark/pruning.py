@@ -6,7 +6,7 @@ Gao et al. 2025 (arXiv 2511.13653) appendix A.5, in four steps:
    the task loss plus a coefficient times the nodes kept; a small search over coefficients shares one token budget.
 2. *Bisect.* The fewest top-ranked nodes whose loss on validation prompts is at most the target.
 3. *Calibrate.* A scale and a shift of the logit difference, reported apart.
-4. *Report* on test prompts (in `benchmark.evaluate`).
+4. *Report* on test prompts (in `benchmark.circuit_scores`).
 
 Deviations: coefficients come from a fixed list instead of CARBS, since every method gets the same few tokens; nodes
 whose parameters tie are ranked by their running mean.

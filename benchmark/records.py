@@ -45,6 +45,7 @@ class Measurement:
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.
         concept: Name of the concept that it is of, if any.
+        ablation: What an ablated node held, where that is not what the circuit was found under.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class Measurement:
     status: str = "ok"
     reason: str = ""
     concept: str = ""
+    ablation: str = ""
 
     def __post_init__(self) -> None:
         value, low, high = (_finite(number) for number in (self.value, self.low, self.high))
@@ -74,7 +76,7 @@ class Measurement:
 
     def without_value(self, status: str, reason: str) -> "Measurement":
         """The same metric with a status in the place of its number."""
-        return Measurement(self.metric, status=status, reason=reason, concept=self.concept)
+        return Measurement(self.metric, status=status, reason=reason, concept=self.concept, ablation=self.ablation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,8 @@ class Record:
         """The row of a measurement: unit and version are the registry's, the other columns are given."""
         known = METRICS.get(measurement.metric)
         described = {} if known is None else {"unit": known.unit, "metric_version": known.version}
-        return cls(**{**described, **columns, **asdict(measurement)})
+        measured = {name: value for name, value in asdict(measurement).items() if value != ""}
+        return cls(**{**described, **columns, **measured})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +208,7 @@ def _check(row: Measurement | Record) -> None:
 def write_measurements(measurements: Iterable[Measurement], folder: Path) -> None:
     """Write what a cell measured into its folder, as `records.json`."""
     rows = [{name: value for name, value in asdict(row).items() if value not in ("", None)} for row in measurements]
-    names = [(row["metric"], row.get("concept", "")) for row in rows]
+    names = [tuple(row.get(name, "") for name in ("metric", "concept", "ablation")) for row in rows]
     assert len(set(names)) == len(names), f"a metric was measured twice: {names}"
     (folder / MEASUREMENTS).write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -104,6 +104,7 @@ _ALL = (
     # Does it do the task
     _loss("circuit_loss", "Task loss of the circuit on test prompts."),
     _loss("calibrated_loss", "Task loss of the circuit after scale and shift of its logit difference."),
+    _loss("random_circuit_loss", "Task loss of random circuits with as many nodes of each site.", "none"),
     _loss("whole_loss", "Task loss of the model with nothing ablated."),
     _loss("explained_loss", "Task loss of the trained model that the circuit is held to."),
     _loss("lowest_loss", "Least task loss, on validation prompts, of any circuit that the search tried."),
@@ -113,6 +114,8 @@ _ALL = (
     # Does it do it as the whole model does
     _share("faithfulness", "1 - KL(whole||circuit) / KL(whole||empty) on the answer pair.", -inf, "higher", _OURS,
            f"{_AGREEMENT}:faithfulness"),
+    _share("robust_faithfulness", "Least faithfulness under mean, resample, counterfactual, stochastic ablation.",
+           -inf, "higher", _OURS, f"{_AGREEMENT}:faithfulness"),
     _share("logit_difference_r2", "Variance of the whole model's logit difference that the circuit's explains.", -inf,
            "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2"),
     _share("completeness", "Faithfulness of the complement: what the circuit left out.", -inf, "lower", _MARKS,

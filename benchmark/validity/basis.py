@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmark.metrics import basis_privilege
+from benchmark.metrics.arrays import mean
 from benchmark.model import Kind, Site
 from benchmark.validity.precision import average_precisions
 
@@ -20,7 +21,7 @@ class Basis:
 
     Attributes:
         privilege: ln of the kurtosis, native over rotated.
-        native: Best average precision, a mean over concepts.
+        native: Best average precision, a mean over the concepts that hold among the tokens; `nan` if none does.
         rotated: The same after a random rotation.
     """
 
@@ -37,13 +38,12 @@ def bases(
 ) -> dict[Kind, Basis]:
     """Every kind of site, native against rotated."""
     found: dict[Kind, list[Basis]] = {}
+    seen = holds[:, :TOKENS]
+    seen = seen[seen.any(axis=1)]
     for site in sites:
         native = values[site.name][:TOKENS]
         rotated = (native @ rotation(site.size, generator)).astype(np.float32)
-        best = [
-            float(np.nanmean(np.nanmax(average_precisions(basis, holds[:, :TOKENS]), axis=(0, 2))))
-            for basis in (native, rotated)
-        ]
+        best = [mean(np.nanmax(average_precisions(basis, seen), axis=(0, 2))) for basis in (native, rotated)]
         found.setdefault(site.kind, []).append(Basis(basis_privilege(native, rotated), *best))
     return {
         kind: Basis(*(float(np.mean([getattr(each, name) for each in rows])) for name in Basis.__dataclass_fields__))

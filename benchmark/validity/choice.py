@@ -101,7 +101,9 @@ class Choice:
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:
     """Whether each concept holds at each token, all windows one after the other."""
-    found: Bool[np.ndarray, "concept token"] = np.stack([sample.flat(name) != 0 for name in concepts])
+    found: Bool[np.ndarray, "concept token"] = np.zeros((len(concepts), sample.tokens.numel()), dtype=np.bool_)
+    for row, name in zip(found, concepts, strict=True):
+        row[:] = sample.flat(name) != 0
     return found
 
 

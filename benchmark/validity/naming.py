@@ -116,7 +116,7 @@ def named_nodes(
 ) -> list[NamedNode]:
     """The nodes that matter and that top examples name, with what labels in their place do on the score split."""
     found = []
-    for node in sorted(choice.matter):
+    for node in sorted(choice.matter) if choice.concepts else ():
         sign = orientation(choice.of(node))
         concept, share = name_of(choice, node, sign, k)
         if share >= NAMED:

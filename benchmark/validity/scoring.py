@@ -30,7 +30,8 @@ class Scale:
 
     Attributes:
         sign: 1, or -1 for a node that is low where its concept holds.
-        median: On the choice split.
+        median: On the choice split; the 0.1th percentile of sign x value where no more than 0.1 % lie above the median,
+            as with a node of two values whose concept holds at more than half of all positions.
         unit: The 99.9th percentile of sign x (value - median) on the choice split.
     """
 
@@ -43,6 +44,9 @@ class Scale:
         """The scale of a node whose values on the choice split these are."""
         median = float(np.median(values))
         unit = float(np.quantile(sign * (values - median), 0.999))
+        if unit <= 0:
+            median = sign * float(np.quantile(sign * values, 0.001))
+            unit = float(np.quantile(sign * (values - median), 0.999))
         return cls(sign, median, unit if unit > 0 else 1.0)
 
     def __call__(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -1,0 +1,210 @@
+"""Scores a found circuit: its size, its losses, and how well it agrees with the model that it explains."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark import metrics
+from benchmark.ablation import Means, keep_only
+from benchmark.circuit import Circuit
+from benchmark.config import CircuitConfig
+from benchmark.graph import node_sites
+from benchmark.model import CircuitModel, Connection, Edit, Graph, Site, unedited
+from benchmark.pruning import (
+    FoundCircuit,
+    TaskPrompts,
+    answer_logits,
+    calibrated_loss,
+    geometric_sizes,
+    logit_difference,
+    prompt_losses,
+)
+from benchmark.records import Measurement
+from benchmark.robustness import Trial, robustness
+from benchmark.seeds import seed_of
+from benchmark.tasks.prompts import PromptBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A model with its nodes' means, and the prompts on which its circuit is found and scored.
+
+    Attributes:
+        model: The model that is cut.
+        explained: The trained model that the circuit is held to; the same object where a method explains itself.
+        means: What an ablated node holds.
+        graph: Which sites count as nodes.
+        prompts: Of the task.
+        seed: Of the bootstrap.
+    """
+
+    model: CircuitModel
+    explained: CircuitModel
+    means: Means
+    graph: Graph
+    prompts: TaskPrompts
+    seed: int
+
+
+@torch.no_grad()
+def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) -> list[Measurement]:
+    """All measurements of a found circuit, on test prompts."""
+    sites = node_sites(setting.model, setting.graph)
+    views = {
+        "explained": answer_logits(setting.explained, setting.prompts.test, unedited),
+        "whole": _test_logits(setting, unedited),
+        "circuit": _test_logits(setting, keep_only(found.circuit, setting.means)),
+        "complement": _test_logits(setting, keep_only(found.circuit.complement(), setting.means)),
+        "empty": _test_logits(setting, keep_only(Circuit.empty(sites), setting.means)),
+    }
+    status, reason = _status(setting, found, views, config)
+    connections = list(setting.model.connections(setting.graph))
+    rows = [
+        *_size_rows(found, connections, setting, config),
+        *_faithfulness_rows(setting.prompts.test, views, setting.seed),
+        Measurement("calibrated_loss", float(calibrated(found, views["circuit"], setting.prompts.test))),
+    ]
+    rows += robustness(_trial(setting, found, sites, views["explained"]))
+    if status != "ok":
+        rows = [row.without_value(status, reason) for row in rows]
+    return rows + _loss_rows(setting.prompts.test, views, found) + _area_rows(setting, found, views, config)
+
+
+def _trial(setting: Setting, found: FoundCircuit, sites: tuple[Site, ...], explained: Tensor) -> Trial:
+    generator = torch.Generator().manual_seed(seed_of("ablations", setting.seed))
+    return Trial(setting.model, sites, found.circuit, setting.means, setting.prompts.test, explained, generator)
+
+
+def _test_logits(setting: Setting, edit: Edit) -> Float[Tensor, "prompt vocab"]:
+    return answer_logits(setting.model, setting.prompts.test, edit)
+
+
+def _status(
+    setting: Setting, found: FoundCircuit, views: Mapping[str, Tensor], config: CircuitConfig
+) -> tuple[str, str]:
+    """Whether the circuit counts, and if not, why."""
+    test = setting.prompts.test
+    whole, circuit = (float(prompt_losses(views[name], test).mean()) for name in ("whole", "circuit"))
+    if found.status == "ok" and circuit <= config.target_loss + config.generalisation_margin:
+        return "ok", ""
+    if whole > config.target_loss:
+        return "unsolved", f"the whole model's test loss is {whole:.3f}, above {config.target_loss}"
+    if found.status == "not_reached":
+        return "not_reached", f"the lowest validation loss of any prefix is {found.lowest_loss:.3f}"
+    return "not_generalised", f"test loss {circuit:.3f}, above {config.target_loss} + {config.generalisation_margin}"
+
+
+def _size_rows(
+    found: FoundCircuit, connections: Iterable[Connection], setting: Setting, config: CircuitConfig
+) -> list[Measurement]:
+    """Sizes of the circuit; for edges with the interval over resampled validation prompts."""
+    connections = list(connections)
+    low, high = edge_interval(found, connections, setting, config.target_loss)
+    pairs = len(setting.prompts.validation) // 2
+    edges = metrics.edge_count(found.circuit, connections)
+    return [
+        Measurement("nodes", metrics.node_count(found.circuit)),
+        Measurement("edges", edges, low=low, high=high, interval="prompts", n=pairs),
+        Measurement("touched_edges", metrics.touched_edge_count(found.circuit, connections)),
+        Measurement("description_bits", metrics.description_bits(found.circuit, connections)),
+        Measurement("opaque_weights", metrics.opaque_weight_count(found.circuit, connections)),
+    ]
+
+
+def edge_interval(
+    found: FoundCircuit, connections: Iterable[Connection], setting: Setting, target: float
+) -> tuple[float, float]:
+    """95 % interval of the edge count when validation prompts are resampled and the ranking is cut anew.
+
+    Pairs are drawn with replacement; each draw keeps the smallest size that was tried whose resampled loss meets the
+    target (the largest tried if none does).
+    """
+    sites = node_sites(setting.model, setting.graph)
+    tried = list(found.curve)
+    losses = torch.stack([found.curve[size] for size in tried]).unflatten(1, (-1, 2)).mean(2)
+    reached = losses[:, resampled(losses.shape[1], setting.seed)].mean(2) <= target
+    chosen = torch.where(reached.any(0), reached.int().argmax(0), len(tried) - 1)
+    edges = {
+        index: metrics.edge_count(Circuit.first(sites, found.order, tried[index]), connections)
+        for index in chosen.unique().tolist()
+    }
+    drawn = np.array([edges[index] for index in chosen.tolist()])
+    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    return float(low), float(high)
+
+
+def resampled(pairs: int, seed: int, resamples: int = 1000) -> Int[Tensor, "resample pair"]:
+    """Indices of prompt pairs drawn with replacement: the two prompts of a pair always come together."""
+    generator = torch.Generator().manual_seed(seed_of("resample", seed))
+    return torch.randint(pairs, (resamples, pairs), generator=generator)
+
+
+def _faithfulness_rows(test: PromptBatch, views: Mapping[str, Tensor], seed: int) -> list[Measurement]:
+    """How well circuit and complement agree with the explained model."""
+    loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
+    difference = {name: logit_difference(logits, test) for name, logits in views.items()}
+    r2 = metrics.logit_difference_r2(difference["explained"], difference["circuit"])
+    recovered = metrics.recovered_task_loss(loss["circuit"], loss["explained"], loss["empty"])
+    return [
+        _agreement("faithfulness", "circuit", test, views, seed),
+        _agreement("completeness", "complement", test, views, seed),
+        Measurement("logit_difference_r2", r2, n=len(test)),
+        Measurement("necessity", loss["complement"], n=len(test)),
+        Measurement("recovered_task_loss", recovered, n=len(test)),
+    ]
+
+
+def _agreement(metric: str, view: str, test: PromptBatch, views: Mapping[str, Tensor], seed: int) -> Measurement:
+    """Faithfulness of a view to the explained model, with its interval over resampled pairs."""
+    kls = {
+        name: torch.tensor(
+            [
+                metrics.pair_kl(views["explained"][rows], views[name][rows], test.answer[rows], test.other[rows])
+                for rows in torch.arange(len(test)).split(2)
+            ]
+        )
+        for name in (view, "empty")
+    }
+    value = metrics.faithfulness(float(kls[view].mean()), float(kls["empty"].mean()))
+    draws = resampled(len(test) // 2, seed)
+    scores = 1 - kls[view][draws].mean(1) / kls["empty"][draws].mean(1)
+    low, high = scores.quantile(torch.tensor([0.025, 0.975], dtype=scores.dtype)).tolist()
+    return Measurement(metric, value, low=low, high=high, interval="prompts", n=len(test) // 2)
+
+
+def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[Tensor, ""]:
+    """Test loss of the circuit after the scale and shift fitted on validation prompts, nats."""
+    scale, shift = torch.tensor([found.calibration.scale, found.calibration.shift])
+    return calibrated_loss(logit_difference(logits, test), scale, shift)
+
+
+def _loss_rows(test: PromptBatch, views: Mapping[str, Tensor], found: FoundCircuit) -> list[Measurement]:
+    """Losses, which have a value whatever the status."""
+    named = {"whole_loss": "whole", "explained_loss": "explained", "empty_loss": "empty", "circuit_loss": "circuit"}
+    rows = [
+        Measurement(metric, metrics.task_loss(views[view], test.answer, test.other)) for metric, view in named.items()
+    ]
+    return [*rows, Measurement("lowest_loss", found.lowest_loss)]
+
+
+def _area_rows(
+    setting: Setting, found: FoundCircuit, views: Mapping[str, Tensor], config: CircuitConfig
+) -> list[Measurement]:
+    """Areas under faithfulness over log size, along the ranking."""
+    test, sites = setting.prompts.test, node_sites(setting.model, setting.graph)
+    total = sum(site.size for site in sites)
+    empty = metrics.pair_kl(views["explained"], views["empty"], test.answer, test.other)
+    sizes = [size for size in geometric_sizes(total, config.area_factor) if size <= config.largest_size]
+    scores = []
+    for size in sizes:
+        logits = _test_logits(setting, keep_only(Circuit.first(sites, found.order, size), setting.means))
+        kl = metrics.pair_kl(views["explained"], logits, test.answer, test.other)
+        scores.append(metrics.faithfulness(kl, empty))
+    return [
+        Measurement("cpr", metrics.cpr(sizes, scores, config.largest_size)),
+        Measurement("cmd", metrics.cmd(sizes, scores, config.largest_size)),
+    ]

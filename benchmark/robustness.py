@@ -1,0 +1,148 @@
+"""Scores a circuit under other ablations than the one it was found under, beside random circuits of its size."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmark import metrics
+from benchmark.ablation import (
+    Means,
+    ablate,
+    adversarial_subset,
+    counterfactual_donors,
+    held_in,
+    keep_only,
+    partly_ablated,
+    random_circuit,
+    random_subset,
+    resampled_donors,
+    zeros,
+)
+from benchmark.circuit import Circuit
+from benchmark.model import CircuitModel, Edit, Site
+from benchmark.pruning import answer_logits
+from benchmark.records import Measurement
+from benchmark.tasks.prompts import PromptBatch
+
+DRAWS = 8
+"""Random subsets of the nodes outside a circuit: their mean is stochastic ablation, the worst `worst_subset`."""
+
+ROUNDS = 16
+"""Tries of the adversarial search."""
+
+RANDOM_CIRCUITS = 3
+"""Random circuits of equal size per site that stand beside the found one."""
+
+ROBUST = ("mean", "resample", "counterfactual", "stochastic")
+"""The ablations over which `robust_faithfulness` is the least."""
+
+EditOf = Callable[[Circuit], Edit]
+"""The edit that ablates what is outside a circuit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A circuit on the test prompts of a task.
+
+    Attributes:
+        model: The model that is cut.
+        sites: Whose nodes are kept or ablated.
+        circuit: The circuit.
+        means: What an ablated node holds under mean ablation.
+        batch: The prompts.
+        explained: Logits of the model that is explained.
+        generator: Source of all draws.
+    """
+
+    model: CircuitModel
+    sites: tuple[Site, ...]
+    circuit: Circuit
+    means: Means
+    batch: PromptBatch
+    explained: Float[Tensor, "prompt vocab"]
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Task loss and divergence from the explained model of what an ablation leaves."""
+
+    loss: float
+    kl: float
+
+
+def robustness(trial: Trial) -> list[Measurement]:
+    """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
+    edits = _edits(trial)
+    standings = {name: standing(trial, edit(trial.circuit)) for name, edit in edits.items()}
+    empty = {name: standing(trial, edit(Circuit.empty(trial.sites))) for name, edit in edits.items()}
+    subsets = [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
+    standings["stochastic"] = _mean(subsets)
+    standings["worst_subset"] = max(subsets, key=lambda each: each.loss)
+    standings["adversarial"] = _adversarial(trial)
+    empty |= dict.fromkeys(("stochastic", "worst_subset", "adversarial"), empty["mean"])
+    faithful = {name: metrics.faithfulness(found.kl, empty[name].kl) for name, found in standings.items()}
+    rows = list(_rows(standings, faithful, _random_losses(trial, edits), len(trial.batch)))
+    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=len(trial.batch))]
+
+
+def standing(trial: Trial, edit: Edit) -> Standing:
+    """How the model stands under an edit."""
+    batch = trial.batch
+    logits = answer_logits(trial.model, batch, edit)
+    return Standing(
+        metrics.task_loss(logits, batch.answer, batch.other),
+        metrics.pair_kl(trial.explained, logits, batch.answer, batch.other),
+    )
+
+
+def _edits(trial: Trial) -> Mapping[str, EditOf]:
+    """The edits of the ablations that ablate every node outside a circuit."""
+    resampled = held_in(trial.model, trial.batch, resampled_donors(trial.batch, trial.generator))
+    other = held_in(trial.model, trial.batch, counterfactual_donors(trial.batch))
+    return {
+        "mean": lambda circuit: keep_only(circuit, trial.means),
+        "zero": lambda circuit: ablate(circuit, zeros),
+        "resample": lambda circuit: ablate(circuit, resampled),
+        "counterfactual": lambda circuit: ablate(circuit, other),
+    }
+
+
+def _with(trial: Trial, kept: Tensor) -> Standing:
+    """The circuit with some of the nodes outside it kept, the others at their means."""
+    return standing(trial, keep_only(partly_ablated(trial.circuit, kept, trial.sites), trial.means))
+
+
+def _adversarial(trial: Trial) -> Standing:
+    """The circuit with the nodes outside it kept that hurt it most."""
+
+    def loss(circuit: Circuit) -> float:
+        return standing(trial, keep_only(circuit, trial.means)).loss
+
+    return _with(trial, adversarial_subset(trial.circuit, trial.sites, loss, trial.generator, ROUNDS))
+
+
+def _random_losses(trial: Trial, edits: Mapping[str, EditOf]) -> dict[str, float]:
+    """Mean task loss of random circuits of equal size per site, by ablation."""
+    circuits = [random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS)]
+    return {name: _mean([standing(trial, edit(each)) for each in circuits]).loss for name, edit in edits.items()}
+
+
+def _mean(standings: list[Standing]) -> Standing:
+    count = len(standings)
+    return Standing(sum(each.loss for each in standings) / count, sum(each.kl for each in standings) / count)
+
+
+def _rows(
+    standings: Mapping[str, Standing], faithful: Mapping[str, float], random: Mapping[str, float], prompts: int
+) -> Iterator[Measurement]:
+    """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
+    for name, found in standings.items():
+        if name != "mean":
+            yield Measurement("faithfulness", faithful[name], n=prompts, ablation=name)
+            yield Measurement("circuit_loss", found.loss, n=prompts, ablation=name)
+    for name, loss in random.items():
+        yield Measurement("random_circuit_loss", loss, n=prompts, ablation="" if name == "mean" else name)
