@@ -8,19 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from benchmark.metrics.registry import METRICS, Aggregate
 from benchmark.records import Record, csv_text, printed, replace_file
-from benchmark.statistics import (
-    UNKNOWN,
-    Interval,
-    Ratio,
-    geometric_mean,
-    prompt_ratio_interval,
-    size_ratio,
-    student_interval,
-)
+from benchmark.statistics import geometric_mean, student_interval
 
 if TYPE_CHECKING:
     from benchmark.config import CircuitConfig
@@ -176,7 +166,7 @@ def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[S
     return [
         standing
         for preset, rows in sorted(by_preset.items())
-        for standing in _Board(preset, rows, rules.get(preset, Rules())).standings()
+        for standing in Board(preset, rows, rules.get(preset, Rules())).standings()
     ]
 
 
@@ -189,7 +179,7 @@ def write_leaderboard(folder: Path, records: Iterable[Record], rules: Mapping[st
         rules: By preset; for those that are missing, what the installed preset of that name says.
     """
     rows = list(records)
-    known = {preset: _preset_rules(preset) for preset in {row.preset for row in rows} - set(rules or {})}
+    known = {preset: preset_rules(preset) for preset in {row.preset for row in rows} - set(rules or {})}
     standings = [standing.row for standing in leaderboard(rows, {**known, **(rules or {})})]
     replace_file(folder / LEADERBOARD, csv_text(header(), [list(row.values()) for row in standings]))
 
@@ -225,52 +215,11 @@ def profile_area(sizes: Iterable[float | int | None], largest: float | int) -> f
     return sum(credits) / len(credits) if credits else math.nan
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two methods' circuit sizes on the tasks that both reach.
-
-    Attributes:
-        ratio: First over second, with its interval over tasks and their number.
-        over_prompts: Interval of the ratio over prompts, for these tasks and models; `nan` if sizes have none.
-        loss_gap: Validation loss of the first less that of the second, mean over shared seeds, nats.
-    """
-
-    ratio: Ratio
-    over_prompts: Interval
-    loss_gap: float
-
-
-def compare(
-    records: Iterable[Record],
-    first: Place,
-    second: Place,
-    rules: Rules,
-    generator: np.random.Generator,
-    metric: str = "edges",
-) -> Comparison:
-    """Geometric-mean ratio of two methods' sizes in one preset, over only the tasks that both reach.
-
-    Args:
-        records: Rows of one preset.
-        first: The method above the line.
-        second: The method below it.
-        rules: Of the preset.
-        generator: Source of the draws of tasks.
-        metric: The size to compare.
-    """
-    board = _Board("", list(records), rules)
-    above, below = board.reached(first, metric), board.reached(second, metric)
-    shared = sorted(above.keys() & below.keys(), key=str)
-    ratio = size_ratio(_by_task(above, shared), _by_task(below, shared), generator)
-    pairs = [(_interval(above[at]), _interval(below[at])) for at in shared]
-    return Comparison(ratio, prompt_ratio_interval(ratio.value, pairs), board.loss_gap(first, second))
-
-
 # One preset
 
 
 @dataclass(frozen=True, eq=False)
-class _Board:
+class Board:
     """The rows of one preset that its rules count, and what can be looked up in them."""
 
     preset: str
@@ -331,6 +280,11 @@ class _Board:
         return {row.concept for row in rows if _value(row) > TOKEN_DECIDES}
 
     @cached_property
+    def listed(self) -> set[str]:
+        """Tasks and concepts that are shown, not aggregated."""
+        return {*self.rules.control_tasks, *self.token_decided}
+
+    @cached_property
     def size_metric(self) -> str:
         """`verified_edges` once every place of the unit graph that has edges has them, else `edges`."""
         unit = [row for row in self.counted if row.graph == "unit" and row.task]
@@ -354,8 +308,7 @@ class _Board:
     def standing(self, place: Place, rank: int | None, area: Summary) -> Standing:
         """One row."""
         rows = self.rows_of(place)
-        listed = self.rules.control_tasks | self.token_decided
-        real = [row for row in rows if not {row.task, row.concept} & listed]
+        real = [row for row in rows if not {row.task, row.concept} & self.listed]
         seeds = {row.seed for row in rows}
         reached = _tasks(row for row in real if row.metric in ("nodes", "edges") and row.status == "ok")
         solved = _tasks(row for row in _of("whole_loss", real) if _value(row) <= self.rules.target_loss)
@@ -382,9 +335,9 @@ class _Board:
         return [row for origin, rows in self.by_place.items() if _belongs(origin, place) for row in rows]
 
     def reached(self, place: Place, metric: str) -> dict[tuple[str, int | None], Record]:
-        """Sizes of the circuits that reach the target, by task and seed, control tasks apart."""
+        """Rows that have a value of a metric, by task (or concept) and seed, without what is listed only."""
         rows = _of(metric, self.rows_of(place))
-        return {(row.task, row.seed): row for row in rows if row.task not in self.rules.control_tasks}
+        return {(row.task or row.concept, row.seed): row for row in rows if not {row.task, row.concept} & self.listed}
 
     def area(self, place: Place) -> Summary:
         """Profile area of a place, a mean over the seeds that have reference tasks and that it was tried with."""
@@ -463,22 +416,6 @@ def _value(row: Record) -> float:
     return row.value
 
 
-def _interval(row: Record) -> Interval:
-    """The interval over prompts that a row carries."""
-    known = row.interval == "prompts" and row.low is not None and row.high is not None
-    return Interval(row.low, row.high) if known else UNKNOWN  # type: ignore[arg-type]
-
-
-def _by_task(
-    rows: Mapping[tuple[str, int | None], Record], wanted: Sequence[tuple[str, int | None]]
-) -> dict[str, list[float]]:
-    """Values of the wanted tasks and seeds, a list over seeds for each task."""
-    found: dict[str, list[float]] = {}
-    for at in wanted:
-        found.setdefault(at[0], []).append(_value(rows[at]))
-    return found
-
-
 def _tasks(rows: Iterable[Record]) -> set[tuple[str, int | None]]:
     return {(row.task, row.seed) for row in rows if row.task}
 
@@ -515,7 +452,7 @@ def _over_seeds(values: Sequence[float], aggregate: Aggregate) -> Summary:
     return Summary(_aggregated(values, aggregate), low, high)
 
 
-def _preset_rules(preset: str) -> Rules:
+def preset_rules(preset: str) -> Rules:
     """The rules of an installed preset; `Rules()` for a preset that is not installed."""
     from benchmark.config import CircuitConfig, load_preset
 

@@ -2,6 +2,7 @@
 
 import click
 
+from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
@@ -24,3 +25,4 @@ main.add_command(run)
 main.add_command(list_)
 main.add_command(match)
 main.add_command(show)
+main.add_command(compare)

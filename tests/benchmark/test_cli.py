@@ -56,6 +56,7 @@ def test_the_commands_and_their_options_stay_what_they_were():
                 "--tasks", "--workers"],
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
+        "compare": ["--json", "--out", "--preset", "first", "second"],
         "show": ["--json", "--out", "--store", "method", "task"],
     }  # fmt: skip
 

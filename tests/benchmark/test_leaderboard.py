@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from benchmark.compare import compare
 from benchmark.leaderboard import (
     Place,
     Rules,
-    compare,
     header,
     leaderboard,
     profile_area,

@@ -1,0 +1,259 @@
+"""`bench compare`: two methods side by side, and what can be concluded from it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.cli.errors import user_errors
+
+if TYPE_CHECKING:
+    from benchmark.compare import Contrast, Contrasts
+    from benchmark.leaderboard import Board, Place
+
+WIDTH = 80
+"""Columns of the text."""
+
+LARGEST_EXPONENT = 700.0
+"""Logs above it are no ratio that a float can hold."""
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--preset", default="quick", show_default=True, help="The preset whose records are compared.")
+@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def compare(first: str, second: str, preset: str, out: Path, as_json: bool) -> None:
+    """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.
+
+    A and B are METHOD or METHOD/VARIANT; without a variant the first that is ranked. Circuits are those of the unit
+    graph. p is corrected over all pairs of ranked methods and three metrics, not only over what is shown.
+    """
+    import numpy as np
+
+    from benchmark.compare import contrast_methods, place_named
+    from benchmark.seeds import seed_of
+
+    with user_errors():
+        board = _board(out, preset)
+        places = place_named(board, first), place_named(board, second)
+        if places[0] == places[1]:
+            raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
+    found = contrast_methods(board, *places, np.random.default_rng(seed_of("compare", preset)))
+    click.echo(json.dumps(_json(found, preset), indent=1) if as_json else "\n".join(_text(found, board)))
+
+
+def _board(out: Path, preset: str) -> "Board":
+    """The rows of a preset; `ValueError` if there are none."""
+    from benchmark.config import load_preset
+    from benchmark.leaderboard import Board, preset_rules
+    from benchmark.records import RECORDS, read_records
+
+    records = read_records(out / RECORDS)
+    if not records:
+        raise ValueError(f"there are no records in folder {str(out)!r}; `bench run --out {out}` writes them")
+    own = [row for row in records if row.preset == preset]
+    if not own:
+        load_preset(preset)
+        raise ValueError(
+            f"no records of preset {preset!r} in folder {str(out)!r}; `bench run --preset {preset}` makes them"
+        )
+    return Board(preset, own, preset_rules(preset))
+
+
+# As text
+
+
+def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
+    """The lines, each at most as wide as a terminal."""
+    names = _names(found)
+    yield from wrap(f"{names[0]} against {names[1]}: preset {board.preset}, unit graph", WIDTH)
+    yield from wrap(_loss_gap(found.loss_gap, names, board.rules.tolerance), WIDTH)
+    if not found.declared:
+        yield from wrap("not a pair of ranked methods: its tests were added to the family", WIDTH)
+    for one in found.contrasts:
+        yield ""
+        yield _heading(one)
+        for line in (*_numbers(one, names), _conclusion(one, names)):
+            yield from wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    note = _note(found)
+    if note:
+        yield ""
+        yield from wrap(note, WIDTH)
+
+
+def _names(found: "Contrasts") -> tuple[str, str]:
+    return _name(found.first), _name(found.second)
+
+
+def _name(place: "Place") -> str:
+    """A method as one types it; a transformer's only variant goes without saying."""
+    return place.method if place.variant == "native" else f"{place.method}/{place.variant}"
+
+
+def _loss_gap(gap: float, names: tuple[str, str], tolerance: float) -> str:
+    of = f"validation loss of {names[0]} less that of {names[1]}"
+    if math.isnan(gap):
+        return f"{of}: not known, as no seed has both"
+    warning = f" (above {tolerance:g}, so not matched: that alone may explain a difference)" * (abs(gap) > tolerance)
+    return f"{of}: {gap:+.3f} nats{warning}"
+
+
+def _heading(one: "Contrast") -> str:
+    stands_in = "" if one.metric == one.declared else f" ({one.declared} is not recorded for all)"
+    return f"{one.metric}{stands_in}"
+
+
+def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
+    """The lines of a contrast; none if there is nothing to compare."""
+    if not one.recorded:
+        return
+    if one.pairs:
+        mean, low, high, *_ = one.difference
+        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {one.item}s: {_range(one, low, high)}"
+        seeds = f"{'seed' if len(one.seeds) == 1 else 'seeds'} {', '.join(map(str, one.seeds))}"
+        yield f"n = {_count(one.pairs, 'pair')}: {_count(one.difference.pairs, one.item)}, {seeds}"
+        if not math.isnan(one.over_prompts.low):
+            low, high = one.over_prompts
+            yield f"95 % interval over prompts, of these {one.item}s: {low:.3g} to {high:.3g}"
+        if not math.isnan(one.over_seeds.low):
+            yield f"95 % interval over seeds: {_range(one, *one.over_seeds)}"
+        yield f"p = {one.p:.2g}, {one.corrected:.2g} after correction over {one.tests} tests"
+        yield (
+            f"minimum detectable {_kind(one)} (80 % power): {_least(one, one.detectable)} for this test alone, "
+            f"{_least(one, one.detectable_corrected)} after correction"
+        )
+    sides = (one.first_only, one.second_only)
+    several = len({*one.seeds, *(seed for only in sides for seeds in only.values() for seed in seeds)}) > 1
+    for name, only in zip(names, sides, strict=True):
+        verb = "reached" if one.item == "task" else "scored"
+        yield f"{_count(len(only), one.item)} {verb} by {name} alone{': ' * bool(only)}{_listed(only, several)}"
+
+
+def _kind(one: "Contrast") -> str:
+    return "ratio" if one.is_ratio else "difference"
+
+
+def _number(one: "Contrast", difference: float) -> float:
+    """A difference as people read it: of logs, a ratio."""
+    if not one.is_ratio or math.isnan(difference):
+        return difference
+    return math.exp(difference) if abs(difference) < LARGEST_EXPONENT else math.nan
+
+
+def _shown(one: "Contrast", difference: float) -> str:
+    number = _number(one, difference)
+    return f"{number:.3g}" if one.is_ratio else f"{number:+.3f}"
+
+
+def _least(one: "Contrast", difference: float) -> str:
+    """A difference that could be found, or `none`."""
+    return "none" if math.isnan(difference) else f"{_number(one, difference):.2g}"
+
+
+def _range(one: "Contrast", low: float, high: float) -> str:
+    if math.isnan(low):
+        return "not known, as there are fewer than three"
+    return f"{_shown(one, low)} to {_shown(one, high)}"
+
+
+def _listed(only: Mapping[str, tuple[int | None, ...]], several: bool) -> str:
+    """Tasks by name, with their seeds where there are several."""
+    return ", ".join(
+        f"{item} ({', '.join(f'seed {seed}' for seed in seeds)})" if several else item for item, seeds in only.items()
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _conclusion(one: "Contrast", names: tuple[str, str]) -> str:
+    """What can be concluded, in one sentence."""
+    if not one.recorded:
+        return f"Nothing can be concluded: neither has a value of {one.metric}."
+    if not one.pairs:
+        return f"Nothing can be concluded: no {one.item} has a value for both."
+    if one.concluded:
+        higher = one.difference.mean > 0
+        better = names[0] if higher != one.is_ratio else names[1]
+        what = "the smaller circuits" if one.is_ratio else f"the higher {one.metric}"
+        return f"{better} has {what}: p = {one.corrected:.2g} after correction."
+    if one.significant:
+        return (
+            f"No difference between the methods can be concluded: p = {one.corrected:.2g} after correction, but the "
+            f"interval over {len(one.seeds)} seeds includes none."
+        )
+    return f"No difference can be concluded: p = {one.corrected:.2g} after correction; {_power(one)}."
+
+
+def _power(one: "Contrast") -> str:
+    """What so many pairs could have shown."""
+    items = _count(one.difference.pairs, one.item)
+    if math.isnan(one.detectable_corrected):
+        return f"{items} cannot show any: {one.tests} tests need at least {one.fewest} {one.item}s"
+    return f"{items} could show a {_kind(one)} of at least {_least(one, one.detectable_corrected)}"
+
+
+def _note(found: "Contrasts") -> str:
+    """What no number of tasks can make up for."""
+    count = len(found.seeds)
+    if not count or count >= 3:
+        return ""
+    counted = "one training seed" if count == 1 else f"{count} training seeds, too few for an interval"
+    return f"{counted}: this is about these trained models, not about the methods"
+
+
+# As JSON
+
+
+def _json(found: "Contrasts", preset: str) -> dict[str, Any]:
+    return {
+        "preset": preset,
+        "first": found.first._asdict(),
+        "second": found.second._asdict(),
+        "validation_loss_gap": _finite(found.loss_gap),
+        "in_family": found.declared,
+        "contrasts": [_contrast_json(one, _names(found)) for one in found.contrasts],
+        "note": _note(found),
+    }
+
+
+def _contrast_json(one: "Contrast", names: tuple[str, str]) -> dict[str, Any]:
+    mean, low, high, deviation, items = one.difference
+    scaled = {
+        "value": mean,
+        "low": low,
+        "high": high,
+        "low_over_seeds": one.over_seeds.low,
+        "high_over_seeds": one.over_seeds.high,
+        "detectable": one.detectable,
+        "detectable_corrected": one.detectable_corrected,
+    }
+    plain = {"low_over_prompts": one.over_prompts.low, "high_over_prompts": one.over_prompts.high}
+    tested = {"deviation": deviation, "p": one.p, "p_corrected": one.corrected}
+    return {
+        "metric": one.metric,
+        "declared": one.declared,
+        "kind": _kind(one),
+        "paired_by": [one.item, "seed"],
+        "pairs": one.pairs,
+        f"{one.item}s": items,
+        "seeds": one.seeds,
+        **{name: _finite(_number(one, difference)) for name, difference in scaled.items()},
+        **{name: _finite(number) for name, number in (plain | tested).items()},
+        "tests": one.tests,
+        "first_only": one.first_only,
+        "second_only": one.second_only,
+        "concluded": one.concluded,
+        "conclusion": _conclusion(one, names),
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
