@@ -109,7 +109,14 @@ class Encoder(nn.Module):
 
     def forward(self, values: Float[Tensor, "*row d_in"]) -> Float[Tensor, "*row feature"]:
         """The features."""
-        before = F.linear(values, self.weight, self.bias)
+        return self.fire(self.before(values))
+
+    def before(self, values: Float[Tensor, "*row d_in"]) -> Float[Tensor, "*row feature"]:
+        """Pre-activations."""
+        return F.linear(values, self.weight, self.bias)
+
+    def fire(self, before: Float[Tensor, "*row feature"]) -> Float[Tensor, "*row feature"]:
+        """The features of pre-activations."""
         return jump_relu(before, self.threshold) if self.k is None else top_k(before, self.k)
 
 

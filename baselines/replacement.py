@@ -19,6 +19,7 @@ import benchmark.model
 from baselines.dictionary import Encoder, Place
 from benchmark.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
+from benchmark.wires import Cut, Wires
 from sparse_model.transformer import Transformer
 
 Errors = Literal["errors_ablated", "errors_available"]
@@ -99,10 +100,10 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         return self.dense.start(tokens)
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None = None
+        self, state: State, positions: Int[Tensor, "batch asked"] | None = None, cut: Cut | None = None
     ) -> Float[Tensor, "batch asked vocab"]:
         """Logits at the asked positions, by the dense model."""
-        return self.dense.read_out(state, positions)
+        return self.dense.read_out(state, positions, cut)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The connections of the unit graph, the only one that dictionaries have."""
@@ -177,25 +178,32 @@ class ReplacedMLPs(Replacement):
         self.biases = nn.ParameterList(biases)
         self.finish()
 
-    def advance(self, state: State, stage: int, edit: Edit) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
         """The state after one more sublayer."""
         layer, is_mlp = divmod(stage, 2)
+        wires = self.dense.wires(state, cut)
         if is_mlp:
-            return self._advance_mlp(state, layer, edit)
-        residual = state["residual"]
-        return {**state, "residual": residual + self.dense.attention(layer, residual, self._at_own_sites(edit))}
+            after = self._advance_mlp(state, layer, edit, wires)
+        else:
+            residual = state["residual"]
+            write = self.dense.attention(layer, residual, self._at_own_sites(edit), wires)
+            after = {**state, "residual": residual + write}
+        return {**after, **wires.state()}
 
-    def _advance_mlp(self, state: State, layer: int, edit: Edit) -> State:
+    def _advance_mlp(self, state: State, layer: int, edit: Edit, wires: Wires) -> State:
         residual = state["residual"]
         mlp_in = self.dense.mlp_input(layer, residual, unedited)
-        features = self.encoders[layer](mlp_in)
-        edited = self._edited(f"blocks.{layer}.feature", features, edit)
+        name = f"blocks.{layer}.feature"
+        features = self.encoders[layer].fire(wires.into(name, self.encoders[layer].before(mlp_in), residual=residual))
+        edited = self._edited(name, features, edit)
+        wires.wrote(name, edited)
         earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
         own, *later = (edited @ weight.T for weight in self.decoders[layer])
         if self.errors_available:
             unedited_own = own if edited is features else features @ self.decoders[layer][0].T
             missed = self.dense.mlp(layer, mlp_in, unedited) - (earlier + unedited_own)
             error = self._edited(f"blocks.{layer}.error", missed, edit)
+            wires.wrote(f"blocks.{layer}.error", error)
         else:
             error = self.mean_error[layer]
         pending = {
@@ -278,25 +286,63 @@ class ReplacedStream(Replacement):
         self.biases = nn.ParameterList(place.bias for place in places)
         self.finish()
 
-    def advance(self, state: State, stage: int, edit: Edit) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
         """The state after one more sublayer; after an MLP the stream is replaced."""
         layer, is_mlp = divmod(stage, 2)
-        residual = state["residual"]
+        residual, wires = state["residual"], self.dense.wires(state, cut)
         if not is_mlp:
-            return {**state, "residual": residual + self.dense.attention(layer, residual, unedited)}
-        true = residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
-        return {**state, "residual": self._replaced(true, layer, edit)}
+            after = residual + self.dense.attention(layer, residual, unedited)
+        else:
+            after = self._replaced(self._sublayer(residual, layer), layer, edit, wires)
+        return {**state, **wires.state(), "residual": after}
 
-    def _replaced(self, true: Tensor, layer: int, edit: Edit) -> Tensor:
+    def _sublayer(self, residual: Tensor, layer: int) -> Tensor:
+        """The stream after an MLP of the dense model."""
+        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
+
+    def _replaced(self, true: Tensor, layer: int, edit: Edit, wires: Wires) -> Tensor:
         at = f"blocks.{layer}.resid_post"
         features = self.encoders[layer](true)
+        if wires.cut is not None:
+            features = self._own_runs(features, layer, wires, wires.cut)
         edited = self._edited(f"{at}.feature", features, edit)
+        wires.wrote(f"{at}.feature", edited)
         reconstruction = self._decoded(layer, edited)
         error: Tensor = self.mean_error[layer]
         if self.errors_available:
             missed = true - (reconstruction if edited is features else self._decoded(layer, features))
             error = self._edited(f"{at}.error", missed, edit)
+            wires.wrote(f"{at}.error", error)
         return reconstruction + error
+
+    def _own_runs(self, features: Tensor, layer: int, wires: Wires, cut: Cut) -> Tensor:
+        """Features of which some edges through the block are cut, each by a run of its own."""
+        target = f"blocks.{layer}.resid_post.feature"
+        sources = self._boundary(layer - 1) or [EMBEDDING]
+        masks = {source: mask for source in sources if (mask := cut.opaque(target, source)) is not None}
+        if not masks:
+            return features
+        changed = torch.stack([mask.any(1) for mask in masks.values()]).any(0).nonzero().flatten()
+        features = features.clone()
+        for index in changed.tolist():
+            held = {
+                source: torch.where(masks[source][index] > 0, cut.mean(source), wires.written[source])
+                if source in masks
+                else wires.written[source]
+                for source in sources
+            }
+            features[..., index] = self.encoders[layer](self.through_block(held, layer))[..., index]
+        return features
+
+    def through_block(self, held: Mapping[str, Float[Tensor, "batch position _"]], layer: int) -> Tensor:
+        """The stream after a block of the dense model, from what the boundary before it holds, or the embeddings."""
+        if EMBEDDING in held:
+            residual = held[EMBEDDING]
+        else:
+            at = f"blocks.{layer - 1}.resid_post"
+            error = held.get(f"{at}.error", self.mean_error[layer - 1])
+            residual = self._decoded(layer - 1, held[f"{at}.feature"]) + error
+        return self._sublayer(residual + self.dense.attention(layer, residual, unedited), layer)
 
     def _decoded(self, layer: int, features: Tensor) -> Tensor:
         decoded: Tensor = features @ self.decoders[layer].T + self.biases[layer]

@@ -12,6 +12,8 @@ from benchmark import metrics
 from benchmark.ablation import Means, keep_only
 from benchmark.circuit import Circuit
 from benchmark.config import CircuitConfig
+from benchmark.edge_attribution import cut_logits
+from benchmark.edges import verify_edges
 from benchmark.graph import node_sites
 from benchmark.model import CircuitModel, Connection, Edit, Graph, Site, unedited
 from benchmark.pruning import (
@@ -39,6 +41,7 @@ class Setting:
         means: What an ablated node holds.
         graph: Which sites count as nodes.
         prompts: Of the task.
+        windows: Of the corpus, over which what flows along edges is averaged.
         seed: Of the bootstrap.
     """
 
@@ -47,6 +50,7 @@ class Setting:
     means: Means
     graph: Graph
     prompts: TaskPrompts
+    windows: Int[Tensor, "window position"]
     seed: int
 
 
@@ -65,6 +69,7 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
     connections = list(setting.model.connections(setting.graph))
     rows = [
         *_size_rows(found, connections, setting, config),
+        _verified_edges(found, connections, setting, config),
         *_faithfulness_rows(setting.prompts.test, views, setting.seed),
         Measurement("calibrated_loss", float(calibrated(found, views["circuit"], setting.prompts.test))),
     ]
@@ -113,6 +118,24 @@ def _size_rows(
         Measurement("description_bits", metrics.description_bits(found.circuit, connections)),
         Measurement("opaque_weights", metrics.opaque_weight_count(found.circuit, connections)),
     ]
+
+
+def _verified_edges(
+    found: FoundCircuit, connections: Iterable[Connection], setting: Setting, config: CircuitConfig
+) -> Measurement:
+    """The fewest edges with which the target still holds, on test prompts too."""
+    validation, test = setting.prompts.validation, setting.prompts.test
+    verified = verify_edges(
+        setting.model, found.circuit, connections, setting.means, validation, setting.windows, config.target_loss
+    )
+    if verified.cut is None:
+        return Measurement("verified_edges", status=verified.status, reason=verified.reason)
+    logits = cut_logits(setting.model, test, keep_only(found.circuit, setting.means), verified.cut)
+    loss = metrics.task_loss(logits, test.answer, test.other)
+    if loss > config.target_loss + config.generalisation_margin:
+        reason = f"with {verified.edges} edges the test loss is {loss:.3f}"
+        return Measurement("verified_edges", status="not_generalised", reason=reason)
+    return Measurement("verified_edges", float(verified.edges), n=len(validation) // 2)
 
 
 def edge_interval(

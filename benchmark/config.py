@@ -69,6 +69,9 @@ class CircuitConfig(BaseModel):
     initial_noise: float = Field(0.1, ge=0)
     """Their standard deviation."""
 
+    edge_tokens: int = Field(4_096, ge=1)
+    """Training tokens over which what flows along edges is averaged, for edges that are cut."""
+
     largest_size: int = Field(10_000, ge=2)
     """Number of nodes at which the areas over log size end."""
 

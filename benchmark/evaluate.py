@@ -131,14 +131,15 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def load_setting(params: Params, inputs: Inputs, config: CircuitConfig) -> Setting:
     """Everything that a circuit cell works on."""
-    method = method_named(params["method"])
+    method, corpus = method_named(params["method"]), Corpus.load(inputs["corpus"])
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
         model=model,
         explained=model if method.explains is None else load_native(method.explains, inputs),
         means=load_file(inputs["profile"] / "means.safetensors"),
         graph=params["graph"],
-        prompts=task_prompts(params["task"], Corpus.load(inputs["corpus"]), config, params["seed"]),
+        prompts=task_prompts(params["task"], corpus, config, params["seed"]),
+        windows=spread_windows(corpus, "train", config.edge_tokens)[:, :-1],
         seed=params["seed"],
     )
 

@@ -107,7 +107,9 @@ def terminal_connections(
     """
     written = list(writes)
     for read in reads:
-        yield Connection(EMBEDDING, read.site, (read.weight @ embedding.T).square().mean(1).sqrt()[:, None])
+        weight = (read.weight @ embedding.T).square().mean(1).sqrt()[:, None]
+        yield Connection(EMBEDDING, read.site, weight, full=read.weight)
     for source in dict.fromkeys(write.site for write in written):
         whole = torch.stack([write.weight for write in written if write.site == source]).sum(0)
-        yield Connection(source, LOGITS, (unembedding @ whole).square().mean(0).sqrt()[None])
+        logits = unembedding @ whole
+        yield Connection(source, LOGITS, logits.square().mean(0).sqrt()[None], full=logits)

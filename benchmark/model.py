@@ -86,12 +86,14 @@ class Connection:
         target: Name of the site that they enter.
         weight: `[target, source]`, or `None` where an opaque block joins every pair.
         block: The opaque block; given exactly when `weight` is `None`.
+        full: Where an end stands for many numbers (all channels of an embedding, all logits), the map between these.
     """
 
     source: str
     target: str
     weight: Float[Tensor, "target source"] | None
     block: Block | None = None
+    full: Float[Tensor, "_full_target _full_source"] | None = None
 
     def __post_init__(self) -> None:
         assert (self.weight is None) == (self.block is not None), (self.source, self.target)
@@ -113,7 +115,10 @@ class CircuitModel(Protocol):
         ...
 
     def advance(self, state: State, stage: int, edit: Edit) -> State:
-        """The state after a stage, `edit` being called at each of its sites in order."""
+        """The state after a stage, `edit` being called at each of its sites in order.
+
+        A model whose edges can be cut takes a further argument `cut` here and in `read_out` (`benchmark.wires`).
+        """
         ...
 
     def read_out(

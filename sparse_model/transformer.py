@@ -22,8 +22,9 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model
-from benchmark.graph import Read, Write, terminal_connections, virtual_connections
+from benchmark.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
 from benchmark.model import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
+from benchmark.wires import UNCUT, Cut, Wires
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
@@ -124,21 +125,33 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             residual = residual + self.W_pos[: tokens.shape[1]]
         return {"tokens": tokens, "residual": residual}
 
-    def advance(self, state: State, stage: int, edit: Edit) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
         """The state after one more sublayer has added its write to the stream."""
         layer, is_mlp = divmod(stage, 2)
-        residual = state["residual"]
+        residual, wires = state["residual"], self.wires(state, cut)
         if is_mlp:
-            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit)
+            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit, wires, residual)
         else:
-            write = self.attention(layer, residual, edit)
-        return {**state, "residual": residual + write}
+            write = self.attention(layer, residual, edit, wires)
+        return {**state, **wires.state(), "residual": residual + write}
+
+    def wires(self, state: State, cut: Cut | None) -> Wires:
+        """What has been written to the stream, the embeddings first."""
+        wires = Wires(cut, state)
+        if cut is not None and EMBEDDING not in wires.written:
+            wires.wrote(EMBEDDING, F.embedding(state["tokens"], self.W_E))
+        return wires
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None = None
+        self, state: State, positions: Int[Tensor, "batch asked"] | None = None, cut: Cut | None = None
     ) -> Float[Tensor, "batch asked vocab"]:
         """Logits at the asked positions."""
-        logits = linear(self.ln_final(at_positions(state["residual"], positions)), self.W_U)
+        residual = at_positions(state["residual"], positions)
+        logits = linear(self.ln_final(residual), self.W_U)
+        if cut is not None:
+            wires = Wires(cut, state)
+            wires.written = {name: at_positions(values, positions) for name, values in wires.written.items()}
+            logits = wires.into(LOGITS, logits, residual=residual)
         if not self.config.bigram:
             return logits
         tokens = state["tokens"] if positions is None else state["tokens"].gather(1, positions)
@@ -148,15 +161,23 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     # The sublayers
 
     def attention(
-        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
+        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit, wires: Wires = UNCUT
     ) -> Float[Tensor, "batch position channel"]:
         """What the attention sublayer of a block writes to the stream."""
-        block = self.blocks[layer]
+        block, at = self.blocks[layer], f"blocks.{layer}."
         read = self._at(layer, "attn_in", self._normalised(block, "ln1", residual), edit)
-        q = self._at(layer, "q", linear(read, block.W_Q, block.b_Q), edit)  # [batch, position, head * d_head]
-        k = self._at(layer, "k", linear(read, block.W_K, block.b_K), edit)
-        v = self._at(layer, "v", linear(read, block.W_V, block.b_V), edit)
-        return self._at(layer, "attn_out", linear(self.attend(layer, q, k, v), block.W_O, block.b_O), edit)
+
+        def projected(hook: str, weight: Tensor, bias: Tensor) -> Tensor:
+            values = wires.into(f"{at}{hook}", linear(read, weight, bias), {f"{at}attn_in": read}, residual)
+            return self._at(layer, hook, values, edit)  # [batch, position, head * d_head]
+
+        q = projected("q", block.W_Q, block.b_Q)
+        k = projected("k", block.W_K, block.b_K)
+        v = projected("v", block.W_V, block.b_V)
+        mixed = self.attend(layer, q, k, v)
+        wires.wrote(f"{at}v", mixed)
+        out = wires.into(f"{at}attn_out", linear(mixed, block.W_O, block.b_O), {f"{at}v": mixed})
+        return self._at(layer, "attn_out", out, edit)
 
     def attend(
         self,
@@ -181,12 +202,20 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         return self._at(layer, "mlp_in", self._normalised(self.blocks[layer], "ln2", residual), edit)
 
     def mlp(
-        self, layer: int, mlp_in: Float[Tensor, "batch position read"], edit: Edit
+        self,
+        layer: int,
+        mlp_in: Float[Tensor, "batch position read"],
+        edit: Edit,
+        wires: Wires = UNCUT,
+        residual: Float[Tensor, "batch position channel"] | None = None,
     ) -> Float[Tensor, "batch position channel"]:
         """What the MLP of a block writes to the stream: the sites `neuron` and `mlp_out`."""
-        block = self.blocks[layer]
-        neuron = self._at(layer, "neuron", F.gelu(linear(mlp_in, block.W_in, block.b_in)), edit)
-        return self._at(layer, "mlp_out", linear(neuron, block.W_out, block.b_out), edit)
+        block, at = self.blocks[layer], f"blocks.{layer}."
+        before = wires.into(f"{at}neuron", linear(mlp_in, block.W_in, block.b_in), {f"{at}mlp_in": mlp_in}, residual)
+        neuron = self._at(layer, "neuron", F.gelu(before), edit)
+        wires.wrote(f"{at}neuron", neuron)
+        out = wires.into(f"{at}mlp_out", linear(neuron, block.W_out, block.b_out), {f"{at}neuron": neuron})
+        return self._at(layer, "mlp_out", out, edit)
 
     def _normalised(self, block: Block, norm: str, residual: Tensor) -> Tensor:
         """The normalised stream, with the position's own embedding beside it where that is concatenated."""

@@ -97,6 +97,8 @@ _ALL = (
     # Size of a circuit
     _size("nodes", "Nodes kept.", "nodes", _GAO, "node_count"),
     _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count", 2),
+    Metric("verified_edges", "Fewest edges with which the circuit still does the task, all others cut.", "edges", 0.0,
+           inf, "lower", "geometric_mean", _OURS, None),
     _size("touched_edges", "Nonzero weights with at least one end kept.", "edges", _OURS, "touched_edge_count", 2),
     _size("description_bits", "Bits to write the circuit down.", "bits", _OURS, "description_bits", 2),
     _size("opaque_weights", "Nonzero weights in opaque blocks between kept nodes.", "weights", _OURS,

@@ -1,0 +1,1 @@
+"""What is said of sparse circuits and of their rivals, as numbers of one model."""

@@ -1,0 +1,90 @@
+"""Do the errors of a dictionary compound over layers? Layer after layer is replaced, and each layer alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark import metrics
+from benchmark.ablation import Means, keep_only
+from benchmark.circuit import Circuit
+from benchmark.model import CircuitModel, Site, forward
+
+EVERY = 4
+"""Predictions are compared at each position of this many: neighbours know little that is new."""
+
+Scores = tuple[Float[np.ndarray, " window"], Float[np.ndarray, " window"]]
+"""Divergence and next-token loss of each window."""
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorCurve:
+    """What is lost when the errors of some layers are held at their means, window by window, nats.
+
+    Attributes:
+        consecutive_kl: Divergence from the model with all errors available; row n has the first n layers replaced.
+        consecutive_loss: Increase of the next-token loss, the same rows.
+        alone_kl: Divergence where one layer is replaced, one row a layer; the sum is what independent errors add up to.
+        alone_loss: Increase of the next-token loss, the same rows.
+    """
+
+    consecutive_kl: Float[np.ndarray, "replaced window"]
+    consecutive_loss: Float[np.ndarray, "replaced window"]
+    alone_kl: Float[np.ndarray, "layer window"]
+    alone_loss: Float[np.ndarray, "layer window"]
+
+
+def error_sites(model: CircuitModel) -> list[Site]:
+    """The error sites of a model, in the order of its layers; none where nothing is replaced or no error may be kept."""
+    return sorted((site for site in model.sites if site.kind == "error"), key=lambda site: site.stage)
+
+
+@torch.no_grad()
+def error_curve(
+    model: CircuitModel, means: Means, windows: Int[Tensor, "window token"], batch: int = 16
+) -> ErrorCurve:
+    """Replace the layers of a dictionary whose errors are available, the first n of them or one alone.
+
+    A replaced layer is one whose error is held at its mean; with none replaced such a model is the one that it explains.
+    The errors of later layers are taken in the current run, so that what they still get right is not blamed on them.
+
+    Args:
+        model: A model with error sites.
+        means: What a held error holds.
+        windows: Corpus windows, each with the token after it in the last column.
+        batch: Windows run at once.
+    """
+    errors = error_sites(model)
+    runs = [errors[:replaced] for replaced in range(len(errors) + 1)] + [[site] for site in errors]
+    parts = [_scores(model, means, rows, runs) for rows in windows.split(batch)]
+    kl, loss = (np.concatenate([part[which] for part in parts], axis=1) for which in (0, 1))
+    increase = loss - loss[:1]
+    consecutive = len(errors) + 1
+    return ErrorCurve(kl[:consecutive], increase[:consecutive], kl[consecutive:], increase[consecutive:])
+
+
+def _scores(
+    model: CircuitModel, means: Means, rows: Int[Tensor, "window token"], runs: Sequence[Sequence[Site]]
+) -> tuple[Float[np.ndarray, "run window"], Float[np.ndarray, "run window"]]:
+    """Divergences from the first run, and next-token losses, of the windows of one batch."""
+    tokens, targets = rows[:, :-1], rows[:, 1:]
+    positions = torch.arange(tokens.shape[1])[EVERY - 1 :: EVERY].expand(len(rows), -1)
+    asked = targets.gather(1, positions)
+    reference: Tensor | None = None
+    found: list[Scores] = []
+    for replaced in runs:
+        logits = forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions)
+        reference = logits if reference is None else reference
+        pairs = zip(logits, reference, strict=True)
+        losses = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
+        found.append(
+            (
+                np.array([metrics.kl_divergence(window, known) for window, known in pairs]),
+                losses.double().mean(1).numpy(),
+            )
+        )
+    return np.stack([kl for kl, _ in found]), np.stack([loss for _, loss in found])

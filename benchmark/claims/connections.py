@@ -1,0 +1,141 @@
+"""Are connections between units dense? The share of pairs that carries what the targets read, beside a null."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark import metrics
+from benchmark.claims.activity import Activity
+from benchmark.graph import TERMINALS
+from benchmark.model import CircuitModel, Connection, Kind
+
+
+@dataclass(frozen=True)
+class Density:
+    """Share of the pairs of nodes that carries 95 % of each target's attribution; `None` without pairs.
+
+    Attributes:
+        every: Over all pairs whose ends both fire somewhere.
+        every_null: The same with what the sources write permuted between them.
+        coactive: Over the pairs that fire at one position at least once.
+        coactive_null: The same with what the sources write permuted between them.
+        pairs: Number of all pairs.
+        coactive_pairs: Number of those that fire together.
+    """
+
+    every: float | None
+    every_null: float | None
+    coactive: float | None
+    coactive_null: float | None
+    pairs: int
+    coactive_pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Reads:
+    """All that the live nodes of one site read of the live nodes of others.
+
+    Attributes:
+        real: `[target, source]`, attributions, all source sites side by side.
+        null: The same with permuted weights.
+        coactive: Which pairs fire together.
+    """
+
+    real: Float[Tensor, "target source"]
+    null: Float[Tensor, "target source"]
+    coactive: Float[Tensor, "target source"]
+
+
+def drawn_connections(model: CircuitModel) -> list[Connection]:
+    """The connections of the unit graph that have weights, between units on both sides."""
+    return [
+        each
+        for each in model.connections("unit")
+        if each.weight is not None and each.source not in TERMINALS and each.target not in TERMINALS
+    ]
+
+
+def orders(
+    connections: Iterable[Connection], activity: Activity, generator: torch.Generator
+) -> dict[str, Int[Tensor, " _"]]:
+    """For each source site a permutation of its nodes that moves only those that fire.
+
+    Nodes that never fire would lend the others their arbitrary weights.
+    """
+    found: dict[str, Tensor] = {}
+    for source in dict.fromkeys(each.source for each in connections):
+        live = activity.fires[source].nonzero().flatten()
+        found[source] = torch.arange(len(activity.fires[source]))
+        found[source][live] = live[torch.randperm(len(live), generator=generator)]
+    return found
+
+
+def density(
+    connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]
+) -> Density:
+    """How dense some connections are.
+
+    The attribution of a pair is the mean, over the positions at which the target fires, of |W (source - its mean)|,
+    before the target's nonlinearity. As |W| does not depend on the position, it is |W| times a mean that one product of
+    matrices gives for all pairs of a connection. For each target all sources compete, whatever their site.
+
+    Deviation: what a value channel writes is weighted by the attention pattern; here its own value at the position
+    stands for that.
+
+    Args:
+        connections: With weights.
+        activity: What their ends did.
+        permuted: Order of the nodes of each source site, for the null.
+    """
+    targets = dict.fromkeys(each.target for each in connections)
+    reads = [_reads([each for each in connections if each.target == name], activity, permuted) for name in targets]
+    rows = [(each, *row) for each in reads for row in enumerate(each.coactive.bool())]
+    return Density(
+        _known(metrics.connection_density([each.real for each in reads])),
+        _known(metrics.connection_density([each.null for each in reads])),
+        _known(metrics.connection_density([each.real[target, mask][None] for each, target, mask in rows])),
+        _known(metrics.connection_density([each.null[target, mask][None] for each, target, mask in rows])),
+        pairs=sum(each.real.numel() for each in reads),
+        coactive_pairs=sum(int(each.coactive.count_nonzero()) for each in reads),
+    )
+
+
+def density_by_kinds(
+    model: CircuitModel,
+    connections: Sequence[Connection],
+    activity: Activity,
+    permuted: Mapping[str, Int[Tensor, " _"]],
+) -> dict[str, Density]:
+    """How dense the connections between each two kinds of node are: `feature to feature` and so on."""
+    kinds = {site.name: site.kind for site in model.sites}
+    groups: dict[tuple[Kind, Kind], list[Connection]] = {}
+    for each in connections:
+        groups.setdefault((kinds[each.source], kinds[each.target]), []).append(each)
+    return {
+        f"{source} to {target}": density(group, activity, permuted) for (source, target), group in groups.items()
+    }
+
+
+def _reads(
+    connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]
+) -> _Reads:
+    """What one site reads of others, through connections that share it as their target."""
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for each in connections:
+        assert each.weight is not None, (each.source, each.target)
+        fires = activity.fires[each.target]
+        target, source = (activity.fires[name] > 0 for name in (each.target, each.source))
+        apart = activity.deviation[each.source, each.target] / fires.clamp(min=1)[:, None]
+        weight = each.weight.detach().abs()
+        matrices = (weight * apart, weight[:, permuted[each.source]] * apart, activity.together[each.source, each.target])
+        real, null, coactive = (matrix[target][:, source] for matrix in matrices)
+        parts.append((real, null, coactive))
+    return _Reads(*(torch.cat(matrices, dim=1) for matrices in zip(*parts, strict=True)))
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

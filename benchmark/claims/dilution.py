@@ -1,0 +1,91 @@
+"""Does bracket depth dilute with length? A list grows until the model forgets how many brackets are open."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from benchmark import metrics
+from benchmark.model import CircuitModel, unedited
+from benchmark.pruning import answer_logits
+from benchmark.tasks import Pair, Split, Task
+from benchmark.tasks.drawing import pair
+from benchmark.tasks.prompts import PromptBatch, prompts
+
+FEWEST = 3
+"""Elements of the shortest list; each list has twice as many as the one before."""
+
+ANSWERS = ("]\n", "]]\n")
+"""What closes a flat list and a nested one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """How surely a model closes lists of one length.
+
+    Attributes:
+        elements: Numbers in the list.
+        tokens: Tokens of the longest prompt.
+        flat: Probability of the right answer of the two after a flat list, a mean over prompts.
+        nested: The same after a nested list.
+    """
+
+    elements: int
+    tokens: int
+    flat: float
+    nested: float
+
+
+def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> dict[int, PromptBatch]:
+    """Flat and nested lists, by number of elements, up to what a context holds.
+
+    `sizes = [3, 5, 8` -> `]` and `sizes = [[3, 5, 8` -> `]]`, as in the task `bracket_counting`.
+
+    Args:
+        tokenizer: That of the corpus.
+        context: The longest prompt allowed, tokens.
+        pairs: How many lists of each kind and length.
+        seed: Of names and numbers.
+
+    Raises:
+        ValueError: An answer is not one token to this tokenizer.
+    """
+    found: dict[int, PromptBatch] = {}
+    elements = FEWEST
+    while True:
+        batch = prompts(_task(elements), tokenizer, "test", pairs, seed, max_tokens=4 * context)
+        if batch.tokens.shape[1] > context:
+            return found
+        found[elements] = batch
+        elements *= 2
+
+
+@torch.no_grad()
+def dilution_curve(model: CircuitModel, batches: Mapping[int, PromptBatch]) -> list[Point]:
+    """How surely a model closes lists of each length.
+
+    Args:
+        model: Any circuit model.
+        batches: Prompts by number of elements, the first of each pair a flat list, the second a nested one.
+    """
+    return [_point(model, elements, batch) for elements, batch in sorted(batches.items())]
+
+
+def _point(model: CircuitModel, elements: int, batch: PromptBatch) -> Point:
+    losses = metrics.prompt_losses(answer_logits(model, batch, unedited), batch.answer, batch.other)
+    flat, nested = np.exp(-losses).reshape(-1, 2).mean(axis=0)
+    return Point(elements, int(batch.last.max()) + 1, float(flat), float(nested))
+
+
+def _task(elements: int) -> Task:
+    """The bracket-counting task with lists of one length and nothing around them."""
+    return Task(f"a list of {elements}", "How many brackets are open.", _pair_of(elements), ANSWERS)
+
+
+def _pair_of(elements: int) -> Callable[[Random, Split], Pair]:
+    inside = ", ".join(f"$number{place}" for place in range(elements))
+    form = (f"$a = [{inside}", f"$a = [[{inside}")
+    return lambda random, split: pair(random, split, form, ANSWERS, ("x", "x"))
