@@ -117,7 +117,7 @@ def advance(model: CircuitModel, state: State, stage: int, edit: Edit, cut: Cut)
 
 
 def read_out(
-    model: CircuitModel, state: State, positions: Int[Tensor, "batch asked"], cut: Cut
+    model: CircuitModel, state: State, positions: Int[Tensor, "batch asked"] | None, cut: Cut
 ) -> Float[Tensor, "batch asked vocab"]:
     """Logits of a model that can be cut."""
     return model.read_out(state, positions, cut)  # type: ignore[call-arg]

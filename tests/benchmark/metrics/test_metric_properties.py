@@ -15,6 +15,7 @@ from benchmark.circuit import Circuit
 from benchmark.methods import resolve
 from benchmark.metrics import METRICS
 from benchmark.model import Connection
+from benchmark.validity.precision import average_precisions
 
 Arguments = tuple[object, ...]
 
@@ -32,14 +33,37 @@ def features(random: np.random.Generator) -> Arguments:
     return (np.maximum(random.normal(size=(9, 6)) - 1, 0),)
 
 
-LOSSES = {"circuit_loss", "calibrated_loss", "whole_loss", "explained_loss", "lowest_loss", "empty_loss", "necessity"}
+def labelled(random: np.random.Generator) -> Arguments:
+    """Activations of 40 positions, and labels that they know something of."""
+    label = random.integers(0, 2, size=40)
+    return random.normal(size=40) + label, label
+
+
+def bases(random: np.random.Generator) -> Arguments:
+    """Heavy tails along the native basis, none to speak of along the rotated one."""
+    native = random.laplace(size=(200, 3)) ** 3
+    return native, native @ np.linalg.qr(random.normal(size=(3, 3)))[0]
+
+
+def computed_by(function: str) -> set[str]:
+    """The metrics that one function computes."""
+    return {name for name, metric in METRICS.items() if metric.function == f"benchmark.metrics.{function}"}
+
+
+LOSSES = computed_by("task:task_loss")
+FAITHFULNESS = computed_by("agreement:faithfulness")
+SCORES = computed_by("validity:label_replacement_score")
+PRECISIONS = computed_by("validity:average_precision")
+PRIVILEGES = computed_by("validity:basis_privilege")
+AT_A_THRESHOLD = {"p_concept_given_active", "p_active_given_concept", "middle_band_purity"}
+OF_LABELS = AT_A_THRESHOLD | PRECISIONS | {"top_k_precision"}
 SIZE_METRICS = {"edges", "touched_edges", "description_bits", "opaque_weights"}
 
 EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     "nodes": lambda random: (random_circuit(random),),
     **dict.fromkeys(SIZE_METRICS, size_arguments),
     **dict.fromkeys(LOSSES, random_pairs),
-    **dict.fromkeys(("faithfulness", "completeness"), lambda random: tuple(random.exponential(size=2).tolist())),
+    **dict.fromkeys(FAITHFULNESS, lambda random: tuple(random.exponential(size=2).tolist())),
     **dict.fromkeys(
         ("recovered_task_loss", "loss_recovered"), lambda random: (1.0, *(random.random(2) + np.arange(2)).tolist())
     ),
@@ -49,32 +73,50 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     "fvu": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
     **dict.fromkeys(("l0", "dead_fraction"), features),
     "connection_density": lambda random: ([random.normal(size=(3, 5)), random.normal(size=(4, 2))],),
+    **dict.fromkeys(SCORES, lambda random: (*random.random(2).tolist(), 1 + random.random())),
+    **dict.fromkeys(PRECISIONS, labelled),
+    **dict.fromkeys(("p_concept_given_active", "p_active_given_concept"), lambda random: (*labelled(random), 0.5)),
+    "middle_band_purity": lambda random: (*labelled(random), 0.0, 1.0),
+    "top_k_precision": lambda random: (*labelled(random), 7),
+    **dict.fromkeys(PRIVILEGES, bases),
 }
 """Random arguments for the function of each metric."""
 
-REPORTED = {"validation_loss", "parameters", "nonzero_parameters", "training_flops"}
-"""Numbers that training tells."""
+REPORTED = {
+    *("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
+    *("undefined_rate", "illusion_rate", "graded_rate", "named_nodes", "labelled_share", "verified_edges"),
+}
+"""Numbers that training tells, and counts."""
 
-TORCH_EQUALS_NUMPY = LOSSES | {"logit_difference_r2", "cpr", "cmd", "fvu", "l0", "dead_fraction", "connection_density"}
-ORDER_OF_PROMPTS_IS_NOTHING = LOSSES | {"logit_difference_r2", "fvu", "l0", "dead_fraction"}
-COMMON_SHIFT_IS_NOTHING = LOSSES | {
-    "fvu",
-    "logit_difference_r2",
-    "loss_increase",
-    "recovered_task_loss",
-    "loss_recovered",
+TORCH_EQUALS_NUMPY = (
+    LOSSES
+    | {"logit_difference_r2", "cpr", "cmd", "fvu", "l0", "dead_fraction", "connection_density"}
+    | OF_LABELS
+    | PRIVILEGES
+)
+ORDER_OF_PROMPTS_IS_NOTHING = LOSSES | {"logit_difference_r2", "fvu", "l0", "dead_fraction"} | OF_LABELS | PRIVILEGES
+COMMON_SHIFT_IS_NOTHING = {
+    *("fvu", "logit_difference_r2", "loss_increase", "recovered_task_loss", "loss_recovered"),
+    *(*LOSSES, *SCORES, *OF_LABELS, *PRIVILEGES),
 }
 COMMON_SCALE_IS_NOTHING = {
     *("fvu", "logit_difference_r2", "l0", "dead_fraction", "connection_density"),
-    *("faithfulness", "completeness", "recovered_task_loss", "loss_recovered"),
+    *FAITHFULNESS,
+    *("recovered_task_loss", "loss_recovered"),
+    *SCORES,
+    *(OF_LABELS - {"top_k_precision"}),
+    *PRIVILEGES,
 }
+ORDER_OF_ACTIVATIONS_IS_ALL = PRECISIONS | {"top_k_precision"}
+LEVELS_COUNT_AS_ONE = OF_LABELS
+OPPOSITE_LABELS_ADD_UP_TO_ONE = {"p_concept_given_active", "middle_band_purity", "top_k_precision"}
 ABLATED_NODES_ARE_NOTHING = {"nodes", "edges", "touched_edges", "opaque_weights"}
 ORDER_OF_NODES_IS_NOTHING = {"nodes", *SIZE_METRICS}
 NEVER_SMALLER_WITH_ONE_MORE_NODE = {"nodes", "edges", "touched_edges", "opaque_weights"}
 SIZE_OF_WEIGHTS_IS_NOTHING = SIZE_METRICS
 UNDEFINED = {
     **dict.fromkeys(LOSSES, (np.zeros((0, 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=int))),
-    **dict.fromkeys(("faithfulness", "completeness"), (0.0, 0.0)),
+    **dict.fromkeys(FAITHFULNESS, (0.0, 0.0)),
     "recovered_task_loss": (0.5, 0.7, 0.6),
     "loss_recovered": (0.5, 0.7, 0.7),
     "loss_increase": (math.nan, 1.0),
@@ -83,13 +125,21 @@ UNDEFINED = {
     "fvu": (np.ones((4, 2)), np.zeros((4, 2))),
     **dict.fromkeys(("l0", "dead_fraction"), (np.zeros((0, 3)),)),
     "connection_density": ([],),
+    **dict.fromkeys(SCORES, (1.5, 2.0, 2.0)),
+    **dict.fromkeys(PRECISIONS, (np.arange(4.0), np.zeros(4, dtype=int))),
+    "p_concept_given_active": (np.arange(4.0), np.ones(4, dtype=int), 3.0),
+    "p_active_given_concept": (np.arange(4.0), np.zeros(4, dtype=int), 1.0),
+    "middle_band_purity": (np.arange(4.0), np.ones(4, dtype=int), 0.2, 0.8),
+    "top_k_precision": (np.zeros(0), np.zeros(0, dtype=int), 5),
+    **dict.fromkeys(PRIVILEGES, (np.ones((4, 2)), np.zeros((4, 2)))),
 }
 """Arguments for which each metric has no value."""
 
 PROPERTIES = (
     *(TORCH_EQUALS_NUMPY, ORDER_OF_PROMPTS_IS_NOTHING, COMMON_SHIFT_IS_NOTHING, COMMON_SCALE_IS_NOTHING),
     *(ABLATED_NODES_ARE_NOTHING, ORDER_OF_NODES_IS_NOTHING, NEVER_SMALLER_WITH_ONE_MORE_NODE),
-    *(SIZE_OF_WEIGHTS_IS_NOTHING, set(UNDEFINED), REPORTED),
+    *(SIZE_OF_WEIGHTS_IS_NOTHING, ORDER_OF_ACTIVATIONS_IS_ALL, LEVELS_COUNT_AS_ONE, OPPOSITE_LABELS_ADD_UP_TO_ONE),
+    *(set(UNDEFINED), REPORTED),
 )
 
 
@@ -150,7 +200,8 @@ def test_torch_and_numpy_give_the_same(name):
 def test_the_order_of_prompts_changes_nothing(name):
     for function, arguments in examples(name):
         order = np.random.default_rng(1).permutation(len(arguments[0]))
-        assert function(*(value[order] for value in arguments)) == pytest.approx(function(*arguments))
+        moved = [value[order] if isinstance(value, np.ndarray) else value for value in arguments]
+        assert function(*moved) == pytest.approx(function(*arguments))
 
 
 @each(COMMON_SHIFT_IS_NOTHING)
@@ -165,6 +216,26 @@ def test_scaling_all_changes_nothing(name):
     for function, arguments in examples(name):
         scaled = [[4.0 * part for part in value] if isinstance(value, list) else 4.0 * value for value in arguments]
         assert function(*scaled) == pytest.approx(function(*arguments))
+
+
+@each(ORDER_OF_ACTIVATIONS_IS_ALL)
+def test_an_increasing_map_of_activations_changes_nothing(name):
+    for function, (activation, *rest) in examples(name):
+        assert function(np.exp(activation), *rest) == function(activation, *rest)
+
+
+@each(LEVELS_COUNT_AS_ONE)
+def test_any_label_but_zero_counts_as_holding(name):
+    for function, (activation, label, *rest) in examples(name):
+        levels = label * np.random.default_rng(3).integers(1, 5, size=len(label))
+        assert function(activation, levels, *rest) == function(activation, label, *rest)
+        assert function(activation, label.astype(bool), *rest) == function(activation, label, *rest)
+
+
+@each(OPPOSITE_LABELS_ADD_UP_TO_ONE)
+def test_what_does_not_hold_it_is_the_rest(name):
+    for function, (activation, label, *rest) in examples(name):
+        assert function(activation, label, *rest) + function(activation, 1 - label, *rest) == pytest.approx(1)
 
 
 @each(ABLATED_NODES_ARE_NOTHING)
@@ -280,6 +351,80 @@ def test_measuring_a_smaller_circuit_never_lowers_cpr(seed, score):
     sizes, scores, largest = curve(np.random.default_rng(seed))
     more = np.concatenate([[sizes[0] / 2], sizes]), np.concatenate([[score], scores])
     assert metrics.cpr(*more, largest) >= metrics.cpr(sizes, scores, largest) - 1e-12
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=30))
+@settings(max_examples=150, deadline=None)
+def test_average_precision_is_the_sum_over_thresholds_by_its_definition_whatever_the_ties(rows):
+    activation = np.array([value for value, _ in rows], dtype=float)
+    label = np.array([holds for _, holds in rows])
+    if not label.any():
+        assert math.isnan(metrics.average_precision(activation, label))
+        return
+    total = recall = 0.0
+    for threshold in sorted(set(activation), reverse=True):
+        active = activation >= threshold
+        precision, before, recall = label[active].mean(), recall, (label & active).sum() / label.sum()
+        total += (recall - before) * precision
+    assert metrics.average_precision(activation, label) == pytest.approx(total)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(0, 6))
+@settings(max_examples=100, deadline=None)
+def test_average_precision_of_all_nodes_at_once_is_that_of_each_with_either_sign(seed, tokens, levels):
+    random = np.random.default_rng(seed)
+    values = random.integers(-levels, levels + 1, size=(tokens, 4)).astype(np.float32)
+    values[:, 1] = np.maximum(values[:, 1], 0)
+    values[:, 2] = -values[:, 1]
+    values[:, 3] = random.normal(size=tokens)
+    labels = random.random((3, tokens)) < [[0.0], [0.3], [0.8]]
+    found = average_precisions(values, labels)
+    for side, concept, node in np.ndindex(*found.shape):
+        alone = metrics.average_precision([1, -1][side] * values[:, node], labels[concept])
+        assert found[side, concept, node] == pytest.approx(alone, nan_ok=True)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_average_precision_is_one_of_the_label_itself_and_the_rate_of_a_constant(seed):
+    _, label = labelled(np.random.default_rng(seed))
+    assert metrics.average_precision(label.astype(float), label) == 1
+    assert metrics.average_precision(np.full(len(label), 3.0), label) == pytest.approx(label.mean())
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=30))
+@settings(max_examples=150, deadline=None)
+def test_no_threshold_has_a_higher_f1_than_the_one_that_is_found(rows):
+    activation = np.array([value for value, _ in rows], dtype=float)
+    label = np.array([holds for _, holds in rows])
+    threshold = metrics.f1_threshold(activation, label)
+    levels = np.unique(activation)
+    if not label.any() or len(levels) == 1:
+        assert math.isnan(threshold)
+        return
+    tried = (levels[1:] + levels[:-1]) / 2
+    assert threshold in tried
+    assert f1(activation > threshold, label) == pytest.approx(max(f1(activation > each, label) for each in tried))
+
+
+def f1(active, label):
+    return 2 * (active & label).sum() / (active.sum() + label.sum())
+
+
+@given(st.floats(-5, 5), st.floats(0.01, 5))
+def test_true_activations_score_one_and_the_mean_scores_zero_exactly(true, harm):
+    assert metrics.label_replacement_score(true, true, true + harm) == 1
+    assert metrics.label_replacement_score(true + harm, true, true + harm) == 0
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_two_bases_change_places_with_the_sign_and_idle_nodes_change_nothing(seed):
+    native, rotated = bases(np.random.default_rng(seed))
+    privilege = metrics.basis_privilege(native, rotated)
+    assert metrics.basis_privilege(rotated, native) == pytest.approx(-privilege)
+    padded = [np.pad(values, ((0, 0), (0, 2))) for values in (native, rotated)]
+    assert metrics.basis_privilege(*padded) == pytest.approx(privilege)
 
 
 @given(st.integers(0, 10_000))

@@ -170,3 +170,108 @@ def test_l0_and_dead_fraction_count_zeros():
     features = np.array([[[0.0, 1.0, 0.0, -1.0], [0.0, 2.0, 0.0, 0.0]]])
     assert metrics.l0(features) == 1.5
     assert metrics.dead_fraction(features) == 0.5
+
+
+# Feature validity
+
+ACTIVATION, LABEL = np.array([5.0, 4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 2, 1, 0])
+
+
+def test_the_two_conditional_probabilities_are_told_apart():
+    assert metrics.p_concept_given_active(ACTIVATION, LABEL, threshold=3.0) == 1 / 2  # at 5 but not at 4
+    assert metrics.p_active_given_concept(ACTIVATION, LABEL, threshold=3.0) == 1 / 3  # at 5, but not at 3 and 2
+
+
+def test_a_band_is_open_below_and_closed_above():
+    assert metrics.band_purity(ACTIVATION, LABEL, low=1.0, high=3.0) == 1  # 3 and 2
+    assert metrics.band_purity(ACTIVATION, LABEL, low=2.0, high=4.0) == 1 / 2  # 4 and 3
+    assert metrics.band_purity(ACTIVATION, LABEL, low=-math.inf, high=math.inf) == 3 / 5
+    assert math.isnan(metrics.band_purity(ACTIVATION, LABEL, low=5.0, high=math.inf))
+
+
+def test_top_k_precision_looks_at_the_top_alone_and_of_equals_at_the_earlier():
+    assert metrics.top_k_precision(ACTIVATION, LABEL, k=1) == 1
+    assert metrics.top_k_precision(ACTIVATION, LABEL, k=2) == 1 / 2
+    assert metrics.top_k_precision(ACTIVATION, LABEL, k=99) == 3 / 5
+    assert metrics.top_k_precision(np.zeros(5), LABEL, k=1) == 1
+    assert metrics.top_k_precision(np.zeros(5), LABEL[::-1].copy(), k=1) == 0
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_a_k_that_is_no_number_of_positions_is_named(k):
+    with pytest.raises(ValueError, match=f"k must be at least 1, got {k}"):
+        metrics.top_k_precision(ACTIVATION, LABEL, k)
+
+
+def test_average_precision_is_the_mean_precision_at_each_position_that_holds():
+    assert metrics.average_precision(ACTIVATION, LABEL) == pytest.approx((1 / 1 + 2 / 3 + 3 / 4) / 3)
+    assert metrics.average_precision(-ACTIVATION, LABEL) == pytest.approx((1 / 2 + 2 / 3 + 3 / 5) / 3)
+
+
+def test_equal_activations_share_a_threshold():
+    activation, label = np.array([2.0, 2.0, 1.0]), np.array([0, 1, 1])
+    assert metrics.average_precision(activation, label) == pytest.approx(1 / 2 * 1 / 2 + 1 / 2 * 2 / 3)
+
+
+def test_f1_threshold_lies_midway_between_values():
+    assert metrics.f1_threshold(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0, 0, 1, 1])) == 1.5
+    # Above 0.5: F1 = 2 * 2 / (3 + 2); above 1.5: 2 / (2 + 2); above 2.5: 2 / (1 + 2).
+    assert metrics.f1_threshold(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0, 1, 0, 1])) == 0.5
+
+
+def test_label_replacement_score_is_linear_in_the_loss_and_not_clipped():
+    assert metrics.label_replacement_score(label=1.25, true=1.0, mean=2.0) == 0.75
+    assert metrics.label_replacement_score(label=0.5, true=1.0, mean=2.0) == 1.5
+    assert metrics.label_replacement_score(label=4.0, true=1.0, mean=2.0) == -2.0
+    assert math.isnan(metrics.label_replacement_score(label=0.5, true=1.0, mean=0.9))
+
+
+def test_basis_privilege_is_the_logarithm_of_a_ratio_of_kurtoses():
+    native = np.array([[2.0, 7.0], [-2.0, 7.0], [0.0, 7.0], [0.0, 7.0]])  # variance 2, fourth moment 8; one is constant
+    rotated = np.array([[1.0, 3.0], [-1.0, 5.0], [1.0, 3.0], [-1.0, 5.0]])
+    assert metrics.basis_privilege(native, rotated) == pytest.approx(math.log(8 / 2**2) - math.log(1))
+
+
+def test_top_examples_praise_a_feature_that_fires_on_a_fifth_of_its_concept_and_half_on_another():
+    """The talk's criticism: precision at the top says nothing of recall, nor of the middle of the range."""
+    random = np.random.default_rng(0)
+    positions = 200_000
+    label = random.random(positions) < 0.02
+    activation = np.zeros(positions)
+    other = random.random(positions) < 0.03
+    activation[other] = random.uniform(0.3, 0.6, size=int(other.sum()))
+    activation[label & (random.random(positions) < 0.2)] = 1.0
+    assert metrics.top_k_precision(activation, label, k=100) == 1
+    assert metrics.p_concept_given_active(activation, label, threshold=2 / 3) == 1
+    assert metrics.p_active_given_concept(activation, label, threshold=2 / 3) == pytest.approx(0.2, abs=0.02)
+    assert metrics.band_purity(activation, label, 1 / 3, 2 / 3) == pytest.approx(0.016, abs=0.005)
+    assert metrics.average_precision(activation, label) == pytest.approx(0.22, abs=0.02)
+
+
+def detector_and_label(random, positions=20_000, rate=0.1):
+    label = random.random(positions) < rate
+    return label * random.uniform(0.5, 1.0, size=positions), label
+
+
+def test_missing_labels_lower_average_precision():
+    """Oikarinen et al. 2025, section 4: a metric must tell a concept from half of it."""
+    random = np.random.default_rng(0)
+    activation, label = detector_and_label(random)
+    missing = label & (random.random(len(label)) < 0.5)
+    assert metrics.average_precision(activation, label) == 1
+    assert metrics.average_precision(activation, missing) == pytest.approx(0.5, abs=0.03)
+
+
+def test_extra_labels_lower_average_precision():
+    """Oikarinen et al. 2025, section 4: a metric must tell a concept from twice as much."""
+    random = np.random.default_rng(0)
+    activation, label = detector_and_label(random)
+    extra = label | (random.random(len(label)) < 0.1)
+    assert metrics.average_precision(activation, extra) == pytest.approx(0.5 + 0.5 * 0.19, abs=0.05)
+
+
+def test_flipping_half_of_the_labels_leaves_average_precision_no_better_than_chance():
+    random = np.random.default_rng(0)
+    activation, label = detector_and_label(random)
+    flipped = label ^ (random.random(len(label)) < 0.5)
+    assert metrics.average_precision(activation, flipped) == pytest.approx(flipped.mean(), abs=0.02)

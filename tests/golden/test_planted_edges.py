@@ -1,0 +1,97 @@
+"""Edges that are tested, on circuits whose edges are known, and a decoy that only mean ablation believes."""
+
+import boolean_function
+import bracket_counting
+import cancelling
+import planted_string_closing
+import pytest
+import redundant_copies
+import superposed_features
+import torch
+import two_hop
+
+from benchmark import metrics
+from benchmark.ablation import corpus_means, keep_only
+from benchmark.edge_attribution import cut_logits
+from benchmark.edges import verify_edges
+from benchmark.graph import node_sites
+from benchmark.model import unedited
+from benchmark.pruning import answer_logits
+from benchmark.robustness import Trial, robustness
+
+MODELS = (
+    planted_string_closing,
+    bracket_counting,
+    two_hop,
+    boolean_function,
+    redundant_copies,
+    superposed_features,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def verified(planted, circuit):
+    means = corpus_means(planted.model, planted.means_tokens)
+    connections = list(planted.model.connections(planted.graph))
+    return verify_edges(planted.model, circuit, connections, means, planted.task.validation, planted.means_tokens, 0.15)
+
+
+@pytest.mark.parametrize("module", MODELS, ids=lambda module: module.__name__)
+def test_verified_edges_are_the_true_edges_of_the_planted_circuit(module):
+    planted = module.planted()
+    assert (verified(planted, planted.nodes).status, verified(planted, planted.nodes).edges) == (
+        "ok",
+        len(planted.edges),
+    )
+
+
+@pytest.mark.parametrize("module", [two_hop, boolean_function], ids=lambda module: module.__name__)
+def test_the_edges_that_are_kept_do_the_task_on_test_prompts_too(module):
+    planted = module.planted()
+    cut = verified(planted, planted.nodes).cut
+    edit = keep_only(planted.nodes, corpus_means(planted.model, planted.means_tokens))
+    logits = cut_logits(planted.model, planted.task.test, edit, cut)
+    assert metrics.task_loss(logits, planted.task.test.answer, planted.task.test.other) <= 0.2
+
+
+def test_many_edges_of_live_distractors_are_counted_and_fewer_verified():
+    """Not only the true ones: an edge's attribution does not ask whether what flows along it matters to the task."""
+    planted = two_hop.planted()
+    whole = type(planted.nodes).whole(node_sites(planted.model, planted.graph))
+    counted = metrics.edge_count(whole, planted.model.connections(planted.graph))
+    assert len(planted.edges) <= verified(planted, whole).edges < counted / 2
+
+
+def test_a_circuit_that_mean_ablation_believes_is_caught_by_the_others():
+    with torch.no_grad():
+        model = cancelling.model()
+    batch = cancelling.batch(32, torch.Generator().manual_seed(0))
+    tokens = cancelling.means_tokens(torch.Generator().manual_seed(1))
+    rows = scores(model, cancelling.unit_circuit(model, cancelling.DECOY_CIRCUIT), "unit", tokens, batch)
+    assert rows["circuit_loss", "mean"] < 0.15
+    assert rows["robust_faithfulness", ""] < 0.5
+    assert rows["faithfulness", "resample"] < 0.5
+
+
+def test_an_honest_circuit_is_faithful_under_every_ablation_and_random_ones_are_not():
+    planted = two_hop.planted()
+    rows = scores(planted.model, planted.nodes, planted.graph, planted.means_tokens, planted.task.test)
+    assert rows["robust_faithfulness", ""] > 0.9
+    assert rows["random_circuit_loss", ""] > 0.6
+
+
+def scores(model, circuit, graph, means_tokens, batch):
+    means, sites = corpus_means(model, means_tokens), node_sites(model, graph)
+    explained = answer_logits(model, batch, unedited)
+    trial = Trial(model, sites, circuit, means, batch, explained, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        rows = {(row.metric, row.ablation): row.value for row in robustness(trial)}
+        logits = answer_logits(model, batch, keep_only(circuit, means))
+    return rows | {("circuit_loss", "mean"): metrics.task_loss(logits, batch.answer, batch.other)}
