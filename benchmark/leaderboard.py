@@ -339,11 +339,22 @@ class Board:
         rows = _of(metric, self.rows_of(place))
         return {(row.task or row.concept, row.seed): row for row in rows if not {row.task, row.concept} & self.listed}
 
+    def sizes(self, place: Place) -> dict[tuple[str, int | None], float]:
+        """Edges that rank a place, by task and seed.
+
+        Where verified edges rank but could not be told, all edges of the circuit stand in for them: with all of them it
+        reaches the target, so there are no more.
+        """
+        found = self.reached(place, "edges")
+        if self.size_metric == "verified_edges":
+            found = {**found, **self.reached(place, "verified_edges")}
+        return {at: _value(row) for at, row in found.items()}
+
     def area(self, place: Place) -> Summary:
         """Profile area of a place, a mean over the seeds that have reference tasks and that it was tried with."""
         if not place.graph:
             return Summary()
-        sizes = {at: _value(row) for at, row in self.reached(place, self.size_metric).items()}
+        sizes = self.sizes(place)
         seeds = sorted({row.seed for row in self.rows_of(place)} & self.references.keys(), key=str)
         areas = [
             profile_area([sizes.get((task, seed)) for task in self.references[seed]], self.rules.largest_size)

@@ -61,17 +61,18 @@ SHOWN: Mapping[str, Callable[[Row], str]] = {
     "variant": _variant,
     "tasks": _tasks,
     "area": lambda row: _digits(row["profile_area"]),
-    "nodes": lambda row: _count(row["nodes"]),
     "edges": lambda row: _count(row["edges"]),
+    "verif": lambda row: _count(row["verified_edges"]),
     "faith": lambda row: _digits(row["faithfulness"]),
-    "compl": lambda row: _digits(row["completeness"]),
-    "need": lambda row: _digits(row["necessity"]),
+    "robst": lambda row: _digits(row["robust_faithfulness"]),
+    "label": lambda row: _digits(row["label_replacement_score"]),
     "loss": _loss,
 }
 """What the table shows, by heading."""
 
 CAPTION = """tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank
-nodes, edges: geometric means over the tasks reached
-faith: faithfulness; compl: that of what is left out, the lower the better
-need: task loss without the circuit; loss: next-token loss, validation (!: unmatched)"""
+edges: between kept nodes; verif: those it needs; geometric means, tasks reached
+faith: faithfulness; robst: the least under four ablations
+label: label replacement score, mean over concepts with one
+loss: next-token loss, validation (!: unmatched)"""

@@ -195,8 +195,7 @@ def test_rows_cut_to_another_target_or_found_otherwise_are_left_out():
     assert standings(records)["clt", "native", "unit"].scores["edges"].value == pytest.approx(1000)
 
 
-def test_verified_edges_rank_once_every_row_has_them(monkeypatch):
-    monkeypatch.setitem(METRICS, "verified_edges", replace(METRICS["edges"], name="verified_edges"))
+def test_verified_edges_rank_once_every_row_has_them():
     records = [*references(edges=100), *searched("clt", dict.fromkeys(TASKS, 10))]
 
     def verified(row, value):
@@ -206,6 +205,18 @@ def test_verified_edges_rank_once_every_row_has_them(monkeypatch):
     assert ranks([*records, *some])["clt"] == 1
     others = [verified(row, 50.0) for row in records if row.metric == "edges" and row.method == "clt"]
     assert ranks([*records, *some, *others])["clt"] == 3
+
+
+def test_a_circuit_whose_edges_could_not_be_verified_has_all_of_them_and_loses_nothing_more():
+    records = [*references(edges=100), *searched("clt", dict.fromkeys(TASKS, 10))]
+    edges = [row for row in records if row.metric == "edges"]
+    told = [replace(row, metric="verified_edges", value=40.0) for row in edges if row.method != "clt"]
+    told += [
+        replace(row, metric="verified_edges", value=None, status="undefined", reason="opaque")
+        for row in edges
+        if row.method == "clt"
+    ]
+    assert ranks([*records, *told])["clt"] == 1
 
 
 # Statuses
@@ -378,7 +389,7 @@ def test_the_table_fits_eighty_columns():
     for variant in ("errors_ablated", "errors_available"):
         for graph in ("unit", "channel"):
             records += searched("random_dictionary", {"easy": 12_345_678}, variant=variant, graph=graph)
-    losses = {"completeness": -0.25, "necessity": 12.34, "validation_loss": 2.5}
+    losses = {"robust_faithfulness": -0.25, "label_replacement_score": 12.34, "validation_loss": 2.5}
     where = {"preset": "quick", "method": "random_dictionary", "variant": "errors_available", "seed": 0}
     records += [Record.of(Measurement(name, value), **where) for name, value in losses.items()]
     table = shown(records)
