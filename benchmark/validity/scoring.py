@@ -70,7 +70,9 @@ class Fit:
     mean: float
 
 
-def level_means(values: Values, labels: Labels, levels: int) -> Float[np.ndarray, " level"]:
+def level_means(
+    values: Float[np.ndarray, "*position"], labels: Integer[np.ndarray, "*position"], levels: int
+) -> Float[np.ndarray, " level"]:
     """Mean of a node given each label; the mean of all where a label does not occur."""
     return np.array(
         [values[labels == level].mean() if (labels == level).any() else values.mean() for level in range(levels)],
