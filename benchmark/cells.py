@@ -29,6 +29,7 @@ KINDS: dict[str, CellKind] = {
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(1, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
+    "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "circuit": CellKind(3, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""

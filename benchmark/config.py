@@ -78,6 +78,9 @@ class CircuitConfig(BaseModel):
     area_factor: float = Field(2.0, gt=1)
     """Ratio of neighbouring sizes at which faithfulness is taken for the areas."""
 
+    redundancy: bool = False
+    """Whether a second circuit is searched among the nodes outside the first; costs as much as the first search."""
+
 
 class ProfileConfig(BaseModel):
     """How the nodes of a model are averaged and its loss is taken."""
@@ -119,11 +122,29 @@ class ValidityConfig(BaseModel):
         return names
 
 
+class ClaimsConfig(BaseModel):
+    """How what is said of sparse circuits is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: int = Field(16_384, ge=1)
+    """Validation tokens on which errors, connections and losses are taken."""
+
+    reference: str = "dense"
+    """The method whose token losses all others are compared with; its own with those of its next seed."""
+
+    @field_validator("reference")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return method_named(name).name
+
+
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "corpus": CorpusConfig,
     "circuit": CircuitConfig,
     "profile": ProfileConfig,
     "validity": ValidityConfig,
+    "claims": ClaimsConfig,
 }
 """The settings that every run has, whatever its methods."""
 
@@ -137,7 +158,7 @@ class Preset:
         summary: One sentence.
         tasks: The tasks that circuits are searched for.
         seeds: The training seeds.
-        tables: The settings of `corpus`, `circuit`, `profile`, `validity` and of each method, unchecked.
+        tables: The settings of `corpus`, `circuit`, `profile`, `validity`, `claims` and of each method, unchecked.
         seconds: What cells are expected to take on one core, by `kind method` or `kind`.
     """
 
@@ -162,6 +183,7 @@ class RunConfig:
         circuit: How circuits are found and scored.
         profile: How nodes are averaged.
         validity: How it is found out what nodes mean.
+        claims: How what is said of sparse circuits is measured.
         method_configs: The settings of every method of the run and of those that they need, by name.
         seconds: What cells are expected to take, by `kind method` or `kind`; changes their order alone.
     """
@@ -174,6 +196,7 @@ class RunConfig:
     circuit: CircuitConfig
     profile: ProfileConfig
     validity: ValidityConfig
+    claims: ClaimsConfig
     method_configs: Mapping[str, BaseModel]
     seconds: Mapping[str, float]
 
@@ -240,6 +263,7 @@ def configure(
         circuit=cast(CircuitConfig, settings["circuit"]),
         profile=cast(ProfileConfig, settings["profile"]),
         validity=cast(ValidityConfig, settings["validity"]),
+        claims=cast(ClaimsConfig, settings["claims"]),
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
     )

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from benchmark.ablation import corpus_means
 from benchmark.circuit_scores import Setting, score_circuit
+from benchmark.claims.measure import measure
+from benchmark.claims.rows import claim_measurements, write_claims
 from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
-from benchmark.config import CircuitConfig, ValidityConfig
+from benchmark.config import CircuitConfig, ClaimsConfig, ValidityConfig
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.spread import spread_windows
 from benchmark.methods import Progress, method_named
@@ -31,6 +33,7 @@ from benchmark.pruning import (
     find_circuit,
 )
 from benchmark.records import Measurement, write_measurements
+from benchmark.redundancy import redundancy
 from benchmark.seeds import seed_of
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
@@ -103,6 +106,23 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
     write_measurements(measurements(found, len(score.tokens)), folder)
 
 
+def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Measure what is said of sparse circuits and of their rivals on one variant."""
+    config = ClaimsConfig(**{name: params[name] for name in ClaimsConfig.model_fields})
+    seed = seed_of("claims", params["seed"])
+    found = measure(
+        load_variant(params["method"], params["variant"], inputs),
+        load_file(inputs["profile"] / "means.safetensors"),
+        Corpus.load(inputs["corpus"]),
+        config.tokens,
+        load_reference(params["method"], config.reference, inputs),
+        seed,
+        progress,
+    )
+    write_claims(found, folder)
+    write_measurements(claim_measurements(found, np.random.default_rng(seed)), folder)
+
+
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Find the circuit of one variant for one task in one graph, and score it."""
     config = CircuitConfig(**params["circuit"])
@@ -122,6 +142,8 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     save_file({"order": found.order}, folder / "order.safetensors")
     progress(1, 2, "scoring")
     rows = score_circuit(setting, found, config)
+    if config.redundancy:
+        rows.append(redundancy(setting, found, config, budget_of(config), rows[0]))
     rows += label_circuit(setting, found, params["task"], Corpus.load(inputs["corpus"]), rows[0], folder)
     write_measurements(rows, folder)
 
@@ -165,6 +187,13 @@ def load_model(run: Path, method: str, variant: str | None = None) -> CircuitMod
 def load_native(name: str, inputs: Inputs) -> CircuitModel:
     """The first variant of a trained method."""
     return load_variant(name, method_named(name).variants[0].name, inputs)
+
+
+def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:
+    """The model that a method's token losses are compared with, or why there is none."""
+    if "reference" in inputs:
+        return load_native(reference, {reference: inputs["reference"]})
+    return "one training seed" if method == reference else f"the run has no method {reference}"
 
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:

@@ -26,17 +26,32 @@ from benchmark.records import (
 from benchmark.store import Store
 from benchmark.versions import code_version
 
-OF_CIRCUITS = ("benchmark.metrics.size", "benchmark.metrics.task", "benchmark.metrics.agreement")
+OF_CIRCUITS = tuple(f"benchmark.metrics.{module}" for module in ("size", "task", "agreement", "intervention"))
 """The modules whose metrics a circuit's cell measures."""
+
+OF_CLAIMS = (
+    "error_compounding",
+    "replaced_kl",
+    "firing_rate_spread",
+    "connection_density",
+    "connection_density_null",
+    "coactive_connection_density",
+    "coactive_connection_density_null",
+    "token_loss_correlation",
+    "context_dilution",
+)
+"""The metrics that a claims cell measures."""
 
 FAILED_ROWS = {
     "profile": ("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     "circuit": tuple(
         name
         for name, metric in METRICS.items()
+        if name not in OF_CLAIMS
         if name == "verified_edges" or (metric.function is not None and metric.function.split(":")[0] in OF_CIRCUITS)
     ),
     "validity": ("undefined_rate", "illusion_rate", "graded_rate", "named_nodes"),
+    "claims": OF_CLAIMS,
 }
 """The metrics that say so when a cell of a kind failed, so that no row of an earlier run stays in their place."""
 
@@ -80,6 +95,8 @@ def _failures(outcome: Outcome, run: RunConfig) -> Iterator[Measurement]:
     """What stands in the place of all that a cell would have measured."""
     for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
         yield Measurement(metric, status="failed", reason=outcome.reason)
+    if outcome.cell.kind == "circuit" and run.circuit.redundancy:
+        yield Measurement("second_circuit_nodes", status="failed", reason=outcome.reason)
     if outcome.cell.kind == "validity":
         for concept in run.validity.concepts or CONCEPTS:
             for metric in CONTROLS:

@@ -44,6 +44,12 @@ def plan(run: RunConfig) -> Plan:
         for method in map(method_named, run.methods)
         for variant in method.variants
     ]
+    wanted += [
+        planner.claims(method, variant.name, seed)
+        for seed in run.seeds
+        for method in map(method_named, run.methods)
+        for variant in method.variants
+    ]
     return Plan(tuple(by_urgency(wanted, run.estimated_seconds)), added_methods(run.methods))
 
 
@@ -72,6 +78,23 @@ class Planner:
         """What the nodes of a variant mean."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
         return Cell("validity", params, self._models(method_named(method), seed))
+
+    def claims(self, method: Method, variant: str, seed: int) -> Cell:
+        """The numbers behind what is said of a variant."""
+        params = {"method": method.name, "variant": variant, "seed": seed, **self._run.claims.model_dump(mode="json")}
+        needs = {**self._models(method, seed), "profile": self.profile(method.name, variant, seed)}
+        return Cell("claims", params, needs | self._reference(method.name, seed))
+
+    def _reference(self, method: str, seed: int) -> dict[str, Cell]:
+        """The model whose token losses a method's are compared with: the reference of its seed, of the next for itself.
+
+        None where the run has no reference, or no second seed of it.
+        """
+        reference, seeds = self._run.claims.reference, self._run.seeds
+        if reference not in self._run.method_configs:
+            return {}
+        other = seeds[(seeds.index(seed) + 1) % len(seeds)] if method == reference else seed
+        return {} if (reference, other) == (method, seed) else {"reference": self.train(reference, other)}
 
     def _profile(self, method: str, variant: str, seed: int) -> Cell:
         names = {"method": method, "variant": variant, "seed": seed}

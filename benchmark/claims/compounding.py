@@ -39,18 +39,16 @@ class ErrorCurve:
 
 
 def error_sites(model: CircuitModel) -> list[Site]:
-    """The error sites of a model, in the order of its layers; none where nothing is replaced or no error may be kept."""
+    """The error sites of a model, in the order of its layers."""
     return sorted((site for site in model.sites if site.kind == "error"), key=lambda site: site.stage)
 
 
 @torch.no_grad()
-def error_curve(
-    model: CircuitModel, means: Means, windows: Int[Tensor, "window token"], batch: int = 16
-) -> ErrorCurve:
+def error_curve(model: CircuitModel, means: Means, windows: Int[Tensor, "window token"], batch: int = 16) -> ErrorCurve:
     """Replace the layers of a dictionary whose errors are available, the first n of them or one alone.
 
-    A replaced layer is one whose error is held at its mean; with none replaced such a model is the one that it explains.
-    The errors of later layers are taken in the current run, so that what they still get right is not blamed on them.
+    A replaced layer is one whose error is held at its mean; with none replaced, the model is the one that it explains.
+    The errors of later layers are taken in the current run, as always.
 
     Args:
         model: A model with error sites.

@@ -115,14 +115,10 @@ def density_by_kinds(
     groups: dict[tuple[Kind, Kind], list[Connection]] = {}
     for each in connections:
         groups.setdefault((kinds[each.source], kinds[each.target]), []).append(each)
-    return {
-        f"{source} to {target}": density(group, activity, permuted) for (source, target), group in groups.items()
-    }
+    return {f"{source} to {target}": density(group, activity, permuted) for (source, target), group in groups.items()}
 
 
-def _reads(
-    connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]
-) -> _Reads:
+def _reads(connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]) -> _Reads:
     """What one site reads of others, through connections that share it as their target."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for each in connections:
@@ -131,7 +127,11 @@ def _reads(
         target, source = (activity.fires[name] > 0 for name in (each.target, each.source))
         apart = activity.deviation[each.source, each.target] / fires.clamp(min=1)[:, None]
         weight = each.weight.detach().abs()
-        matrices = (weight * apart, weight[:, permuted[each.source]] * apart, activity.together[each.source, each.target])
+        matrices = (
+            weight * apart,
+            weight[:, permuted[each.source]] * apart,
+            activity.together[each.source, each.target],
+        )
         real, null, coactive = (matrix[target][:, source] for matrix in matrices)
         parts.append((real, null, coactive))
     return _Reads(*(torch.cat(matrices, dim=1) for matrices in zip(*parts, strict=True)))

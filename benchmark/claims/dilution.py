@@ -31,12 +31,15 @@ class Point:
         tokens: Tokens of the longest prompt.
         flat: Probability of the right answer of the two after a flat list, a mean over prompts.
         nested: The same after a nested list.
+        separation: How far the logit difference of the two answers moves from flat to nested lists, nats; what a model
+            knows of the depth, whichever answer it leans to.
     """
 
     elements: int
     tokens: int
     flat: float
     nested: float
+    separation: float
 
 
 def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> dict[int, PromptBatch]:
@@ -75,9 +78,10 @@ def dilution_curve(model: CircuitModel, batches: Mapping[int, PromptBatch]) -> l
 
 
 def _point(model: CircuitModel, elements: int, batch: PromptBatch) -> Point:
-    losses = metrics.prompt_losses(answer_logits(model, batch, unedited), batch.answer, batch.other)
-    flat, nested = np.exp(-losses).reshape(-1, 2).mean(axis=0)
-    return Point(elements, int(batch.last.max()) + 1, float(flat), float(nested))
+    asked = (answer_logits(model, batch, unedited), batch.answer, batch.other)
+    flat, nested = np.exp(-metrics.prompt_losses(*asked)).reshape(-1, 2).mean(axis=0)
+    separation = metrics.logit_difference(*asked).reshape(-1, 2).sum(axis=1).mean()
+    return Point(elements, int(batch.last.max()) + 1, float(flat), float(nested), float(separation))
 
 
 def _task(elements: int) -> Task:

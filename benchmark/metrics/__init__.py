@@ -18,6 +18,12 @@ if TYPE_CHECKING:
         logit_difference_r2,
         recovered_task_loss,
     )
+    from benchmark.metrics.claims import (
+        context_dilution,
+        error_compounding,
+        firing_rate_spread,
+        token_loss_correlation,
+    )
     from benchmark.metrics.dictionary import (
         connection_density,
         dead_fraction,
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
         loss_increase,
         loss_recovered,
     )
+    from benchmark.metrics.intervention import idle_share, rank_correlation
     from benchmark.metrics.size import (
         description_bits,
         edge_count,
@@ -54,13 +61,17 @@ __all__ = [
     "basis_privilege",
     "cmd",
     "connection_density",
+    "context_dilution",
     "cpr",
     "dead_fraction",
     "description_bits",
     "edge_count",
+    "error_compounding",
     "f1_threshold",
     "faithfulness",
+    "firing_rate_spread",
     "fvu",
+    "idle_share",
     "kl_divergence",
     "l0",
     "label_replacement_score",
@@ -77,15 +88,19 @@ __all__ = [
     "pair_kl",
     "prompt_kls",
     "prompt_losses",
+    "rank_correlation",
     "recovered_task_loss",
     "task_loss",
+    "token_loss_correlation",
     "top_k_precision",
     "touched_edge_count",
 ]
 
 _HOME = {
     "agreement": ("faithfulness", "recovered_task_loss", "logit_difference_r2", "kl_divergence", "cpr", "cmd"),
+    "claims": ("error_compounding", "firing_rate_spread", "token_loss_correlation", "context_dilution"),
     "dictionary": ("fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered", "connection_density"),
+    "intervention": ("idle_share", "rank_correlation"),
     "size": (
         "node_count",
         "edge_count",

@@ -43,6 +43,8 @@ class Metric:
 _GAO = "Gao et al. 2025 (arXiv 2511.13653)"
 _MARKS = "Marks et al. 2024 (arXiv 2403.19647)"
 _MIB = "Mueller et al. 2025, MIB (arXiv 2504.13151), on log sizes"
+_WANG = "Wang et al. 2022 (arXiv 2211.00593), of single nodes"
+_GEIGER = "after Geiger et al. 2021 (arXiv 2106.02997)"
 _SAEBENCH = "SAEBench core (arXiv 2503.09532)"
 _OURS = "this benchmark"
 
@@ -69,6 +71,8 @@ CONTROLS: dict[str, tuple[str, str, Direction]] = {
 _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
 _AGREEMENT = "benchmark.metrics.agreement"
+_CLAIMS = "benchmark.metrics.claims"
+_INTERVENTION = "benchmark.metrics.intervention"
 _DICT = "benchmark.metrics.dictionary"
 _VALIDITY = "benchmark.metrics.validity"
 
@@ -123,6 +127,22 @@ _ALL = (
     _share("completeness", "Faithfulness of the complement: what the circuit left out.", -inf, "lower", _MARKS,
            f"{_AGREEMENT}:faithfulness"),
     _loss("necessity", "Task loss of the model with the circuit ablated.", "higher"),
+    _loss("random_necessity", "Task loss of the model with random circuits of as many nodes of each site ablated.",
+          "none"),
+    # Does it keep no more than it needs, and are its nodes what they are taken for
+    _share("idle_share", "Kept nodes without which, each alone, the task loss rises by less than 0.01 nats.", 0.0,
+           "lower", _WANG, f"{_INTERVENTION}:idle_share"),
+    Metric("second_circuit_nodes", "Nodes of the smallest circuit found with the first one's nodes forbidden.", "nodes",
+           0.0, inf, "none", "geometric_mean", _OURS, None),
+    Metric("interchange_loss", "Task loss of the circuit with values from prompts of the same answer and length.",
+           "nats", 0.0, inf, "lower", "mean", f"{_GAO}, appendix E", f"{_TASK}:task_loss"),
+    Metric("binarised_loss", "Task loss of the circuit with each kept node at one of two levels.", "nats", 0.0, inf,
+           "lower", "mean", f"{_GAO}, figure 34", f"{_TASK}:task_loss"),
+    _share("prediction_r2", "Variance of what edits of nodes do in the whole model that the circuit explains.", -inf,
+           "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
+    Metric("prediction_rank_correlation", "Spearman's, over edits of nodes, of what they do in both models.",
+           "correlation", -1.0, 1.0, "higher", "mean", _GEIGER, f"{_INTERVENTION}:rank_correlation"),
+    # Along the ranking
     _share("cpr", "Area under faithfulness over log size.", 0.0, "higher", _MIB, f"{_AGREEMENT}:cpr"),
     _share("cmd", "Area between faithfulness and 1 over log size.", 0.0, "lower", _MIB, f"{_AGREEMENT}:cmd"),
     # Dictionaries
@@ -136,6 +156,23 @@ _ALL = (
            "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
     _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
            f"{_DICT}:connection_density"),
+    # What is said of sparse circuits and of their rivals
+    Metric("error_compounding", "KL with all layers replaced over the sum of the KLs one layer at a time.", "ratio",
+           0.0, inf, "lower", "mean", _OURS, f"{_CLAIMS}:error_compounding"),
+    Metric("replaced_kl", "KL of the model with all layers replaced from the one that it explains.", "nats", 0.0, inf,
+           "lower", "mean", _OURS, f"{_AGREEMENT}:kl_divergence"),
+    Metric("firing_rate_spread", "ln of the 90th over the 10th percentile of the rates of features that fire.", "nats",
+           0.0, inf, "none", "mean", _OURS, f"{_CLAIMS}:firing_rate_spread"),
+    _share("connection_density_null", "The same with what the sources write permuted between them.", 0.0, "none",
+           _OURS, f"{_DICT}:connection_density"),
+    _share("coactive_connection_density", "The same as connection_density over the pairs that fire together.", 0.0,
+           "lower", _OURS, f"{_DICT}:connection_density"),
+    _share("coactive_connection_density_null", "That with what the sources write permuted between them.", 0.0, "none",
+           _OURS, f"{_DICT}:connection_density"),
+    Metric("token_loss_correlation", "Of next-token losses with those of a dense model, token by token.", "correlation",
+           -1.0, 1.0, "none", "mean", f"{_GAO}, figure 33", f"{_CLAIMS}:token_loss_correlation"),
+    Metric("context_dilution", "Elements at which a model forgets that a list is nested.", "elements", 0.0, inf, "none",
+           "geometric_mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:context_dilution"),
     # Do nodes mean what they are said to mean
     *(
         Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")

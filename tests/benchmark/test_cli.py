@@ -89,7 +89,7 @@ def test_a_run_writes_its_tables_and_prints_the_leaderboard():
     with toy_bench():
         done = call(*RUN)
     assert done.exit_code == 0, done.output
-    assert "14 cells" in done.stderr
+    assert "22 cells" in done.stderr
     assert "sparse" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert {row["method"] for row in rows()} == {"root", "sparse", "fitted"}
@@ -97,7 +97,14 @@ def test_a_run_writes_its_tables_and_prints_the_leaderboard():
     assert (edges["preset"], edges["task"], edges["seed"], edges["variant"]) == ("smoke", "for_while", "0", "native")
     assert (float(edges["value"]), edges["interval"], edges["status"]) == (46.0, "prompts", "ok")
     assert (edges["ranking"], edges["ablation"], edges["target_loss"]) == ("mask", "mean", "0.15")
-    assert {row["kind"] for row in rows("results/costs.csv")} == {"corpus", "train", "profile", "circuit"}
+    assert {row["kind"] for row in rows("results/costs.csv")} == {
+        "corpus",
+        "train",
+        "profile",
+        "validity",
+        "claims",
+        "circuit",
+    }
 
 
 def test_statuses_stand_where_a_number_cannot():
@@ -116,7 +123,7 @@ def test_the_same_command_again_computes_nothing_and_writes_the_same_records():
         board = Path("results/leaderboard.csv").read_bytes()
         done = call(*RUN)
     assert done.exit_code == 0
-    assert len(computed()) == count == 14
+    assert len(computed()) == count == 22
     assert Path("results/records.csv").read_bytes() == before
     assert Path("results/leaderboard.csv").read_bytes() == board
 
@@ -157,13 +164,13 @@ def test_a_dry_run_lists_the_cells_and_what_is_done_and_writes_nothing():
         assert done.exit_code == 0
         assert not list(Path().iterdir())
         assert done.stdout.splitlines()[:2] == ["missing  corpus", "missing  train root seed 0"]
-        assert "5 cells, 0 done; the rest takes about" in done.stdout.splitlines()[-1]
+        assert "7 cells, 0 done; the rest takes about" in done.stdout.splitlines()[-1]
         call(*RUN)
         again = call(*RUN, "--dry-run")
         fresh = call(*RUN, "--dry-run", "--fresh")
     assert again.stdout.splitlines()[0] == "done     corpus"
-    assert "5 cells, 5 done; the rest takes about 0.0 s with 2 workers" in again.stdout
-    assert "5 cells, 0 done" in fresh.stdout
+    assert "7 cells, 7 done; the rest takes about 0.0 s with 2 workers" in again.stdout
+    assert "7 cells, 0 done" in fresh.stdout
 
 
 # What goes wrong
@@ -179,7 +186,7 @@ def test_a_method_that_raises_fails_with_its_reason_in_the_records_and_the_rest_
     assert {"edges", "faithfulness"} <= {row["metric"] for row in failed}
     assert any(row["method"] == "root" and row["status"] == "ok" for row in rows())
     assert "FAILED train raising seed 0: RuntimeError: no luck" in done.stderr
-    assert "4 of 9 cells failed" in done.stderr
+    assert "6 of 13 cells failed" in done.stderr
 
 
 def test_a_corrupt_artifact_is_said_and_computed_again():
@@ -275,7 +282,7 @@ def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "2 found in the store" in again.stderr
-    assert len(computed()) == 1 + 2 + 1 + 2 * 1 + 2 * 2
+    assert len(computed()) == 1 + 2 + 1 + 2 * 3 + 2 * 2
 
 
 def test_a_killed_run_leaves_no_workers_behind():

@@ -84,7 +84,10 @@ REFUSED = [
     ({"tasks": ["poetry"]}, f"unknown task 'poetry'; choose from {', '.join(TASKS)}"),
     ({"changes": ["sparse.density"]}, "--set 'sparse.density' is not of the form section.key=value"),
     ({"changes": ["density=1"]}, "--set 'density=1' is not of the form section.key=value"),
-    ({"changes": ["bert.density=1"]}, "section 'bert' is unknown; choose from corpus, circuit, profile, fitted, root"),
+    (
+        {"changes": ["bert.density=1"]},
+        "section 'bert' is unknown; choose from corpus, circuit, profile, validity, claims",
+    ),
     ({"changes": ["sparse.sparsity=1"]}, "unknown key 'sparsity'; choose from density, steps, model, shares"),
     ({"changes": ["sparse.model.depth=1"]}, "--set sparse.model.depth: unknown key 'depth'; choose from width"),
     ({"changes": ["sparse.density.x=1"]}, "sparse.density is a single value, without keys of its own"),
@@ -93,6 +96,7 @@ REFUSED = [
     ({"changes": ["sparse.steps=-3"]}, "sparse.steps = -3: input should be greater than or equal to 1"),
     ({"changes": ["sparse.steps=1.5"]}, "sparse.steps = 1.5: input should be a valid integer"),
     ({"changes": ["sparse.model.width=0"]}, "sparse.model.width = 0: input should be greater than or equal to 1"),
+    ({"changes": ["claims.reference=bert"]}, "claims.reference = 'bert': unknown method 'bert'; choose from"),
     ({"changes": ["circuit.target_loss=nan"]}, "circuit.target_loss = nan: input should be a finite number"),
     (
         {"changes": ["circuit.ranking=best"]},

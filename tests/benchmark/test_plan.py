@@ -46,6 +46,34 @@ def test_a_circuit_reads_every_model_that_it_is_loaded_from_or_held_to():
     assert circuit.needs.keys() == {"corpus", "root", "fitted", "profile"}
 
 
+def claims_of(made):
+    return {cell.label: cell for cell in made.cells if cell.kind == "claims"}
+
+
+def test_every_variant_has_its_claims_measured():
+    made = made_of(["all"], seeds=[0, 1])
+    assert len(labels(made, "claims")) == 2 * 4
+    cell = claims_of(made)["claims fitted errors_available seed 1"]
+    assert cell.needs.keys() == {"corpus", "root", "fitted", "profile"}
+    assert cell.needs["profile"].label == "profile fitted errors_available seed 1"
+
+
+def test_claims_read_the_reference_of_the_same_seed_and_its_own_those_of_the_next():
+    found = claims_of(made_of(["all"], seeds=[0, 1, 2], changes=["claims.reference=root"]))
+    assert {label: cell.needs["reference"].label for label, cell in found.items() if "errors" not in label} == {
+        "claims root native seed 0": "train root seed 1",
+        "claims root native seed 1": "train root seed 2",
+        "claims root native seed 2": "train root seed 0",
+        **{f"claims sparse native seed {seed}": f"train root seed {seed}" for seed in (0, 1, 2)},
+    }
+
+
+def test_there_is_no_reference_where_the_run_has_none_or_no_second_seed_of_it():
+    for methods in (["root"], ["sparse"]):
+        for cell in claims_of(made_of(methods, changes=["claims.reference=root"])).values():
+            assert "reference" not in cell.needs
+
+
 def test_training_reads_the_models_that_the_method_is_fitted_on_with_the_same_seed():
     made = made_of(["fitted"], seeds=[0, 1])
     for cell in made.cells:
@@ -101,7 +129,7 @@ def test_the_expected_time_is_that_of_the_longest_chain_when_workers_abound():
     cells = made_of(["fitted"]).cells
 
     def seconds(cell):
-        return {"corpus": 1.0, "train": 10.0, "profile": 2.0, "circuit": 5.0}[cell.kind]
+        return {"corpus": 1.0, "train": 10.0, "profile": 2.0, "circuit": 5.0}.get(cell.kind, 3.0)
 
     assert expected_seconds(cells, seconds, 1) == sum(map(seconds, cells))
     assert expected_seconds(cells, seconds, 100) == 1 + 10 + 10 + 2 + 5

@@ -55,6 +55,8 @@ FAITHFULNESS = computed_by("agreement:faithfulness")
 SCORES = computed_by("validity:label_replacement_score")
 PRECISIONS = computed_by("validity:average_precision")
 PRIVILEGES = computed_by("validity:basis_privilege")
+R2S = computed_by("agreement:logit_difference_r2")
+DENSITIES = computed_by("dictionary:connection_density")
 AT_A_THRESHOLD = {"p_concept_given_active", "p_active_given_concept", "middle_band_purity"}
 OF_LABELS = AT_A_THRESHOLD | PRECISIONS | {"top_k_precision"}
 SIZE_METRICS = {"edges", "touched_edges", "description_bits", "opaque_weights"}
@@ -68,11 +70,17 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
         ("recovered_task_loss", "loss_recovered"), lambda random: (1.0, *(random.random(2) + np.arange(2)).tolist())
     ),
     "loss_increase": lambda random: tuple(random.random(2).tolist()),
-    "logit_difference_r2": lambda random: (random.normal(size=7), random.normal(size=7)),
+    **dict.fromkeys(R2S | {"prediction_rank_correlation"}, lambda random: tuple(random.normal(size=(2, 7)))),
+    "idle_share": lambda random: (random.normal(0, 0.02, size=9),),
     **dict.fromkeys(("cpr", "cmd"), curve),
     "fvu": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
     **dict.fromkeys(("l0", "dead_fraction"), features),
-    "connection_density": lambda random: ([random.normal(size=(3, 5)), random.normal(size=(4, 2))],),
+    **dict.fromkeys(DENSITIES, lambda random: ([random.normal(size=(3, 5)), random.normal(size=(4, 2))],)),
+    "error_compounding": lambda random: (random.random(), 0.1 + random.random(3)),
+    "replaced_kl": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
+    "firing_rate_spread": lambda random: (random.random(12),),
+    "token_loss_correlation": lambda random: (random.exponential(size=9), random.exponential(size=9)),
+    "context_dilution": lambda random: (3.0 * 2 ** np.arange(4), np.array([0.9, *random.random(2), 0.1])),
     **dict.fromkeys(SCORES, lambda random: (*random.random(2).tolist(), 1 + random.random())),
     **dict.fromkeys(PRECISIONS, labelled),
     **dict.fromkeys(("p_concept_given_active", "p_active_given_concept"), lambda random: (*labelled(random), 0.5)),
@@ -85,22 +93,32 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
 REPORTED = {
     *("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     *("undefined_rate", "illusion_rate", "graded_rate", "named_nodes", "labelled_share", "verified_edges"),
+    "second_circuit_nodes",
 }
 """Numbers that training tells, and counts."""
 
 TORCH_EQUALS_NUMPY = (
     LOSSES
-    | {"logit_difference_r2", "cpr", "cmd", "fvu", "l0", "dead_fraction", "connection_density"}
+    | R2S
+    | {"cpr", "cmd", "fvu", "l0", "dead_fraction", "idle_share", "prediction_rank_correlation"}
+    | {"error_compounding", "replaced_kl", "firing_rate_spread", "token_loss_correlation", "context_dilution"}
+    | DENSITIES
     | OF_LABELS
     | PRIVILEGES
 )
-ORDER_OF_PROMPTS_IS_NOTHING = LOSSES | {"logit_difference_r2", "fvu", "l0", "dead_fraction"} | OF_LABELS | PRIVILEGES
+ORDER_OF_PROMPTS_IS_NOTHING = {
+    *("fvu", "l0", "dead_fraction", "replaced_kl", "firing_rate_spread"),
+    *("idle_share", "prediction_rank_correlation", *R2S),
+    *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES),
+}
 COMMON_SHIFT_IS_NOTHING = {
-    *("fvu", "logit_difference_r2", "loss_increase", "recovered_task_loss", "loss_recovered"),
+    *("fvu", "loss_increase", "recovered_task_loss", "loss_recovered", *R2S),
+    *("replaced_kl", "token_loss_correlation"),
     *(*LOSSES, *SCORES, *OF_LABELS, *PRIVILEGES),
 }
 COMMON_SCALE_IS_NOTHING = {
-    *("fvu", "logit_difference_r2", "l0", "dead_fraction", "connection_density"),
+    *("fvu", "l0", "dead_fraction", *R2S),
+    *("error_compounding", "firing_rate_spread", "token_loss_correlation", *DENSITIES),
     *FAITHFULNESS,
     *("recovered_task_loss", "loss_recovered"),
     *SCORES,
@@ -120,11 +138,17 @@ UNDEFINED = {
     "recovered_task_loss": (0.5, 0.7, 0.6),
     "loss_recovered": (0.5, 0.7, 0.7),
     "loss_increase": (math.nan, 1.0),
-    "logit_difference_r2": (np.ones(4), np.arange(4.0)),
+    **dict.fromkeys(R2S | {"prediction_rank_correlation"}, (np.ones(4), np.arange(4.0))),
+    "idle_share": (np.zeros(0),),
     **dict.fromkeys(("cpr", "cmd"), ([], [], 10.0)),
     "fvu": (np.ones((4, 2)), np.zeros((4, 2))),
     **dict.fromkeys(("l0", "dead_fraction"), (np.zeros((0, 3)),)),
-    "connection_density": ([],),
+    **dict.fromkeys(DENSITIES, ([],)),
+    "error_compounding": (0.0, [0.0, 0.0]),
+    "replaced_kl": (np.zeros((0, 4)), np.zeros((0, 4))),
+    "firing_rate_spread": (np.zeros(3),),
+    "token_loss_correlation": (np.ones(4), np.arange(4.0)),
+    "context_dilution": ([3.0, 6.0], [0.9, 0.6]),
     **dict.fromkeys(SCORES, (1.5, 2.0, 2.0)),
     **dict.fromkeys(PRECISIONS, (np.arange(4.0), np.zeros(4, dtype=int))),
     "p_concept_given_active": (np.arange(4.0), np.ones(4, dtype=int), 3.0),
