@@ -39,6 +39,7 @@ OF_CLAIMS = (
     "coactive_connection_density_null",
     "token_loss_correlation",
     "context_dilution",
+    "dilution_slope",
 )
 """The metrics that a claims cell measures."""
 

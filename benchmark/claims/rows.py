@@ -47,6 +47,8 @@ def claim_measurements(found: Claims, generator: np.random.Generator) -> Iterato
     yield from _densities(found.density)
     yield _correlation(found, generator)
     yield _dilution(found)
+    slope = metrics.dilution_slope([each.elements for each in found.lists], [each.separation for each in found.lists])
+    yield _number("dilution_slope", slope, found.why_no_lists or "some lists are not told from nested ones at all")
 
 
 def compounding_measurements(errors: ErrorCurve, generator: np.random.Generator) -> Iterator[Measurement]:

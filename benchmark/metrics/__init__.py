@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from benchmark.metrics.claims import (
         context_dilution,
+        dilution_slope,
         error_compounding,
         firing_rate_spread,
         token_loss_correlation,
@@ -65,6 +66,7 @@ __all__ = [
     "cpr",
     "dead_fraction",
     "description_bits",
+    "dilution_slope",
     "edge_count",
     "error_compounding",
     "f1_threshold",
@@ -98,7 +100,13 @@ __all__ = [
 
 _HOME = {
     "agreement": ("faithfulness", "recovered_task_loss", "logit_difference_r2", "kl_divergence", "cpr", "cmd"),
-    "claims": ("error_compounding", "firing_rate_spread", "token_loss_correlation", "context_dilution"),
+    "claims": (
+        "error_compounding",
+        "firing_rate_spread",
+        "token_loss_correlation",
+        "context_dilution",
+        "dilution_slope",
+    ),
     "dictionary": ("fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered", "connection_density"),
     "intervention": ("idle_share", "rank_correlation"),
     "size": (

@@ -82,3 +82,24 @@ def context_dilution(
     if not below.any() or below[0]:
         return math.nan
     return float(lengths[below.argmax()])
+
+
+def dilution_slope(
+    elements: Sequence[float | int] | Num[Array, " length"], separation: Sequence[float] | Float[Array, " length"]
+) -> float:
+    """How fast what a model knows of bracket depth fades with length: the slope in log-log coordinates.
+
+    Averaging attention alone gives -1, as a sum over the list becomes a mean; nothing lost gives 0.
+
+    Args:
+        elements: Elements of each list.
+        separation: How far the logit difference moves from flat to nested lists of that length, nats.
+
+    Returns:
+        Least-squares slope of ln separation over ln elements; nearer to 0 is better; `nan` below two lengths or where
+        a separation is not positive.
+    """
+    lengths, moved = double(np.asarray(elements)), double(np.asarray(separation))
+    if lengths.size < 2 or not (moved > 0).all():
+        return math.nan
+    return float(np.polyfit(np.log(lengths), np.log(moved), 1)[0])

@@ -173,6 +173,8 @@ _ALL = (
            -1.0, 1.0, "none", "mean", f"{_GAO}, figure 33", f"{_CLAIMS}:token_loss_correlation"),
     Metric("context_dilution", "Elements at which a model forgets that a list is nested.", "elements", 0.0, inf, "none",
            "geometric_mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:context_dilution"),
+    Metric("dilution_slope", "Slope of what a model knows of bracket depth over length, log-log: -1 for averaging.",
+           "slope", -inf, inf, "none", "mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:dilution_slope"),
     # Do nodes mean what they are said to mean
     *(
         Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")

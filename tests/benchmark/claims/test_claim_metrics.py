@@ -73,3 +73,10 @@ def test_dilution_is_the_first_length_at_which_a_nested_list_is_forgotten():
     assert math.isnan(metrics.context_dilution([3, 6], [0.9, 0.5]))
     assert math.isnan(metrics.context_dilution([3, 6], [0.4, 0.9]))
     assert math.isnan(metrics.context_dilution([], []))
+
+
+def test_what_halves_with_every_doubling_has_slope_minus_one_and_what_stays_has_none():
+    assert metrics.dilution_slope([3, 6, 12], [8.0, 4.0, 2.0]) == pytest.approx(-1)
+    assert metrics.dilution_slope([3, 6, 12], [5.0, 5.0, 5.0]) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(metrics.dilution_slope([3, 6], [1.0, 0.0]))
+    assert math.isnan(metrics.dilution_slope([3], [1.0]))

@@ -81,6 +81,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     "firing_rate_spread": lambda random: (random.random(12),),
     "token_loss_correlation": lambda random: (random.exponential(size=9), random.exponential(size=9)),
     "context_dilution": lambda random: (3.0 * 2 ** np.arange(4), np.array([0.9, *random.random(2), 0.1])),
+    "dilution_slope": lambda random: (3.0 * 2 ** np.arange(4), random.random(4) + 0.1),
     **dict.fromkeys(SCORES, lambda random: (*random.random(2).tolist(), 1 + random.random())),
     **dict.fromkeys(PRECISIONS, labelled),
     **dict.fromkeys(("p_concept_given_active", "p_active_given_concept"), lambda random: (*labelled(random), 0.5)),
@@ -101,7 +102,14 @@ TORCH_EQUALS_NUMPY = (
     LOSSES
     | R2S
     | {"cpr", "cmd", "fvu", "l0", "dead_fraction", "idle_share", "prediction_rank_correlation"}
-    | {"error_compounding", "replaced_kl", "firing_rate_spread", "token_loss_correlation", "context_dilution"}
+    | {
+        "error_compounding",
+        "replaced_kl",
+        "firing_rate_spread",
+        "token_loss_correlation",
+        "context_dilution",
+        "dilution_slope",
+    }
     | DENSITIES
     | OF_LABELS
     | PRIVILEGES
@@ -149,6 +157,7 @@ UNDEFINED = {
     "firing_rate_spread": (np.zeros(3),),
     "token_loss_correlation": (np.ones(4), np.arange(4.0)),
     "context_dilution": ([3.0, 6.0], [0.9, 0.6]),
+    "dilution_slope": ([3.0, 6.0], [0.9, -0.1]),
     **dict.fromkeys(SCORES, (1.5, 2.0, 2.0)),
     **dict.fromkeys(PRECISIONS, (np.arange(4.0), np.zeros(4, dtype=int))),
     "p_concept_given_active": (np.arange(4.0), np.ones(4, dtype=int), 3.0),
