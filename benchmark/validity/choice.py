@@ -14,6 +14,10 @@ from benchmark.validity.replacement import Node, Stand
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Scale
 
+KNOWN_TO = 0.25
+"""Half-width of the interval of a node's harm, as a share of it, for the node to count as one that matters; stricter
+than for a score (a third), so that few scores come out undefined on other text."""
+
 UNCLAIMED: tuple[Kind, ...] = ("error",)
 """Kinds of which nobody says that a node means something."""
 
@@ -81,11 +85,11 @@ class Choice:
     def ablate(self, nodes: Sequence[Node]) -> None:
         """Find out which of some nodes matter: without that, idle nodes would be chosen.
 
-        Ablation has to harm by so much more than noise that a score could be told (`Judge.harm`).
+        Ablation has to harm by so much more than noise that a score can be told, on other text too (`Judge.harm`).
         """
         means = [{node: np.full_like(self.of(node), self.of(node).mean())} for node in nodes]
         for node, losses in zip(nodes, self._stand.losses(means), strict=True):
-            if not self._judge.harm(losses - self._stand.true):
+            if not self._judge.harm(losses - self._stand.true, KNOWN_TO):
                 self.matter.add(node)
 
     def of(self, node: Node) -> Float[np.ndarray, "row position"]:

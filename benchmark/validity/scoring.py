@@ -139,16 +139,16 @@ class Judge:
             return UNKNOWN
         return self._percentiles(self._weights @ differences, confidence)
 
-    def harm(self, differences: Losses) -> str:
+    def harm(self, differences: Losses, known_to: float = 1 / 3) -> str:
         """Why a node's ablation cannot be told from none, empty if it can: its harm must exceed its uncertainty.
 
-        The 95 % interval has to lie above 0, with a half-width of at most a third of the harm.
+        The 95 % interval has to lie above 0, with a half-width of at most this share of the harm.
         """
         low, high = self.interval(differences)
         mean = float(differences.mean())
         if not low > 0:
             return f"ablation changes the loss by {mean:.2g}, interval {low:.2g} to {high:.2g}"
-        if (high - low) / 2 > mean / 3:
+        if (high - low) / 2 > mean * known_to:
             return f"the harm of ablation, {mean:.2g}, is known to {(high - low) / 2:.2g} only"
         return ""
 

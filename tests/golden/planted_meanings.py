@@ -20,7 +20,7 @@ from benchmark.validity.sample import Sample
 WORDS_SITE = "blocks.0.neuron"
 """The only site."""
 
-WINDOWS, LENGTH = 48, 48
+WINDOWS, LENGTH = 96, 48
 """Of a sample."""
 
 ON, OFF, ELSE = (torch.tensor(logits) for logits in ([2.0, -2.0, 1.0, -1.0], [-2.0, 2.0, -1.0, 1.0], [1.0, 1.0, -2, 0]))
