@@ -67,6 +67,7 @@ class Stand:
         self._rows = rows
         self._site = {site.name: site for site in model.sites}
         self._states: dict[int, State] = {}
+        self._at: dict[tuple[Node, float], Losses] = {}
         self.true = self.losses([{}])[0]
 
     @torch.no_grad()
@@ -98,6 +99,12 @@ class Stand:
         with torch.no_grad():
             self.model.advance(self._before(stage), stage, watch)
         return found[0].numpy()
+
+    def at(self, node: Node, value: float) -> Losses:
+        """Losses with a node at one value everywhere; kept, as every control of a node needs those at its mean."""
+        if (node, value) not in self._at:
+            self._at[node, value] = self.losses([{node: np.full(self.scene.tokens.shape, value, dtype=np.float32)}])[0]
+        return self._at[node, value]
 
     @torch.no_grad()
     def losses(self, changes: Sequence[Mapping[Node, Float[np.ndarray, "row position"]]]) -> list[Losses]:

@@ -183,7 +183,5 @@ class Judge:
 
 def replaced(stand: Stand, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
     """Losses with a node at each of these values; `true` and `mean` are always there."""
-    shape = stand.scene.tokens.shape
-    every = {"mean": np.full(shape, fit.mean, dtype=np.float32), **values}
-    losses = stand.losses([{fit.node: value.astype(np.float32)} for value in every.values()])
-    return {"true": stand.true, **dict(zip(every, losses, strict=True))}
+    losses = stand.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
+    return {"true": stand.true, "mean": stand.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}
