@@ -15,7 +15,10 @@ from benchmark.config import CircuitConfig
 from benchmark.edge_attribution import cut_logits
 from benchmark.edges import verify_edges
 from benchmark.graph import node_sites
+from benchmark.interchange import interchange
+from benchmark.minimality import minimality
 from benchmark.model import CircuitModel, Connection, Edit, Graph, Site, unedited
+from benchmark.prediction import prediction
 from benchmark.pruning import (
     FoundCircuit,
     TaskPrompts,
@@ -73,7 +76,11 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
         *_faithfulness_rows(setting.prompts.test, views, setting.seed),
         Measurement("calibrated_loss", float(calibrated(found, views["circuit"], setting.prompts.test))),
     ]
-    rows += robustness(_trial(setting, found, sites, views["explained"]))
+    trial = _trial(setting, found, sites, views["explained"])
+    rows += robustness(trial)
+    rows += minimality(trial)
+    rows += interchange(trial, setting.prompts.validation)
+    rows += prediction(trial)
     if status != "ok":
         rows = [row.without_value(status, reason) for row in rows]
     return rows + _loss_rows(setting.prompts.test, views, found) + _area_rows(setting, found, views, config)

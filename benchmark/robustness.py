@@ -77,16 +77,21 @@ class Standing:
 def robustness(trial: Trial) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
     edits = _edits(trial)
-    standings = {name: standing(trial, edit(trial.circuit)) for name, edit in edits.items()}
-    empty = {name: standing(trial, edit(Circuit.empty(trial.sites))) for name, edit in edits.items()}
-    subsets = [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
+    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
+    subsets = _subsets(trial)
     standings["stochastic"] = _mean(subsets)
     standings["worst_subset"] = max(subsets, key=lambda each: each.loss)
     standings["adversarial"] = _adversarial(trial)
-    empty |= dict.fromkeys(("stochastic", "worst_subset", "adversarial"), empty["mean"])
-    faithful = {name: metrics.faithfulness(found.kl, empty[name].kl) for name, found in standings.items()}
+    faithful = _faithful(standings, empty)
     rows = list(_rows(standings, faithful, _random_losses(trial, edits), len(trial.batch)))
     return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=len(trial.batch))]
+
+
+def robust_faithfulness(trial: Trial) -> float:
+    """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
+    edits = {name: edit for name, edit in _edits(trial).items() if name in ROBUST}
+    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
+    return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
 
 
 def standing(trial: Trial, edit: Edit) -> Standing:
@@ -109,6 +114,23 @@ def _edits(trial: Trial) -> Mapping[str, EditOf]:
         "resample": lambda circuit: ablate(circuit, resampled),
         "counterfactual": lambda circuit: ablate(circuit, other),
     }
+
+
+def _ends(trial: Trial) -> tuple[Circuit, Circuit]:
+    """The circuit, and the empty one that it is held to."""
+    return trial.circuit, Circuit.empty(trial.sites)
+
+
+def _faithful(standings: Mapping[str, Standing], empty: Mapping[str, Standing]) -> dict[str, float]:
+    """Faithfulness by ablation; those that choose whom to ablate are held to the empty circuit at its means."""
+    return {
+        name: metrics.faithfulness(found.kl, empty.get(name, empty["mean"]).kl) for name, found in standings.items()
+    }
+
+
+def _subsets(trial: Trial) -> list[Standing]:
+    """The circuit beside random parts of the rest."""
+    return [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
 
 
 def _with(trial: Trial, kept: Tensor) -> Standing:

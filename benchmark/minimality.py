@@ -1,0 +1,70 @@
+"""Asks whether a circuit keeps too much: each kept node ablated alone, and random circuits ablated in its place.
+
+A mask that keeps idle nodes, and a circuit whose ablation does no more harm than that of any other nodes, both pass
+every test of faithfulness.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from benchmark import metrics
+from benchmark.ablation import keep_only, random_circuit
+from benchmark.circuit import Circuit
+from benchmark.records import Measurement
+from benchmark.robustness import RANDOM_CIRCUITS, Trial, standing
+from benchmark.tasks.prompts import PromptBatch
+from benchmark.validity.in_circuit import task_scene
+from benchmark.validity.replacement import Node, Stand
+
+TRIED = 64
+"""Kept nodes that are ablated alone, at most; a random sample of them where there are more."""
+
+PAIRS = 16
+"""Prompt pairs on which single nodes are changed, at most."""
+
+ROWS = 64
+"""Prompts run at once."""
+
+
+@torch.no_grad()
+def minimality(trial: Trial) -> list[Measurement]:
+    """The share of kept nodes that idle, and the loss with random circuits of the same size per site ablated."""
+    rises = loss_rises(trial, drawn_nodes(trial.circuit, TRIED, trial.generator))
+    return [_idle_share(rises), Measurement("random_necessity", _random_necessity(trial), n=len(trial.batch))]
+
+
+def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
+    """The kept nodes of a circuit, or so many drawn at random, in the order of the sites."""
+    nodes = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
+    chosen = torch.randperm(len(nodes), generator=generator)[:most].sort().values
+    return [nodes[index] for index in chosen.tolist()]
+
+
+def loss_rises(trial: Trial, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
+    """How much the circuit's task loss rises with each node at its mean, the others kept: mean over pairs, nats."""
+    batch = first_pairs(trial.batch)
+    stand = Stand(trial.model, task_scene(batch), keep_only(trial.circuit, trial.means), ROWS)
+    held = [float(trial.means[node.site][node.index]) for node in nodes]
+    changes = [{node: np.full(batch.tokens.shape, mean)} for node, mean in zip(nodes, held, strict=True)]
+    return np.array([(losses - stand.true).mean() for losses in stand.losses(changes)])
+
+
+def first_pairs(batch: PromptBatch) -> PromptBatch:
+    """The first `PAIRS` pairs of a batch."""
+    return batch.rows(slice(2 * PAIRS))
+
+
+def _idle_share(rises: Float[np.ndarray, " node"]) -> Measurement:
+    if not len(rises):
+        return Measurement("idle_share", status="undefined", reason="the circuit keeps no node")
+    return Measurement("idle_share", metrics.idle_share(rises), n=len(rises))
+
+
+def _random_necessity(trial: Trial) -> float:
+    """Mean task loss of the model with a random circuit ablated."""
+    drawn = (random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS))
+    losses = [standing(trial, keep_only(circuit.complement(), trial.means)).loss for circuit in drawn]
+    return sum(losses) / len(losses)

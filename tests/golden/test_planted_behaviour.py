@@ -1,0 +1,304 @@
+"""Minimality, interchange, two levels, predicted interventions and a second circuit, where the truth is known."""
+
+import math
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+
+import pytest
+import torch
+from planted import Planted, circuit, loss
+
+from benchmark.ablation import corpus_means, keep_only
+from benchmark.circuit import Circuit
+from benchmark.circuit_scores import Setting, score_circuit
+from benchmark.config import CircuitConfig
+from benchmark.interchange import interchange
+from benchmark.minimality import TRIED, minimality
+from benchmark.model import forward, record, unedited
+from benchmark.prediction import EDITS, prediction
+from benchmark.pruning import Budget, FoundCircuit, answer_logits, find_circuit
+from benchmark.records import Measurement
+from benchmark.redundancy import Forbidding, redundancy, second_circuit
+from benchmark.robustness import Trial
+
+MODULES = (
+    "planted_string_closing",
+    "bracket_counting",
+    "two_hop",
+    "boolean_function",
+    "redundant_copies",
+    "superposed_features",
+)
+BUDGET = Budget(tokens=60_000, batch_pairs=16)
+NEW = {
+    *("idle_share", "random_necessity", "interchange_loss", "binarised_loss"),
+    *("prediction_r2", "prediction_rank_correlation"),
+}
+
+every_model = pytest.mark.parametrize("module", MODULES)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@cache
+def planted(module: str) -> Planted:
+    return import_module(module).planted()
+
+
+@cache
+def means(module: str) -> dict[str, torch.Tensor]:
+    return corpus_means(planted(module).model, planted(module).means_tokens)
+
+
+def trial(module: str, kept: Circuit, seed: int = 0) -> Trial:
+    model, batch = planted(module), planted(module).task.test
+    with torch.no_grad():
+        explained = answer_logits(model.model, batch, unedited)
+    return Trial(model.model, model.sites, kept, means(module), batch, explained, torch.Generator().manual_seed(seed))
+
+
+def by_name(rows: list[Measurement]) -> dict[str, Measurement]:
+    return {row.metric: row for row in rows}
+
+
+def whole(module: str) -> Circuit:
+    return Circuit.whole(planted(module).sites)
+
+
+def union(first: Circuit, second: Circuit) -> Circuit:
+    return Circuit({name: mask | second.masks[name] for name, mask in first.masks.items()})
+
+
+def distractors(module: str, count: int) -> Circuit:
+    """Nodes outside the circuit that vary on the task's prompts."""
+    model = planted(module)
+    values = record(model.model, model.task.test.tokens)
+    live = [
+        (site.name, node)
+        for site in model.sites
+        for node in (values[site.name].flatten(0, 1).std(0) > 1e-3).nonzero().flatten().tolist()
+        if not model.nodes.masks[site.name][node]
+    ][:count]
+    return circuit(model.sites, {name: [node for site, node in live if site == name] for name, _ in live})
+
+
+# Minimality
+
+
+@every_model
+def test_no_node_of_a_planted_circuit_idles(module):
+    nodes = sum(int(mask.sum()) for mask in planted(module).nodes.masks.values())
+    row = by_name(minimality(trial(module, planted(module).nodes)))["idle_share"]
+    assert (row.value, row.n) == (0.0, nodes)
+
+
+def test_idle_share_of_a_padded_circuit_is_the_share_of_its_padding():
+    padded = union(planted("planted_string_closing").nodes, distractors("planted_string_closing", 33))
+    row = by_name(minimality(trial("planted_string_closing", padded)))["idle_share"]
+    assert (row.value, row.n) == (33 / 44, 44)
+
+
+def test_each_of_two_copies_idles_beside_the_other():
+    copies = planted("redundant_copies")
+    both = union(copies.nodes, copies.alternatives[0].nodes)
+    assert by_name(minimality(trial("redundant_copies", both)))["idle_share"].value == 1
+
+
+def test_of_many_nodes_a_sample_is_tried_and_n_says_how_many():
+    assert by_name(minimality(trial("two_hop", whole("two_hop"))))["idle_share"].n == TRIED
+
+
+def test_a_circuit_without_nodes_has_no_idle_share():
+    row = by_name(minimality(trial("two_hop", Circuit.empty(planted("two_hop").sites))))["idle_share"]
+    assert (row.status, row.reason) == ("undefined", "the circuit keeps no node")
+
+
+@pytest.mark.parametrize("module", ["planted_string_closing", "two_hop", "boolean_function"])
+def test_ablating_a_planted_circuit_does_more_harm_than_ablating_random_ones(module):
+    model = planted(module)
+    necessity = loss(model.model, model.task.test, keep_only(model.nodes.complement(), means(module)))
+    assert by_name(minimality(trial(module, model.nodes)))["random_necessity"].value < necessity
+
+
+# Interchange and two levels
+
+
+def behaviour(module: str, kept: Circuit | None = None) -> dict[str, Measurement]:
+    chosen = planted(module).nodes if kept is None else kept
+    return by_name(interchange(trial(module, chosen), planted(module).task.validation))
+
+
+@pytest.mark.parametrize("module", ["planted_string_closing", "bracket_counting", "redundant_copies"])
+def test_values_of_a_class_are_interchangeable_where_the_class_determines_them(module):
+    assert behaviour(module)["interchange_loss"].value < 0.02
+
+
+def test_interchanging_every_node_of_the_whole_string_closing_model_changes_no_answer():
+    assert behaviour("planted_string_closing", whole("planted_string_closing"))["interchange_loss"].value < 0.02
+
+
+@pytest.mark.parametrize("module", ["two_hop", "boolean_function"])
+def test_nodes_that_carry_what_their_class_does_not_determine_are_not_interchangeable(module):
+    assert behaviour(module)["interchange_loss"].value > math.log(2)
+
+
+def test_interchange_of_an_empty_circuit_is_that_of_no_node():
+    empty = Circuit.empty(planted("two_hop").sites)
+    expected = loss(planted("two_hop").model, planted("two_hop").task.test, keep_only(empty, means("two_hop")))
+    rows = behaviour("two_hop", empty)
+    assert rows["interchange_loss"].value == pytest.approx(expected)
+    assert rows["binarised_loss"].value == pytest.approx(expected)
+
+
+def test_prompts_without_another_of_their_class_cannot_be_interchanged():
+    tried = trial("two_hop", planted("two_hop").nodes)
+    alone = replace(tried, batch=tried.batch.rows(slice(2)), explained=tried.explained[:2])
+    row = by_name(interchange(alone, planted("two_hop").task.validation))["interchange_loss"]
+    assert (row.status, row.reason) == ("undefined", "no two prompts share answer and length")
+
+
+@pytest.mark.parametrize("module", ["planted_string_closing", "two_hop", "boolean_function"])
+def test_nodes_of_two_values_can_be_binarised(module):
+    assert behaviour(module)["binarised_loss"].value < 0.02
+
+
+def test_an_averaged_depth_cannot_be_binarised():
+    assert behaviour("bracket_counting")["binarised_loss"].value > math.log(2)
+
+
+# Prediction
+
+
+def predicted(module: str, kept: Circuit, seed: int = 0) -> dict[str, Measurement]:
+    return by_name(prediction(trial(module, kept, seed)))
+
+
+@every_model
+def test_the_whole_model_predicts_itself_exactly(module):
+    rows = predicted(module, whole(module))
+    assert rows["prediction_r2"].value == 1
+    assert rows["prediction_rank_correlation"].value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "redundant_copies"])
+def test_a_planted_circuit_predicts_edits_inside_and_outside(module):
+    rows = predicted(module, planted(module).nodes)
+    assert rows["prediction_r2"].value > 0.99
+    assert rows["prediction_rank_correlation"].value > 0.9
+    assert rows["prediction_rank_correlation"].n <= EDITS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_circuit_that_misses_a_live_path_predicts_worse(seed):
+    copies = planted("redundant_copies")
+    rows = predicted("redundant_copies", copies.nodes, seed)
+    assert rows["prediction_r2"].value < 0.9
+    both = predicted("redundant_copies", union(copies.nodes, copies.alternatives[0].nodes), seed)
+    assert both["prediction_r2"].value > 0.99
+
+
+def test_an_empty_circuit_predicts_nothing():
+    rows = predicted("two_hop", Circuit.empty(planted("two_hop").sites))
+    assert rows["prediction_r2"].value <= 0
+    assert rows["prediction_rank_correlation"].status == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [([6, 7], "the prompts of every pair differ in length"), ([0, 0], "no node differs between the prompts of a pair")],
+)
+def test_prediction_is_undefined_where_no_edit_can_be_made(last, reason):
+    tried = trial("two_hop", planted("two_hop").nodes)
+    batch = replace(tried.batch.rows(slice(2)), last=torch.tensor(last))
+    rows = prediction(replace(tried, batch=batch, explained=tried.explained[:2]))
+    assert {(row.status, row.reason) for row in rows} == {("undefined", reason)}
+    assert len(rows) == 2
+
+
+# A second circuit
+
+
+def setting(module: str) -> Setting:
+    model = planted(module)
+    return Setting(model.model, model.model, means(module), model.graph, model.task, model.means_tokens, 0)
+
+
+@cache
+def found(module: str) -> FoundCircuit:
+    """What a search by attribution finds, with the planted circuit in the place of its own."""
+    model, generator = planted(module), torch.Generator().manual_seed(1)
+    result = find_circuit(
+        model.model,
+        model.task,
+        means(module),
+        graph=model.graph,
+        target=0.15,
+        ranking="attribution",
+        generator=generator,
+    )
+    return replace(result, circuit=model.nodes)
+
+
+def test_second_circuit_is_the_other_copy():
+    copies = planted("redundant_copies")
+    first, other = copies.nodes, copies.alternatives[0].nodes
+    for given, expected in ((first, other), (other, first)):
+        second = second_circuit(
+            copies.model,
+            copies.task,
+            means("redundant_copies"),
+            given,
+            graph=copies.graph,
+            target=0.15,
+            budget=BUDGET,
+            generator=torch.Generator().manual_seed(1),
+        )
+        assert (second.status, second.circuit.kept()) == ("ok", expected.kept())
+
+
+def test_second_circuit_nodes_are_those_of_the_other_copy_or_not_reached():
+    config, size = CircuitConfig(redundancy=True, ranking="attribution"), Measurement("nodes", 6)
+    row = redundancy(setting("redundant_copies"), found("redundant_copies"), config, BUDGET, size)
+    assert (row.metric, row.value) == ("second_circuit_nodes", 6)
+    row = redundancy(setting("two_hop"), found("two_hop"), config, BUDGET, size)
+    assert (row.status, row.value) == ("not_reached", None)
+    assert row.reason.startswith("without the circuit's nodes the lowest validation loss is")
+
+
+def test_no_second_circuit_is_searched_where_the_first_does_not_count():
+    size = Measurement("nodes", status="unsolved", reason="the whole model cannot")
+    row = redundancy(setting("two_hop"), found("two_hop"), CircuitConfig(redundancy=True), BUDGET, size)
+    assert (row.status, row.reason) == (size.status, size.reason)
+
+
+def test_forbidden_nodes_hold_their_means_whatever_an_edit_says():
+    model = planted("two_hop")
+    forbidding = Forbidding(model.model, model.nodes, means("two_hop"))
+    tokens = model.task.test.tokens
+    ablated = forward(model.model, tokens, keep_only(model.nodes.complement(), means("two_hop")))
+    assert torch.equal(forward(forbidding, tokens), ablated)
+    shouted = forward(forbidding, tokens, lambda site, values: values + 9.0 * model.nodes.masks[site.name])
+    assert torch.equal(shouted, ablated)
+
+
+# In the scores of a circuit
+
+
+def test_scores_of_a_circuit_hold_the_new_metrics_or_its_status():
+    result = found("planted_string_closing")
+    reached = by_name(score_circuit(setting("planted_string_closing"), result, CircuitConfig(target_loss=0.15)))
+    assert all(reached[metric].status == "ok" for metric in NEW)
+    missed = by_name(
+        score_circuit(
+            setting("planted_string_closing"), result, CircuitConfig(target_loss=1e-9, generalisation_margin=0)
+        )
+    )
+    assert all((missed[metric].status, missed[metric].value) == ("unsolved", None) for metric in NEW)
+    assert "second_circuit_nodes" not in reached
