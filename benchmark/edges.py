@@ -71,6 +71,8 @@ def verify_edges(
         return VerifiedEdges("undefined", reason="edges into errors run through an opaque block")
     if opaque > MOST_OPAQUE_TARGETS:
         return VerifiedEdges("undefined", reason=f"{opaque} nodes behind opaque blocks each need a run of their own")
+    if not joined:
+        return VerifiedEdges("undefined", reason="no edge joins what the circuit keeps")
     brought = {**means, **source_means(model, corpus)}
     edit = keep_only(circuit, means)
     weights = attributions(model, joined, brought, batch, edit)

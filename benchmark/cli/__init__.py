@@ -2,12 +2,14 @@
 
 import click
 
+from benchmark.cli.audit import audit
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
 from benchmark.cli.run import run
 from benchmark.cli.show import show
+from benchmark.cli.sweep import sweep
 
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,3 +28,5 @@ main.add_command(list_)
 main.add_command(match)
 main.add_command(show)
 main.add_command(compare)
+main.add_command(sweep)
+main.add_command(audit)

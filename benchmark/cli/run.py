@@ -1,7 +1,6 @@
 """`bench run`: train the methods, find their circuits, write the leaderboard."""
 
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.errors import STOPPED, names, seeds, user_errors
+from benchmark.cli.folders import claim
 from benchmark.duration import duration
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _carry_out(settings: "RunConfig", made: "Plan", store: "Store", out: Path, w
     with ExitStack() as held:
         with user_errors():
             check_tables(out)
-            _claim(out, store.root)
+            claim(out, store.root)
             held.enter_context(store.lock())
         if fresh:
             for cell in made.cells:
@@ -143,20 +143,3 @@ def _describe(settings: "RunConfig", made: "Plan", store: "Store", workers: int,
         f"{len(made.cells)} cells, {len(made.cells) - len(missing)} done; the rest takes about {duration(seconds)} "
         f"with {workers} worker{'s' if workers > 1 else ''}"
     )
-
-
-def _claim(*folders: Path) -> None:
-    """Make folders that can be written to, all or none of them; `ValueError` names the one that cannot."""
-    made: list[Path] = []
-    for folder in folders:
-        try:
-            missing = [place for place in (folder, *folder.parents) if not place.exists()]
-            for place in reversed(missing):
-                place.mkdir()
-                made.append(place)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            for place in reversed(made):
-                place.rmdir()
-            raise ValueError(f"cannot write to folder {str(folder)!r}: {error.strerror or error}") from None

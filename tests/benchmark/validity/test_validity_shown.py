@@ -114,7 +114,7 @@ def test_show_prints_controls_bands_and_five_examples_of_each():
     shown = call("show", "dense", "--concept", "in_string")
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
-    assert lines[0].startswith("in_string in dense native, seed 0: label replacement score 0.3")
+    assert lines[0].startswith("in_string in dense native, seed 0: label replacement score 0.4")
     for control in ("the node as it is", "its mean everywhere", "its mean given the label", "labels turned within"):
         assert control in shown.stdout
     assert "  top positions that hold it 1.00" in lines
