@@ -57,7 +57,9 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
-        "show": ["--json", "--out", "--store", "method", "task"],
+        "show": ["--concept", "--json", "--out", "--store", "method", "task"],
+        "sweep": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "families"],
+        "audit": ["--draws", "--json", "--out", "--searches"],
     }  # fmt: skip
 
 

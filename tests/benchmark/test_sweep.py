@@ -1,0 +1,258 @@
+"""Frontiers: their points, what is dominated, and what is said of points that came to nothing."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from toy_bench import DIARY
+from toy_methods import ROOT
+from toy_sweep import toy_sweep
+
+from benchmark.cli import main
+from benchmark.records import Measurement
+from benchmark.sweep import FAMILIES, Standing, _Measured, _size_metric, dominates, sweep_points
+
+SWEEP = ("sweep", "--preset", "smoke", "--tasks", "for_while,nonsense", "--workers", "2")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DIARY, str(tmp_path / "diary.txt"))
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+def rows():
+    with Path("results/sweep.csv").open(newline="") as lines:
+        return {(row["family"], row["point"]): row for row in csv.DictReader(lines)}
+
+
+def trained():
+    return Path("diary.txt").read_text().splitlines()
+
+
+def names(points):
+    return [(point.family, point.name) for point in points]
+
+
+# Points
+
+
+def test_each_family_has_at_least_three_points_around_the_preset_none_twice():
+    with toy_sweep():
+        points = sweep_points("smoke")
+    assert names(points) == [
+        ("weight_sparse", "density=0.25"),
+        ("weight_sparse", "density=0.125"),  # 0.4 times would leave a neuron fewer than four of 32 weights
+        ("weight_sparse", "density=0.625"),
+        ("dense", "d_model=32"),
+        ("dense", "d_model=16"),
+        ("dense", "d_model=48"),
+        ("sae", "k=8 features=64"),
+        ("sae", "k=4 features=64"),
+        ("sae", "k=16 features=64"),
+        ("sae", "k=8 features=32"),
+        ("sae", "k=8 features=128"),
+    ]
+
+
+def test_a_point_is_an_ordinary_run_in_the_unit_graph_of_the_ranked_variant():
+    with toy_sweep():
+        point = sweep_points("smoke", ["sae"], ["for_while"], [3])[1]
+        assert point.run.methods == ("sae",)
+        assert point.run.method_configs["sae"].k == 4
+        (cell,) = point.circuits.values()
+    assert {name: cell.params[name] for name in ("variant", "graph", "task", "seed")} == {
+        "variant": "errors_ablated",
+        "graph": "unit",
+        "task": "for_while",
+        "seed": 3,
+    }
+
+
+def test_points_start_from_what_the_user_changed():
+    with toy_sweep():
+        points = sweep_points("smoke", ["dense"], changes=["dense.d_model=64"])
+    assert [point.name for point in points] == ["d_model=64", "d_model=32", "d_model=96"]
+
+
+def test_every_preset_gives_every_installed_family_three_points():
+    for preset in ("smoke", "quick", "standard"):
+        for family in FAMILIES:
+            assert len({point.name for point in sweep_points(preset, [family])}) >= 3, (preset, family)
+
+
+# Dominance
+
+
+@pytest.mark.parametrize(
+    ("other", "one", "says"),
+    [
+        (Standing(1.0, {("a", 0): 10}), Standing(1.1, {("a", 0): 10}), True),
+        (Standing(1.0, {("a", 0): 9}), Standing(1.0, {("a", 0): 10}), True),
+        (Standing(1.0, {("a", 0): 10}), Standing(1.0, {("a", 0): 10}), False),
+        (Standing(1.0, {("a", 0): 11}), Standing(1.1, {("a", 0): 10}), False),
+        (Standing(1.0, {("a", 0): 4, ("b", 0): 9}), Standing(1.0, {("a", 0): 9, ("b", 0): 5}), True),
+        (Standing(1.0, {("a", 0): 1}), Standing(1.1, {("a", 0): 10, ("b", 0): 10}), False),
+        (Standing(1.0, {("a", 0): 1, ("b", 0): 1000}), Standing(1.1, {("a", 0): 10}), True),
+    ],
+    ids=["loss", "size", "equal", "trade", "geometric mean", "fewer tasks", "over what the other reaches"],
+)
+def test_a_point_is_dominated_if_another_is_as_good_in_both_and_better_in_one(other, one, says):
+    assert dominates(other, one) is says
+
+
+def test_the_frontier_is_the_one_drawn_by_hand():
+    with toy_sweep():
+        done = call(*SWEEP)
+    found = {point: (row["validation_loss"], row["size"], row["dominated"]) for point, row in rows().items()}
+    assert found == {
+        ("weight_sparse", "density=0.25"): ("1.75", "25", "True"),
+        ("weight_sparse", "density=0.125"): ("1.875", "12.5", "True"),
+        ("weight_sparse", "density=0.625"): ("1.375", "62.5", "False"),
+        ("dense", "d_model=32"): ("2", "32", "True"),
+        ("dense", "d_model=16"): ("2", "16", "True"),
+        ("dense", "d_model=48"): ("2", "48", "True"),
+        ("sae", "k=8 features=64"): ("1.9", "8", "True"),
+        ("sae", "k=4 features=64"): ("1.9", "", ""),
+        ("sae", "k=16 features=64"): ("1.9", "16", "True"),
+        ("sae", "k=8 features=32"): ("1.7", "8", "False"),
+        ("sae", "k=8 features=128"): ("", "", ""),
+    }
+    assert done.exit_code == 1
+
+
+# What is written
+
+
+def test_points_that_came_to_nothing_are_not_dropped():
+    with toy_sweep():
+        done = call(*SWEEP, "sae")
+    failed, unreached = rows()["sae", "k=8 features=128"], rows()["sae", "k=4 features=64"]
+    reason = "train sae seed 0: RuntimeError: no luck"
+    assert (failed["status"], failed["reason"]) == ("failed", reason)
+    assert (unreached["status"], unreached["tasks_reached"]) == ("not_reached", "0")
+    assert unreached["reason"] == "no task has a circuit at the target in every seed"
+    assert done.exit_code == 1
+    assert f"cells failed: {reason}" in done.stderr
+    assert "sae k=8 features=128: failed: train sae seed 0: RuntimeError: no luck" in done.stdout
+
+
+def test_sizes_are_over_the_tasks_that_all_points_of_a_family_reach_and_controls_count_for_nothing():
+    with toy_sweep():
+        done = call(*SWEEP, "dense,weight_sparse", "--tasks", "for_while,single_double_quote,nonsense")
+    assert done.exit_code == 0, done.output
+    narrow, wide = (rows()["dense", f"d_model={width}"] for width in (16, 32))
+    assert [(row["tasks"], row["tasks_reached"], row["size_tasks"]) for row in (narrow, wide)] == [
+        ("2", "1", "1"),
+        ("2", "2", "1"),
+    ]
+    assert (narrow["size"], wide["size"]) == ("16", "32")
+    assert rows()["weight_sparse", "density=0.25"]["size"] == "50"  # the geometric mean of 25 and 100
+    assert wide["size_metric"] == "edges"
+
+
+def test_numbers_are_means_over_seeds():
+    with toy_sweep():
+        call(*SWEEP, "weight_sparse", "--seeds", "0,2")
+    row = rows()["weight_sparse", "density=0.25"]
+    assert (row["seeds"], row["validation_loss"], row["size"], row["training_flops"]) == ("2", "2.75", "25", "1e+12")
+
+
+def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
+    with toy_sweep():
+        lines = call(*SWEEP, "weight_sparse,dense").stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].split() == ["family", "point", "loss", "size", "tasks", "params", "FLOPs", "recov", "l0"]
+    assert [(line.split()[1], line.split()[-1]) for line in lines[1:7]] == [
+        ("density=0.25", "*"),
+        ("density=0.125", "*"),
+        ("density=0.625", "*"),
+        ("d_model=32", "-"),
+        ("d_model=16", "-"),
+        ("d_model=48", "-"),
+    ]
+    assert "1.0e+12" in lines[1]
+
+
+def test_verified_edges_are_counted_once_every_circuit_that_is_reached_has_them():
+    edges, verified = Measurement("edges", 9.0), Measurement("verified_edges", 5.0)
+    missed = Measurement("edges", status="not_reached", reason="0.3")
+    both = _Measured({}, {("a", 0): {"edges": edges, "verified_edges": verified}, ("b", 0): {"edges": missed}}, "")
+    one = _Measured({}, {("a", 0): {"edges": edges}}, "")
+    assert _size_metric([both]) == "verified_edges"
+    assert _size_metric([both, one]) == "edges"
+
+
+# Nothing is computed twice
+
+
+def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes():
+    with toy_sweep():
+        call(*SWEEP, "weight_sparse,dense")
+        before, count = Path("results/sweep.csv").read_bytes(), len(trained())
+        done = call(*SWEEP, "weight_sparse,dense")
+    assert done.exit_code == 0
+    assert len(trained()) == count == 6
+    assert Path("results/sweep.csv").read_bytes() == before
+
+
+def test_what_a_run_has_trained_is_found():
+    with toy_sweep():
+        ran = call("run", "--preset", "smoke", "--method", "weight_sparse", "--tasks", "for_while")
+        assert ran.exit_code == 0, ran.output
+        assert len(trained()) == 1
+        call(*SWEEP, "weight_sparse")
+    assert len(trained()) == 3
+
+
+def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
+    with toy_sweep():
+        done = call(*SWEEP, "weight_sparse,sae", "--dry-run")
+        assert not list(Path().iterdir())
+        call(*SWEEP, "weight_sparse")
+        again = call(*SWEEP, "weight_sparse", "--dry-run")
+    lines = done.stdout.splitlines()
+    assert lines[1].split() == ["weight_sparse", "density=0.25", "5", "5", "6.2", "s"]
+    assert lines[2].split() == ["weight_sparse", "density=0.125", "4", "4", "3.2", "s"]
+    assert lines[4].split() == ["sae", "k=8", "features=64", "5", "5", "5.2", "s"]  # with the dense model
+    assert "8 points, 34 cells, 0 done; the rest takes about" in done.stdout
+    assert all(len(line) <= 80 for line in lines)
+    assert "3 points, 13 cells, 13 done; the rest takes about 0.0 s" in again.stdout
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bert"], "unknown family 'bert'; choose from weight_sparse, dense, sae"),
+        (["weight_sparse,root"], "unknown family 'root'; choose from weight_sparse, dense, sae"),
+        (["--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
+        (["--tasks", "poetry"], "unknown task 'poetry'; choose from"),
+        (["--set", "sae.k=1"], "sae.k=1 leaves fewer than 3 points: 1, 1, 2"),
+        (["--set", "weight_sparse.density=1.0"], "weight_sparse.density=1.0 leaves fewer than 3 points: 0.4, 1, 1"),
+        (["--out", "file"], "cannot write to folder 'file'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_is_one_line_and_writes_nothing(arguments, said):
+    Path("file").touch()
+    with toy_sweep():
+        done = call("sweep", "--preset", "smoke", *arguments)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_without_a_family_it_is_said_which_there_could_be():
+    with toy_sweep(ROOT):
+        done = call("sweep", "--preset", "smoke")
+    assert done.exit_code == 2
+    assert "no family is installed that can be swept; known are weight_sparse, dense" in done.stderr
