@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.ablation import Means
 from benchmark.edge_cut import EdgeCut, Joined, Pair
 from benchmark.graph import EMBEDDING, LOGITS
-from benchmark.model import CircuitModel, Edit, Site, run_stages, unedited
+from benchmark.model import CircuitModel, Edit, Site, run_stages, stage_count, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.wires import WROTE, Cut, Sources, advance, read_out
 
@@ -32,7 +32,7 @@ IG_PROMPTS = 16
 def cut_logits(model: CircuitModel, batch: PromptBatch, edit: Edit, cut: Cut) -> Float[Tensor, "prompt vocab"]:
     """Logits at the last position of each prompt, some edges cut."""
     state = model.start(batch.tokens)
-    for stage in range(max(site.stage for site in model.sites) + 1):
+    for stage in range(stage_count(model)):
         state = advance(model, state, stage, edit, cut)
     return read_out(model, state, batch.positions, cut)[:, 0]
 
@@ -70,7 +70,7 @@ def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) ->
     totals: dict[str, Tensor] = {}
     for rows in corpus.split(8):
         watch, state = _Watch(), model.start(rows)
-        for stage in range(max(site.stage for site in model.sites) + 1):
+        for stage in range(stage_count(model)):
             state = advance(model, state, stage, unedited, watch)
         for name, values in {**watch.held, **_written(state)}.items():
             totals[name] = totals.get(name, torch.zeros(())) + values.sum((0, 1), dtype=torch.float64)
