@@ -88,7 +88,7 @@ def source_version(name: str) -> str:
         split_files(name, {file: len(text) for file, text in read_folder(Path(argument))[0].items()}, seed=0)
     if kind == "idioms" or not Path(argument).exists():
         return ""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"dealt out by file names")  # changed with how files are split
     for path in _files_below(Path(argument)):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(argument).as_posix()}\0{len(content)}\0".encode() + content)
@@ -164,10 +164,15 @@ def _of_files(
 
     def documents(split: Split) -> Iterator[str]:
         found = [document for file in parts[split] for document in cut(texts[file])]
-        random.Random(f"{name}:{seed}:{split}").shuffle(found)
+        random.Random(f"{_kind(name)}:{seed}:{split}").shuffle(found)
         yield from found
 
     return Source(name, documents, files={split: len(parts[split]) for split in SPLITS}, skipped=skipped)
+
+
+def _kind(name: str) -> str:
+    """A source's name without where its files lie, so that the same files are dealt out alike in every folder."""
+    return name.partition(":")[0]
 
 
 def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, list[str]]:
@@ -179,7 +184,7 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
     if len(sizes) < len(SPLITS):
         raise ValueError(f"corpus source {name}: {len(sizes)} text files cannot be split in {len(SPLITS)}; add some")
     files = sorted(sizes)
-    random.Random(f"{name}:{seed}:files").shuffle(files)
+    random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     wanted = HELD_OUT * sum(sizes.values())
     for held_out, reserved in (("validation", 2), ("test", 1)):

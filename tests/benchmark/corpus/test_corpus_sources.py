@@ -117,3 +117,9 @@ class TestDatasets:
         file.write_text("{")
         with pytest.raises(ValueError, match=r"hf:\S*broken.jsonl cannot be loaded"):
             opened(f"hf:{file}")
+
+
+def test_the_same_files_are_split_alike_wherever_they_lie():
+    sizes = {f"module_{number}.py": 100 + number for number in range(40)}
+    assert split_files("path:/here", sizes, 3) == split_files("path:/somewhere/else", sizes, 3)
+    assert split_files("path:/here", sizes, 3) != split_files("path:/here", sizes, 4)
