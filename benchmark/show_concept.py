@@ -16,8 +16,8 @@ STANDS_FOR = {
     "true": "the node as it is",
     "mean": "its mean everywhere",
     "label": "its mean given the label",
-    "shifted": "the same, labels turned within the document",
-    "sibling": "its mean given the label of a sibling",
+    "shifted": "labels turned within the document",
+    "sibling": "its mean given a sibling's label",
     "quantised": "its own value at as many levels",
     "false_alarms": "the node, false alarms corrected",
     "misses": "the node, misses corrected",
@@ -87,31 +87,34 @@ def _observed(content: Row) -> Iterator[str]:
     seen = content["observed"]
     yield (
         f"  average precision {_number(content['average_precision'])}; from the token alone "
-        f"{_number(content['token_precision'])}; best of all nodes {_number(content['highest_precision'])} "
-        f"({content['highest_node']})"
+        f"{_number(content['token_precision'])}"
     )
+    yield f"  best of all nodes {_number(content['highest_precision'])}, {content['highest_node']}"
     yield (
         f"  P(concept | active) {_number(seen['p_concept_given_active'])}, P(active | concept) "
-        f"{_number(seen['p_active_given_concept'])}; at its best threshold {_number(seen['threshold'])}: "
-        f"{_number(seen['p_concept_at_threshold'])}, {_number(seen['p_active_at_threshold'])}"
+        f"{_number(seen['p_active_given_concept'])}"
+    )
+    yield (
+        f"  at its best threshold {_number(seen['threshold'])}: {_number(seen['p_concept_at_threshold'])}, "
+        f"{_number(seen['p_active_at_threshold'])}"
     )
     yield f"  top positions that hold it {_number(seen['top_k_precision'])}"
 
 
 def _controls(controls: Row) -> Iterator[str]:
-    yield "  in the node's place                              score   95 % interval   loss (nats)"
+    yield "  in the node's place                       score   95 % interval   loss (nats)"
     for name, text in STANDS_FOR.items():
         if name in controls:
             score = controls[name]
             limits = "" if score["low"] is None else f"{score['low']:.2f} to {score['high']:.2f}"
-            yield f"    {text:<46} {_number(score['value']):>6}   {limits:>13}   {score['loss']:+.5f}"
+            yield f"    {text:<39} {_number(score['value']):>6}   {limits:>13}   {score['loss']:+.5f}"
 
 
 def _kinds(kinds: Row) -> Iterator[str]:
-    yield "  best of each kind     average precision   node that matters            score"
+    yield "  best of each kind  average precision   node that matters               score"
     for kind, best in kinds.items():
         score = "" if best["label"] is None else _number(best["label"]["value"])
-        yield f"    {kind:<20} {_number(best['average_precision']):>16}   {best['matters']:<26} {score:>7}"
+        yield f"    {kind:<16} {_number(best['average_precision']):>17}   {best['matters']:<32} {score:>4}"
 
 
 def _examples(content: Row) -> Iterator[str]:
