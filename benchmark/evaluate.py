@@ -126,7 +126,8 @@ def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progr
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Find the circuit of one variant for one task in one graph, and score it."""
     config = CircuitConfig(**params["circuit"])
-    setting = load_setting(params, inputs, config)
+    corpus = Corpus.load(inputs["corpus"])
+    setting = load_setting(params, inputs, config, corpus)
     generator = torch.Generator().manual_seed(seed_of("finder", params["task"], params["seed"]))
     found = find_circuit(
         setting.model,
@@ -144,16 +145,16 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     rows = score_circuit(setting, found, config)
     if config.redundancy:
         rows.append(redundancy(setting, found, config, budget_of(config), rows[0]))
-    rows += label_circuit(setting, found, params["task"], Corpus.load(inputs["corpus"]), rows[0], folder)
+    rows += label_circuit(setting, found, params["task"], corpus, rows[0], folder)
     write_measurements(rows, folder)
 
 
 # What the cells are made of
 
 
-def load_setting(params: Params, inputs: Inputs, config: CircuitConfig) -> Setting:
+def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: Corpus) -> Setting:
     """Everything that a circuit cell works on."""
-    method, corpus = method_named(params["method"]), Corpus.load(inputs["corpus"])
+    method = method_named(params["method"])
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
         model=model,

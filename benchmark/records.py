@@ -74,6 +74,11 @@ class Measurement:
         for name, value in columns.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def or_why(cls, metric: str, value: float, why: str = "", concept: str = "") -> "Measurement":
+        """A value without limits, or why there is none."""
+        return cls(metric, value, concept=concept, reason="" if math.isfinite(value) else why)
+
     def without_value(self, status: str, reason: str) -> "Measurement":
         """The same metric with a status in the place of its number."""
         return Measurement(self.metric, status=status, reason=reason, concept=self.concept, ablation=self.ablation)

@@ -83,12 +83,10 @@ def _summary(row: Record) -> str:
 
 def _read(row: Record, store: Store) -> CircuitText:
     """The circuit of a record, read from the store."""
-    found = list((store.root / "artifacts").glob(f"{row.config_hash}*"))
-    if not found:
-        raise ValueError(f"store {str(store.root)!r} has no artifact {row.config_hash}…; run the same preset again")
-    inputs = {role: store.artifact(key) for role, key in store.manifest(found[0].name).needs.items()}
+    found = store.key_of(row.config_hash)
+    inputs = {role: store.artifact(key) for role, key in store.manifest(found).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
-    circuit = Circuit.load(found[0] / "circuit.safetensors")
+    circuit = Circuit.load(store.artifact(found) / "circuit.safetensors")
     means = load_file(inputs["profile"] / "means.safetensors")
     responses = _responses(model, circuit, means, Corpus.load(inputs["corpus"]))
     return CircuitText(

@@ -52,10 +52,8 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
 
 def _read(row: Record, store: Store, concept: str) -> tuple[Row, list[Row]]:
     """A concept's part of the artifact that a record comes from, and the nodes that are named by it."""
-    folders = list((store.root / "artifacts").glob(f"{row.config_hash}*"))
-    if not folders:
-        raise ValueError(f"store {str(store.root)!r} has no artifact {row.config_hash}…; run the same preset again")
-    content = json.loads((folders[0] / VALIDITY).read_text(encoding="utf-8"))
+    folder = store.artifact(store.key_of(row.config_hash))
+    content = json.loads((folder / VALIDITY).read_text(encoding="utf-8"))
     chosen = next(each for each in content["concepts"] if each["concept"] == concept)
     return chosen, [node for node in content["named"] if node["concept"] == concept]
 

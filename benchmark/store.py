@@ -89,6 +89,17 @@ class Store:
             self._verified.add(key)
         return folder
 
+    def key_of(self, beginning: str) -> str:
+        """The whole key of a finished artifact from the part of it that stands in the records.
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = sorted((self.root / "artifacts").glob(f"{beginning}*"))
+        if not found:
+            raise ValueError(f"store {str(self.root)!r} has no artifact {beginning}…; run the same preset again")
+        return found[0].name
+
     def state(self, key: str) -> Literal["done", "corrupt", "begun", "missing"]:
         """What there is of an artifact; changes nothing."""
         try:

@@ -39,7 +39,7 @@ def claim_measurements(found: Claims, generator: np.random.Generator) -> Iterato
     if found.errors is not None:
         yield from compounding_measurements(found.errors, generator)
     if found.rates:
-        yield _number(
+        yield Measurement.or_why(
             "firing_rate_spread",
             metrics.firing_rate_spread(np.concatenate(list(found.rates.values()))),
             "no feature fires",
@@ -48,7 +48,9 @@ def claim_measurements(found: Claims, generator: np.random.Generator) -> Iterato
     yield _correlation(found, generator)
     yield _dilution(found)
     slope = metrics.dilution_slope([each.elements for each in found.lists], [each.separation for each in found.lists])
-    yield _number("dilution_slope", slope, found.why_no_lists or "some lists are not told from nested ones at all")
+    yield Measurement.or_why(
+        "dilution_slope", slope, found.why_no_lists or "some lists are not told from nested ones at all"
+    )
 
 
 def compounding_measurements(errors: ErrorCurve, generator: np.random.Generator) -> Iterator[Measurement]:
@@ -102,12 +104,7 @@ def _dilution(found: Claims) -> Measurement:
         why = f"p(right) of nested lists is {points[0].nested:.2f} with {points[0].elements} elements already"
     else:
         why = f"p(right) of nested lists stays at 0.5 or above up to {points[-1].elements} elements"
-    return _number("context_dilution", value, why)
-
-
-def _number(metric: str, value: float, reason: str) -> Measurement:
-    """A value, or why there is none."""
-    return Measurement(metric, value, reason="" if math.isfinite(value) else reason)
+    return Measurement.or_why("context_dilution", value, why)
 
 
 def write_claims(found: Claims, folder: Path) -> None:

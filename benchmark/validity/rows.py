@@ -32,8 +32,8 @@ def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
             )
     yield from _rates(found)
     for kind, basis in found.bases.items():
-        yield _number(f"basis_privilege_{kind}", basis.privilege)
-        yield _number(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
+        yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
+        yield Measurement.or_why(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
 
 
 def _scores(row: ConceptValidity, windows: int) -> Iterator[Measurement]:
@@ -64,15 +64,15 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
     observed = row.observed
     if observed is None:
         return
-    yield _number("average_precision", row.average_precision, row.concept)
-    yield _number("highest_average_precision", row.highest_precision, row.concept)
-    yield _number("token_average_precision", row.token_precision, row.concept)
-    yield _number("p_concept_given_active", observed.p_concept_given_active, row.concept, "nowhere active")
-    yield _number("p_active_given_concept", observed.p_active_given_concept, row.concept)
-    yield _number("top_k_precision", observed.top_k_precision, row.concept)
-    yield _number("middle_band_purity", observed.purity["middle"], row.concept, "the middle band is empty")
+    yield Measurement.or_why("average_precision", row.average_precision, concept=row.concept)
+    yield Measurement.or_why("highest_average_precision", row.highest_precision, concept=row.concept)
+    yield Measurement.or_why("token_average_precision", row.token_precision, concept=row.concept)
+    yield Measurement.or_why("p_concept_given_active", observed.p_concept_given_active, "nowhere active", row.concept)
+    yield Measurement.or_why("p_active_given_concept", observed.p_active_given_concept, concept=row.concept)
+    yield Measurement.or_why("top_k_precision", observed.top_k_precision, concept=row.concept)
+    yield Measurement.or_why("middle_band_purity", observed.purity["middle"], "the middle band is empty", row.concept)
     for kind, best in (row.kinds or {}).items():
-        yield _number(f"average_precision_{kind}", best.average_precision, row.concept)
+        yield Measurement.or_why(f"average_precision_{kind}", best.average_precision, concept=row.concept)
 
 
 def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
@@ -91,7 +91,9 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
                 yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
             else:
                 yield _score(metric, row.concept, score, pairs)
-    yield _number("labelled_share", found.labelled / found.kept if found.kept else math.nan, reason="no node is kept")
+    yield Measurement.or_why(
+        "labelled_share", found.labelled / found.kept if found.kept else math.nan, why="no node is kept"
+    )
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
@@ -107,17 +109,14 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
     undefined = sum(bool(row.reason) for row in counted)
-    yield _number("undefined_rate", undefined / len(counted) if counted else math.nan, reason="no concept was measured")
+    yield Measurement.or_why(
+        "undefined_rate", undefined / len(counted) if counted else math.nan, why="no concept was measured"
+    )
     judged = [node.verdict for node in found.named if node.verdict != "undefined"]
     yield Measurement("named_nodes", float(len(judged)))
     for verdict in ("illusion", "graded"):
         share = judged.count(verdict) / len(judged) if judged else math.nan
-        yield _number(f"{verdict}_rate", share, reason="no node that matters has a name with a defined score")
-
-
-def _number(metric: str, value: float, concept: str = "", reason: str = "") -> Measurement:
-    """A value, or why there is none."""
-    return Measurement(metric, value, concept=concept, reason="" if math.isfinite(value) else reason)
+        yield Measurement.or_why(f"{verdict}_rate", share, why="no node that matters has a name with a defined score")
 
 
 def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:
