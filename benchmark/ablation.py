@@ -16,33 +16,68 @@ from benchmark.circuit import Circuit, by_site
 from benchmark.model import CircuitModel, Edit, Site, record, run_stages
 from benchmark.tasks.prompts import PromptBatch
 
-Ablation = Literal["mean", "zero", "resample", "counterfactual", "stochastic", "worst_subset", "adversarial"]
+NodeAblation = Literal["mean", "position_mean", "zero", "resample", "counterfactual"]
+"""What an ablated node holds: its mean over the corpus, or over positions of the corpus about as far from the start;
+zero; its value in a random other prompt of the same length, or in the other prompt of the pair."""
+
+Ablation = Literal[NodeAblation, "stochastic", "worst_subset", "adversarial"]
 """What an ablated node holds, or which of the nodes outside a circuit are ablated (the last three, at their means)."""
 
+NODE_ABLATIONS: tuple[NodeAblation, ...] = get_args(NodeAblation)
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 Means = Mapping[str, Float[Tensor, " _"]]
 """One constant a node, by site name."""
 
+PositionMeans = Mapping[str, Float[Tensor, "_octave _node"]]
+"""One constant a node and octave of positions, by site name."""
+
 Held = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "..."]]
 """What ablated nodes of a site hold: broadcasts to its values."""
 
+HeldOn = Callable[[PromptBatch], Held]
+"""What ablated nodes hold on given prompts; the same each time for the same prompts."""
+
 
 @torch.no_grad()
+def octave_means(
+    model: CircuitModel, tokens: Int[Tensor, "window position"], batch: int = 16
+) -> dict[str, Float[Tensor, "_octave _node"]]:
+    """Mean of every node over the corpus positions of each octave (`octaves`), nothing ablated.
+
+    What a node holds drifts with its distance from the start, as attention averages over more and more; windows and
+    prompts both begin at one.
+    """
+    of_position = octaves(tokens.shape[1])
+    totals = {site.name: torch.zeros(int(of_position[-1]) + 1, site.size, dtype=torch.float64) for site in model.sites}
+
+    def add(site: Site, values: Tensor) -> Tensor:
+        totals[site.name].index_add_(0, of_position, values.sum(0, dtype=torch.float64))
+        return values
+
+    for rows in tokens.split(batch):
+        run_stages(model, model.start(rows), add)
+    counts = len(tokens) * of_position.bincount()[:, None]
+    return {name: (total / counts).float() for name, total in totals.items()}
+
+
+def octaves(positions: int) -> Int[Tensor, " position"]:
+    """Class of each position by its distance from the start: 0; 1 and 2; 3 to 6; 7 to 14; and so on."""
+    return torch.tensor([(position + 1).bit_length() - 1 for position in range(positions)])
+
+
 def corpus_means(model: CircuitModel, tokens: Int[Tensor, "window position"], batch: int = 16) -> dict[str, Tensor]:
     """Mean of every node over the positions of corpus windows, nothing ablated.
 
     Means over the pre-training distribution, Gao et al. 2025 (arXiv 2511.13653) section 2.
     """
-    totals = {site.name: torch.zeros(site.size, dtype=torch.float64) for site in model.sites}
+    return over_octaves(octave_means(model, tokens, batch), tokens.shape[1])
 
-    def add(site: Site, values: Tensor) -> Tensor:
-        totals[site.name] += values.sum(dim=(0, 1), dtype=torch.float64)
-        return values
 
-    for rows in tokens.split(batch):
-        run_stages(model, model.start(rows), add)
-    return {name: (total / tokens.numel()).float() for name, total in totals.items()}
+def over_octaves(means: PositionMeans, positions: int) -> dict[str, Float[Tensor, " _node"]]:
+    """Means over all of so many positions, from those of their octaves."""
+    share = octaves(positions).bincount().double() / positions
+    return {name: (share @ rows.double()).float() for name, rows in means.items()}
 
 
 def keep_only(circuit: Circuit, means: Means) -> Edit:
@@ -50,7 +85,7 @@ def keep_only(circuit: Circuit, means: Means) -> Edit:
 
     Sites without a mask are left as they are. NaN does not leak from an ablated node.
     """
-    return ablate(circuit, lambda site, values: means[site.name])
+    return ablate(circuit, at_means(means))
 
 
 def ablate(circuit: Circuit, held: Held) -> Edit:
@@ -61,6 +96,43 @@ def ablate(circuit: Circuit, held: Held) -> Edit:
         return values if mask is None else torch.where(mask, values, held(site, values))
 
     return edit
+
+
+def held_on(
+    ablation: NodeAblation, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int
+) -> HeldOn:
+    """What ablated nodes hold under an ablation.
+
+    Args:
+        ablation: Which.
+        model: The model that is cut; other prompts are run through it.
+        means: Corpus mean of every node.
+        position_means: The same for each octave of positions.
+        seed: Of the prompts that stand in for others.
+    """
+    choices: Mapping[NodeAblation, HeldOn] = {
+        "mean": lambda batch: at_means(means),
+        "position_mean": lambda batch: at_position_means(position_means),
+        "zero": lambda batch: zeros,
+        "resample": lambda batch: held_in(model, batch, resampled_donors(batch, torch.Generator().manual_seed(seed))),
+        "counterfactual": lambda batch: held_in(model, batch, counterfactual_donors(batch)),
+    }
+    return choices[ablation]
+
+
+def at_means(means: Means) -> Held:
+    """Mean ablation."""
+    return lambda site, values: means[site.name]
+
+
+def at_position_means(means: PositionMeans) -> Held:
+    """Mean ablation by octave of positions; beyond the last that has a mean, that of the last."""
+
+    def held(site: Site, values: Tensor) -> Tensor:
+        rows = means[site.name]
+        return rows[octaves(values.shape[1]).clamp(max=len(rows) - 1)]
+
+    return held
 
 
 def zeros(site: Site, values: Float[Tensor, "batch position node"]) -> Float[Tensor, "batch position node"]:

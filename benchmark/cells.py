@@ -27,10 +27,10 @@ class CellKind:
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(1, "benchmark.evaluate:compute_corpus"),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
-    "profile": CellKind(1, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
+    "profile": CellKind(2, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
-    "circuit": CellKind(3, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(4, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -1,7 +1,8 @@
 """Scores a found circuit: its size, its losses, and how well it agrees with the model that it explains."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.ablation import Means, keep_only
+from benchmark.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
 from benchmark.circuit import Circuit
 from benchmark.config import CircuitConfig
 from benchmark.edge_attribution import cut_logits
@@ -46,6 +47,9 @@ class Setting:
         prompts: Of the task.
         windows: Of the corpus, over which what flows along edges is averaged.
         seed: Of the bootstrap.
+        position_means: What an ablated node holds under mean ablation by position.
+        ablation: What an ablated node holds while the circuit is searched and scored; single nodes and edges, which are
+            tested one by one, are held at their means all the same.
     """
 
     model: CircuitModel
@@ -55,6 +59,19 @@ class Setting:
     prompts: TaskPrompts
     windows: Int[Tensor, "window position"]
     seed: int
+    position_means: PositionMeans = field(default_factory=dict)
+    ablation: NodeAblation = "mean"
+
+    @property
+    def held_on(self) -> HeldOn:
+        """What ablated nodes hold on given prompts."""
+        seed = seed_of("held", self.seed)
+        return held_on(self.ablation, self.model, self.means, self.position_means, seed)
+
+    @cached_property
+    def held(self) -> Held:
+        """What ablated nodes hold on test prompts."""
+        return self.held_on(self.prompts.test)
 
 
 @torch.no_grad()
@@ -64,9 +81,9 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
     views = {
         "explained": answer_logits(setting.explained, setting.prompts.test, unedited),
         "whole": _test_logits(setting, unedited),
-        "circuit": _test_logits(setting, keep_only(found.circuit, setting.means)),
-        "complement": _test_logits(setting, keep_only(found.circuit.complement(), setting.means)),
-        "empty": _test_logits(setting, keep_only(Circuit.empty(sites), setting.means)),
+        "circuit": _test_logits(setting, ablate(found.circuit, setting.held)),
+        "complement": _test_logits(setting, ablate(found.circuit.complement(), setting.held)),
+        "empty": _test_logits(setting, ablate(Circuit.empty(sites), setting.held)),
     }
     status, reason = _status(setting, found, views, config)
     connections = list(setting.model.connections(setting.graph))
@@ -88,7 +105,17 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
 
 def _trial(setting: Setting, found: FoundCircuit, sites: tuple[Site, ...], explained: Tensor) -> Trial:
     generator = torch.Generator().manual_seed(seed_of("ablations", setting.seed))
-    return Trial(setting.model, sites, found.circuit, setting.means, setting.prompts.test, explained, generator)
+    return Trial(
+        model=setting.model,
+        sites=sites,
+        circuit=found.circuit,
+        means=setting.means,
+        batch=setting.prompts.test,
+        explained=explained,
+        generator=generator,
+        position_means=setting.position_means or None,
+        found_under=setting.ablation,
+    )
 
 
 def _test_logits(setting: Setting, edit: Edit) -> Float[Tensor, "prompt vocab"]:
@@ -133,11 +160,18 @@ def _verified_edges(
     """The fewest edges with which the target still holds, on test prompts too."""
     validation, test = setting.prompts.validation, setting.prompts.test
     verified = verify_edges(
-        setting.model, found.circuit, connections, setting.means, validation, setting.windows, config.target_loss
+        setting.model,
+        found.circuit,
+        connections,
+        setting.means,
+        validation,
+        setting.windows,
+        config.target_loss,
+        setting.held_on,
     )
     if verified.cut is None:
         return Measurement("verified_edges", status=verified.status, reason=verified.reason)
-    logits = cut_logits(setting.model, test, keep_only(found.circuit, setting.means), verified.cut)
+    logits = cut_logits(setting.model, test, ablate(found.circuit, setting.held), verified.cut)
     loss = metrics.task_loss(logits, test.answer, test.other)
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"with {verified.edges} edges the test loss is {loss:.3f}"
@@ -231,7 +265,7 @@ def _area_rows(
     sizes = [size for size in geometric_sizes(total, config.area_factor) if size <= config.largest_size]
     scores = []
     for size in sizes:
-        logits = _test_logits(setting, keep_only(Circuit.first(sites, found.order, size), setting.means))
+        logits = _test_logits(setting, ablate(Circuit.first(sites, found.order, size), setting.held))
         kl = metrics.pair_kl(views["explained"], logits, test.answer, test.other)
         scores.append(metrics.faithfulness(kl, empty))
     return [

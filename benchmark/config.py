@@ -10,7 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, TypeVar, cast, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.cells import Cell
 from benchmark.concepts import concept_named
@@ -51,8 +51,11 @@ class CircuitConfig(BaseModel):
     ranking: Literal["mask", "attribution", "random"] = "mask"
     """What orders the nodes."""
 
-    ablation: Literal["mean"] = "mean"
-    """What an ablated node holds: its mean over the corpus."""
+    finder_seed: int = Field(0, ge=0)
+    """Of the search for the circuit, beside the training seed."""
+
+    ablation: Literal["mean", "position_mean", "zero", "resample", "counterfactual"] = "mean"
+    """What an ablated node holds while the circuit is searched."""
 
     coefficients: tuple[float, ...] = Field((1e-4, 1e-3), min_length=1)
     """Loss that a kept node costs, nats; each gets an equal share of the budget."""
@@ -80,6 +83,17 @@ class CircuitConfig(BaseModel):
 
     redundancy: bool = False
     """Whether a second circuit is searched among the nodes outside the first; costs as much as the first search."""
+
+    @property
+    def found_by(self) -> str:
+        """How circuits are found, for the records: the ranking, and the ablation unless that is by means."""
+        return self.ranking if self.ablation == "mean" else f"{self.ranking}:{self.ablation}"
+
+    @model_validator(mode="after")
+    def _second_at_means(self) -> "CircuitConfig":
+        if self.redundancy and self.ablation != "mean":
+            raise ValueError(f"redundancy searches under mean ablation only, not {self.ablation!r}")
+        return self
 
 
 class ProfileConfig(BaseModel):

@@ -7,7 +7,7 @@
   taken after summing over positions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +26,10 @@ IG_STEPS = 10
 
 IG_PROMPTS = 16
 """Prompts on which they are taken."""
+
+
+EditOn = Callable[[PromptBatch], Edit]
+"""The circuit's edit on given prompts."""
 
 
 @torch.no_grad()
@@ -82,10 +86,10 @@ def _written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def attributions(
-    model: CircuitModel, joined: Sequence[Joined], means: Means, batch: PromptBatch, edit: Edit
+    model: CircuitModel, joined: Sequence[Joined], means: Means, batch: PromptBatch, edit_on: EditOn
 ) -> list[Float[Tensor, "_target _source"]]:
     """Attribution of every edge between kept nodes, a matrix for each connection."""
-    watch, values = _Watch(), dict[str, Tensor]()
+    watch, values, edit = _Watch(), dict[str, Tensor](), edit_on(batch)
 
     def recorded(site: Site, before: Tensor) -> Tensor:
         values[site.name] = edit(site, before)
@@ -94,7 +98,7 @@ def attributions(
     with torch.no_grad():
         cut_logits(model, batch, recorded, watch)
     real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
-    opaque = _integrated(model, joined, means, batch, edit)
+    opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
     return [
         opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
         for each in joined
@@ -125,11 +129,10 @@ def _attribution(
 
 
 def _integrated(
-    model: CircuitModel, joined: Sequence[Joined], means: Means, batch: PromptBatch, edit: Edit
+    model: CircuitModel, joined: Sequence[Joined], means: Means, few: PromptBatch, edit_on: EditOn
 ) -> dict[Pair, Float[Tensor, "_target _source"]]:
     """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
-    few = batch.rows(slice(IG_PROMPTS))
-    real = (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
+    edit, real = edit_on(few), (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
     hidden = [each for each in joined if each.connection.weight is None]
     found = {}
     for target in dict.fromkeys(each.connection.target for each in hidden):

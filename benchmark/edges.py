@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from benchmark.ablation import Means, keep_only
+from benchmark.ablation import HeldOn, Means, ablate, keep_only
 from benchmark.circuit import Circuit
 from benchmark.edge_attribution import attributions, cut_logits, source_means
 from benchmark.edge_cut import EdgeCut, kept_ends
-from benchmark.model import CircuitModel, Connection
+from benchmark.model import CircuitModel, Connection, Edit
 from benchmark.pruning import fewest_nodes, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.wires import Cut, can_cut
@@ -51,6 +51,7 @@ def verify_edges(
     batch: PromptBatch,
     corpus: Int[Tensor, "window position"],
     target: float,
+    held_on: HeldOn | None = None,
 ) -> VerifiedEdges:
     """The fewest edges of a circuit that do its task when every other edge between kept nodes carries its mean.
 
@@ -58,10 +59,11 @@ def verify_edges(
         model: The model that the circuit is of.
         circuit: Its kept nodes.
         connections: Of the circuit's graph.
-        means: What an ablated node holds.
+        means: What a cut edge carries, and an ablated node holds unless `held_on` says otherwise.
         batch: Validation prompts.
         corpus: Tokens over which sources are averaged.
         target: Loss to reach, nats.
+        held_on: What ablated nodes hold on given prompts.
     """
     if not can_cut(model):
         return VerifiedEdges("undefined", reason="the model does not say how its edges can be cut")
@@ -74,8 +76,12 @@ def verify_edges(
     if not joined:
         return VerifiedEdges("undefined", reason="no edge joins what the circuit keeps")
     brought = {**means, **source_means(model, corpus)}
-    edit = keep_only(circuit, means)
-    weights = attributions(model, joined, brought, batch, edit)
+
+    def edit_on(prompts: PromptBatch) -> Edit:
+        return keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(prompts))
+
+    edit = edit_on(batch)
+    weights = attributions(model, joined, brought, batch, edit_on)
     order = torch.cat([weight.flatten() for weight in weights]).argsort(descending=True, stable=True)
 
     def cut(edges: int) -> EdgeCut:

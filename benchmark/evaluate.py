@@ -16,16 +16,18 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark.ablation import corpus_means
+from benchmark.ablation import octave_means, over_octaves
 from benchmark.circuit_scores import Setting, score_circuit
 from benchmark.claims.measure import measure
-from benchmark.claims.rows import claim_measurements, write_claims
+from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
 from benchmark.config import CircuitConfig, ClaimsConfig, ValidityConfig
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.spread import spread_windows
+from benchmark.curves import write_points
 from benchmark.methods import Progress, method_named
 from benchmark.model import CircuitModel, forward
+from benchmark.off_distribution import agreement_measurements, agreement_points, shift_curves
 from benchmark.pruning import (
     Budget,
     FoundCircuit,
@@ -37,6 +39,7 @@ from benchmark.redundancy import redundancy
 from benchmark.seeds import seed_of
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
+from benchmark.tasks.shifts import SHIFTS
 from benchmark.validity.assess import Settings, assess
 from benchmark.validity.in_circuit import circuit_validity
 from benchmark.validity.rows import circuit_measurements, measurements, write_validity
@@ -73,7 +76,10 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     corpus = Corpus.load(inputs["corpus"])
     model = load_variant(params["method"], params["variant"], inputs)
     progress(0, 2, "corpus means")
-    save_file(corpus_means(model, spread_windows(corpus, "train", params["mean_tokens"])), folder / "means.safetensors")
+    windows = spread_windows(corpus, "train", params["mean_tokens"])
+    position_means = octave_means(model, windows)
+    save_file(position_means, folder / "position_means.safetensors")
+    save_file(over_octaves(position_means, windows.shape[1]), folder / "means.safetensors")
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, spread_windows(corpus, "validation", params["validation_tokens"]))
     facts = json.loads((inputs[params["method"]] / "facts.json").read_text())
@@ -120,6 +126,7 @@ def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progr
         progress,
     )
     write_claims(found, folder)
+    write_points(claim_points(found), folder)
     write_measurements(claim_measurements(found, np.random.default_rng(seed)), folder)
 
 
@@ -128,7 +135,8 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     config = CircuitConfig(**params["circuit"])
     corpus = Corpus.load(inputs["corpus"])
     setting = load_setting(params, inputs, config, corpus)
-    generator = torch.Generator().manual_seed(seed_of("finder", params["task"], params["seed"]))
+    seed = seed_of("finder", params["task"], params["seed"], config.finder_seed)
+    generator = torch.Generator().manual_seed(seed)
     found = find_circuit(
         setting.model,
         setting.prompts,
@@ -137,6 +145,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
         target=config.target_loss,
         ranking=config.ranking,
         budget=budget_of(config),
+        held_on=setting.held_on,
         generator=generator,
     )
     found.circuit.save(folder / "circuit.safetensors")
@@ -146,6 +155,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     if config.redundancy:
         rows.append(redundancy(setting, found, config, budget_of(config), rows[0]))
     rows += label_circuit(setting, found, params["task"], corpus, rows[0], folder)
+    rows += shift_circuit(setting, found, params["task"], corpus, rows[0], folder)
     write_measurements(rows, folder)
 
 
@@ -164,6 +174,8 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
         prompts=task_prompts(params["task"], corpus, config, params["seed"]),
         windows=spread_windows(corpus, "train", config.edge_tokens)[:, :-1],
         seed=params["seed"],
+        position_means=load_file(inputs["profile"] / "position_means.safetensors"),
+        ablation=config.ablation,
     )
 
 
@@ -263,3 +275,24 @@ def label_circuit(
     write_validity(found_labels, folder)
     rows = list(circuit_measurements(found_labels, len(setting.prompts.test) // 2))
     return rows if size.status == "ok" else [row.without_value(size.status, size.reason) for row in rows]
+
+
+def shift_circuit(
+    setting: Setting, found: FoundCircuit, task: str, corpus: Corpus, size: Measurement, folder: Path
+) -> list[Measurement]:
+    """Agreement with the whole model off the task's prompts; of a circuit that does not count, only why.
+
+    Args:
+        setting: What the circuit was found in.
+        found: The circuit.
+        task: Name of the task.
+        corpus: Whose tokenizer and context the models have.
+        size: A measurement of the circuit, whose status says whether the circuit counts.
+        folder: Gets the curves.
+    """
+    if size.status != "ok":
+        names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task)]
+        return [Measurement(name, status=size.status, reason=size.reason) for name in names]
+    curves = shift_curves(setting, found.circuit, task_named(task), corpus.tokenizer, corpus.config.context)
+    write_points(agreement_points(curves), folder)
+    return list(agreement_measurements(curves))

@@ -1,12 +1,15 @@
 """Turns the cells of a run into the rows of its tables."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmark.cells import Cell
 from benchmark.concepts import CONCEPTS
-from benchmark.config import RunConfig
+from benchmark.config import CircuitConfig, RunConfig
+from benchmark.curves import CURVES, CurveRow, read_curves, read_points, update_curves
 from benchmark.executor import Outcome
 from benchmark.leaderboard import rules_of, write_leaderboard
 from benchmark.metrics import METRICS
@@ -23,8 +26,14 @@ from benchmark.records import (
     update_costs,
     update_records,
 )
+from benchmark.records import (
+    columns as columns_of,
+)
 from benchmark.store import Store
 from benchmark.versions import code_version
+
+DRAWN = ("circuit", "claims")
+"""The kinds of cell that draw curves."""
 
 OF_CIRCUITS = tuple(f"benchmark.metrics.{module}" for module in ("size", "task", "agreement", "intervention"))
 """The modules whose metrics a circuit's cell measures."""
@@ -61,10 +70,11 @@ def check_tables(out: Path) -> None:
     """`ValueError` in one line if a folder holds other files in the place of tables."""
     read_records(out / RECORDS)
     read_costs(out / COSTS)
+    read_curves(out / CURVES)
 
 
 def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int) -> None:
-    """Bring `records.csv`, `costs.csv` and `leaderboard.csv` of a folder up to date.
+    """Bring `records.csv`, `curves.csv`, `costs.csv` and `leaderboard.csv` of a folder up to date.
 
     Args:
         run: The settings of the run.
@@ -76,6 +86,7 @@ def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out:
     outcomes = list(outcomes)
     rows = [row for outcome in outcomes for row in rows_of(outcome, run, store)]
     records = update_records(out / RECORDS, rows)
+    update_curves(out / CURVES, *curves_of(outcomes, run, store))
     update_costs(out / COSTS, costs_of(outcomes, run, store, workers))
     write_leaderboard(out, records, {run.preset: rules_of(run.circuit)})
 
@@ -104,6 +115,19 @@ def _failures(outcome: Outcome, run: RunConfig) -> Iterator[Measurement]:
                 yield Measurement(metric, concept=concept, status="failed", reason=outcome.reason)
 
 
+def curves_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store) -> tuple[list[CurveRow], list[CurveRow]]:
+    """One row for each cell that may draw curves, and the rows of what they drew."""
+    cells, rows = [], []
+    for outcome in outcomes:
+        if outcome.cell.kind in DRAWN:
+            columns = {name: value for name, value in _columns(outcome.cell).items() if name in columns_of(CurveRow)}
+            placed = partial(CurveRow, preset=run.preset, **columns)
+            cells.append(placed(curve="", unit="", x=0.0, series="", value=0.0, n=0))
+            points = [] if outcome.status == "failed" else read_points(store.artifact(outcome.cell.key))
+            rows += [placed(**asdict(point)) for point in points]
+    return cells, rows
+
+
 def costs_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store, workers: int) -> Iterator[Cost]:
     """What the cells that were computed now took; one that was found keeps the row that it has."""
     for outcome in outcomes:
@@ -126,5 +150,8 @@ def _names(cell: Cell) -> dict[str, Any]:
 
 def _columns(cell: Cell) -> dict[str, Any]:
     """The columns of a record that its cell decides."""
-    circuit = cell.params.get("circuit", {})
-    return _names(cell) | {name: circuit[name] for name in ("ranking", "ablation", "target_loss") if name in circuit}
+    if "circuit" not in cell.params:
+        return _names(cell)
+    circuit = CircuitConfig(**cell.params["circuit"])
+    found = {"ranking": circuit.found_by, "ablation": circuit.ablation, "target_loss": circuit.target_loss}
+    return _names(cell) | found

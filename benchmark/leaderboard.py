@@ -73,7 +73,7 @@ def rules_of(circuit: "CircuitConfig") -> Rules:
     known = methods().values()
     return Rules(
         target_loss=circuit.target_loss,
-        ranking=circuit.ranking,
+        ranking=circuit.found_by,
         ablation=circuit.ablation,
         controls=frozenset(method.name for method in known if method.control),
         unranked=frozenset((method.name, way.name) for method in known for way in method.variants if not way.ranked),

@@ -15,13 +15,14 @@ whose parameters tie are ranked by their running mean.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.ablation import Means, keep_only
+from benchmark.ablation import Held, HeldOn, Means, ablate, at_means
 from benchmark.circuit import Circuit, by_site
 from benchmark.graph import node_sites
 from benchmark.model import CircuitModel, Edit, Graph, Site, forward
@@ -101,6 +102,7 @@ def find_circuit(
     target: float,
     ranking: str = "mask",
     budget: Budget = Budget(),
+    held_on: HeldOn | None = None,
     generator: torch.Generator,
 ) -> FoundCircuit:
     """Find the smallest circuit of a model that does a task.
@@ -108,18 +110,19 @@ def find_circuit(
     Args:
         model: The model to cut.
         task: Its prompts.
-        means: What an ablated node holds.
+        means: What an ablated node holds, unless `held_on` says otherwise.
         graph: Which sites count as nodes.
         target: Task loss to reach, nats.
         ranking: How nodes are ordered: learned masks, attribution, or at random.
-        budget: What the search may spend.
+        budget: What the search may spend; runs of other prompts, to take values from, are not counted.
+        held_on: What ablated nodes hold on given prompts.
         generator: Source of all randomness.
 
     Raises:
         ValueError: For an unknown ranking.
     """
     sites = node_sites(model, graph)
-    search = _Search(model, task, means, sites)
+    search = _Search(model, task, held_on or (lambda batch: at_means(means)), sites)
     if ranking == "mask":
         orders = [_learned_order(search, coefficient, budget, generator) for coefficient in budget.coefficients]
     elif ranking == "attribution":
@@ -143,17 +146,22 @@ class _Search:
 
     model: CircuitModel
     task: TaskPrompts
-    means: Means
+    held_on: HeldOn
     sites: tuple[Site, ...]
 
     @property
     def size(self) -> int:
         return sum(site.size for site in self.sites)
 
+    @cached_property
+    def held(self) -> Held:
+        """What ablated nodes hold on validation prompts."""
+        return self.held_on(self.task.validation)
+
     @torch.no_grad()
     def validation_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
         batch = self.task.validation
-        return prompt_losses(answer_logits(self.model, batch, keep_only(circuit, self.means)), batch)
+        return prompt_losses(answer_logits(self.model, batch, ablate(circuit, self.held)), batch)
 
 
 def answer_logits(model: CircuitModel, batch: PromptBatch, edit: Edit) -> Float[Tensor, "prompt vocab"]:
@@ -215,13 +223,13 @@ def _mask_loss(
     """Task loss of the masked model plus the cost of the nodes kept."""
     soft = torch.sigmoid(mask / temperature)
     step = (mask > 0).to(mask.dtype) + soft - soft.detach()
-    kept = by_site(search.sites, step)
+    kept, held = by_site(search.sites, step), search.held_on(batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
         if site.name not in kept:
             return values
-        mean = search.means[site.name]
-        return torch.addcmul(mean, values - mean, kept[site.name])
+        ablated = held(site, values)
+        return torch.addcmul(ablated, values - ablated, kept[site.name])
 
     return prompt_losses(answer_logits(search.model, batch, edit), batch).mean() + coefficient * step.sum()
 
@@ -229,8 +237,8 @@ def _mask_loss(
 def _attribution_order(search: _Search, budget: Budget) -> Int[Tensor, " node"]:
     """Rank nodes by the first-order effect of ablating them on the logit difference.
 
-    Mean over prompts of |sum over positions of (value - mean) times gradient| (attribution patching, Nanda 2023),
-    over as many train prompts as the budget pays for.
+    Mean over prompts of |sum over positions of (value - what it holds when ablated) times gradient| (attribution
+    patching, Nanda 2023), over as many train prompts as the budget pays for.
     """
     pairs = max(1, min(len(search.task.train), budget.tokens // search.task.train.tokens.shape[1]) // 2)
     batch = search.task.train.rows(torch.arange(2 * pairs))
@@ -245,9 +253,10 @@ def _attribution_order(search: _Search, budget: Budget) -> Int[Tensor, " node"]:
     with torch.enable_grad():
         total = logit_difference(answer_logits(search.model, batch, watch), batch).sum()
         gradients = torch.autograd.grad(total, list(seen.values()), allow_unused=True, materialize_grads=True)
+    held = search.held_on(batch)
     scores = [
-        ((values - search.means[name]) * gradient).sum(1).abs().mean(0).detach()
-        for (name, values), gradient in zip(seen.items(), gradients, strict=True)
+        ((seen[site.name] - held(site, seen[site.name])) * gradient).sum(1).abs().mean(0).detach()
+        for site, gradient in zip((site for site in search.sites if site.name in seen), gradients, strict=True)
     ]
     return torch.cat(scores).argsort(descending=True, stable=True)
 
@@ -271,7 +280,7 @@ def _cut(search: _Search, order: Tensor, target: float) -> FoundCircuit:
         circuit=circuit,
         status="not_reached" if nodes is None else "ok",
         lowest_loss=min(means.values()),
-        calibration=calibrate(search.model, search.task.validation, keep_only(circuit, search.means)),
+        calibration=calibrate(search.model, search.task.validation, ablate(circuit, search.held)),
         curve=dict(sorted(losses.items())),
         order=order,
     )

@@ -84,8 +84,15 @@ class Measurement:
         return Measurement(self.metric, status=status, reason=reason, concept=self.concept, ablation=self.ablation)
 
 
+@dataclass(frozen=True)
+class Keyed:
+    """A row of a file; its first `KEY` columns name it."""
+
+    KEY: ClassVar[int]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Keyed):
     """One row of `records.csv`. The columns up to `metric` are its key.
 
     Attributes:
@@ -96,7 +103,8 @@ class Record:
         task: Name of the task; empty if the value is of no task.
         concept: Name of the concept; empty if the value is of none.
         seed: Training seed.
-        ranking: How nodes were ordered (`mask`, `attribution`, `random`); empty where no circuit was searched.
+        ranking: How nodes were ordered (`mask`, `attribution`, `random`), and under which ablation unless by means
+            (`mask:resample`); empty where no circuit was searched.
         ablation: What an ablated node held (`mean`); empty where no circuit was searched.
         target_loss: The task loss that the circuit was cut to, nats.
         metric: Name of the metric.
@@ -151,7 +159,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class Cost(Keyed):
     """One row of `costs.csv`: what a cell took; no two runs agree on it. The columns up to `kind` are its key.
 
     Attributes:
@@ -181,7 +189,7 @@ class Cost:
     workers: int | None = None
 
 
-Row = TypeVar("Row", Record, Cost)
+Row = TypeVar("Row", bound=Keyed)
 Value = str | float | int | None
 """What stands in a file, `None` for nothing."""
 
@@ -234,12 +242,12 @@ def read_measurements(folder: Path) -> list[Measurement]:
 
 def read_records(path: Path) -> list[Record]:
     """The rows of a `records.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
-    return _read(path, Record)
+    return read_table(path, Record)
 
 
 def read_costs(path: Path) -> list[Cost]:
     """The rows of a `costs.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
-    return _read(path, Cost)
+    return read_table(path, Cost)
 
 
 def update_records(path: Path, new: Iterable[Record]) -> list[Record]:
@@ -274,7 +282,7 @@ def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
     return [rows[name] for name in sorted(rows, key=_order)]
 
 
-def key(row: Record | Cost) -> Key:
+def key(row: Keyed) -> Key:
     """The values of a row's key columns, numbers as they are printed."""
     values = (getattr(row, name) for name in columns(type(row))[: row.KEY])
     return tuple(float(printed(value)) if isinstance(value, float) else value for value in values)
@@ -312,11 +320,15 @@ def replace_file(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def write_table(path: Path, rows: Iterable[Row], kind: type[Row]) -> list[Row]:
+    """Write rows of a kind, each key once, in the place of a file; they come back sorted by key."""
+    ordered, header = merge([], rows), columns(kind)
+    replace_file(path, csv_text(header, ([getattr(row, name) for name in header] for row in ordered)))
+    return ordered
+
+
 def _update(path: Path, new: Iterable[Row], kind: type[Row]) -> list[Row]:
-    rows = merge(_read(path, kind), new)
-    header = columns(kind)
-    replace_file(path, csv_text(header, ([getattr(row, name) for name in header] for row in rows)))
-    return rows
+    return write_table(path, merge(read_table(path, kind), new), kind)
 
 
 def _order(key: Key) -> tuple[tuple[bool, str | float | int], ...]:
@@ -324,7 +336,8 @@ def _order(key: Key) -> tuple[tuple[bool, str | float | int], ...]:
     return tuple((value is not None, "" if value is None else value) for value in key)
 
 
-def _read(path: Path, kind: type[Row]) -> list[Row]:
+def read_table(path: Path, kind: type[Row]) -> list[Row]:
+    """The rows of a file of a kind, none if there is no file; `ValueError` in one line if it is another file."""
     if not path.exists():
         return []
     try:

@@ -1,4 +1,4 @@
-"""Scores a circuit under other ablations than the one it was found under, beside random circuits of its size."""
+"""Scores a circuit under every ablation, its finder's and others, beside random circuits of its size."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.ablation import (
+    NODE_ABLATIONS,
     Means,
+    NodeAblation,
+    PositionMeans,
     ablate,
     adversarial_subset,
-    counterfactual_donors,
-    held_in,
+    held_on,
     keep_only,
     partly_ablated,
     random_circuit,
     random_subset,
-    resampled_donors,
-    zeros,
 )
 from benchmark.circuit import Circuit
 from benchmark.model import CircuitModel, Edit, Site
@@ -55,6 +55,8 @@ class Trial:
         batch: The prompts.
         explained: Logits of the model that is explained.
         generator: Source of all draws.
+        position_means: What it holds under mean ablation by position; without them that is left out.
+        found_under: The ablation that the circuit was found under.
     """
 
     model: CircuitModel
@@ -64,6 +66,8 @@ class Trial:
     batch: PromptBatch
     explained: Float[Tensor, "prompt vocab"]
     generator: torch.Generator
+    position_means: PositionMeans | None = None
+    found_under: NodeAblation = "mean"
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,13 @@ def robustness(trial: Trial) -> list[Measurement]:
     standings["worst_subset"] = max(subsets, key=lambda each: each.loss)
     standings["adversarial"] = _adversarial(trial)
     faithful = _faithful(standings, empty)
-    rows = list(_rows(standings, faithful, _random_losses(trial, edits), len(trial.batch)))
+    rows = list(_rows(trial, standings, faithful, _random_losses(trial, edits)))
     return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=len(trial.batch))]
 
 
 def robust_faithfulness(trial: Trial) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
-    edits = {name: edit for name, edit in _edits(trial).items() if name in ROBUST}
+    edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
     standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
     return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
 
@@ -106,14 +110,13 @@ def standing(trial: Trial, edit: Edit) -> Standing:
 
 def _edits(trial: Trial) -> Mapping[str, EditOf]:
     """The edits of the ablations that ablate every node outside a circuit."""
-    resampled = held_in(trial.model, trial.batch, resampled_donors(trial.batch, trial.generator))
-    other = held_in(trial.model, trial.batch, counterfactual_donors(trial.batch))
-    return {
-        "mean": lambda circuit: keep_only(circuit, trial.means),
-        "zero": lambda circuit: ablate(circuit, zeros),
-        "resample": lambda circuit: ablate(circuit, resampled),
-        "counterfactual": lambda circuit: ablate(circuit, other),
-    }
+    return {name: _edit_of(trial, name) for name in NODE_ABLATIONS if trial.position_means or name != "position_mean"}
+
+
+def _edit_of(trial: Trial, ablation: NodeAblation) -> EditOf:
+    seed = trial.generator.initial_seed()
+    held = held_on(ablation, trial.model, trial.means, trial.position_means or {}, seed)(trial.batch)
+    return lambda circuit: ablate(circuit, held)
 
 
 def _ends(trial: Trial) -> tuple[Circuit, Circuit]:
@@ -159,12 +162,13 @@ def _mean(standings: list[Standing]) -> Standing:
 
 
 def _rows(
-    standings: Mapping[str, Standing], faithful: Mapping[str, float], random: Mapping[str, float], prompts: int
+    trial: Trial, standings: Mapping[str, Standing], faithful: Mapping[str, float], random: Mapping[str, float]
 ) -> Iterator[Measurement]:
     """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
+    prompts, own = len(trial.batch), trial.found_under
     for name, found in standings.items():
-        if name != "mean":
+        if name != own:
             yield Measurement("faithfulness", faithful[name], n=prompts, ablation=name)
             yield Measurement("circuit_loss", found.loss, n=prompts, ablation=name)
     for name, loss in random.items():
-        yield Measurement("random_circuit_loss", loss, n=prompts, ablation="" if name == "mean" else name)
+        yield Measurement("random_circuit_loss", loss, n=prompts, ablation="" if name == own else name)

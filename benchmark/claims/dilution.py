@@ -1,8 +1,7 @@
 """Does bracket depth dilute with length? A list grows until the model forgets how many brackets are open."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from tokenizers import Tokenizer
 from benchmark import metrics
 from benchmark.model import CircuitModel, unedited
 from benchmark.pruning import answer_logits
-from benchmark.tasks import Pair, Split, Task
-from benchmark.tasks.drawing import pair
+from benchmark.tasks import Task
+from benchmark.tasks.brackets import list_of
 from benchmark.tasks.prompts import PromptBatch, prompts
 
 FEWEST = 3
@@ -86,10 +85,4 @@ def _point(model: CircuitModel, elements: int, batch: PromptBatch) -> Point:
 
 def _task(elements: int) -> Task:
     """The bracket-counting task with lists of one length and nothing around them."""
-    return Task(f"a list of {elements}", "How many brackets are open.", _pair_of(elements), ANSWERS)
-
-
-def _pair_of(elements: int) -> Callable[[Random, Split], Pair]:
-    inside = ", ".join(f"$number{place}" for place in range(elements))
-    form = (f"$a = [{inside}", f"$a = [[{inside}")
-    return lambda random, split: pair(random, split, form, ANSWERS, ("x", "x"))
+    return Task(f"a list of {elements}", "How many brackets are open.", list_of(elements), ANSWERS)

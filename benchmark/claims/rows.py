@@ -13,7 +13,8 @@ from benchmark import metrics
 from benchmark.claims.compounding import EVERY, ErrorCurve
 from benchmark.claims.connections import Density
 from benchmark.claims.firing import EDGES, firing
-from benchmark.claims.measure import Claims
+from benchmark.claims.measure import LISTS, Claims
+from benchmark.curves import Point
 from benchmark.records import Measurement
 from benchmark.statistics import cluster_bootstrap
 
@@ -105,6 +106,18 @@ def _dilution(found: Claims) -> Measurement:
     else:
         why = f"p(right) of nested lists stays at 0.5 or above up to {points[-1].elements} elements"
     return Measurement.or_why("context_dilution", value, why)
+
+
+def claim_points(found: Claims) -> Iterator[Point]:
+    """The curves: what is lost layer after layer, and how surely lists of each length are closed."""
+    if found.errors is not None:
+        windows = found.errors.alone_kl.shape[1]
+        for each in _curves(found.errors)["consecutive"]:
+            for series in ("kl", "loss_increase", "additive_kl"):
+                yield Point("error_compounding", "layers replaced", each["layers"], series, each[series], windows)
+    for point in found.lists:
+        for series in ("flat", "nested", "separation"):
+            yield Point("context_dilution", "elements", point.elements, series, getattr(point, series), LISTS)
 
 
 def write_claims(found: Claims, folder: Path) -> None:

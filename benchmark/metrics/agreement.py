@@ -1,4 +1,4 @@
-"""Metrics of how well a circuit stands in for the whole model: faithfulness, recovered loss, areas over log size."""
+"""Metrics of how well a circuit stands in for the whole model: faithfulness, agreement, areas over log size."""
 
 import math
 from collections.abc import Sequence
@@ -41,6 +41,21 @@ def recovered_task_loss(circuit: float, whole: float, empty: float) -> float:
         the whole model is better than the empty circuit.
     """
     return share(empty - circuit, empty - whole)
+
+
+def answer_agreement(reference_difference: Float[Array, " prompt"], difference: Float[Array, " prompt"]) -> float:
+    """Share of prompts on which a circuit prefers the same of the two answers as the whole model, right or wrong.
+
+    Args:
+        reference_difference: Logit of the answer less that of the alternative, in the model that is explained.
+        difference: The same in the circuit.
+
+    Returns:
+        0 to 1, higher is better; by chance one half where the whole model prefers each answer as often; `nan` without
+        prompts.
+    """
+    known, found = double(reference_difference), double(difference)
+    return float(((known > 0) == (found > 0)).mean()) if known.size else math.nan
 
 
 def logit_difference_r2(reference_difference: Float[Array, " prompt"], difference: Float[Array, " prompt"]) -> float:

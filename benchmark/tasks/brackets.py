@@ -1,5 +1,6 @@
 """Tasks about the bracket that is open."""
 
+from collections.abc import Callable
 from random import Random
 
 from benchmark.tasks import Pair, Split
@@ -44,3 +45,14 @@ def bracket_counting(random: Random, split: Split) -> Pair:
     )
     form = random.choice(chosen(split, finding, testing))
     return pair(random, split, form, ("]\n", "]]\n"), ("x", "x"))
+
+
+def list_of(elements: int) -> Callable[[Random, Split], Pair]:
+    r"""Lists of one length, with nothing around them.
+
+    `sizes = [3, 5, 8` -> `]\n`
+    `sizes = [[3, 5, 8` -> `]]\n`
+    """
+    inside = ", ".join(f"$number{place}" for place in range(elements))
+    form = (f"$a = [{inside}", f"$a = [[{inside}")
+    return lambda random, split: pair(random, split, form, ("]\n", "]]\n"), ("x", "x"))

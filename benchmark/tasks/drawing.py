@@ -68,9 +68,18 @@ def words_of(random: Random, split: Split, words: tuple[str, ...]) -> str:
 
 def context(random: Random, split: Split) -> str:
     """No line or one that have nothing to do with the answer."""
+    return "".join(line_of(random, split) for _ in range(random.choice((0, 1, 1))))
+
+
+def line_of(random: Random, split: Split) -> str:
+    """A line that has nothing to do with the answer."""
     lines = TESTING_CONTEXT if split == "test" else FINDING_CONTEXT
-    text = "".join(random.choice(lines) for _ in range(random.choice((0, 1, 1))))
-    return Template(text).substitute(_Names(random, split))
+    return Template(random.choice(lines)).substitute(_Names(random, split))
+
+
+def noun_of(random: Random, split: Split) -> str:
+    """A noun of a split."""
+    return random.choice(_NOUNS[split])
 
 
 class _Names(dict[str, str]):

@@ -1,0 +1,69 @@
+"""What ablated nodes hold: means over all positions and over octaves of them, zero, and the values of other prompts."""
+
+from typing import get_args
+
+import pytest
+import torch
+from planted_string_closing import planted
+
+from benchmark.ablation import NODE_ABLATIONS, at_position_means, corpus_means, held_on, octave_means, octaves
+from benchmark.config import CircuitConfig
+from benchmark.model import Site, record
+
+MODEL = planted()
+TOKENS = MODEL.task.train.tokens
+SITE = MODEL.model.sites[0]
+
+
+def held(ablation: str, seed: int = 0):
+    means, by_position = corpus_means(MODEL.model, TOKENS), octave_means(MODEL.model, TOKENS)
+    return held_on(ablation, MODEL.model, means, by_position, seed)(MODEL.task.test)
+
+
+def values(name: str = "blocks.0.attn_in") -> tuple[Site, torch.Tensor]:
+    site = next(site for site in MODEL.model.sites if site.name == name)
+    return site, record(MODEL.model, MODEL.task.test.tokens)[name]
+
+
+def test_octaves_double_with_the_distance_from_the_start():
+    assert octaves(16).tolist() == [0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4]
+
+
+def test_octave_means_are_the_means_over_their_positions():
+    found, seen = octave_means(MODEL.model, TOKENS, batch=5), record(MODEL.model, TOKENS)
+    assert torch.allclose(found[SITE.name][1], seen[SITE.name][:, 1:3].flatten(0, 1).mean(0), atol=1e-5)
+
+
+def test_corpus_means_are_the_means_over_all_positions():
+    found, seen = corpus_means(MODEL.model, TOKENS, batch=5), record(MODEL.model, TOKENS)
+    for name, mean in found.items():
+        assert torch.allclose(mean, seen[name].flatten(0, 1).mean(0), atol=1e-5)
+
+
+def test_positions_beyond_the_last_octave_hold_its_mean():
+    rows = at_position_means({SITE.name: torch.tensor([[1.0], [2.0]])})(SITE, torch.zeros(1, 9, 1))
+    assert rows.flatten().tolist() == [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_counterfactual_ablation_takes_the_values_of_the_other_prompt():
+    site, own = values()
+    assert torch.equal(held("counterfactual")(site, own), own[torch.arange(len(own)) ^ 1])
+
+
+def test_resampling_takes_each_prompts_values_from_another_and_the_same_each_time():
+    site, own = values()
+    taken = held("resample")(site, own)
+    assert torch.equal(taken, held("resample")(site, own))
+    assert not torch.equal(taken, held("resample", seed=1)(site, own))
+    assert sorted(map(tuple, taken.flatten(1).tolist())) == sorted(map(tuple, own.flatten(1).tolist()))
+
+
+@pytest.mark.parametrize("ablation", NODE_ABLATIONS)
+def test_what_is_held_fits_the_values_of_every_site(ablation):
+    for site in MODEL.model.sites:
+        own = record(MODEL.model, MODEL.task.test.tokens)[site.name]
+        assert torch.broadcast_shapes(held(ablation)(site, own).shape, own.shape) == own.shape
+
+
+def test_the_settings_know_the_same_ablations():
+    assert get_args(CircuitConfig.model_fields["ablation"].annotation) == NODE_ABLATIONS
