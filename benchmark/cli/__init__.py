@@ -10,6 +10,7 @@ from benchmark.cli.match import match
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.sweep import sweep
+from benchmark.cli.variance import variance
 
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,4 +30,5 @@ main.add_command(match)
 main.add_command(show)
 main.add_command(compare)
 main.add_command(sweep)
+main.add_command(variance)
 main.add_command(audit)

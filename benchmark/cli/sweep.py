@@ -3,19 +3,25 @@
 import io
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.errors import STOPPED, names, seeds, user_errors
-from benchmark.cli.folders import claim
-from benchmark.duration import duration
+from benchmark.cli.cells import (
+    cell_options,
+    compute,
+    exit_if_failed,
+    groups_of_cells,
+    held,
+    missing_cells,
+    what_is_left,
+)
+from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
-    from benchmark.executor import Outcome
+    from benchmark.cells import Cell
     from benchmark.store import Store
     from benchmark.sweep import Point, Row
 
@@ -25,17 +31,7 @@ WIDTH = 80
 
 @click.command()
 @click.argument("families", metavar="[FAMILY,...]", default="all", callback=names)
-@click.option("--preset", default="quick", show_default=True, help="Settings that the points start from.")
-@click.option("--tasks", callback=names, help="`all` or NAME,NAME instead of the preset's.")
-@click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds instead of the preset's.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: dense.tokens=100000.")
-@click.option(
-    "--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of sweep.csv."
-)
-@click.option(
-    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
-)
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core. Changes no number.")
+@cell_options("sweep.csv")
 @click.option("--dry-run", is_flag=True, help="List the points and what they cost; write nothing.")
 def sweep(
     families: Sequence[str],
@@ -71,63 +67,36 @@ def sweep(
 
 
 def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: int) -> None:
-    """Compute what is missing, then write and print the frontier; exit 1 if a cell failed, 130 after Ctrl-C."""
+    """Compute what is missing, then write and print the frontier; exit 1 if a cell failed."""
     from benchmark.sweep import SWEEP, sweep_rows, write_sweep
 
-    with ExitStack() as held:
-        with user_errors():
-            claim(out, store.root)
-            held.enter_context(store.lock())
-        outcomes = _compute(points, store, workers)
+    with held(store, out):
+        outcomes = compute(_cells(points), store, workers, points[0].run.estimated_seconds)
     rows = sweep_rows(points, outcomes, store)
     write_sweep(out, rows)
     click.echo(_table(rows))
     click.echo(f"table in {out / SWEEP}, artifacts in {store.root}", err=True)
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if failed:
-        first = failed[0]
-        click.echo(f"{len(failed)} of {len(outcomes)} cells failed: {first.cell.label}: {first.reason}", err=True)
-        raise click.exceptions.Exit(1)
+    exit_if_failed(outcomes)
 
 
-def _compute(points: "Sequence[Point]", store: "Store", workers: int) -> "list[Outcome]":
-    """Compute what is missing, with progress on the terminal."""
-    from rich.console import Console
-
-    from benchmark.executor import execute
+def _cells(points: "Sequence[Point]") -> "list[Cell]":
+    """The cells of all points, each once, the most urgent first."""
     from benchmark.plan import by_urgency
-    from benchmark.progress import Tally, display_on
 
-    estimate = points[0].run.estimated_seconds
-    cells = by_urgency((cell for point in points for cell in point.circuits.values()), estimate)
-    try:
-        with display_on(Console(stderr=True, highlight=False), Tally(estimate)) as display:
-            return execute(cells, store, workers, display)
-    except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
-        raise click.exceptions.Exit(STOPPED) from None
+    wanted = (cell for point in points for cell in point.circuits.values())
+    return by_urgency(wanted, points[0].run.estimated_seconds)
 
 
 def _describe(points: "Sequence[Point]", store: "Store", workers: int) -> None:
     """Print the points and what they cost, a cell that several need at the first of them; write nothing."""
-    from benchmark.plan import by_urgency, expected_seconds
-
-    estimate = points[0].run.estimated_seconds
-    counted: set[str] = set()
+    seconds = points[0].run.estimated_seconds
+    groups = {f"{point.family:<15}{point.name:<28}": point.cells for point in points}
     click.echo(f"{'family':<15}{'point':<28}{'cells':>7}{'missing':>9}{'work':>16}")
-    for point in points:
-        own = [cell for cell in point.cells if cell.key not in counted]
-        missing = [cell for cell in own if store.state(cell.key) != "done"]
-        counted |= {cell.key for cell in own}
-        work = duration(sum(map(estimate, missing), 0.0))
-        click.echo(f"{point.family:<15}{point.name:<28}{len(own):>7}{len(missing):>9}{work:>16}")
-    every = by_urgency((cell for point in points for cell in point.circuits.values()), estimate)
-    rest = [cell for cell in every if store.state(cell.key) != "done"]
-    click.echo(
-        f"{len(points)} points, {len(every)} cells, {len(every) - len(rest)} done; the rest takes about "
-        f"{duration(expected_seconds(rest, estimate, workers))}\nwith {workers} worker{'s' if workers > 1 else ''}, if "
-        "every point takes as long as the preset's own"
-    )
+    click.echo("\n".join(groups_of_cells(groups, store, seconds)))
+    cells = _cells(points)
+    left = what_is_left(cells, missing_cells(cells, store), seconds, workers)
+    told = f"{len(points)} points, {left}, if every point takes as long as the preset's own"
+    click.echo("\n".join(wrap(told, WIDTH)))
 
 
 def _table(rows: "Sequence[Row]") -> str:

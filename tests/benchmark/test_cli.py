@@ -59,6 +59,8 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "compare": ["--json", "--out", "--preset", "first", "second"],
         "show": ["--concept", "--json", "--out", "--store", "method", "task"],
         "sweep": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "families"],
+        "variance": ["--dry-run", "--finder-seeds", "--out", "--preset", "--seeds", "--set", "--store", "--tasks",
+                     "--workers", "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
     }  # fmt: skip
 

@@ -1,0 +1,227 @@
+"""`bench variance`: how much of a score's scatter is the training seed's, the finder's and the prompts'."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.cli.cells import (
+    cell_options,
+    compute,
+    exit_if_failed,
+    groups_of_cells,
+    held,
+    missing_cells,
+    what_is_left,
+)
+from benchmark.cli.errors import names, user_errors
+from benchmark.cli.errors import seeds as seed_list
+
+if TYPE_CHECKING:
+    from benchmark.repeats import Repeats, Row
+    from benchmark.store import Store
+    from benchmark.variance import Component
+
+WIDTH = 80
+"""Columns of the text."""
+
+LARGEST_EXPONENT = 700.0
+"""Logs above it are no factor that a float can hold."""
+
+
+@click.command()
+@click.argument("methods", metavar="[METHOD,...]", default="weight_sparse,dense", callback=names)
+@cell_options("variance.csv", default_tasks="for_while,else_elif", default_seeds="0,1,2")
+@click.option(
+    "--finder-seeds",
+    callback=seed_list,
+    metavar="0,1,2",
+    default="0,1,2",
+    show_default=True,
+    help="Seeds of the search, for each trained model; 0 is that of `bench run`.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
+def variance(
+    methods: Sequence[str],
+    preset: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    changes: Sequence[str],
+    out: Path,
+    store: Path,
+    workers: int | None,
+    finder_seeds: Sequence[int],
+    dry_run: bool,
+) -> None:
+    """Split the variance of scores into training seed, finder seed and prompts.
+
+    METHODs are weight_sparse,dense if none are given. Writes variance.csv: the parts, and the least difference between
+    two methods that so many training seeds would show. Cells are those of `bench run` and are shared with it; its
+    records are left alone. Exit 1 if a cell failed.
+    """
+    from benchmark.cli.ownership import check_ownership
+    from benchmark.repeats import repeated
+    from benchmark.store import Store
+
+    with user_errors():
+        check_ownership()
+        repeats = repeated(preset, methods, tasks, seeds, finder_seeds, changes)
+        assert repeats.circuits  # made here, as the folder of a corpus may be missing
+    count = workers or os.cpu_count() or 1
+    if dry_run:
+        click.echo("\n".join(_described(repeats, Store(store), count)))
+    else:
+        _carry_out(repeats, Store(store), out, count)
+
+
+def _carry_out(repeats: "Repeats", store: "Store", out: Path, workers: int) -> None:
+    """Compute what is missing, then write and print the parts; exit 1 if a cell failed."""
+    from benchmark.repeats import VARIANCE, variance_rows, write_variance
+
+    with held(store, out):
+        outcomes = compute(repeats.cells(), store, workers, repeats.run.estimated_seconds)
+    rows = variance_rows(repeats, outcomes, store)
+    write_variance(out, rows)
+    click.echo("\n".join(text(rows)))
+    click.echo(f"table in {out / VARIANCE}, artifacts in {store.root}", err=True)
+    exit_if_failed(outcomes)
+
+
+def _described(repeats: "Repeats", store: "Store", workers: int) -> Iterator[str]:
+    """What each method and finder seed costs, a cell that several need at the first of them."""
+    seconds = repeats.run.estimated_seconds
+    groups = {
+        f"{method:<20}{finder:>11}": repeats.cells(method, finder)
+        for method in repeats.run.methods
+        for finder in repeats.runs
+    }
+    yield f"{'method':<20}{'finder seed':>11}{'cells':>7}{'missing':>9}{'work':>16}"
+    yield from groups_of_cells(groups, store, seconds)
+    cells = repeats.cells()
+    yield from wrap(what_is_left(cells, missing_cells(cells, store), seconds, workers), WIDTH)
+
+
+# As text
+
+
+def text(rows: "Sequence[Row]") -> Iterator[str]:
+    """The lines, each at most as wide as a terminal."""
+    yield f"{'score':<24}{'mean':>9}{'training':>11}{'finder':>11}{'prompts':>11}{'detectable':>12}"
+    for name, block in groupby(rows, _name):
+        own = list(block)
+        yield from wrap(name, WIDTH)
+        yield from map(_line, own)
+        yield from _missing(own)
+    yield ""
+    for caption in (*_captions(rows), *_unknown(rows), *_limits(rows[0])):
+        yield from wrap(caption, WIDTH, subsequent_indent="  ")
+
+
+def _name(row: "Row") -> str:
+    variant = "" if row.variant == "native" else f"/{row.variant}"
+    return f"{row.method}{variant} {row.task}, {row.graph} graph"
+
+
+def _line(row: "Row") -> str:
+    mean = math.exp(row.mean) if row.scale else row.mean
+    training = _part(row, row.training)
+    if _is_bounded(row):
+        training = f"<{_part(row, row.training_and_prompts)}"
+    shown = f"{training:>11}{_part(row, row.finder):>11}{_part(row, row.prompts):>11}"
+    return f"  {row.metric:<22}{_number(mean):>9}{shown}{_difference(row, row.detectable):>12}"
+
+
+def _is_bounded(row: "Row") -> bool:
+    """Whether the training seed's part is known only together with the prompts'."""
+    return math.isnan(row.training.variance) and not math.isnan(row.training_and_prompts.variance)
+
+
+def _part(row: "Row", part: "Component") -> str:
+    """The standard deviation, with a star if it was set to 0."""
+    return f"{_difference(row, math.sqrt(part.variance))}{'*' if part.variance == 0 and part.reason else ''}"
+
+
+def _difference(row: "Row", difference: float) -> str:
+    """A difference on the scale as people read it: of logs, a factor."""
+    if not row.scale or math.isnan(difference):
+        return _number(difference)
+    return f"x{_number(math.exp(difference) if difference < LARGEST_EXPONENT else math.inf)}"
+
+
+def _number(number: float) -> str:
+    return "?" if math.isnan(number) else f"{number:.3g}"
+
+
+def _missing(block: "Sequence[Row]") -> Iterator[str]:
+    """Why scores are missing, the same reason once."""
+    for reason in dict.fromkeys(row.reason for row in block if row.reason):
+        own = [row.metric for row in block if row.reason == reason]
+        told = "all" if len(own) == len(block) else ", ".join(own)
+        yield from wrap(f"{told}: {reason}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _captions(rows: "Sequence[Row]") -> Iterator[str]:
+    first = rows[0]
+    yield (
+        f"{_count(first.seeds, 'training seed')}, {_count(first.finder_seeds, 'finder seed')} each, preset "
+        f"{first.preset}; standard deviations between training seeds, finder seeds of one trained model, samples of "
+        "prompts; of sizes: geometric means and factors"
+    )
+    yield (
+        "detectable: least true difference (of sizes: ratio) between two methods that a paired t test at 5 % over so "
+        "many training seeds finds in 80 % of repetitions, if both scatter as this one does, independently"
+    )
+    if any(map(_is_bounded, rows)):
+        yield "<: together with the prompts' part, which is not known"
+    if any("*" in _line(row) for row in rows):
+        yield "*: the estimate is below 0, as few seeds often make it, and taken as 0"
+
+
+def _unknown(rows: "Sequence[Row]") -> Iterator[str]:
+    """Why parts are not known though all scores are there, the same reason once."""
+    why: dict[str, Callable[[Row], str]] = {
+        "training": lambda row: _why(row.training_and_prompts if _is_bounded(row) else row.training),
+        "finder": lambda row: _why(row.finder),
+        "prompts": lambda row: _why(row.prompts),
+        "detectable": lambda row: row.detectable_reason,
+    }
+    whole = [row for row in rows if not row.reason]
+    for column, reason_of in why.items():
+        for reason in dict.fromkeys(filter(None, map(reason_of, whole))):
+            metrics = _listed(row.metric for row in whole if reason_of(row) == reason)
+            of = "" if metrics == _listed(row.metric for row in rows) else f" of {metrics}"
+            yield f"?: {column}{of}: {reason}"
+
+
+def _why(part: "Component") -> str:
+    return part.reason if math.isnan(part.variance) else ""
+
+
+def _limits(row: "Row") -> Iterator[str]:
+    """What so few seeds cannot tell."""
+    from benchmark.repeats import deviation_limits
+
+    if row.seeds < 2:
+        yield (
+            "one training seed: neither what another would change nor what difference could be found is known; this is "
+            "about these trained models, not about the methods"
+        )
+        return
+    low, high = deviation_limits(row.seeds)
+    yield (
+        f"{row.seeds} training seeds: the true deviation between them lies between {low:.2g} and {high:.2g} times the "
+        "one here (95 %, of normal scores); detectable differences are as uncertain"
+    )
+
+
+def _listed(metrics: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(metrics))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
