@@ -13,6 +13,7 @@ from benchmark import metrics
 from benchmark.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
 from benchmark.circuit import Circuit
 from benchmark.config import CircuitConfig
+from benchmark.depth import depth
 from benchmark.edge_attribution import cut_logits
 from benchmark.edges import verify_edges
 from benchmark.graph import node_sites
@@ -98,6 +99,7 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
     rows += minimality(trial)
     rows += interchange(trial, setting.prompts.validation)
     rows += prediction(trial)
+    rows += depth(trial, setting.explained, connections, setting.windows)
     if status != "ok":
         rows = [row.without_value(status, reason) for row in rows]
     return rows + _loss_rows(setting.prompts.test, views, found) + _area_rows(setting, found, views, config)

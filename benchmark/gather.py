@@ -30,12 +30,13 @@ from benchmark.records import (
     columns as columns_of,
 )
 from benchmark.store import Store
+from benchmark.tasks.shifts import SHIFTS
 from benchmark.versions import code_version
 
 DRAWN = ("circuit", "claims")
 """The kinds of cell that draw curves."""
 
-OF_CIRCUITS = tuple(f"benchmark.metrics.{module}" for module in ("size", "task", "agreement", "intervention"))
+OF_CIRCUITS = tuple(f"benchmark.metrics.{module}" for module in ("size", "task", "agreement", "intervention", "depth"))
 """The modules whose metrics a circuit's cell measures."""
 
 OF_CLAIMS = (
@@ -106,7 +107,9 @@ def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
 def _failures(outcome: Outcome, run: RunConfig) -> Iterator[Measurement]:
     """What stands in the place of all that a cell would have measured."""
     for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
-        yield Measurement(metric, status="failed", reason=outcome.reason)
+        shift = SHIFTS.get(metric.removeprefix("agreement_"))
+        if shift is None or shift.concerns(outcome.cell.params["task"]):
+            yield Measurement(metric, status="failed", reason=outcome.reason)
     if outcome.cell.kind == "circuit" and run.circuit.redundancy:
         yield Measurement("second_circuit_nodes", status="failed", reason=outcome.reason)
     if outcome.cell.kind == "validity":

@@ -1,4 +1,4 @@
-"""One circuit as text: its nodes, its edges, and the tokens that each node responds to."""
+"""One circuit as text: its nodes, its edges, what each node responds to, and how it does off its prompts."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmark.circuit import Circuit
 from benchmark.corpus import Corpus
 from benchmark.corpus.spread import spread_windows
+from benchmark.curves import Point, read_points
 from benchmark.evaluate import load_variant
 from benchmark.graph import TERMINALS
 from benchmark.model import CircuitModel, record
@@ -55,6 +56,7 @@ class CircuitText:
     reason: str
     nodes: tuple[NodeText, ...]
     edges: tuple[EdgeText, ...]
+    agreement: tuple[Point, ...]
 
 
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
@@ -93,6 +95,7 @@ def _read(row: Record, store: Store) -> CircuitText:
         *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.status, row.reason),
         nodes=tuple(NodeText(node, tokens) for node, tokens in responses.items()),
         edges=tuple(_edges(circuit, model, row.graph)),
+        agreement=tuple(point for point in read_points(store.artifact(found)) if point.series == "agreement"),
     )
 
 
@@ -135,6 +138,7 @@ def _lines(circuit: CircuitText) -> Iterator[str]:
     for node in circuit.nodes:
         yield f"  {node.node:<32} {' '.join(map(repr, node.responds_to))}"
     yield from _edge_lines(circuit.edges)
+    yield from _agreement_lines(circuit.agreement)
 
 
 def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
@@ -143,3 +147,12 @@ def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
         yield f"  {edge.source} -> {edge.target}  {weight}"
     if len(edges) > SHOWN_EDGES:
         yield f"  and {len(edges) - SHOWN_EDGES} more"
+
+
+def _agreement_lines(points: Sequence[Point]) -> Iterator[str]:
+    if points:
+        yield "  share of prompts answered as by the whole model, the farther the more:"
+    for curve in dict.fromkeys(point.curve for point in points):
+        levels = [point for point in points if point.curve == curve]
+        shown = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
+        yield f"    {f'{curve} ({levels[0].unit})':<24} {shown}"

@@ -11,6 +11,7 @@ from benchmark.metrics.registry import METRICS, Metric, metric_named
 
 if TYPE_CHECKING:
     from benchmark.metrics.agreement import (
+        answer_agreement,
         cmd,
         cpr,
         faithfulness,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         firing_rate_spread,
         token_loss_correlation,
     )
+    from benchmark.metrics.depth import longest_path, path_length
     from benchmark.metrics.dictionary import (
         connection_density,
         dead_fraction,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS",
     "Metric",
+    "answer_agreement",
     "average_precision",
     "band_purity",
     "basis_privilege",
@@ -79,6 +82,7 @@ __all__ = [
     "label_replacement_score",
     "logit_difference",
     "logit_difference_r2",
+    "longest_path",
     "loss_increase",
     "loss_recovered",
     "mass_edge_count",
@@ -88,6 +92,7 @@ __all__ = [
     "p_active_given_concept",
     "p_concept_given_active",
     "pair_kl",
+    "path_length",
     "prompt_kls",
     "prompt_losses",
     "rank_correlation",
@@ -99,7 +104,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "agreement": ("faithfulness", "recovered_task_loss", "logit_difference_r2", "kl_divergence", "cpr", "cmd"),
+    "agreement": (
+        "answer_agreement",
+        "faithfulness",
+        "recovered_task_loss",
+        "logit_difference_r2",
+        "kl_divergence",
+        "cpr",
+        "cmd",
+    ),
     "claims": (
         "error_compounding",
         "firing_rate_spread",
@@ -107,6 +120,7 @@ _HOME = {
         "context_dilution",
         "dilution_slope",
     ),
+    "depth": ("path_length", "longest_path"),
     "dictionary": ("fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered", "connection_density"),
     "intervention": ("idle_share", "rank_correlation"),
     "size": (

@@ -45,6 +45,7 @@ _MARKS = "Marks et al. 2024 (arXiv 2403.19647)"
 _MIB = "Mueller et al. 2025, MIB (arXiv 2504.13151), on log sizes"
 _WANG = "Wang et al. 2022 (arXiv 2211.00593), of single nodes"
 _GEIGER = "after Geiger et al. 2021 (arXiv 2106.02997)"
+_AMEISEN = "after Ameisen et al. 2025, https://transformer-circuits.pub/2025/attribution-graphs/methods.html"
 _SAEBENCH = "SAEBench core (arXiv 2503.09532)"
 _OURS = "this benchmark"
 
@@ -55,6 +56,15 @@ _ELHAGE = "Elhage et al. 2023, https://transformer-circuits.pub/2023/privileged-
 
 _KINDS = ("query", "key", "value", "neuron", "feature", "residual_read", "residual_write")
 """Kinds of node that a meaning is sought for; `benchmark.model.Kind` without errors, which imports torch."""
+
+SHIFTED: dict[str, str] = {
+    "dilution": "with other lines before them",
+    "distractors": "with comments that open brackets and quotes before them",
+    "long_names": "with longer names",
+    "nesting": "inside a function or a method",
+    "elements": "with longer lists",
+}
+"""How prompts are changed; `benchmark.tasks.shifts.SHIFTS` by what the records say."""
 
 CONTROLS: dict[str, tuple[str, str, Direction]] = {
     "label_replacement_score": ("label", "What labels of the concept do in its node's place: 1 as good as the node.",
@@ -72,6 +82,7 @@ _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
 _AGREEMENT = "benchmark.metrics.agreement"
 _CLAIMS = "benchmark.metrics.claims"
+_DEPTH = "benchmark.metrics.depth"
 _INTERVENTION = "benchmark.metrics.intervention"
 _DICT = "benchmark.metrics.dictionary"
 _VALIDITY = "benchmark.metrics.validity"
@@ -142,6 +153,23 @@ _ALL = (
            "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
     Metric("prediction_rank_correlation", "Spearman's, over edits of nodes, of what they do in both models.",
            "correlation", -1.0, 1.0, "higher", "mean", _GEIGER, f"{_INTERVENTION}:rank_correlation"),
+    # Does it agree off the prompts that it was found on
+    *(
+        _share(f"agreement_{shift}", f"Prompts answered as by the whole model, {summary}.", 0.0, "higher", _OURS,
+               f"{_AGREEMENT}:answer_agreement")
+        for shift, summary in SHIFTED.items()
+    ),
+    # Does it compute in the same steps
+    Metric("path_length", "Units on a path from embeddings to logits, mean of paths weighted by attribution.", "units",
+           1.0, inf, "none", "mean", _AMEISEN, f"{_DEPTH}:path_length"),
+    Metric("longest_path", "Units on the longest path from embeddings to logits.", "units", 1.0, inf, "none", "mean",
+           _OURS, f"{_DEPTH}:longest_path"),
+    _share("stream_interchange_r2", "Variance of what the other prompt's residual stream does that the circuit "
+           "explains.", -inf, "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
+    _share("write_interchange_r2", "The same of what the other prompt's last block alone has written to it.", -inf,
+           "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
+    _share("stream_share", "Variance of what the other prompt does in the circuit that its residual stream alone does.",
+           -inf, "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2"),
     # Along the ranking
     _share("cpr", "Area under faithfulness over log size.", 0.0, "higher", _MIB, f"{_AGREEMENT}:cpr"),
     _share("cmd", "Area between faithfulness and 1 over log size.", 0.0, "lower", _MIB, f"{_AGREEMENT}:cmd"),

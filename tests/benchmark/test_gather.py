@@ -29,3 +29,9 @@ def test_what_interventions_on_single_nodes_would_have_shown_failed_too(tmp_path
 def test_a_second_circuit_failed_only_where_one_would_have_been_searched(tmp_path, searched):
     found = failed_metrics(tmp_path, f"circuit.redundancy={str(searched).lower()}")
     assert ("second_circuit_nodes" in found) == searched
+
+
+def test_only_the_shifts_of_its_task_failed(tmp_path):
+    assert {name for name in failed_metrics(tmp_path) if name.startswith("agreement_")} == {
+        *("agreement_dilution", "agreement_distractors", "agreement_long_names", "agreement_nesting")
+    }

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from benchmark.circuit import Circuit
+from benchmark.graph import EMBEDDING, LOGITS
 from benchmark.model import Block, Connection
 
 SIZES = {"blocks.0.q": 5, "blocks.0.neuron": 7, "blocks.1.neuron": 6}
@@ -24,6 +25,18 @@ def random_connections(random: np.random.Generator) -> list[Connection]:
         Connection("blocks.0.neuron", "blocks.1.neuron", None, Block("attention", 40)),
         Connection("blocks.0.q", "blocks.1.neuron", None, Block("attention", 40)),
     ]
+
+
+def random_paths(random: np.random.Generator) -> list[Connection]:
+    """Weights between units, from the embeddings and to the logits, some of them zero."""
+
+    def weight(targets, sources):
+        values = random.normal(size=(targets, sources))
+        return torch.from_numpy(values * (random.random(values.shape) < 0.7))
+
+    joined = [each for each in random_connections(random) if each.weight is not None]
+    into = [Connection(EMBEDDING, site, weight(size, 1)) for site, size in SIZES.items()]
+    return [*joined, *into, *(Connection(site, LOGITS, weight(1, size)) for site, size in SIZES.items())]
 
 
 def random_pairs(random: np.random.Generator, prompts: int = 8, vocab: int = 11) -> tuple[np.ndarray, ...]:

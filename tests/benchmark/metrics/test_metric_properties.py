@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metric_examples import SIZES, random_circuit, random_connections, random_pairs, tensors
+from metric_examples import SIZES, random_circuit, random_connections, random_pairs, random_paths, tensors
 
 from benchmark import metrics
 from benchmark.circuit import Circuit
+from benchmark.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.methods import resolve
 from benchmark.metrics import METRICS
 from benchmark.model import Connection
@@ -22,6 +23,10 @@ Arguments = tuple[object, ...]
 
 def size_arguments(random: np.random.Generator) -> Arguments:
     return random_circuit(random), random_connections(random)
+
+
+def path_arguments(random: np.random.Generator) -> Arguments:
+    return random_circuit(random, keep=0.8), random_paths(random)
 
 
 def curve(random: np.random.Generator) -> Arguments:
@@ -56,21 +61,26 @@ SCORES = computed_by("validity:label_replacement_score")
 PRECISIONS = computed_by("validity:average_precision")
 PRIVILEGES = computed_by("validity:basis_privilege")
 R2S = computed_by("agreement:logit_difference_r2")
+AGREEMENTS = computed_by("agreement:answer_agreement")
 DENSITIES = computed_by("dictionary:connection_density")
 AT_A_THRESHOLD = {"p_concept_given_active", "p_active_given_concept", "middle_band_purity"}
 OF_LABELS = AT_A_THRESHOLD | PRECISIONS | {"top_k_precision"}
+PATHS = {"path_length", "longest_path"}
 SIZE_METRICS = {"edges", "touched_edges", "description_bits", "opaque_weights"}
 
 EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     "nodes": lambda random: (random_circuit(random),),
     **dict.fromkeys(SIZE_METRICS, size_arguments),
+    **dict.fromkeys(PATHS, path_arguments),
     **dict.fromkeys(LOSSES, random_pairs),
     **dict.fromkeys(FAITHFULNESS, lambda random: tuple(random.exponential(size=2).tolist())),
     **dict.fromkeys(
         ("recovered_task_loss", "loss_recovered"), lambda random: (1.0, *(random.random(2) + np.arange(2)).tolist())
     ),
     "loss_increase": lambda random: tuple(random.random(2).tolist()),
-    **dict.fromkeys(R2S | {"prediction_rank_correlation"}, lambda random: tuple(random.normal(size=(2, 7)))),
+    **dict.fromkeys(
+        R2S | AGREEMENTS | {"prediction_rank_correlation"}, lambda random: tuple(random.normal(size=(2, 7)))
+    ),
     "idle_share": lambda random: (random.normal(0, 0.02, size=9),),
     **dict.fromkeys(("cpr", "cmd"), curve),
     "fvu": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
@@ -101,6 +111,7 @@ REPORTED = {
 TORCH_EQUALS_NUMPY = (
     LOSSES
     | R2S
+    | AGREEMENTS
     | {"cpr", "cmd", "fvu", "l0", "dead_fraction", "idle_share", "prediction_rank_correlation"}
     | {
         "error_compounding",
@@ -116,7 +127,7 @@ TORCH_EQUALS_NUMPY = (
 )
 ORDER_OF_PROMPTS_IS_NOTHING = {
     *("fvu", "l0", "dead_fraction", "replaced_kl", "firing_rate_spread"),
-    *("idle_share", "prediction_rank_correlation", *R2S),
+    *("idle_share", "prediction_rank_correlation", *R2S, *AGREEMENTS),
     *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES),
 }
 COMMON_SHIFT_IS_NOTHING = {
@@ -125,7 +136,7 @@ COMMON_SHIFT_IS_NOTHING = {
     *(*LOSSES, *SCORES, *OF_LABELS, *PRIVILEGES),
 }
 COMMON_SCALE_IS_NOTHING = {
-    *("fvu", "l0", "dead_fraction", *R2S),
+    *("fvu", "l0", "dead_fraction", *R2S, *AGREEMENTS),
     *("error_compounding", "firing_rate_spread", "token_loss_correlation", *DENSITIES),
     *FAITHFULNESS,
     *("recovered_task_loss", "loss_recovered"),
@@ -136,10 +147,10 @@ COMMON_SCALE_IS_NOTHING = {
 ORDER_OF_ACTIVATIONS_IS_ALL = PRECISIONS | {"top_k_precision"}
 LEVELS_COUNT_AS_ONE = OF_LABELS
 OPPOSITE_LABELS_ADD_UP_TO_ONE = {"p_concept_given_active", "middle_band_purity", "top_k_precision"}
-ABLATED_NODES_ARE_NOTHING = {"nodes", "edges", "touched_edges", "opaque_weights"}
-ORDER_OF_NODES_IS_NOTHING = {"nodes", *SIZE_METRICS}
-NEVER_SMALLER_WITH_ONE_MORE_NODE = {"nodes", "edges", "touched_edges", "opaque_weights"}
-SIZE_OF_WEIGHTS_IS_NOTHING = SIZE_METRICS
+ABLATED_NODES_ARE_NOTHING = {"nodes", "edges", "touched_edges", "opaque_weights", *PATHS}
+ORDER_OF_NODES_IS_NOTHING = {"nodes", *SIZE_METRICS, *PATHS}
+NEVER_SMALLER_WITH_ONE_MORE_NODE = {"nodes", "edges", "touched_edges", "opaque_weights", "longest_path"}
+SIZE_OF_WEIGHTS_IS_NOTHING = {*SIZE_METRICS, "longest_path"}
 UNDEFINED = {
     **dict.fromkeys(LOSSES, (np.zeros((0, 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=int))),
     **dict.fromkeys(FAITHFULNESS, (0.0, 0.0)),
@@ -148,6 +159,8 @@ UNDEFINED = {
     "loss_increase": (math.nan, 1.0),
     **dict.fromkeys(R2S | {"prediction_rank_correlation"}, (np.ones(4), np.arange(4.0))),
     "idle_share": (np.zeros(0),),
+    **dict.fromkeys(AGREEMENTS, (np.zeros(0), np.zeros(0))),
+    **dict.fromkeys(PATHS, (Circuit({}), [])),
     **dict.fromkeys(("cpr", "cmd"), ([], [], 10.0)),
     "fvu": (np.ones((4, 2)), np.zeros((4, 2))),
     **dict.fromkeys(("l0", "dead_fraction"), (np.zeros((0, 3)),)),
@@ -287,6 +300,7 @@ def test_dead_nodes_must_be_told_from_the_kept_ones(name):
 def test_the_order_of_nodes_changes_nothing(name):
     random = np.random.default_rng(2)
     orders = {site: torch.from_numpy(random.permutation(size)) for site, size in SIZES.items()}
+    orders |= dict.fromkeys(TERMINALS, torch.zeros(1, dtype=torch.int64))
     for function, arguments in examples(name):
         assert function(*reordered(orders, *arguments)) == pytest.approx(function(*arguments))
 
@@ -315,8 +329,11 @@ def with_dead_nodes(circuit, connections=None):
     grown = Circuit({site: torch.cat([mask, torch.zeros(3, dtype=torch.bool)]) for site, mask in circuit.masks.items()})
     if connections is None:
         return (grown,)
+    extra = dict.fromkeys(SIZES, 3) | dict.fromkeys(TERMINALS, 0)
     padded = [
-        Connection(one.source, one.target, torch.nn.functional.pad(one.weight, (0, 3, 0, 3)))
+        Connection(
+            one.source, one.target, torch.nn.functional.pad(one.weight, (0, extra[one.source], 0, extra[one.target]))
+        )
         for one in connections
         if one.weight is not None
     ]
@@ -369,6 +386,46 @@ def test_kept_and_touched_edges_partition_the_weights(seed):
         circuit.complement(), connections
     )
     assert metrics.edge_count(circuit, connections) <= metrics.touched_edge_count(circuit, connections) <= every
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_path_length_is_the_sum_over_all_paths_by_its_definition(seed):
+    circuit, connections = path_arguments(np.random.default_rng(seed))
+    whole, units = 0.0, 0.0
+    for weight, length in paths(circuit, connections, (LOGITS, 0)):
+        whole, units = whole + weight, units + weight * length
+    assert metrics.path_length(circuit, connections) == pytest.approx(units / whole if whole else math.nan, nan_ok=True)
+
+
+def paths(circuit, connections, target):
+    """Every path from the embeddings to a node: the product of its shares, and the units before the node."""
+    kept = {**circuit.masks, **dict.fromkeys(TERMINALS, torch.ones(1, dtype=torch.bool))}
+    name, node = target
+    into = {
+        (each.source, source): abs(float(each.weight[node, source]))
+        for each in connections
+        if each.target == name
+        for source in kept[each.source].nonzero().flatten().tolist()
+    }
+    for source, weight in into.items():
+        if not weight:
+            continue
+        before = [(1.0, 0)] if source[0] == EMBEDDING else [(w, n + 1) for w, n in paths(circuit, connections, source)]
+        yield from ((weight / sum(into.values()) * share, units) for share, units in before)
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 100))
+@settings(max_examples=50, deadline=None)
+def test_scaling_all_that_enters_a_site_changes_no_path_length(seed, scale):
+    circuit, connections = path_arguments(np.random.default_rng(seed))
+    scaled = [
+        Connection(one.source, one.target, -scale * one.weight if one.target == "blocks.1.neuron" else one.weight)
+        for one in connections
+    ]
+    known, found = (metrics.path_length(circuit, each) for each in (connections, scaled))
+    assert found == pytest.approx(known, nan_ok=True)
+    assert not known > metrics.longest_path(circuit, connections) + 1e-9
 
 
 @given(st.integers(0, 10_000))

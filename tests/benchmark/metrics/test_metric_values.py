@@ -8,6 +8,7 @@ import torch
 
 from benchmark import metrics
 from benchmark.circuit import Circuit
+from benchmark.graph import EMBEDDING, LOGITS
 from benchmark.model import Block, Connection
 
 KEPT = Circuit({"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False])})
@@ -52,6 +53,35 @@ def test_description_bits_are_those_of_choosing_nodes_then_edges():
     assert metrics.description_bits(KEPT, [DRAWN]) == pytest.approx(math.log2(10) + 1 + 8)
     assert metrics.description_bits(KEPT, [OPAQUE]) == pytest.approx(math.log2(10) + 0 + 2 * 8)
     assert metrics.description_bits(Circuit({"a": torch.zeros(4, dtype=torch.bool)}), []) == 0
+
+
+ENDS = [Connection(EMBEDDING, "a", torch.ones(3, 1)), Connection(EMBEDDING, "b", torch.tensor([[1.0], [0.0]]))]
+
+
+def test_path_length_weighs_each_path_by_its_shares():
+    # b0 takes 3/4 of its inflow from a0 (a1's weight is zero, a2 is ablated), 1/4 from the embeddings; the logits take
+    # 2/3 of theirs from b0 and 1/3 from a1.
+    drawn = Connection("a", "b", torch.tensor([[-3.0, 0.0, 9.0], [9.0, 9.0, 9.0]]))
+    logits = [Connection("b", LOGITS, torch.tensor([[2.0, 5.0]])), Connection("a", LOGITS, torch.tensor([[0, 1.0, 8]]))]
+    expected = 2 / 3 * (3 / 4 * 2 + 1 / 4 * 1) + 1 / 3 * 1
+    assert metrics.path_length(KEPT, [*ENDS, drawn, *logits]) == pytest.approx(expected)
+    assert metrics.longest_path(KEPT, [*ENDS, drawn, *logits]) == 2
+
+
+def test_a_unit_that_nothing_enters_is_on_no_path():
+    logits = [Connection("b", LOGITS, torch.ones(1, 2)), Connection("a", LOGITS, torch.ones(1, 3))]
+    assert (
+        metrics.path_length(KEPT, [ENDS[0], *logits]) == 1
+    )  # b0 takes half of what enters the logits, and is left out
+    for function in (metrics.path_length, metrics.longest_path):
+        assert math.isnan(function(KEPT, logits))
+        assert math.isnan(function(KEPT, ENDS))
+
+
+def test_how_much_flows_through_an_opaque_block_cannot_be_told_but_how_long_its_paths_are_can():
+    logits = Connection("b", LOGITS, torch.ones(1, 2))
+    assert math.isnan(metrics.path_length(KEPT, [*ENDS, OPAQUE, logits]))
+    assert metrics.longest_path(KEPT, [*ENDS, OPAQUE, logits]) == 2
 
 
 def test_mass_edge_count_takes_the_fewest_sources_of_each_row():
@@ -124,6 +154,12 @@ def test_logit_difference_r2_is_about_the_whole_models_mean():
     assert metrics.logit_difference_r2(reference, np.array([1.0, 1.0, 1.0, 1.0])) == 0
     assert metrics.logit_difference_r2(reference, np.array([1.0, -1.0, 3.0, 3.0])) == pytest.approx(1 - 4 / 8)
     assert metrics.logit_difference_r2(reference, -reference) == pytest.approx(1 - 48 / 8)
+
+
+def test_agreement_asks_which_answer_is_preferred_not_which_is_right():
+    reference = np.array([2.0, 2.0, -2.0, -2.0])
+    assert metrics.answer_agreement(reference, np.array([0.1, -0.1, -9.0, 9.0])) == 0.5
+    assert metrics.answer_agreement(reference, reference / 10) == 1
 
 
 def test_cpr_is_the_area_over_log_size():
