@@ -3,6 +3,7 @@
 import click
 
 from benchmark.cli.audit import audit
+from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.list import list_
@@ -28,6 +29,7 @@ main.add_command(run)
 main.add_command(list_)
 main.add_command(match)
 main.add_command(show)
+main.add_command(claims)
 main.add_command(compare)
 main.add_command(sweep)
 main.add_command(variance)

@@ -40,7 +40,7 @@ def compare(first: str, second: str, preset: str, out: Path, as_json: bool) -> N
     from benchmark.seeds import seed_of
 
     with user_errors():
-        board = _board(out, preset)
+        board = board_of(out, preset)
         places = place_named(board, first), place_named(board, second)
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
@@ -48,7 +48,7 @@ def compare(first: str, second: str, preset: str, out: Path, as_json: bool) -> N
     click.echo(json.dumps(_json(found, preset), indent=1) if as_json else "\n".join(_text(found, board)))
 
 
-def _board(out: Path, preset: str) -> "Board":
+def board_of(out: Path, preset: str) -> "Board":
     """The rows of a preset; `ValueError` if there are none."""
     from benchmark.config import load_preset
     from benchmark.leaderboard import Board, preset_rules

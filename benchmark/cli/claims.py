@@ -1,0 +1,115 @@
+"""`bench claims`: what is said of sparse circuits, with numbers and verdicts, and what other ablations say."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.cli.errors import user_errors
+
+if TYPE_CHECKING:
+    from benchmark.under_ablation import Under
+    from benchmark.verdicts import Claim, Criterion, Finding
+
+WIDTH = 80
+"""Columns of the text."""
+
+
+@click.command()
+@click.option("--preset", default="quick", show_default=True, help="The preset whose records are judged.")
+@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def claims(preset: str, out: Path, as_json: bool) -> None:
+    """Judge the claims about sparse circuits: a number, its interval and a verdict for each.
+
+    Below them the faithfulness of circuits under each ablation, and their agreement with the whole model off the task's
+    prompts, with Kendall's tau of the methods' order. Reads records alone; `bench run` writes them.
+    """
+    import numpy as np
+
+    from benchmark.cli.compare import board_of
+    from benchmark.seeds import seed_of
+    from benchmark.under_ablation import under_ablations, under_shifts
+    from benchmark.verdicts import findings
+
+    with user_errors():
+        board = board_of(out, preset)
+    judged = findings(board, np.random.default_rng(seed_of("claims", preset)))
+    tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}
+    if as_json:
+        click.echo(
+            json.dumps({"claims": _json(judged), **{name: _under(rows) for name, rows in tables.items()}}, indent=1)
+        )
+        return
+    click.echo("\n".join([*_claims(judged), *(line for name, rows in tables.items() for line in _table(name, rows))]))
+
+
+def _claims(judged: "Sequence[tuple[Claim, list[Finding]]]") -> Iterator[str]:
+    """A block for each claim."""
+    for claim, found in judged:
+        yield from wrap(claim.sentence, WIDTH)
+        for criterion, finding in zip(claim.criteria, found, strict=True):
+            yield from _finding(criterion, finding)
+        yield ""
+
+
+def _finding(criterion: "Criterion", finding: "Finding") -> Iterator[str]:
+    """One line, and the reason below where nothing is decided."""
+    limits = "" if math.isnan(finding.interval.low) else f"[{finding.interval.low:.3g}, {finding.interval.high:.3g}]"
+    value = "?" if math.isnan(finding.value) else f"{finding.value:.3g}"
+    yield f"  {criterion.of:<38}{value:>8} {limits:<18}{finding.verdict:>12}"
+    if finding.reason:
+        yield from wrap(finding.reason, WIDTH, initial_indent="    ", subsequent_indent="      ")
+
+
+def _table(name: str, rows: "Sequence[Under]") -> Iterator[str]:
+    """Methods by columns, Kendall's tau at the end."""
+    methods = list(dict.fromkeys(place.method for row in rows for place in row.scores))
+    if not methods:
+        return
+    yield f"{name:<19}" + "".join(f"{_short(method):>9}" for method in methods) + f"{'tau':>7}"
+    for row in rows:
+        by_method = {place.method: score for place, score in row.scores.items()}
+        cells = "".join(f"{by_method[method]:>9.2f}" if method in by_method else f"{'-':>9}" for method in methods)
+        yield f"  {row.name:<17}{cells}" + ("" if math.isnan(row.tau) else f"{row.tau:>7.2f}")
+    yield from ("  tau: Kendall's, with the order by faithfulness under the finder's ablation", "")
+
+
+def _short(method: str) -> str:
+    """A name that fits a column: `weight_sparse` becomes `w_sparse`."""
+    first, _, rest = method.partition("_")
+    return f"{first[0]}_{rest}"[:8] if len(method) > 8 and rest else method[:8]
+
+
+def _json(judged: "Sequence[tuple[Claim, list[Finding]]]") -> list[dict[str, Any]]:
+    return [
+        {
+            "claim": claim.sentence,
+            "findings": [_plain(criterion, finding) for criterion, finding in zip(claim.criteria, found, strict=True)],
+        }
+        for claim, found in judged
+    ]
+
+
+def _plain(criterion: "Criterion", finding: "Finding") -> dict[str, Any]:
+    """A finding with `None` for what is not known."""
+    numbers = {"value": finding.value, "low": finding.interval.low, "high": finding.interval.high}
+    known = {name: None if math.isnan(number) else number for name, number in numbers.items()}
+    told = {"seeds": finding.seeds, "verdict": finding.verdict, "reason": finding.reason}
+    return {**asdict(criterion), **known, **told}
+
+
+def _under(rows: "Sequence[Under]") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row.name,
+            "scores": {"/".join(place): score for place, score in row.scores.items()},
+            "tau": None if math.isnan(row.tau) else row.tau,
+        }
+        for row in rows
+    ]

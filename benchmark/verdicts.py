@@ -1,0 +1,254 @@
+"""The claims about sparse circuits, each with its number, its interval and a verdict by a rule that is declared here.
+
+A claim is confirmed where the whole interval lies on the claimed side of its bound, refuted where it lies on the other
+side, and undecided else. Intervals are Student's t over training seeds, from three seeds on; for ratios of sizes they
+are over tasks, which is what one wants to conclude to. Of one seed only the intervals over prompts or windows are
+known, which say nothing about the method: the verdict is then undecided.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from benchmark.compare import compare, place_named
+from benchmark.leaderboard import Board, Place
+from benchmark.metrics.registry import METRICS
+from benchmark.statistics import UNKNOWN, Interval, geometric_mean, student_interval
+
+Verdict = Literal["confirmed", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One number that a claim can be judged by.
+
+    Attributes:
+        of: What it is of, to be printed.
+        method: The method.
+        metric: The metric, a mean over tasks and concepts.
+        bound: Where the claim begins to hold.
+        above: Whether it holds above the bound or below.
+        over: Another metric of the same method that the number is divided by; empty for none.
+        over_method: Another method whose metric the number is divided by, over the tasks that both reach.
+        graph: Whose circuits.
+        variant: How the method's artifact is read; empty for the first way that is ranked.
+        among: A count that has to add up to `ENOUGH` over the seeds for the number to mean anything; empty for none.
+    """
+
+    of: str
+    method: str
+    metric: str
+    bound: float
+    above: bool = True
+    over: str = ""
+    over_method: str = ""
+    graph: Literal["unit", "channel"] = "unit"
+    variant: str = ""
+    among: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that is said of sparse circuits.
+
+    Attributes:
+        sentence: What is said.
+        criteria: The numbers that it is judged by.
+    """
+
+    sentence: str
+    criteria: tuple[Criterion, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A criterion applied.
+
+    Attributes:
+        value: The number; `nan` where there is none.
+        interval: Its 95 % interval; unknown where the verdict says why.
+        seeds: Training seeds behind it.
+        verdict: Whether the claim holds.
+        reason: Why it is undecided; empty if it is not.
+    """
+
+    value: float
+    interval: Interval
+    seeds: int
+    verdict: Verdict
+    reason: str = ""
+
+
+ENOUGH = 10
+"""Cases below which a share says nothing."""
+
+_DICTIONARIES = ("sae", "transcoder", "clt")
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "weight-sparse circuits are about 16 times smaller than dense ones at equal loss (at least 8 times)",
+        (
+            Criterion(
+                "edges, dense / weight_sparse", "dense", "edges", 8.0, over_method="weight_sparse", graph="channel"
+            ),
+            Criterion(
+                "edges, dense / activation_sparse",
+                *("dense", "edges", 8.0),
+                over_method="activation_sparse",
+                graph="channel",
+            ),
+            Criterion(
+                "verified edges, dense / weight_sparse",
+                *("dense", "verified_edges", 8.0),
+                over_method="weight_sparse",
+                graph="channel",
+            ),
+        ),
+    ),
+    Claim(
+        "connections between features are dense: over a quarter of all pairs is needed to carry 95 % of what is read, "
+        "and no less than half of what permuted decoders need",
+        (
+            *(
+                Criterion(f"density, {name}", name, "connection_density", 0.25)
+                for name in ("transcoder", "clt", "weight_sparse")
+            ),
+            *(
+                Criterion(f"density / null, {name}", name, "connection_density", 0.5, over="connection_density_null")
+                for name in ("transcoder", "clt")
+            ),
+        ),
+    ),
+    Claim(
+        "errors of dictionaries compound over layers: more than one layer at a time adds up to",
+        tuple(
+            Criterion(f"KL together / added up, {name}", name, "error_compounding", 1.0, variant="errors_available")
+            for name in _DICTIONARIES
+        ),
+    ),
+    Claim(
+        "some features are naturally sparser than others: rates differ tenfold between the 10th and 90th percentile",
+        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(10)) for name in _DICTIONARIES),
+    ),
+    Claim(
+        "sparse and dense models find the same tokens hard (the paper: 0.93)",
+        (
+            Criterion("correlation, weight_sparse with dense", "weight_sparse", "token_loss_correlation", 0.9),
+            Criterion("correlation, dense with its next seed", "dense", "token_loss_correlation", 0.9),
+        ),
+    ),
+    Claim(
+        'top-activating examples hide "dogs on jetskis": of nodes named by them at least a tenth are illusions',
+        tuple(
+            Criterion(f"illusion rate, {name}", name, "illusion_rate", 0.1, among="named_nodes")
+            for name in (*_DICTIONARIES, "weight_sparse")
+        ),
+    ),
+    Claim(
+        "labels can replace a feature of their concept: at least half of what it does",
+        tuple(
+            Criterion(f"label replacement, {name}", name, "label_replacement_score", 0.5)
+            for name in (*_DICTIONARIES, "weight_sparse")
+        ),
+    ),
+    Claim(
+        "neurons have a privileged basis, the residual stream has none (ln kurtosis, own basis over random: 0.2)",
+        (
+            Criterion("neurons, dense", "dense", "basis_privilege_neuron", 0.2),
+            Criterion("residual reads, dense", "dense", "basis_privilege_residual_read", 0.2, above=False),
+            Criterion(
+                "residual reads, weight_sparse", "weight_sparse", "basis_privilege_residual_read", 0.2, above=False
+            ),
+        ),
+    ),
+    Claim(
+        "attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, below -0.5)",
+        tuple(
+            Criterion(f"slope, {name}", name, "dilution_slope", -0.5, above=False)
+            for name in ("dense", "weight_sparse", "activation_sparse")
+        ),
+    ),
+)
+"""What is said, in the order of the talk that it is from; the sweep over L0 and width is `bench sweep`'s."""
+
+
+def findings(board: Board, generator: np.random.Generator) -> list[tuple[Claim, list[Finding]]]:
+    """All claims, judged by the rows of one preset.
+
+    Args:
+        board: The rows.
+        generator: Source of resampled tasks.
+    """
+    return [(claim, [_finding(board, criterion, generator) for criterion in claim.criteria]) for claim in CLAIMS]
+
+
+def _finding(board: Board, criterion: Criterion, generator: np.random.Generator) -> Finding:
+    try:
+        place = _place(board, criterion.method, criterion.variant, criterion.graph)
+        return _ratio(board, criterion, place, generator) if criterion.over_method else _mean(board, criterion, place)
+    except ValueError as error:
+        return _undecided(str(error))
+
+
+def _place(board: Board, method: str, variant: str, graph: str) -> Place:
+    return place_named(board, f"{method}/{variant}" if variant else method)._replace(graph=graph)
+
+
+def _ratio(board: Board, criterion: Criterion, place: Place, generator: np.random.Generator) -> Finding:
+    """Of sizes, over the tasks that both methods reach."""
+    other = _place(board, criterion.over_method, "", criterion.graph)
+    found = compare(board.records, place, other, board.rules, generator, criterion.metric).ratio
+    shared = (board.reached(each, criterion.metric).keys() for each in (place, other))
+    seeds = {seed for _, seed in set.intersection(*map(set, shared))}
+    if found.tasks < 2:
+        return _undecided("no task that both reach" if not found.tasks else "one task", found.value, len(seeds))
+    return _judged(criterion, found.value, Interval(found.low, found.high), len(seeds))
+
+
+def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
+    """Of a metric over tasks, then over seeds."""
+    by_seed = _by_seed(board, place, criterion.metric)
+    if criterion.over:
+        below = _by_seed(board, place, criterion.over)
+        by_seed = {seed: value / below[seed] for seed, value in by_seed.items() if below.get(seed)}
+    values = list(by_seed.values())
+    if not values:
+        return _undecided(f"no value of {criterion.metric}")
+    value, cases = sum(values) / len(values), sum(_by_seed(board, place, criterion.among).values())
+    if criterion.among and cases < ENOUGH:
+        return _undecided(f"{cases:g} {criterion.among.replace('_', ' ')} in all", value, len(values))
+    interval = student_interval(values)
+    if math.isnan(interval.low):
+        seeds = f"{len(values)} training seed{'s' if len(values) > 1 else ''}"
+        return _undecided(f"{seeds}: no interval", value, len(values))
+    return _judged(criterion, value, interval, len(values))
+
+
+def _by_seed(board: Board, place: Place, metric: str) -> Mapping[int | None, float]:
+    found: dict[int | None, list[float]] = {}
+    for (_, seed), row in board.reached(place, metric).items():
+        assert row.value is not None
+        found.setdefault(seed, []).append(row.value)
+    return {seed: _aggregated(values, metric) for seed, values in found.items()}
+
+
+def _aggregated(values: Sequence[float], metric: str) -> float:
+    return geometric_mean(values) if METRICS[metric].aggregate == "geometric_mean" else sum(values) / len(values)
+
+
+def _judged(criterion: Criterion, value: float, interval: Interval, seeds: int) -> Finding:
+    """The verdict on a number with an interval."""
+    low, high = (interval.low, interval.high) if criterion.above else (-interval.high, -interval.low)
+    bound = criterion.bound if criterion.above else -criterion.bound
+    if low > bound:
+        return Finding(value, interval, seeds, "confirmed")
+    if high < bound:
+        return Finding(value, interval, seeds, "refuted")
+    return Finding(value, interval, seeds, "undecided", f"the interval holds the bound, {criterion.bound:g}")
+
+
+def _undecided(reason: str, value: float = math.nan, seeds: int = 0) -> Finding:
+    return Finding(value, UNKNOWN, seeds, "undecided", reason)

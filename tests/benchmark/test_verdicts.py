@@ -1,0 +1,151 @@
+"""Claims judged by planted records, and the tables of `bench claims`."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmark.cli import main
+from benchmark.leaderboard import Board, Place, Rules
+from benchmark.metrics import METRICS
+from benchmark.records import Measurement, Record, update_records
+from benchmark.under_ablation import kendall, under_ablations, under_shifts
+from benchmark.verdicts import CLAIMS, findings
+
+TASKS = ("else_elif", "for_while", "var_if")
+RULES = Rules(unranked=frozenset({("sae", "errors_available")}))
+
+
+def circuits(method, metric, value, graph="unit", seeds=(0,), **more) -> list[Record]:
+    """One value for every task and seed."""
+    where = {"preset": "quick", "method": method, "variant": "native", "graph": graph, "ranking": "mask"}
+    where |= {"ablation": "mean", "target_loss": 0.15, **more}
+    return [
+        Record.of(Measurement(metric, float(value)), **where, task=task, seed=seed) for task in TASKS for seed in seeds
+    ]
+
+
+def profiled(method, metric, values, variant="native") -> list[Record]:
+    """One value for each seed."""
+    where = {"preset": "quick", "method": method, "variant": variant}
+    return [Record.of(Measurement(metric, value), **where, seed=seed) for seed, value in enumerate(values)]
+
+
+def judged(records) -> dict:
+    board = Board("quick", list(records), RULES)
+    found = findings(board, np.random.default_rng(0))
+    return {criterion.of: one for claim, row in found for criterion, one in zip(claim.criteria, row, strict=True)}
+
+
+def sized(dense, sparse) -> list[Record]:
+    sizes = {"dense": dense, "weight_sparse": sparse}
+    return [
+        row
+        for graph in ("unit", "channel")
+        for method, size in sizes.items()
+        for row in circuits(method, "edges", size, graph)
+    ]
+
+
+def test_every_claim_speaks_of_registered_metrics():
+    criteria = [criterion for claim in CLAIMS for criterion in claim.criteria]
+    named = {name for one in criteria for name in (one.metric, one.over, one.among) if name}
+    assert named <= METRICS.keys()
+    assert len({one.of for one in criteria}) == len(criteria)
+
+
+@pytest.mark.parametrize(("dense", "verdict"), [(160, "confirmed"), (40, "refuted")])
+def test_a_ratio_of_sizes_is_judged_over_the_tasks_that_both_reach(dense, verdict):
+    found = judged(sized(dense, 10))["edges, dense / weight_sparse"]
+    assert (found.value, found.verdict) == (pytest.approx(dense / 10), verdict)
+
+
+def test_a_mean_over_three_seeds_has_students_interval():
+    rows = [*sized(100, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])]
+    found = judged(rows)["slope, dense"]
+    assert found.value == pytest.approx(-1.0)
+    assert found.interval.high == pytest.approx(-1.0 + 4.3027 * 0.1 / math.sqrt(3), abs=1e-3)
+    assert (found.seeds, found.verdict) == (3, "confirmed")
+
+
+def test_one_seed_decides_nothing_whatever_its_value():
+    rows = [*sized(100, 10), *profiled("dense", "dilution_slope", [-1.0])]
+    found = judged(rows)["slope, dense"]
+    assert (found.verdict, found.reason) == ("undecided", "1 training seed: no interval")
+
+
+def test_an_interval_that_holds_the_bound_decides_nothing():
+    rows = [*sized(100, 10), *profiled("dense", "dilution_slope", [-0.2, -0.5, -0.8])]
+    assert judged(rows)["slope, dense"].reason == "the interval holds the bound, -0.5"
+
+
+def test_a_share_of_a_handful_decides_nothing():
+    rows = [
+        *sized(100, 10),
+        *profiled("weight_sparse", "illusion_rate", [1.0, 1.0, 1.0]),
+        *profiled("weight_sparse", "named_nodes", [2.0, 1.0, 2.0]),
+    ]
+    assert judged(rows)["illusion rate, weight_sparse"].reason == "5 named nodes in all"
+
+
+def test_a_method_that_is_not_there_is_said_to_be_missing():
+    assert "unknown method 'clt'" in judged(sized(100, 10))["density, clt"].reason
+
+
+def test_faithfulness_under_each_ablation_is_the_mean_over_circuits():
+    rows = [
+        *circuits("dense", "faithfulness", 0.9),
+        *circuits("dense", "faithfulness", 0.4, ablation="resample"),
+        *circuits("weight_sparse", "faithfulness", 0.8),
+        *circuits("weight_sparse", "faithfulness", 0.7, ablation="resample"),
+        *circuits("weight_sparse", "faithfulness", 0.1, ablation="resample", ranking="random"),
+    ]
+    found = {row.name: row for row in under_ablations(Board("quick", rows, RULES))}
+    sparse = Place("weight_sparse", "native", "unit")
+    assert found["mean"].scores[sparse] == pytest.approx(0.8)
+    assert found["resample"].scores[sparse] == pytest.approx(0.7)
+    assert found["resample"].tau == -1.0
+
+
+def test_kendalls_tau_needs_two_methods():
+    place = Place("dense", "native", "unit")
+    assert math.isnan(kendall({place: 1.0}, {place: 1.0}))
+
+
+def test_agreement_is_shown_for_the_shifts_that_were_measured():
+    rows = circuits("dense", "agreement_nesting", 0.75)
+    found = {row.name: row for row in under_shifts(Board("quick", rows, RULES))}
+    assert list(found["nesting"].scores.values()) == [0.75]
+    assert not found["elements"].scores
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = [*sized(160, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])]
+    rows += circuits("dense", "faithfulness", 0.9) + circuits("weight_sparse", "faithfulness", 0.8)
+    update_records(tmp_path / "records.csv", rows)
+    return tmp_path
+
+
+def test_the_table_fits_a_terminal_and_says_why_nothing_is_decided(folder):
+    shown = CliRunner().invoke(main, ["claims", "--out", str(folder)])
+    assert shown.exit_code == 0, shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
+    assert "edges, dense / weight_sparse                16 [16, 16]" in shown.output
+    assert "no value of token_loss_correlation" in shown.output
+    assert "w_sparse" in shown.output
+
+
+def test_json_holds_the_same_and_no_nan(folder):
+    shown = CliRunner().invoke(main, ["claims", "--out", str(folder), "--json"])
+    content = json.loads(shown.output, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    first = content["claims"][0]["findings"][0]
+    assert (first["value"], first["verdict"], first["seeds"]) == (pytest.approx(16.0), "confirmed", 1)
+
+
+def test_a_folder_without_records_is_an_error_in_one_line(tmp_path):
+    shown = CliRunner().invoke(main, ["claims", "--out", str(tmp_path)])
+    assert shown.exit_code == 2
+    assert "there are no records in folder" in shown.output
