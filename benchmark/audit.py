@@ -5,51 +5,37 @@
    models and draws, by more than twice the standard error over draws; on how many models the means are in this order
    stands beside it.
 2. *Noise*: how far does its value move when a circuit is searched again with another seed?
+3. *Truth*: does it rank circuits of small trained models as the truth does (`benchmark.truth`)? These are transformers
+   trained by interchange interventions to compute in known nodes (InterpBench, Gupta et al. 2024, arXiv 2407.14494),
+   and transcoders fitted on them.
 
-A metric fails if the order does not hold, or if its noise is above half its distance from oracle to random. Sizes
-cannot order circuits of equal size: of them only the circuit found at the target is compared with the known one.
-
-Left out: the correlation with the truth on small *trained* models (interchange-intervention training as in InterpBench,
-Gupta et al. 2024, arXiv 2407.14494, with dictionaries fitted on them) is not built. That a metric passes on hand-set
-gates says that it is not wrong in the simplest case, not that it is right for trained models.
+Order and noise are asked on hand-set models: to pass there is not to be wrong in the simplest case. A metric fails if
+the order does not hold, if its noise is above half its distance from oracle to random, or if the interval of its
+correlation with the truth does not lie above 0. Sizes cannot order circuits of equal size: of them only the circuit
+found at the target is compared with the known one, and only the truth judges them.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
-from benchmark import metrics
-from benchmark.ablation import keep_only, random_circuit
-from benchmark.circuit import Circuit
-from benchmark.edges import verify_edges
+from benchmark.ablation import random_circuit
+from benchmark.candidates import CANDIDATES, TARGET, Candidate, Case
 from benchmark.known import KnownModel
 from benchmark.metrics.registry import METRICS, Direction
-from benchmark.model import unedited
-from benchmark.pruning import (
-    Budget,
-    FoundCircuit,
-    answer_logits,
-    find_circuit,
-    geometric_sizes,
-    logit_difference,
-)
+from benchmark.pruning import Budget, FoundCircuit, find_circuit
 from benchmark.records import csv_text, replace_file
-from benchmark.robustness import Trial, robust_faithfulness
 from benchmark.seeds import seed_of
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.trained import TrainedModel
+from benchmark.truth import Agreement, Examined, agreement, degraded, examined
 
 AUDIT = "audit.csv"
-
-TARGET = 0.05
-"""Task loss that circuits are cut to, nats; each node of a known circuit is worth more."""
 
 SEARCH = Budget(tokens=2_000, learning_rate=0.03, coefficients=(1e-3, 1e-2))
 """A search that is stopped early: given time it finds the known circuit whatever its seed, and there is no noise."""
@@ -64,131 +50,6 @@ Levels = Mapping[Level, Float[np.ndarray, "model draw"]]
 """A metric by kind of circuit."""
 
 Status = Literal["passed", "failed", "not_applicable"]
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A circuit of a known model that is to be scored.
-
-    Attributes:
-        known: The model and its task.
-        circuit: The circuit, right or wrong.
-        order: `[node]`, all nodes, those of the circuit first.
-        generator: Source of what a score draws.
-    """
-
-    known: KnownModel
-    circuit: Circuit
-    order: Int[Tensor, " node"]
-    generator: torch.Generator
-
-    @classmethod
-    def of(cls, known: KnownModel, circuit: Circuit, generator: torch.Generator) -> "Case":
-        """A circuit whose nodes are in no order, before all others in no order."""
-        kept = torch.cat([circuit.masks[site.name] for site in known.model.sites])
-        mixed = torch.randperm(len(kept), generator=generator)
-        return cls(known, circuit, mixed[kept[mixed].int().argsort(descending=True, stable=True)], generator)
-
-    @property
-    def batch(self) -> PromptBatch:
-        """The prompts on which it is scored."""
-        return self.known.prompts.test
-
-    @cached_property
-    def whole(self) -> Float[Tensor, "prompt vocab"]:
-        """Logits with nothing ablated."""
-        return answer_logits(self.known.model, self.batch, unedited)
-
-    def logits(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
-        """Logits of a circuit, the rest at its means."""
-        return answer_logits(self.known.model, self.batch, keep_only(circuit, self.known.means))
-
-    def faithfulness(self, circuit: Circuit) -> float:
-        """Of any circuit of the model."""
-        return metrics.faithfulness(self._kl(self.logits(circuit)), self._empty_kl)
-
-    @cached_property
-    def _empty_kl(self) -> float:
-        return self._kl(self.logits(Circuit.empty(self.known.model.sites)))
-
-    def _kl(self, logits: Tensor) -> float:
-        return metrics.pair_kl(self.whole, logits, self.batch.answer, self.batch.other)
-
-
-Score = Callable[[Case], float]
-"""A metric of a case; `nan` where it has none."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A metric that could rank circuits.
-
-    Attributes:
-        name: Its name.
-        score: Takes it.
-        direction: Which way is better.
-        is_size: Whether it says nothing but how large a circuit is.
-    """
-
-    name: str
-    score: Score
-    direction: Direction
-    is_size: bool = False
-
-
-# The scores
-
-
-def _verified_edges(case: Case) -> float:
-    known = case.known
-    connections, validation = known.model.connections("unit"), known.prompts.validation
-    found = verify_edges(known.model, case.circuit, connections, known.means, validation, known.windows, TARGET)
-    return float(found.edges) if found.status == "ok" else math.nan
-
-
-def _robust_faithfulness(case: Case) -> float:
-    known = case.known
-    trial = Trial(known.model, known.model.sites, case.circuit, known.means, case.batch, case.whole, case.generator)
-    return robust_faithfulness(trial)
-
-
-def _necessity(case: Case) -> float:
-    return metrics.task_loss(case.logits(case.circuit.complement()), case.batch.answer, case.batch.other)
-
-
-def _logit_difference_r2(case: Case) -> float:
-    whole, circuit = (logit_difference(logits, case.batch) for logits in (case.whole, case.logits(case.circuit)))
-    return metrics.logit_difference_r2(whole, circuit)
-
-
-def _cpr(case: Case) -> float:
-    sites, total = case.known.model.sites, len(case.order)
-    sizes = geometric_sizes(total, 2.0)
-    scores = [case.faithfulness(Circuit.first(sites, case.order, size)) for size in sizes]
-    return metrics.cpr(sizes, scores, total)
-
-
-_SIZES: Mapping[str, Score] = {
-    "nodes": lambda case: metrics.node_count(case.circuit),
-    "edges": lambda case: metrics.edge_count(case.circuit, case.known.model.connections("unit")),
-    "verified_edges": _verified_edges,
-    "description_bits": lambda case: metrics.description_bits(case.circuit, case.known.model.connections("unit")),
-}
-
-_SCORES: Mapping[str, Score] = {
-    "faithfulness": lambda case: case.faithfulness(case.circuit),
-    "robust_faithfulness": _robust_faithfulness,
-    "completeness": lambda case: case.faithfulness(case.circuit.complement()),
-    "necessity": _necessity,
-    "logit_difference_r2": _logit_difference_r2,
-    "cpr": _cpr,
-}
-
-CANDIDATES: tuple[Candidate, ...] = (
-    *(Candidate(name, score, METRICS[name].direction, is_size=True) for name, score in _SIZES.items()),
-    *(Candidate(name, score, METRICS[name].direction) for name, score in _SCORES.items()),
-)
-"""The metrics that are audited."""
 
 
 # The audit
@@ -212,6 +73,11 @@ class Verdict:
         found: Of circuits found at the target.
         reseed_noise: Standard deviation over finder seeds relative to the mean's size.
         noise_share: The same relative to the distance from oracle to random.
+        truth_correlation: Rank correlation with the truth on trained models, positive if better goes with truer.
+        truth_low: Its lower 95 % limit.
+        truth_high: Its upper 95 % limit.
+        trained_models: Trained models that it is over; 0 if it was not asked, or of sizes could not be.
+        trained_circuits: Circuits that it is over.
         status: `passed`, `failed`, or `not_applicable`.
         reason: Why it is not `passed`.
     """
@@ -229,23 +95,35 @@ class Verdict:
     found: float
     reseed_noise: float
     noise_share: float
+    truth_correlation: float
+    truth_low: float
+    truth_high: float
+    trained_models: int
+    trained_circuits: int
     status: Status
     reason: str
 
 
 def audit(
-    known: Sequence[KnownModel], candidates: Iterable[Candidate] = CANDIDATES, *, draws: int = 40, searches: int = 5
+    known: Sequence[KnownModel],
+    candidates: Iterable[Candidate] = CANDIDATES,
+    *,
+    trained: Iterable[TrainedModel] = (),
+    draws: int = 40,
+    searches: int = 5,
 ) -> list[Verdict]:
     """Judge metrics by models whose circuit is known; the same arguments give the same verdicts.
 
     Args:
-        known: The models.
+        known: The hand-set models.
         candidates: The metrics.
+        trained: The trained models; without any the truth is not asked.
         draws: Degraded and random circuits to average over, at least 2.
         searches: Finder seeds, at least 2.
     """
     found = [[_search(model, seed) for seed in range(searches)] for model in known]
-    return [_judge(candidate, known, found, draws) for candidate in candidates]
+    learned = [examined(model) for model in trained]
+    return [_judge(candidate, known, found, learned, draws) for candidate in candidates]
 
 
 def write_audit(folder: Path, verdicts: Iterable[Verdict]) -> None:
@@ -253,18 +131,6 @@ def write_audit(folder: Path, verdicts: Iterable[Verdict]) -> None:
     names = [field.name for field in fields(Verdict)]
     rows = [[_finite(getattr(verdict, name)) for name in names] for verdict in verdicts]
     replace_file(folder / AUDIT, csv_text(names, rows))
-
-
-def degraded(circuit: Circuit, generator: torch.Generator) -> Circuit:
-    """A circuit with a third of its nodes, at least one, swapped for nodes of the same site that it does not keep."""
-    masks = {name: mask.clone() for name, mask in circuit.masks.items()}
-    nodes = [(name, node) for name, kept in circuit.kept().items() for node in kept]
-    swapped = torch.randperm(len(nodes), generator=generator)[: max(1, round(len(nodes) / 3))]
-    for name, node in (nodes[index] for index in swapped.tolist()):
-        outside = (~circuit.masks[name] & ~masks[name]).nonzero().flatten()
-        masks[name][node] = False
-        masks[name][outside[torch.randint(len(outside), (1,), generator=generator)]] = True
-    return Circuit(masks)
 
 
 def _search(known: KnownModel, seed: int) -> FoundCircuit:
@@ -275,7 +141,11 @@ def _search(known: KnownModel, seed: int) -> FoundCircuit:
 
 
 def _judge(
-    candidate: Candidate, known: Sequence[KnownModel], found: Sequence[Sequence[FoundCircuit]], draws: int
+    candidate: Candidate,
+    known: Sequence[KnownModel],
+    found: Sequence[Sequence[FoundCircuit]],
+    learned: Sequence[Examined],
+    draws: int,
 ) -> Verdict:
     """One metric on all models."""
     levels = {level: np.array([_values(candidate, model, level, draws) for model in known]) for level in LEVELS}
@@ -284,7 +154,9 @@ def _judge(
     spread = reseeded.std(axis=1, ddof=1)
     distance = abs(mean["oracle"] - mean["random"])
     share = float(spread.mean()) / distance if distance > 0 else math.nan
-    status, reason = _status(candidate, levels, reseeded, share)
+    told = agreement(candidate, learned)
+    reasons = [*_hand_set_faults(candidate, levels, share), *_truth_faults(candidate, told, bool(learned))]
+    status, reason = _status(candidate, reasons, told, float(reseeded.mean()) / mean["oracle"])
     registered = METRICS.get(candidate.name)
     return Verdict(
         metric=candidate.name,
@@ -300,6 +172,11 @@ def _judge(
         found=float(reseeded.mean()),
         reseed_noise=_relative(spread, np.abs(reseeded.mean(axis=1))),
         noise_share=math.nan if candidate.is_size else share,
+        truth_correlation=told.correlation,
+        truth_low=told.low,
+        truth_high=told.high,
+        trained_models=told.models,
+        trained_circuits=told.circuits,
         status=status,
         reason=reason,
     )
@@ -356,20 +233,33 @@ def _standard_error(values: Float[np.ndarray, "model draw"]) -> float:
     return float(np.sqrt((values.var(axis=1, ddof=1) / draws).sum()) / models)
 
 
-def _status(
-    candidate: Candidate, levels: Levels, reseeded: Float[np.ndarray, "model seed"], share: float
-) -> tuple[Status, str]:
-    """Whether a metric passes, and if not, why."""
+def _hand_set_faults(candidate: Candidate, levels: Levels, share: float) -> Iterator[str]:
+    """What is wrong with a metric on hand-set models; sizes are not asked."""
     if candidate.is_size:
-        ratio = float(reseeded.mean() / levels["oracle"].mean())
-        return "not_applicable", f"circuits of equal size; the found ones are {ratio:.2f} times the known ones"
-    reasons = []
+        return
     if not _in_order(levels, candidate.direction):
         told = ", ".join(f"{level} {levels[level].mean():.3g}" for level in LEVELS)
-        reasons.append(f"not in order beyond chance ({candidate.direction} is better): {told}")
+        yield f"not in order beyond chance ({candidate.direction} is better): {told}"
     if not share <= MOST_NOISE:
-        reasons.append(f"reseed noise is {share:.0%} of the distance from oracle to random")
-    return ("failed", "; ".join(reasons)) if reasons else ("passed", "")
+        yield f"reseed noise is {share:.0%} of the distance from oracle to random"
+
+
+def _truth_faults(candidate: Candidate, told: Agreement, asked: bool) -> Iterator[str]:
+    """What is wrong with a metric on trained models; a size that could not be asked has no fault."""
+    if not asked or (candidate.is_size and not told.models):
+        return
+    if not told.low > 0:
+        limits = f"{told.low:.2f} to {told.high:.2f}"
+        yield f"correlation with the truth on trained models is {told.correlation:.2f}, {limits}, not above 0"
+
+
+def _status(candidate: Candidate, faults: Sequence[str], told: Agreement, ratio: float) -> tuple[Status, str]:
+    """Whether a metric passes, and if not, why; a size that was not held to the truth was not judged."""
+    if faults:
+        return "failed", "; ".join(faults)
+    if candidate.is_size and not told.models:
+        return "not_applicable", f"circuits of equal size; the found ones are {ratio:.2f} times the known ones"
+    return "passed", ""
 
 
 def _relative(spread: Float[np.ndarray, " model"], size: Float[np.ndarray, " model"]) -> float:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from benchmark.ablation import corpus_means
 from benchmark.circuit import Circuit
-from benchmark.graph import EMBEDDING, LOGITS
-from benchmark.model import Connection, Edit, Graph, Site, State, at_positions
+from benchmark.graph import EMBEDDING, LOGITS, node_sites
+from benchmark.model import CircuitModel, Connection, Edit, Graph, Site, State, at_positions
 from benchmark.pruning import TaskPrompts
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.wires import Cut, Wires
@@ -99,16 +99,26 @@ class KnownModel:
         model: The model.
         circuit: The known circuit, of which no node can be spared.
         prompts: Pairs that differ in one bit and so in the answer; each bit of the formulas decides as many of them.
-        means: Of every node over all tokens.
-        windows: Every token once, `[token, 1]`.
+        means: Of every node over `windows`.
+        windows: The prompts that there are, `[window, position]`; of hand-set models every token once.
     """
 
     name: str
-    model: GateModel
+    model: CircuitModel
     circuit: Circuit
     prompts: TaskPrompts
     means: dict[str, Float[Tensor, " _"]]
-    windows: Int[Tensor, "token 1"]
+    windows: Int[Tensor, "window position"]
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites whose nodes a circuit keeps or not."""
+        return node_sites(self.model, "unit")
+
+    @property
+    def explained(self) -> CircuitModel:
+        """The model that circuits are held to."""
+        return self.model
 
 
 def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[KnownModel]:

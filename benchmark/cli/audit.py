@@ -28,22 +28,31 @@ WIDTH = 80
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
-    """Audit the metrics that could rank circuits, on hand-set models whose circuit is known.
+    """Audit the metrics that could rank circuits, on models whose circuit is known.
 
-    Does a metric put the known circuit before one with a third of its nodes swapped, and that before a random one of
-    equal size? How far does it move when the search has another seed? A metric that fails is printed and its row says
-    so. Writes audit.csv; takes seconds.
+    On hand-set models: does a metric put the known circuit before one with a third of its nodes swapped, and that
+    before a random one of equal size? How far does it move when the search has another seed? On small models that are
+    trained for it, and on transcoders fitted on them: does it rank circuits as the truth does? A metric that fails is
+    printed and its row says so. Writes audit.csv; takes some minutes, most of them to train.
     """
     import torch
 
     from benchmark.audit import audit as judge
     from benchmark.audit import write_audit
     from benchmark.known import known_models
+    from benchmark.trained import TrainedModel, trained_models
 
     with user_errors():
         claim(out)
     torch.set_num_threads(1)
-    verdicts = judge(known_models(), draws=draws, searches=searches)
+    offered = trained_models()
+    trained = [one for one in offered if isinstance(one, TrainedModel)]
+    for one in offered:
+        if not isinstance(one, TrainedModel):
+            click.echo(f"left out: {one.reason}", err=True)
+    if not trained:
+        click.echo("no trained model: the truth is not asked", err=True)
+    verdicts = judge(known_models(), trained=trained, draws=draws, searches=searches)
     write_audit(out, verdicts)
     click.echo(_as_json(verdicts) if as_json else "\n".join(_text(verdicts)))
 
@@ -59,20 +68,32 @@ def _as_json(verdicts: "Sequence[Verdict]") -> str:
 
 def _text(verdicts: "Sequence[Verdict]") -> Iterator[str]:
     """The lines, each at most as wide as a terminal."""
-    yield f"{'metric':<20}{'oracle':>7}{'degraded':>9}{'random':>7}{'in order':>9}{'found':>7}{'noise':>6}  status"
+    yield (
+        f"{'metric':<19}{'oracle':>7}{'degraded':>9}{'random':>7}{'order':>6}{'found':>6}{'noise':>6}{'truth':>6}{'low':>6}"
+        "  status"
+    )
     for one in verdicts:
         values = f"{_short(one.oracle):>7}{_short(one.degraded):>9}{_short(one.random):>7}"
         ordered = "" if one.ordered_models is None else f"{one.ordered_models}/{one.models}"
         noise = "" if math.isnan(one.reseed_noise) else f"{one.reseed_noise:.0%}"
-        yield f"{one.metric:<20}{values}{ordered:>9}{_short(one.found):>7}{noise:>6}  {_status(one)}"
+        found = f"{_short(one.found):>6}{noise:>6}{_short(one.truth_correlation):>6}{_short(one.truth_low):>6}"
+        yield f"{one.metric:<19}{values}{ordered:>6}{found}  {_status(one)}"
     yield ""
     first = verdicts[0]
     yield from wrap(
-        f"{first.models} known models; degraded and random: means of {first.draws} draws a model; in order: models on "
-        f"which oracle, degraded, random are; found and noise: mean and relative standard deviation over "
+        f"{first.models} hand-set models; degraded and random: means of {first.draws} draws a model; order: models on "
+        f"which oracle, degraded, random are in order; found and noise: mean and relative standard deviation over "
         f"{first.searches} searches a model",
         WIDTH,
     )
+    most = max(verdicts, key=lambda one: one.trained_models)
+    if most.trained_models:
+        yield from wrap(
+            f"{most.trained_models} trained models; truth and low: rank correlation with the truth about their "
+            "circuits, positive if better values go with truer ones, and its lower 95 % limit; of sizes, over "
+            "circuits at the target in models whose nodes are known",
+            WIDTH,
+        )
     for one in verdicts:
         if one.status != "passed":
             told = f"FAILED {one.metric}" if one.status == "failed" else one.metric

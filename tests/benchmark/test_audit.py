@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 import benchmark.audit
 import benchmark.known
+import benchmark.trained
+import benchmark.truth
 from benchmark import metrics
 from benchmark.ablation import keep_only
 from benchmark.audit import CANDIDATES, Candidate, Case, audit, degraded
@@ -19,8 +22,13 @@ from benchmark.circuit import Circuit
 from benchmark.cli import main
 from benchmark.edges import verify_edges
 from benchmark.known import bits_of, known_model, known_models, model_difference
+from benchmark.leaderboard import Board, Rules
+from benchmark.metrics.recovery import node_recovery
 from benchmark.model import CircuitModel, forward, unedited
 from benchmark.pruning import answer_logits
+from benchmark.records import Measurement, Record
+from benchmark.trained import Skipped, TrainedModel
+from benchmark.truth import agreement, examined, spearman
 
 FAITHFULNESS = next(each for each in CANDIDATES if each.name == "faithfulness")
 
@@ -39,6 +47,29 @@ def models():
     return known_models()
 
 
+SEARCHES = (("mask", 500), ("mask", 500), ("attribution", 100), ("random", 100), ("random", 100))
+
+
+def as_trained(known, origin, exact=True):
+    """A hand-set model in the place of a trained one: its truth is known as well."""
+    parts = {name: getattr(known, name) for name in ("name", "model", "circuit", "prompts", "means", "windows")}
+    return TrainedModel(
+        **parts, origin=origin, dense=known.model, truth=lambda each: node_recovery(each, known.circuit).f1, exact=exact
+    )
+
+
+@cache
+def looked_at():
+    """Three models, two of them of one origin, and their circuits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark.truth, "SEARCHES", SEARCHES)
+        return [
+            examined(as_trained(models()[0], "first")),
+            examined(as_trained(models()[1], "first", exact=False)),
+            examined(as_trained(models()[2], "second")),
+        ]
+
+
 def loss(known, circuit):
     batch = known.prompts.test
     logits = answer_logits(known.model, batch, keep_only(circuit, known.means))
@@ -52,6 +83,14 @@ def changed(circuit, site, node):
 
 
 every_model = pytest.mark.parametrize("number", range(4))
+
+
+def few():
+    """Some circuits of the first model, of each kind."""
+    model = looked_at()[0]
+    chosen = [0, 1, 5, 9, 13, *range(len(model.cases) - len(SEARCHES), len(model.cases))]
+    rows = {name: getattr(model, name)[chosen] for name in ("truths", "reached", "equal")}
+    return replace(model, cases=[model.cases[each] for each in chosen], **rows)
 
 
 # Known models
@@ -193,6 +232,110 @@ def test_a_good_metric_passes_and_a_size_is_held_to_the_known_circuit():
     assert edges.ordered_models is None
 
 
+# The truth
+
+
+def truth(case):
+    return node_recovery(case.circuit, case.known.circuit).f1
+
+
+def noise(case):
+    return float(torch.rand(1, generator=case.generator))
+
+
+def test_the_circuits_of_a_model_are_of_every_quality():
+    model = looked_at()[0]
+    assert len(model.cases) == 1 + 3 * 4 + 6 + len(SEARCHES)
+    assert model.truths[0] == 1
+    assert model.truths[1:5].mean() > model.truths[5:9].mean() > model.truths[9:13].mean() > model.truths[13:19].mean()
+    assert model.reached[0]
+    assert model.reached[-len(SEARCHES) :].all()
+    assert not model.reached[13:19].any()
+
+
+def test_a_metric_that_is_the_truth_agrees_and_its_reverse_disagrees():
+    same = agreement(Candidate("same", truth, "higher"), looked_at())
+    assert (same.correlation, same.low, same.high) == pytest.approx((1, 1, 1))
+    assert same.models == 3
+    reverse = agreement(Candidate("reverse", truth, "lower"), looked_at())
+    assert (reverse.correlation, reverse.low, reverse.high) == pytest.approx((-1, -1, -1))
+
+
+def test_a_metric_that_is_noise_has_an_interval_around_zero():
+    told = agreement(Candidate("noise", noise, "higher"), looked_at())
+    assert told.low < 0 < told.high
+    assert agreement(Candidate("noise", noise, "higher"), looked_at()) == told
+
+
+def test_a_constant_or_undefined_metric_has_no_correlation():
+    bad = [Candidate("bad", lambda case, value=value: value, "higher") for value in (1.0, math.nan)]
+    constant, undefined = (agreement(each, looked_at()) for each in bad)
+    assert math.isnan(constant.correlation)
+    assert math.isnan(constant.low)
+    assert (undefined.models, undefined.circuits) == (0, 0)
+
+
+def test_where_nodes_are_known_quality_is_judged_at_equal_size_and_size_at_the_target():
+    first, functional, second = looked_at()
+    quality, size = Candidate("quality", truth, "higher"), Candidate("size", truth, "lower", is_size=True)
+    nodes = [metrics.node_count(case.circuit) for case in first.cases]
+    assert first.counts(quality).tolist() == [each == nodes[0] for each in nodes]
+    assert first.counts(size).tolist() == first.reached.tolist()
+    assert functional.counts(quality).all()
+    assert not functional.counts(size).any()
+    told = agreement(next(each for each in CANDIDATES if each.name == "nodes"), looked_at())
+    assert (told.models, told.circuits) == (2, int(first.reached.sum() + second.reached.sum()))
+    assert told.low > 0
+
+
+def test_a_rank_correlation_is_that_of_the_ranks():
+    rows = torch.tensor([[1.0, 1.0], [2.0, 30.0], [3.0, 2.0], [3.0, 100.0]]).double().numpy()
+    # ranks 1, 2, 3.5, 3.5 and 1, 3, 2, 4: covariance 3, variances 4.5 and 5, each times n - 1
+    assert spearman(rows) == pytest.approx(3 / math.sqrt(4.5 * 5))
+    assert math.isnan(spearman(rows[2:] * [1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("score", "is_size", "status", "says"),
+    [
+        (noise, False, "failed", "correlation with the truth on trained models is"),
+        (truth, True, "failed", "is -1.00, -1.00 to -1.00, not above 0"),
+        (lambda case: metrics.node_count(case.circuit), True, "passed", ""),
+    ],
+    ids=["noise", "size upside down", "size"],
+)
+def test_a_metric_that_does_not_follow_the_truth_fails(monkeypatch, score, is_size, status, says):
+    before = {one.known.name: one for one in looked_at()}
+    monkeypatch.setattr(benchmark.audit, "examined", lambda model: before[model.name])
+    candidate = Candidate("it", score, "lower", is_size)
+    (verdict,) = audit(models()[:1], [candidate], trained=[one.known for one in looked_at()], draws=5, searches=3)
+    assert verdict.status == status
+    assert says in verdict.reason
+    assert verdict.trained_models == (2 if is_size else 3)
+    assert verdict.truth_low <= verdict.truth_correlation <= verdict.truth_high
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_what_the_leaderboard_ranks_by_is_audited(verified):
+    names = ["edges", "verified_edges"] if verified else ["edges"]
+    where = {"preset": "quick", "method": "dense", "variant": "native", "graph": "unit", "task": "easy", "seed": 0}
+    where |= {"ranking": "mask", "ablation": "mean", "target_loss": 0.15}
+    rows = [Record.of(Measurement(name, 5.0), **where) for name in names]
+    ranks_by = Board("quick", rows, Rules()).size_metric
+    assert ranks_by == names[-1]
+    assert next(each for each in CANDIDATES if each.name == ranks_by).is_size
+
+
+@pytest.mark.slow
+def test_what_the_leaderboard_ranks_by_passes_the_audit():
+    from sparse_model.known_circuit import native, trained
+
+    learned = [native(trained(gates, 0), 0) for gates in (("xor", "and"), ("or", "and"))]
+    edges = [each for each in CANDIDATES if each.name in ("edges", "verified_edges")]
+    verdicts = audit(models(), edges, trained=learned, draws=5, searches=3)
+    assert [each.status for each in verdicts] == ["passed", "passed"]
+
+
 def test_the_same_arguments_give_the_same_verdicts():
     first, second = (audit(models()[:1], CANDIDATES[-1:], draws=5, searches=3) for _ in range(2))
     assert first == second
@@ -201,6 +344,9 @@ def test_the_same_arguments_give_the_same_verdicts():
 def test_the_command_writes_a_row_for_each_metric_and_prints_what_fails(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(benchmark.known, "known_models", lambda: models()[:2])
+    offered = [Skipped("theirs", "theirs: interchange accuracy 0.5"), as_trained(models()[0], "first")]
+    monkeypatch.setattr(benchmark.trained, "trained_models", lambda: offered)
+    monkeypatch.setattr(benchmark.audit, "examined", lambda model: few())
     done = CliRunner().invoke(main, ["audit", "--draws", "5", "--searches", "3"])
     assert done.exit_code == 0, done.output
     with Path("results/audit.csv").open(newline="") as lines:
@@ -209,6 +355,8 @@ def test_the_command_writes_a_row_for_each_metric_and_prints_what_fails(tmp_path
     assert {row["status"] for row in rows.values()} <= {"passed", "failed", "not_applicable"}
     assert all(bool(row["reason"]) == (row["status"] != "passed") for row in rows.values())
     assert rows["nodes"]["oracle"] == "10"
+    assert {row["trained_models"] for row in rows.values()} == {"1"}
+    assert "left out: theirs: interchange accuracy 0.5" in done.stderr
     failed = [name for name, row in rows.items() if row["status"] == "failed"]
     assert [line.split()[1].strip(":") for line in done.stdout.splitlines() if line.startswith("FAILED")] == failed
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
@@ -218,6 +366,7 @@ def test_json_has_what_the_file_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     verdicts = audit(models()[:1], CANDIDATES[:1], draws=5, searches=3)
     monkeypatch.setattr(benchmark.audit, "audit", lambda known, **sizes: verdicts)
+    monkeypatch.setattr(benchmark.trained, "trained_models", list)
     (told,) = json.loads(CliRunner().invoke(main, ["audit", "--json"]).stdout)
     assert (told["metric"], told["oracle"], told["degraded"]) == ("nodes", 9.0, None)
 

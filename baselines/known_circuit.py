@@ -1,0 +1,130 @@
+"""Fits transcoders on the small transformers whose circuit is known, for the audit of the metrics.
+
+Which features carry a variable is not known, but what they must do is: gate l is all that the MLP of block l computes
+for the answer, so that to exchange the features of that layer that a circuit keeps is to set gate l. Of other
+dictionaries that cannot be said. SAEs: the stream after a block carries all variables, so to exchange it sets them all.
+CLTs: features of an early layer see all bits and may write what a later gate computes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from jaxtyping import UInt16
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+
+from baselines.replacement import Replacement
+from baselines.transcoder import TRANSCODER, TranscoderConfig
+from benchmark.ablation import corpus_means
+from benchmark.candidates import TARGET
+from benchmark.causal import BooleanChain, balanced_interchanges, interchange_accuracy, task_prompts
+from benchmark.circuit import Circuit
+from benchmark.corpus import Corpus, CorpusConfig, Split
+from benchmark.graph import node_sites
+from benchmark.pruning import Budget, find_circuit
+from benchmark.seeds import seed_of
+from benchmark.trained import NotLearnedError, Skipped, TrainedModel
+from sparse_model.known_circuit import EXAMPLES, PAIRS, TASKS, WINDOWS, Aligned, trained
+
+SETTINGS = TranscoderConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
+"""Of their training."""
+
+LEAST_ACCURACY = 0.9
+"""Interchange accuracy that a transcoder with nothing ablated must have: what it has lost no circuit of it can have."""
+
+SEARCH = Budget(tokens=60_000, learning_rate=0.03, coefficients=(1e-3, 1e-2))
+"""The long search that finds the reference circuit."""
+
+
+def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
+    """Transcoders of the trained transformers, or why there is none: what the entry point names."""
+    for gates in TASKS:
+        name = f"{BooleanChain(gates).name}, {TRANSCODER.name}"
+        try:
+            yield dictionary(trained(gates, seed), name)
+        except NotLearnedError as error:
+            yield Skipped(name, str(error))
+
+
+def dictionary(aligned: Aligned, name: str) -> TrainedModel:
+    """A transcoder for the audit; a circuit's truth is its interchange accuracy.
+
+    That is the share of balanced interchanges (`benchmark.causal`) after which the circuit gives the causal model's
+    answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the features of block
+    l, each of them only if the circuit keeps it. Half is what a circuit has whose answer never changes.
+
+    Raises:
+        NotLearnedError: If the transcoder with nothing ablated has less than `LEAST_ACCURACY`.
+    """
+    generator = torch.Generator().manual_seed(seed_of("known transcoder", name))
+    model = fitted(aligned, generator)
+    prompts, windows = task_prompts(aligned.chain, PAIRS, generator), aligned.chain.prompts(WINDOWS, generator)
+    means, places = corpus_means(model, windows), places_in(model, aligned)
+    examples = balanced_interchanges(aligned.chain, EXAMPLES, generator)
+
+    def truth(circuit: Circuit) -> float:
+        return interchange_accuracy(model, circuit, means, aligned.chain, places, examples)
+
+    whole = truth(Circuit.whole(node_sites(model, "unit")))
+    if not whole >= LEAST_ACCURACY:
+        raise NotLearnedError(
+            f"{name}: interchange accuracy {whole:.3f} with nothing ablated, less than {LEAST_ACCURACY}"
+        )
+    found = find_circuit(model, prompts, means, graph="unit", target=TARGET, budget=SEARCH, generator=generator)
+    return TrainedModel(
+        name=name,
+        model=model,
+        circuit=found.circuit,
+        prompts=prompts,
+        means=means,
+        windows=windows,
+        origin=aligned.chain.name,
+        dense=aligned.model,
+        truth=truth,
+        exact=False,
+    )
+
+
+def fitted(aligned: Aligned, generator: torch.Generator) -> Replacement:
+    """A transcoder trained on the activations of a transformer, as the benchmark trains it, errors ablated."""
+    corpus, seed = ChainCorpus(aligned.chain), int(torch.randint(2**31, (1,), generator=generator))
+    needed = {"dense": aligned.model}
+    with TemporaryDirectory() as folder:
+        TRANSCODER.run_train(corpus, SETTINGS, seed, needed, Path(folder), _silent)
+        model = TRANSCODER.run_load(Path(folder), "errors_ablated", needed)
+    assert isinstance(model, Replacement), type(model)
+    return model
+
+
+def places_in(model: Replacement, aligned: Aligned) -> list[Circuit]:
+    """By number of the variable, the nodes that stand for it: of a bit its value channel, of a gate its features."""
+    places = [Circuit.empty(node_sites(model, "unit")) for _ in aligned.places]
+    for bit in range(aligned.chain.inputs):
+        places[bit].masks["blocks.0.v"][:] = aligned.places[bit].masks["blocks.0.v"]
+    for layer, place in enumerate(places[aligned.chain.inputs :]):
+        place.masks[f"blocks.{layer}.feature"][:] = True
+    return places
+
+
+class ChainCorpus(Corpus):
+    """Random prompts of a causal model, each followed by its answer, in the place of a corpus."""
+
+    chain: BooleanChain
+
+    def __init__(self, chain: BooleanChain) -> None:
+        super().__init__(Path(), CorpusConfig(context=chain.bits + 1), Tokenizer(BPE()))
+        self.__dict__["chain"] = chain
+
+    def windows(self, split: Split) -> UInt16[np.ndarray, "window position"]:
+        """The same at every call."""
+        generator = torch.Generator().manual_seed(seed_of("chain corpus", split))
+        bits = self.chain.draw(4 * WINDOWS, generator)
+        answers = self.chain.no + self.chain.values(bits)[:, -1:].long()
+        return torch.cat([self.chain.tokens(bits, generator), answers], dim=1).numpy().astype(np.uint16)
+
+
+def _silent(done: int, total: int, note: str = "") -> None:
+    """Progress that nobody is told."""
