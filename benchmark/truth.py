@@ -11,8 +11,8 @@ its dictionaries stand or fall together), and then circuits within each model, a
 Where the nodes are known, the truth of a circuit (F1) counts superfluous nodes; quality and size must be told apart:
 
 - a metric that says how *good* a circuit is is held to it among circuits with as many nodes as the known one. Over all
-  sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With interchange
-  accuracy as the truth, all sizes give 0.90. This rule was set after the first results were seen; no verdict hung on it.
+  sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
+  interchange accuracy as the truth, all sizes give 0.90. The rule was set after first results; no verdict hung on it.
 - a metric that says how *large* it is, among circuits that do the task at the target, as the leaderboard does.
 
 Where the truth says only what a circuit does, all circuits count, and sizes are not asked.

@@ -47,7 +47,7 @@ class Shift:
         return not self.tasks or task in self.tasks
 
     def of(self, task: Task, level: int) -> Task:
-        """A task whose pairs are those of another, changed; names that grow may make one prompt longer than the other."""
+        """A task whose pairs are those of another, changed; longer names may make one prompt longer than the other."""
 
         def make(random: Random, split: Split) -> Pair:
             pair = task.pair(random, split)

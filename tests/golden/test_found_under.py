@@ -61,7 +61,8 @@ def test_a_search_under_another_ablation_keeps_the_nodes_whose_values_tell_promp
     planted = planted_string_closing.planted()
     assert found(ablation).status == "ok"
     recovery = planted.recovery(found(ablation).circuit)
-    assert recovery.precision == 1.0 and 0.5 < recovery.recall < 1.0
+    assert recovery.precision == 1.0
+    assert 0.5 < recovery.recall < 1.0
 
 
 def test_scores_under_another_ablation_name_the_others_and_leave_its_own_to_the_column():
@@ -70,7 +71,8 @@ def test_scores_under_another_ablation_name_the_others_and_leave_its_own_to_the_
     rows = score_circuit(setting_of(planted, "resample"), circuit, CircuitConfig(ablation="resample"))
     faithful = {row.ablation: row for row in rows if row.metric == "faithfulness"}
     assert faithful[""].value == pytest.approx(1.0, abs=0.05)
-    assert {"mean", "position_mean", "zero", "counterfactual"} <= faithful.keys() and "resample" not in faithful
+    assert {"mean", "position_mean", "zero", "counterfactual"} <= faithful.keys()
+    assert "resample" not in faithful
     edges = next(row for row in rows if row.metric == "verified_edges")
     assert (edges.status, edges.value) == ("ok", len(planted.edges_of(circuit.circuit)))
 
@@ -84,5 +86,6 @@ def test_only_mean_ablation_lets_a_search_take_the_decoy():
         name: loss(model, prompts, ablate(decoy, held_on(name, model, means, by_position, 0)(prompts)))
         for name in NODE_ABLATIONS
     }
-    assert losses["mean"] < 0.15 and losses["position_mean"] < 0.15
+    assert losses["mean"] < 0.15
+    assert losses["position_mean"] < 0.15
     assert losses["resample"] > 0.4

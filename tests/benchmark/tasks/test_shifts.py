@@ -29,18 +29,22 @@ def test_the_first_level_is_the_task_itself(task, shift):
 def test_dilution_puts_as_many_lines_before_both_prompts():
     for own, changed in zip(pairs("for_while", "dilution", 0), pairs("for_while", "dilution", 4), strict=True):
         before = {new.removesuffix(old) for old, new in zip(own.prompts, changed.prompts, strict=True)}
-        assert len(before) == 1 and before.pop().count("\n") == 4
+        assert len(before) == 1
+        assert before.pop().count("\n") == 4
 
 
 def test_a_distractor_is_a_comment_that_opens_what_is_never_closed():
     for own, changed in zip(pairs("for_while", "distractors", 0), pairs("for_while", "distractors", 1), strict=True):
         comment = changed.prompts[0].removesuffix(own.prompts[0])
-        assert comment.startswith("#") and comment.endswith("\n")
+        assert comment.startswith("#")
+        assert comment.endswith("\n")
         assert sum(comment.count(sign) for sign in "([{\"'") == 1
 
 
 def test_long_names_grow_alike_wherever_they_stand():
-    for own, changed in zip(pairs("bracket_brace", "long_names", 0), pairs("bracket_brace", "long_names", 2), strict=True):
+    for own, changed in zip(
+        pairs("bracket_brace", "long_names", 0), pairs("bracket_brace", "long_names", 2), strict=True
+    ):
         assert [prompt.count("_") for prompt in changed.prompts] != [0, 0]
         tail = changed.prompts[0][len(changed.prompts[0]) - changed.prompts[0][::-1].index("_", 0) :]
         assert all(prompt.endswith(tail) for prompt in changed.prompts)
