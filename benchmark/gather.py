@@ -67,11 +67,29 @@ FAILED_ROWS = {
 """The metrics that say so when a cell of a kind failed, so that no row of an earlier run stays in their place."""
 
 
-def check_tables(out: Path) -> None:
-    """`ValueError` in one line if a folder holds other files in the place of tables."""
-    read_records(out / RECORDS)
+def check_tables(out: Path, run: RunConfig) -> None:
+    """Make sure that a folder can take the tables of a run, before anything is computed.
+
+    Raises:
+        ValueError: In one line, if it holds other files in the place of tables, or rows of the preset by an older
+            definition of a metric that the run leaves as they are.
+    """
+    rows = read_records(out / RECORDS)
     read_costs(out / COSTS)
     read_curves(out / CURVES)
+    for row in rows:
+        known = METRICS.get(row.metric)
+        if known is None or row.preset != run.preset or row.metric_version == known.version or _replaces(run, row):
+            continue
+        raise ValueError(
+            f"{out / RECORDS} has {row.metric} of {row.method}, seed {row.seed}, by version {row.metric_version} of "
+            f"its definition, now {known.version}, and this run leaves it there: run that too, or choose another --out"
+        )
+
+
+def _replaces(run: RunConfig, row: Record) -> bool:
+    """Whether a run measures again what a row holds."""
+    return row.method in run.methods and row.seed in run.seeds and row.task in ("", *run.tasks)
 
 
 def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int) -> None:

@@ -220,11 +220,27 @@ def profile_area(sizes: Iterable[float | int | None], largest: float | int) -> f
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """The rows of one preset that its rules count, and what can be looked up in them."""
+    """The rows of one preset that its rules count, and what can be looked up in them.
+
+    Raises:
+        ValueError: If rows of a metric were measured by different versions of its definition.
+    """
 
     preset: str
     records: Sequence[Record]
     rules: Rules
+
+    def __post_init__(self) -> None:
+        versions: dict[str, set[int]] = {}
+        for row in self.counted:
+            versions.setdefault(row.metric, set()).add(row.metric_version)
+        for metric, found in versions.items():
+            if len(found) > 1:
+                several = " and ".join(map(str, sorted(found)))
+                raise ValueError(
+                    f"rows of {metric} in preset {self.preset!r} are of versions {several} of its definition, which "
+                    "cannot be added up: run what is older again, or write to another folder"
+                )
 
     @cached_property
     def counted(self) -> list[Record]:

@@ -61,7 +61,7 @@ def _carry_out(settings: "RunConfig", made: "Plan", store: "Store", out: Path, w
     from benchmark.gather import check_tables, write_tables
 
     with user_errors():
-        check_tables(out)
+        check_tables(out, settings)
     with held(store, out):
         if fresh:
             for cell in made.cells:

@@ -1,11 +1,14 @@
 """What stands in the tables where a circuit's cell failed."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.cells import Cell
 from benchmark.config import configure
 from benchmark.executor import Outcome
-from benchmark.gather import rows_of
+from benchmark.gather import check_tables, rows_of
+from benchmark.records import Measurement, Record, update_records
 from benchmark.store import Store
 
 BEHAVIOUR = {
@@ -35,3 +38,15 @@ def test_only_the_shifts_of_its_task_failed(tmp_path):
     assert {name for name in failed_metrics(tmp_path) if name.startswith("agreement_")} == {
         *("agreement_dilution", "agreement_distractors", "agreement_long_names", "agreement_nesting")
     }
+
+
+@pytest.mark.parametrize(("method", "stays"), [("dense", False), ("sae", True)])
+def test_rows_by_an_older_definition_that_a_run_would_leave_there_are_refused_first(tmp_path, method, stays):
+    old = Record.of(Measurement("edges", 9.0), preset="smoke", method=method, task="for_while", seed=0)
+    update_records(tmp_path / "records.csv", [replace(old, metric_version=1)])
+    run = configure("smoke", ["dense"], ["for_while"], [0])
+    if stays:
+        with pytest.raises(ValueError, match="edges of sae, seed 0, by version 1 of its definition, now 2"):
+            check_tables(tmp_path, run)
+    else:
+        check_tables(tmp_path, run)

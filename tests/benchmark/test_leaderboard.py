@@ -417,3 +417,10 @@ def test_the_table_shows_nothing_where_there_is_no_number():
 def test_the_table_marks_losses_that_do_not_match():
     lines = shown([*references(), *trained("other", loss=2.5), *searched("other", {"easy": 10})]).splitlines()
     assert [line.split()[-1] for line in lines if "other" in line or "dense" in line] == ["2.00", "2.50!"]
+
+
+def test_rows_of_two_versions_of_a_metric_are_not_added_up():
+    rows = references()
+    older = [replace(row, metric_version=1) if row.metric == "edges" and row.method == "dense" else row for row in rows]
+    with pytest.raises(ValueError, match="rows of edges in preset 'quick' are of versions 1 and 2"):
+        leaderboard(older, {"quick": RULES})
