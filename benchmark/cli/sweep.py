@@ -142,6 +142,7 @@ def _caption(rows: "Sequence[Row]") -> list[str]:
     return [
         f"size: {rows[0].size_metric}, geometric mean over tasks that all of a family reach",
         "tasks: reached in every seed / tried; FLOPs: of the training",
-        "*: on the frontier; -: dominated, another point has no greater loss and size",
+        "*: on the frontier; -: dominated: another point reaches all its tasks as well,",
+        "  and its loss and sizes are no greater",
         "?: not known, see above",
     ]
