@@ -52,6 +52,7 @@ class CircuitText:
     graph: str
     task: str
     seed: int
+    ranking: str
     status: str
     reason: str
     nodes: tuple[NodeText, ...]
@@ -80,7 +81,7 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
 
 def _summary(row: Record) -> str:
     size = f"{row.value:.0f} edges" if row.value is not None else row.status
-    return f"{row.task:<28} {row.graph:<8} {row.variant:<17} seed {row.seed}  {size}"
+    return f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
 
 
 def _read(row: Record, store: Store) -> CircuitText:
@@ -92,7 +93,7 @@ def _read(row: Record, store: Store) -> CircuitText:
     means = load_file(inputs["profile"] / "means.safetensors")
     responses = _responses(model, circuit, means, Corpus.load(inputs["corpus"]))
     return CircuitText(
-        *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.status, row.reason),
+        *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.ranking, row.status, row.reason),
         nodes=tuple(NodeText(node, tokens) for node, tokens in responses.items()),
         edges=tuple(_edges(circuit, model, row.graph)),
         agreement=tuple(point for point in read_points(store.artifact(found)) if point.series == "agreement"),
@@ -130,9 +131,10 @@ def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeTe
 
 def _lines(circuit: CircuitText) -> Iterator[str]:
     yield (
-        f"{circuit.method} {circuit.variant}, {circuit.graph} graph, task {circuit.task}, seed {circuit.seed}: "
-        f"{circuit.status}, {len(circuit.nodes)} nodes, {len(circuit.edges)} edges"
+        f"{circuit.method} {circuit.variant}, {circuit.graph} graph, task {circuit.task}, seed {circuit.seed}, "
+        f"ranking {circuit.ranking}"
     )
+    yield f"  {circuit.status}, {len(circuit.nodes)} nodes, {len(circuit.edges)} edges"
     if circuit.reason:
         yield f"  {circuit.reason}"
     for node in circuit.nodes:
@@ -151,7 +153,7 @@ def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
 
 def _agreement_lines(points: Sequence[Point]) -> Iterator[str]:
     if points:
-        yield "  share of prompts answered as by the whole model, the farther the more:"
+        yield "  share of prompts answered as by the whole model, by how far they are changed:"
     for curve in dict.fromkeys(point.curve for point in points):
         levels = [point for point in points if point.curve == curve]
         shown = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
