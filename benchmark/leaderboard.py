@@ -460,10 +460,11 @@ def _summary(metric: str, rows: Iterable[Record]) -> Summary:
     for row in _of(metric, rows):
         by_seed.setdefault(row.seed, []).append(_value(row))
     aggregate = METRICS[metric].aggregate
-    return _over_seeds([_aggregated(values, aggregate) for values in by_seed.values()], aggregate)
+    return _over_seeds([aggregated(values, aggregate) for values in by_seed.values()], aggregate)
 
 
-def _aggregated(values: Sequence[float], aggregate: Aggregate) -> float:
+def aggregated(values: Sequence[float], aggregate: Aggregate) -> float:
+    """Values of a metric summed up as it asks for: by the geometric or the arithmetic mean."""
     return geometric_mean(values) if aggregate == "geometric_mean" else sum(values) / len(values)
 
 
@@ -474,9 +475,9 @@ def _over_seeds(values: Sequence[float], aggregate: Aggregate) -> Summary:
     logs = [math.log(max(value, 1)) for value in values] if aggregate == "geometric_mean" else list(values)
     limits = student_interval(logs)
     if math.isnan(limits.low):
-        return Summary(_aggregated(values, aggregate))
+        return Summary(aggregated(values, aggregate))
     low, high = (math.exp(limit) for limit in limits) if aggregate == "geometric_mean" else limits
-    return Summary(_aggregated(values, aggregate), low, high)
+    return Summary(aggregated(values, aggregate), low, high)
 
 
 def preset_rules(preset: str) -> Rules:

@@ -7,16 +7,16 @@ known, which say nothing about the method: the verdict is then undecided.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from benchmark.compare import compare, place_named
-from benchmark.leaderboard import Board, Place
+from benchmark.leaderboard import Board, Place, aggregated
 from benchmark.metrics.registry import METRICS
-from benchmark.statistics import UNKNOWN, Interval, geometric_mean, student_interval
+from benchmark.statistics import UNKNOWN, Interval, student_interval
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 
@@ -232,11 +232,7 @@ def _by_seed(board: Board, place: Place, metric: str) -> Mapping[int | None, flo
     for (_, seed), row in board.reached(place, metric).items():
         assert row.value is not None
         found.setdefault(seed, []).append(row.value)
-    return {seed: _aggregated(values, metric) for seed, values in found.items()}
-
-
-def _aggregated(values: Sequence[float], metric: str) -> float:
-    return geometric_mean(values) if METRICS[metric].aggregate == "geometric_mean" else sum(values) / len(values)
+    return {seed: aggregated(values, METRICS[metric].aggregate) for seed, values in found.items()}
 
 
 def _judged(criterion: Criterion, value: float, interval: Interval, seeds: int) -> Finding:
