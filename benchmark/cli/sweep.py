@@ -22,8 +22,9 @@ from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
     from benchmark.cells import Cell
+    from benchmark.frontier import Row
     from benchmark.store import Store
-    from benchmark.sweep import Point, Row
+    from benchmark.sweep import Point
 
 WIDTH = 80
 """Columns of the text."""
@@ -68,7 +69,7 @@ def sweep(
 
 def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the frontier; exit 1 if a cell failed."""
-    from benchmark.sweep import SWEEP, sweep_rows, write_sweep
+    from benchmark.frontier import SWEEP, sweep_rows, write_sweep
 
     with held(store, out):
         outcomes = compute(_cells(points), store, workers, points[0].run.estimated_seconds)

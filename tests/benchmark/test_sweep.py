@@ -10,8 +10,9 @@ from toy_methods import ROOT
 from toy_sweep import toy_sweep
 
 from benchmark.cli import main
+from benchmark.frontier import Standing, _Measured, _size_metric, dominates
 from benchmark.records import Measurement
-from benchmark.sweep import FAMILIES, Standing, _Measured, _size_metric, dominates, sweep_points
+from benchmark.sweep import FAMILIES, sweep_points
 
 SWEEP = ("sweep", "--preset", "smoke", "--tasks", "for_while,nonsense", "--workers", "2")
 
