@@ -37,6 +37,7 @@ from benchmark.pruning import (
 from benchmark.records import Measurement, write_measurements
 from benchmark.redundancy import redundancy
 from benchmark.seeds import seed_of
+from benchmark.splitting import Watched, splitting_measurements
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
 from benchmark.tasks.shifts import SHIFTS
@@ -128,6 +129,24 @@ def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progr
     write_claims(found, folder)
     write_points(claim_points(found), folder)
     write_measurements(claim_measurements(found, np.random.default_rng(seed)), folder)
+
+
+def compute_splitting(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Find out among how many features of a dictionary concepts are divided, and features of another one."""
+    corpus, name = Corpus.load(inputs["corpus"]), params["method"]
+    concepts = tuple(params["concepts"]) or tuple(CONCEPTS)
+    labelled = [CONCEPTS[concept] for concept in concepts]
+    samples = (
+        draw_sample(corpus, "validation", params["choice_tokens"], labelled),
+        draw_sample(corpus, "test", params["score_tokens"], labelled),
+    )
+    own = Watched.of(load_variant(name, params["variant"], inputs), *samples)
+    progress(1, 2, "counting")
+    other = None
+    if "other" in inputs:
+        other = Watched.of(load_variant(name, params["variant"], {**inputs, name: inputs["other"]}), *samples)
+    generator = np.random.default_rng(seed_of("splitting", name, params["seed"]))
+    write_measurements(splitting_measurements(own, other, samples, concepts, generator), folder)
 
 
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:

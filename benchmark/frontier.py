@@ -1,26 +1,37 @@
 """What came of a sweep: a row for each operating point, with what it can do, what it cost and what dominates it."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from statistics import fmean
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
 
 from benchmark.cells import Cell
 from benchmark.executor import Outcome
-from benchmark.records import Measurement, csv_text, read_measurements, replace_file
-from benchmark.statistics import geometric_mean
+from benchmark.metrics.registry import SPLITS
+from benchmark.records import Keyed, Measurement, columns, csv_text, read_measurements, read_table, replace_file
+from benchmark.seeds import seed_of
+from benchmark.statistics import Interval, geometric_mean, size_ratio, student_interval
 from benchmark.store import Store
 from benchmark.sweep import Item, Point
 from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
+REFERENCE = "weight_sparse"
+"""The family whose own point all others' circuits are compared with."""
+
 Status = Literal["ok", "not_reached", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row of `sweep.csv`; numbers are means over seeds, `None` where there is none.
+class SweepRow(Keyed):
+    """One row of `sweep.csv`; numbers are means over seeds, `None` where there is none. Three columns name it.
+
+    A family's own point is the preset's. Intervals are 95 %: of ratios of sizes over tasks, else over seeds.
 
     Attributes:
         preset: The preset that the settings start from.
@@ -35,6 +46,31 @@ class Row:
             any.
         size_metric: `verified_edges` if all circuits of the sweep that reach the target have them, else `edges`.
         size_tasks: Number of those tasks.
+        over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
+            seeds, then over tasks.
+        over_own_low: Lower limit.
+        over_own_high: Upper limit.
+        over_own_tasks: Number of tasks.
+        over_weight_sparse: The same over weight_sparse's own point.
+        over_weight_sparse_low: Lower limit.
+        over_weight_sparse_high: Upper limit.
+        over_weight_sparse_tasks: Number of tasks.
+        concept_splits: Of a dictionary: features among which a concept is divided.
+        concept_splits_low: Lower limit.
+        concept_splits_high: Upper limit.
+        feature_splits: Of the family's own point and this one, features of the wider among which one of the narrower is
+            divided; the own point counts as the narrower of two of one width.
+        feature_splits_low: Lower limit.
+        feature_splits_high: Upper limit.
+        feature_splits_back: Features of the narrower among which one of the wider is divided.
+        feature_splits_back_low: Lower limit.
+        feature_splits_back_high: Upper limit.
+        feature_splits_null: feature_splits with the wider one's features turned to other text.
+        feature_splits_null_low: Lower limit.
+        feature_splits_null_high: Upper limit.
+        splitting: feature_splits over the larger of the other two: 1 if the dictionaries are just different.
+        splitting_low: Lower limit.
+        splitting_high: Upper limit.
         tasks: Tasks tried, controls apart.
         tasks_reached: Tasks that this point reaches in every seed.
         dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
@@ -43,6 +79,8 @@ class Row:
         status: `ok`; `not_reached` without any task; `failed` if a cell failed.
         reason: Why the status is not `ok`.
     """
+
+    KEY: ClassVar[int] = 3
 
     preset: str
     family: str
@@ -55,6 +93,29 @@ class Row:
     size: float | None
     size_metric: str
     size_tasks: int
+    over_own: float | None
+    over_own_low: float | None
+    over_own_high: float | None
+    over_own_tasks: int
+    over_weight_sparse: float | None
+    over_weight_sparse_low: float | None
+    over_weight_sparse_high: float | None
+    over_weight_sparse_tasks: int
+    concept_splits: float | None
+    concept_splits_low: float | None
+    concept_splits_high: float | None
+    feature_splits: float | None
+    feature_splits_low: float | None
+    feature_splits_high: float | None
+    feature_splits_back: float | None
+    feature_splits_back_low: float | None
+    feature_splits_back_high: float | None
+    feature_splits_null: float | None
+    feature_splits_null_low: float | None
+    feature_splits_null_high: float | None
+    splitting: float | None
+    splitting_low: float | None
+    splitting_high: float | None
     tasks: int
     tasks_reached: int
     dominated: bool | None
@@ -63,14 +124,18 @@ class Row:
     reason: str
 
 
+Sizes = Mapping[Item, float | int]
+"""The size of each circuit that reaches the target."""
+
+
 class Standing(NamedTuple):
     """Where a point stands: its validation loss in nats, and the size of each circuit that reaches the target."""
 
     loss: float
-    sizes: Mapping[Item, float | int]
+    sizes: Sizes
 
 
-def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Store) -> list[Row]:
+def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
     """A row for each point, also for those that failed or reached nothing.
 
     Args:
@@ -82,15 +147,16 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     found = [_measured(point, ended, store) for point in points]
     metric = _size_metric(found)
     stood = [_stood(point, each, metric) for point, each in zip(points, found, strict=True)]
-    standings = [each.standing for each in stood]
+    own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
+    reference = own.get(REFERENCE, {})
+    reached = {name: [each.tasks for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
     return [
-        _row(
-            point,
-            each,
-            how,
-            [other.tasks for other, at in zip(stood, points, strict=True) if at.family == point.family],
-            metric,
-            standings,
+        SweepRow(
+            **_facts(point, each),
+            **_place(how, reached[point.family], metric, [other.standing for other in stood]),
+            **_over("over_own", point, how.sizes, {} if point.own is None else own[point.family]),
+            **_over("over_weight_sparse", point, how.sizes, {} if point.family == REFERENCE else reference),
+            **_splitting(each.splits),
         )
         for point, each, how in zip(points, found, stood, strict=True)
     ]
@@ -108,10 +174,20 @@ def dominates(other: Standing, one: Standing) -> bool:
     return (other.loss <= one.loss and sizes[0] <= sizes[1]) and (other.loss < one.loss or sizes[0] < sizes[1])
 
 
-def write_sweep(folder: Path, rows: Sequence[Row]) -> None:
+def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
     """Write `sweep.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
-    header = [field.name for field in fields(Row)]
-    replace_file(folder / SWEEP, csv_text(header, [list(asdict(row).values()) for row in rows]))
+    header = columns(SweepRow)
+    replace_file(folder / SWEEP, csv_text(header, ([getattr(row, name) for name in header] for row in rows)))
+
+
+def settings_of(row: SweepRow) -> dict[str, float]:
+    """The settings of a point by name, as its name tells them."""
+    return {key: float(value) for key, _, value in (part.partition("=") for part in row.point.split())}
+
+
+def read_sweep(folder: Path) -> list[SweepRow]:
+    """The rows of a folder's `sweep.csv`, none without one; `ValueError` in one line if it is another file."""
+    return read_table(folder / SWEEP, SweepRow)
 
 
 @dataclass(frozen=True)
@@ -121,11 +197,13 @@ class _Measured:
     Attributes:
         facts: Means over seeds by metric; empty if a seed has none.
         circuits: By task and seed, controls apart, what was measured of a circuit; empty for one that failed.
+        splits: By metric, how features are divided, one value a seed; empty if a seed has none.
         failure: Why a cell failed; empty if none did.
     """
 
     facts: Mapping[str, float]
     circuits: Mapping[Item, Mapping[str, Measurement]]
+    splits: Mapping[str, Sequence[float]]
     failure: str
 
 
@@ -134,12 +212,14 @@ class _Stood:
     """What came of a point.
 
     Attributes:
+        sizes: Of the circuits that reach the target.
         tasks: Those that it reaches in every seed.
         status: Whether it has a place among the others.
         reason: Why not.
         standing: Its place.
     """
 
+    sizes: Sizes
     tasks: set[str]
     status: Status
     reason: str
@@ -160,8 +240,20 @@ def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Meas
         if len(values) == len(profiles):
             facts[name] = sum(values) / len(values)
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
+    splits = _splits([read(cell) for cell in point.splittings.values()])
     reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
-    return _Measured(facts, circuits, reason)
+    return _Measured(facts, circuits, splits, reason)
+
+
+def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]]:
+    """How features are divided, seed by seed, and one way over the other; what a seed has no value of is left out."""
+    found = {}
+    for name in SPLITS:
+        values = [value for rows in seeds if name in rows and (value := rows[name].value) is not None]
+        if values and len(values) == len(seeds):
+            found[name] = values
+    ways = [found.get(name, []) for name in ("feature_splits", "feature_splits_back", "feature_splits_null")]
+    return {**found, "splitting": [there / max(back, null) for there, back, null in zip(*ways, strict=False)]}
 
 
 def _size_metric(found: Sequence[_Measured]) -> str:
@@ -174,9 +266,9 @@ def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
     return metric in rows and rows[metric].status == "ok"
 
 
-def _sizes(found: _Measured, metric: str) -> dict[Item, float | int]:
+def _sizes(found: _Measured, metric: str) -> Sizes:
     """The sizes of the circuits that reach the target."""
-    sizes = {}
+    sizes: dict[Item, float | int] = {}
     for item, rows in found.circuits.items():
         if _ok(rows, metric):
             value = rows[metric].value
@@ -191,23 +283,29 @@ def _stood(point: Point, found: _Measured, metric: str) -> _Stood:
     tasks = {task for task, _ in sizes if all((task, seed) in sizes for seed in point.run.seeds)}
     status, reason = _status(found, tasks)
     standing = Standing(found.facts["validation_loss"], sizes) if status == "ok" else None
-    return _Stood(tasks, status, reason, standing)
+    return _Stood(sizes, tasks, status, reason, standing)
 
 
-def _row(
-    point: Point,
-    found: _Measured,
-    stood: _Stood,
-    family: Sequence[set[str]],
-    metric: str,
-    standings: Sequence[Standing | None],
-) -> Row:
-    """The row of a point.
+def _facts(point: Point, found: _Measured) -> dict[str, Any]:
+    """The columns that say what a point is."""
+    facts = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
+    return {
+        "preset": point.run.preset,
+        "family": point.family,
+        "point": point.name,
+        **{name: found.facts.get(name) for name in facts},
+        "tasks": len({task for task, _ in found.circuits}),
+        "seeds": len(point.run.seeds),
+    }
+
+
+def _place(
+    stood: _Stood, family: Sequence[set[str]], metric: str, standings: Sequence[Standing | None]
+) -> dict[str, Any]:
+    """The columns that say where a point stands among the others.
 
     Args:
-        point: The point.
-        found: What its cells measured.
-        stood: What came of that.
+        stood: What came of the point.
         family: The tasks that each point of its family reaches.
         metric: What sizes are.
         standings: Of all points.
@@ -215,25 +313,41 @@ def _row(
     one = stood.standing
     shared = set.intersection(*filter(None, family)) if one else set()
     common = [size for (task, _), size in one.sizes.items() if task in shared] if one else []
-    return Row(
-        preset=point.run.preset,
-        family=point.family,
-        point=point.name,
-        validation_loss=found.facts.get("validation_loss"),
-        nonzero_parameters=found.facts.get("nonzero_parameters"),
-        training_flops=found.facts.get("training_flops"),
-        loss_recovered=found.facts.get("loss_recovered"),
-        l0=found.facts.get("l0"),
-        size=geometric_mean(common) if common else None,
-        size_metric=metric,
-        size_tasks=len(shared),
-        tasks=len({task for task, _ in found.circuits}),
-        tasks_reached=len(stood.tasks),
-        dominated=None if one is None else any(dominates(other, one) for other in standings if other),
-        seeds=len(point.run.seeds),
-        status=stood.status,
-        reason=stood.reason,
-    )
+    return {
+        "size": geometric_mean(common) if common else None,
+        "size_metric": metric,
+        "size_tasks": len(shared),
+        "tasks_reached": len(stood.tasks),
+        "dominated": None if one is None else any(dominates(other, one) for other in standings if other),
+        "status": stood.status,
+        "reason": stood.reason,
+    }
+
+
+def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
+    """The columns of a point's sizes over those of another, where both reach a task in a seed."""
+    pairs: dict[str, list[Item]] = {}
+    for item in sorted(own.keys() & others.keys()):
+        pairs.setdefault(item[0], []).append(item)
+    first, second = ({task: [of[item] for item in items] for task, items in pairs.items()} for of in (own, others))
+    generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
+    ratio = size_ratio(first, second, generator)
+    return {**_limits(name, ratio.value, Interval(ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
+
+
+def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The columns of how features are divided."""
+    found: dict[str, float | None] = {}
+    for name in (*SPLITS, "splitting"):
+        values = splits.get(name, [])
+        found |= _limits(name, fmean(values or [math.nan]), student_interval(values))
+    return found
+
+
+def _limits(name: str, value: float, interval: Interval) -> dict[str, float | None]:
+    """A value and its interval as three columns, `None` for what is not known."""
+    told = {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {column: number if math.isfinite(number) else None for column, number in told.items()}
 
 
 def _status(found: _Measured, reached: set[str]) -> tuple[Status, str]:

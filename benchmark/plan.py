@@ -85,6 +85,20 @@ class Planner:
         needs = {**self._models(method, seed), "profile": self.profile(method.name, variant, seed)}
         return Cell("claims", params, needs | self._reference(method.name, seed))
 
+    def splitting(self, method: Method, variant: str, seed: int, other: "Planner | None" = None) -> Cell:
+        """How the features of a variant divide concepts, and features of the same dictionary with another's settings.
+
+        Args:
+            method: A dictionary.
+            variant: How it is read.
+            seed: Training seed of both.
+            other: Of the other settings; the corpus and all that the method needs have to be the same.
+        """
+        config = self._run.validity.model_dump(mode="json", include={"choice_tokens", "score_tokens", "concepts"})
+        params = {"method": method.name, "variant": variant, "seed": seed, **config}
+        compared = {} if other is None else {"other": other.train(method.name, seed)}
+        return Cell("splitting", params, {**self._models(method, seed), **compared})
+
     def _reference(self, method: str, seed: int) -> dict[str, Cell]:
         """The model whose token losses a method's are compared with: the reference of its seed, of the next for itself.
 

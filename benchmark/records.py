@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from benchmark.metrics.registry import METRICS
 
@@ -370,8 +370,10 @@ def _row(path: Path, number: int, header: Sequence[str], line: Sequence[str], ki
 
 def _value(text: str, kind: Any) -> Value:
     """What `printed` printed."""
-    if kind is str:
+    if kind is str or get_origin(kind) is Literal:
         return text
-    if text == "" and kind in (int | None, float | None):
+    if text == "" and kind in (int | None, float | None, bool | None):
         return None
+    if kind == bool | None:
+        return {"True": True, "False": False}[text]
     return int(text) if kind in (int, int | None) else float(text)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from benchmark.cells import Cell
 from benchmark.config import RunConfig, Table, configure
-from benchmark.methods import method_named, methods
+from benchmark.methods import Variant, method_named, methods
 from benchmark.plan import Planner, by_urgency
 
 FEWEST = 3
@@ -66,32 +66,51 @@ class Point:
         family: Name of the method.
         name: Its settings, `k=6 features=256`.
         run: All settings.
+        own: The settings of the family's own point, the preset's; `None` for that point.
     """
 
     family: str
     name: str
     run: RunConfig
+    own: RunConfig | None = None
 
     @cached_property
     def circuits(self) -> dict[Item, Cell]:
         """The circuit of each task and seed."""
         planner, method = Planner(self.run), method_named(self.family)
-        variant = next(one for one in method.variants if one.ranked and "unit" in one.graphs)
         return {
-            (task, seed): planner.circuit(method, variant, "unit", task, seed)
+            (task, seed): planner.circuit(method, self._variant, "unit", task, seed)
             for seed in self.run.seeds
             for task in self.run.tasks
         }
+
+    @cached_property
+    def splittings(self) -> dict[int, Cell]:
+        """How features of the family's own point and of this one divide each other, by seed; of dictionaries alone."""
+        planner, method = Planner(self.run), method_named(self.family)
+        if method.explains is None:
+            return {}
+        other = None if self.own is None else Planner(self.own)
+        return {seed: planner.splitting(method, self._variant.name, seed, other) for seed in self.run.seeds}
 
     @cached_property
     def profiles(self) -> dict[str, Cell]:
         """The cells that tell what the model can do and what it cost, one a seed, by key."""
         return {cell.needs["profile"].key: cell.needs["profile"] for cell in self.circuits.values()}
 
+    @property
+    def wanted(self) -> list[Cell]:
+        """The cells that measure something of it, without those that they need."""
+        return [*self.circuits.values(), *self.splittings.values()]
+
     @cached_property
     def cells(self) -> list[Cell]:
         """All its cells, the most urgent first."""
-        return by_urgency(self.circuits.values(), self.run.estimated_seconds)
+        return by_urgency(self.wanted, self.run.estimated_seconds)
+
+    @property
+    def _variant(self) -> Variant:
+        return next(one for one in method_named(self.family).variants if one.ranked and "unit" in one.graphs)
 
 
 def family_names() -> list[str]:
@@ -127,11 +146,13 @@ def sweep_points(
     base = configure(preset, chosen, tasks, seeds, changes)
     points = []
     for family in chosen:
+        own = None
         for settings in _settings(base, family):
             varied = [f"{family}.{key}={value!r}" for key, value in settings.items()]
             run = configure(preset, chosen, tasks, seeds, [*changes, *varied])
             name = " ".join(f"{key}={value:g}" for key, value in settings.items())
-            points.append(Point(family, name, replace(run, methods=(family,))))
+            points.append(Point(family, name, replace(run, methods=(family,)), own))
+            own = own or points[-1].run
     return points
 
 

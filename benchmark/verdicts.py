@@ -7,13 +7,14 @@ known, which say nothing about the method: the verdict is then undecided.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from benchmark.compare import compare, place_named
+from benchmark.frontier import SweepRow, settings_of
 from benchmark.leaderboard import Board, Place, aggregated
 from benchmark.metrics.registry import METRICS
 from benchmark.statistics import UNKNOWN, Interval, student_interval
@@ -51,6 +52,27 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class AtPoint:
+    """One number of an operating point of the sweep that a claim can be judged by.
+
+    Attributes:
+        of: What it is of, to be printed.
+        method: The family.
+        raised: The setting whose highest point it is.
+        column: Of `sweep.csv`; its limits are those of the interval.
+        bound: Where the claim begins to hold.
+        above: Whether it holds above the bound or below.
+    """
+
+    of: str
+    method: str
+    raised: str
+    column: str
+    bound: float
+    above: bool = True
+
+
+@dataclass(frozen=True)
 class Claim:
     """Something that is said of sparse circuits.
 
@@ -60,7 +82,7 @@ class Claim:
     """
 
     sentence: str
-    criteria: tuple[Criterion, ...]
+    criteria: tuple[Criterion | AtPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -130,6 +152,20 @@ CLAIMS: tuple[Claim, ...] = (
         ),
     ),
     Claim(
+        "raising L0 or width does not fix it: at twice of either, circuits of dictionaries still have more edges than "
+        "those of weight-sparse transformers",
+        tuple(
+            AtPoint(f"{name}, 2x {said} / weight_sparse", name, key, "over_weight_sparse", 1.0)
+            for name in _DICTIONARIES
+            for key, said in (("k", "L0"), ("features", "width"))
+        ),
+    ),
+    Claim(
+        "wider dictionaries split features: those of twice the width divide a feature among more of theirs than are "
+        "needed by chance, or the other way round",
+        tuple(AtPoint(f"splitting, {name}", name, "features", "splitting", 1.0) for name in _DICTIONARIES),
+    ),
+    Claim(
         "some features are naturally sparser than others: rates differ tenfold between the 10th and 90th percentile",
         tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(10)) for name in _DICTIONARIES),
     ),
@@ -172,17 +208,43 @@ CLAIMS: tuple[Claim, ...] = (
         ),
     ),
 )
-"""What is said, in the order of the talk that it is from; the sweep over L0 and width is `bench sweep`'s."""
+"""What is said, in the order of the talk that it is from."""
 
 
-def findings(board: Board, generator: np.random.Generator) -> list[tuple[Claim, list[Finding]]]:
+def findings(
+    board: Board, sweep: Sequence[SweepRow], generator: np.random.Generator
+) -> list[tuple[Claim, list[Finding]]]:
     """All claims, judged by the rows of one preset.
 
     Args:
         board: The rows.
+        sweep: Operating points of the same preset.
         generator: Source of resampled tasks.
     """
-    return [(claim, [_finding(board, criterion, generator) for criterion in claim.criteria]) for claim in CLAIMS]
+    return [
+        (
+            claim,
+            [
+                _at_point(sweep, one) if isinstance(one, AtPoint) else _finding(board, one, generator)
+                for one in claim.criteria
+            ],
+        )
+        for claim in CLAIMS
+    ]
+
+
+def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
+    """Of the point of a family at which a setting is highest."""
+    rows = [row for row in sweep if row.family == criterion.method and criterion.raised in settings_of(row)]
+    if not rows:
+        return _undecided(f"no operating points of {criterion.method}: `bench sweep {criterion.method}` makes them")
+    row = max(rows, key=lambda one: settings_of(one)[criterion.raised])
+    value, low, high = (getattr(row, criterion.column + end) for end in ("", "_low", "_high"))
+    if value is None:
+        return _undecided(row.reason or f"no value of {criterion.column}", seeds=row.seeds)
+    if low is None:
+        return _undecided(f"{_seeds(row.seeds)}: no interval", value, row.seeds)
+    return _judged(criterion, value, Interval(low, high), row.seeds)
 
 
 def _finding(board: Board, criterion: Criterion, generator: np.random.Generator) -> Finding:
@@ -222,8 +284,7 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
         return _undecided(f"{cases:g} {criterion.among.replace('_', ' ')} in all", value, len(values))
     interval = student_interval(values)
     if math.isnan(interval.low):
-        seeds = f"{len(values)} training seed{'s' if len(values) > 1 else ''}"
-        return _undecided(f"{seeds}: no interval", value, len(values))
+        return _undecided(f"{_seeds(len(values))}: no interval", value, len(values))
     return _judged(criterion, value, interval, len(values))
 
 
@@ -235,7 +296,11 @@ def _by_seed(board: Board, place: Place, metric: str) -> Mapping[int | None, flo
     return {seed: aggregated(values, METRICS[metric].aggregate) for seed, values in found.items()}
 
 
-def _judged(criterion: Criterion, value: float, interval: Interval, seeds: int) -> Finding:
+def _seeds(count: int) -> str:
+    return f"{count} training seed{'s' if count > 1 else ''}"
+
+
+def _judged(criterion: Criterion | AtPoint, value: float, interval: Interval, seeds: int) -> Finding:
     """The verdict on a number with an interval."""
     low, high = (interval.low, interval.high) if criterion.above else (-interval.high, -interval.low)
     bound = criterion.bound if criterion.above else -criterion.bound

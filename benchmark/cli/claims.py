@@ -14,7 +14,7 @@ from benchmark.cli.errors import user_errors
 
 if TYPE_CHECKING:
     from benchmark.under_ablation import Under
-    from benchmark.verdicts import Claim, Criterion, Finding
+    from benchmark.verdicts import AtPoint, Claim, Criterion, Finding
 
 WIDTH = 80
 """Columns of the text."""
@@ -28,18 +28,21 @@ def claims(preset: str, out: Path, as_json: bool) -> None:
     """Judge the claims about sparse circuits: a number, its interval and a verdict for each.
 
     Below them the faithfulness of circuits under each ablation, and their agreement with the whole model off the task's
-    prompts, with Kendall's tau of the methods' order. Reads records alone; `bench run` writes them.
+    prompts, with Kendall's tau of the methods' order. Reads records and `sweep.csv` alone, which `bench run` and
+    `bench sweep` write.
     """
     import numpy as np
 
     from benchmark.cli.compare import board_of
+    from benchmark.frontier import read_sweep
     from benchmark.seeds import seed_of
     from benchmark.under_ablation import under_ablations, under_shifts
     from benchmark.verdicts import findings
 
     with user_errors():
         board = board_of(out, preset)
-    judged = findings(board, np.random.default_rng(seed_of("claims", preset)))
+        sweep = [row for row in read_sweep(out) if row.preset == preset]
+    judged = findings(board, sweep, np.random.default_rng(seed_of("claims", preset)))
     tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}
     if as_json:
         click.echo(
@@ -58,7 +61,7 @@ def _claims(judged: "Sequence[tuple[Claim, list[Finding]]]") -> Iterator[str]:
         yield ""
 
 
-def _finding(criterion: "Criterion", finding: "Finding") -> Iterator[str]:
+def _finding(criterion: "Criterion | AtPoint", finding: "Finding") -> Iterator[str]:
     """One line, and the reason below where nothing is decided."""
     limits = "" if math.isnan(finding.interval.low) else f"[{finding.interval.low:.3g}, {finding.interval.high:.3g}]"
     value = "?" if math.isnan(finding.value) else f"{finding.value:.3g}"
@@ -96,7 +99,7 @@ def _json(judged: "Sequence[tuple[Claim, list[Finding]]]") -> list[dict[str, Any
     ]
 
 
-def _plain(criterion: "Criterion", finding: "Finding") -> dict[str, Any]:
+def _plain(criterion: "Criterion | AtPoint", finding: "Finding") -> dict[str, Any]:
     """A finding with `None` for what is not known."""
     numbers = {"value": finding.value, "low": finding.interval.low, "high": finding.interval.high}
     known = {name: None if math.isnan(number) else number for name, number in numbers.items()}

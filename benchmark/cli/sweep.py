@@ -22,7 +22,7 @@ from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
     from benchmark.cells import Cell
-    from benchmark.frontier import Row
+    from benchmark.frontier import SweepRow
     from benchmark.store import Store
     from benchmark.sweep import Point
 
@@ -84,7 +84,7 @@ def _cells(points: "Sequence[Point]") -> "list[Cell]":
     """The cells of all points, each once, the most urgent first."""
     from benchmark.plan import by_urgency
 
-    wanted = (cell for point in points for cell in point.circuits.values())
+    wanted = (cell for point in points for cell in point.wanted)
     return by_urgency(wanted, points[0].run.estimated_seconds)
 
 
@@ -100,7 +100,7 @@ def _describe(points: "Sequence[Point]", store: "Store", workers: int) -> None:
     click.echo("\n".join(wrap(told, WIDTH)))
 
 
-def _table(rows: "Sequence[Row]") -> str:
+def _table(rows: "Sequence[SweepRow]") -> str:
     """The rows as a table, with what was not reached below."""
     from rich.console import Console
     from rich.table import Table
@@ -119,7 +119,7 @@ def _table(rows: "Sequence[Row]") -> str:
     return "\n".join([*lines, "", *_caption(rows)])
 
 
-def _shown(row: "Row") -> list[str]:
+def _shown(row: "SweepRow") -> list[str]:
     mark = {True: "-", False: "*", None: "?"}[row.dominated]
     return [
         row.family,
@@ -139,7 +139,7 @@ def _digits(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _caption(rows: "Sequence[Row]") -> list[str]:
+def _caption(rows: "Sequence[SweepRow]") -> list[str]:
     return [
         f"size: {rows[0].size_metric}, geometric mean over tasks that all of a family reach",
         "tasks: reached in every seed / tried; FLOPs: of the training",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         l0,
         loss_increase,
         loss_recovered,
+        split_count,
     )
     from benchmark.metrics.intervention import idle_share, rank_correlation
     from benchmark.metrics.size import (
@@ -97,6 +98,7 @@ __all__ = [
     "prompt_losses",
     "rank_correlation",
     "recovered_task_loss",
+    "split_count",
     "task_loss",
     "token_loss_correlation",
     "top_k_precision",
@@ -121,7 +123,15 @@ _HOME = {
         "dilution_slope",
     ),
     "depth": ("path_length", "longest_path"),
-    "dictionary": ("fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered", "connection_density"),
+    "dictionary": (
+        "fvu",
+        "l0",
+        "dead_fraction",
+        "loss_increase",
+        "loss_recovered",
+        "connection_density",
+        "split_count",
+    ),
     "intervention": ("idle_share", "rank_correlation"),
     "size": (
         "node_count",

@@ -47,6 +47,7 @@ _WANG = "Wang et al. 2022 (arXiv 2211.00593), of single nodes"
 _GEIGER = "after Geiger et al. 2021 (arXiv 2106.02997)"
 _AMEISEN = "after Ameisen et al. 2025, https://transformer-circuits.pub/2025/attribution-graphs/methods.html"
 _SAEBENCH = "SAEBench core (arXiv 2503.09532)"
+_CHANIN = "after Chanin et al. 2024 (arXiv 2409.14507), with unions of features for probes"
 _OURS = "this benchmark"
 
 _PAULO = "after Paulo and Belrose 2025 (arXiv 2501.18838), with exact labels"
@@ -77,6 +78,14 @@ CONTROLS: dict[str, tuple[str, str, Direction]] = {
     "middle_corrected": ("middle", "The node, corrected where it is half active.", "none"),
 }  # fmt: skip
 """What may stand in a node's place, by metric: its short name, a sentence, which way is better."""
+
+SPLITS: dict[str, tuple[str, Direction]] = {
+    "concept_splits": ("Features among which a concept is divided.", "lower"),
+    "feature_splits": ("Features of a larger dictionary among which one of a smaller is divided.", "lower"),
+    "feature_splits_back": ("Features of the smaller one among which one of the larger is divided.", "none"),
+    "feature_splits_null": ("The same as feature_splits, each feature of the larger turned to other text.", "none"),
+}
+"""What is divided among the features of a dictionary, by metric: a sentence, which way is better."""
 
 _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
@@ -184,6 +193,10 @@ _ALL = (
            "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
     _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
            f"{_DICT}:connection_density"),
+    *(
+        Metric(name, summary, "features", 1.0, inf, direction, "mean", _CHANIN, f"{_DICT}:split_count")
+        for name, (summary, direction) in SPLITS.items()
+    ),
     # What is said of sparse circuits and of their rivals
     Metric("error_compounding", "KL with all layers replaced over the sum of the KLs one layer at a time.", "ratio",
            0.0, inf, "lower", "mean", _OURS, f"{_CLAIMS}:error_compounding"),

@@ -10,7 +10,15 @@ from toy_methods import ROOT
 from toy_sweep import toy_sweep
 
 from benchmark.cli import main
-from benchmark.frontier import Standing, _Measured, _size_metric, dominates
+from benchmark.frontier import (
+    Standing,
+    _Measured,
+    _size_metric,
+    dominates,
+    read_sweep,
+    settings_of,
+    write_sweep,
+)
 from benchmark.records import Measurement
 from benchmark.sweep import FAMILIES, sweep_points
 
@@ -164,6 +172,44 @@ def test_numbers_are_means_over_seeds():
     assert (row["seeds"], row["validation_loss"], row["size"], row["training_flops"]) == ("2", "2.75", "25", "1e+12")
 
 
+def test_sizes_are_compared_with_the_familys_own_point_and_with_the_reference():
+    with toy_sweep():
+        call(*SWEEP, "--tasks", "for_while,single_double_quote")
+    found = rows()
+    half, own = found["dense", "d_model=16"], found["dense", "d_model=32"]
+    assert (half["over_own"], half["over_own_tasks"], half["over_own_low"]) == ("0.5", "1", "")  # one task, no interval
+    wide = found["dense", "d_model=48"]
+    assert [wide[f"over_own{end}"] for end in ("", "_low", "_high", "_tasks")] == ["1.5", "1.5", "1.5", "2"]
+    assert float(wide["over_weight_sparse"]) == pytest.approx(48 / 25)
+    assert (own["over_own"], own["over_own_tasks"]) == ("", "0")
+    sparse = found["weight_sparse", "density=0.25"]
+    assert (sparse["over_own"], sparse["over_weight_sparse"]) == ("", "")
+    unreached = found["sae", "k=4 features=64"]
+    assert (unreached["over_own"], unreached["over_weight_sparse_tasks"]) == ("", "0")
+
+
+def test_splitting_is_against_the_larger_of_both_controls_with_an_interval_over_seeds():
+    with toy_sweep():
+        call(*SWEEP, "sae", "--seeds", "0,1,2")
+    own, other = rows()["sae", "k=8 features=64"], rows()["sae", "k=8 features=32"]
+    assert (own["concept_splits"], own["feature_splits"], own["splitting"]) == ("5", "", "")
+    assert (other["concept_splits"], other["feature_splits"], other["feature_splits_back"]) == ("3", "4", "1.5")
+    assert float(other["splitting"]) == pytest.approx(4 / 1.5)
+    half = 4.302653 / 1.5 / 3**0.5
+    assert float(other["splitting_low"]) == pytest.approx(4 / 1.5 - half, rel=1e-4)
+    assert float(other["splitting_high"]) == pytest.approx(4 / 1.5 + half, rel=1e-4)
+
+
+def test_rows_are_read_back_as_they_were_written(tmp_path):
+    with toy_sweep():
+        call(*SWEEP)
+    before = Path("results/sweep.csv").read_bytes()
+    write_sweep(tmp_path / "again", read_sweep(Path("results")))
+    assert (tmp_path / "again" / "sweep.csv").read_bytes() == before
+    assert {row.dominated for row in read_sweep(Path("results"))} == {True, False, None}
+    assert settings_of(read_sweep(Path("results"))[-1]) == {"k": 8.0, "features": 128.0}
+
+
 def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
     with toy_sweep():
         lines = call(*SWEEP, "weight_sparse,dense").stdout.splitlines()
@@ -183,8 +229,8 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
 def test_verified_edges_are_counted_once_every_circuit_that_is_reached_has_them():
     edges, verified = Measurement("edges", 9.0), Measurement("verified_edges", 5.0)
     missed = Measurement("edges", status="not_reached", reason="0.3")
-    both = _Measured({}, {("a", 0): {"edges": edges, "verified_edges": verified}, ("b", 0): {"edges": missed}}, "")
-    one = _Measured({}, {("a", 0): {"edges": edges}}, "")
+    both = _Measured({}, {("a", 0): {"edges": edges, "verified_edges": verified}, ("b", 0): {"edges": missed}}, {}, "")
+    one = _Measured({}, {("a", 0): {"edges": edges}}, {}, "")
     assert _size_metric([both]) == "verified_edges"
     assert _size_metric([both, one]) == "edges"
 
@@ -220,8 +266,8 @@ def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
     lines = done.stdout.splitlines()
     assert lines[1].split() == ["weight_sparse", "density=0.25", "5", "5", "6.2", "s"]
     assert lines[2].split() == ["weight_sparse", "density=0.125", "4", "4", "3.2", "s"]
-    assert lines[4].split() == ["sae", "k=8", "features=64", "5", "5", "5.2", "s"]  # with the dense model
-    assert "8 points, 34 cells, 0 done; the rest takes about" in done.stdout
+    assert lines[4].split() == ["sae", "k=8", "features=64", "6", "6", "6.2", "s"]  # with the dense model
+    assert "8 points, 39 cells, 0 done; the rest takes about" in done.stdout
     assert all(len(line) <= 80 for line in lines)
     assert "3 points, 13 cells, 13 done; the rest takes about 0.0 s" in again.stdout
 

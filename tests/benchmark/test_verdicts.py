@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.cli import main
+from benchmark.frontier import SweepRow
 from benchmark.leaderboard import Board, Place, Rules
 from benchmark.metrics import METRICS
-from benchmark.records import Measurement, Record, update_records
+from benchmark.records import Measurement, Record, columns, update_records
+from benchmark.sweep import FAMILIES
 from benchmark.under_ablation import kendall, under_ablations, under_shifts
-from benchmark.verdicts import CLAIMS, findings
+from benchmark.verdicts import CLAIMS, AtPoint, Criterion, findings
 
 TASKS = ("else_elif", "for_while", "var_if")
 RULES = Rules(unranked=frozenset({("sae", "errors_available")}))
@@ -33,9 +35,9 @@ def profiled(method, metric, values, variant="native") -> list[Record]:
     return [Record.of(Measurement(metric, value), **where, seed=seed) for seed, value in enumerate(values)]
 
 
-def judged(records) -> dict:
+def judged(records, sweep=()) -> dict:
     board = Board("quick", list(records), RULES)
-    found = findings(board, np.random.default_rng(0))
+    found = findings(board, sweep, np.random.default_rng(0))
     return {criterion.of: one for claim, row in found for criterion, one in zip(claim.criteria, row, strict=True)}
 
 
@@ -51,8 +53,12 @@ def sized(dense, sparse) -> list[Record]:
 
 def test_every_claim_speaks_of_registered_metrics():
     criteria = [criterion for claim in CLAIMS for criterion in claim.criteria]
-    named = {name for one in criteria for name in (one.metric, one.over, one.among) if name}
-    assert named <= METRICS.keys()
+    of_runs = [one for one in criteria if isinstance(one, Criterion)]
+    assert {name for one in of_runs for name in (one.metric, one.over, one.among) if name} <= METRICS.keys()
+    of_sweeps = [one for one in criteria if isinstance(one, AtPoint)]
+    wanted = {one.column + end for one in of_sweeps for end in ("", "_low", "_high")}
+    assert wanted <= set(columns(SweepRow))
+    assert {one.raised for one in of_sweeps} == {axis.key for axis in FAMILIES["sae"]}
     assert len({one.of for one in criteria}) == len(criteria)
 
 
@@ -92,6 +98,55 @@ def test_a_share_of_a_handful_decides_nothing():
 
 def test_a_method_that_is_not_there_is_said_to_be_missing():
     assert "unknown method 'clt'" in judged(sized(100, 10))["density, clt"].reason
+
+
+COUNTS = ("size_tasks", "over_own_tasks", "over_weight_sparse_tasks", "tasks", "tasks_reached")
+
+
+def point(family, name, **known) -> SweepRow:
+    """An operating point of three seeds of which nothing is known but what is told."""
+    row: dict = dict.fromkeys(columns(SweepRow)) | dict.fromkeys(COUNTS, 0)
+    row |= {
+        "preset": "quick",
+        "family": family,
+        "point": name,
+        "seeds": 3,
+        "size_metric": "edges",
+        "status": "ok",
+        "reason": "",
+    }
+    return SweepRow(**{**row, **known})
+
+
+def over(value, low, high):
+    return {"over_weight_sparse": value, "over_weight_sparse_low": low, "over_weight_sparse_high": high}
+
+
+def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highest():
+    sweep = [
+        point("sae", "k=8 features=64", **over(9.0, 8.0, 10.0)),
+        point("sae", "k=4 features=64", **over(9.0, 8.0, 10.0)),
+        point("sae", "k=16 features=64", **over(0.5, 0.4, 0.6)),
+        point("sae", "k=8 features=128", **over(3.0, 2.0, 4.0), splitting=1.1, splitting_low=0.9, splitting_high=1.3),
+        point("dense", "d_model=64"),
+    ]
+    found = judged(sized(100, 10), sweep)
+    assert (found["sae, 2x L0 / weight_sparse"].value, found["sae, 2x L0 / weight_sparse"].verdict) == (0.5, "refuted")
+    assert found["sae, 2x width / weight_sparse"].verdict == "confirmed"
+    assert found["splitting, sae"].reason == "the interval holds the bound, 1"
+
+
+def test_a_point_without_a_number_or_an_interval_decides_nothing():
+    sweep = [
+        point("sae", "k=8 features=128", splitting=1.5, seeds=1),
+        point("clt", "k=8 features=128", status="failed", reason="train clt seed 0: RuntimeError: no luck"),
+    ]
+    found = judged(sized(100, 10), sweep)
+    assert found["splitting, sae"].reason == "1 training seed: no interval"
+    assert found["splitting, clt"].reason == "train clt seed 0: RuntimeError: no luck"
+    assert found["sae, 2x width / weight_sparse"].reason == "no value of over_weight_sparse"
+    told = "no operating points of transcoder: `bench sweep transcoder` makes them"
+    assert found["splitting, transcoder"].reason == told
 
 
 def test_faithfulness_under_each_ablation_is_the_mean_over_circuits():

@@ -51,7 +51,17 @@ def compute(params, inputs, folder, progress):
         rows = [Measurement("validation_loss", loss + params["seed"]), Measurement("training_flops", 1e12)]
         if "circuit" in params:
             rows = circuit(name, config, params["task"], size)
+    elif "choice_tokens" in params:
+        rows = splitting(json.loads((inputs[params["method"]] / "config.json").read_text()), "other" in inputs, params)
     write_measurements(rows, folder)
+
+
+def splitting(config, compared, params):
+    rows = [Measurement("concept_splits", config["features"] / 16 + params["seed"])]
+    if compared:
+        rows += [Measurement("feature_splits", 3.0 + params["seed"]), Measurement("feature_splits_null", 1.25)]
+        rows.append(Measurement("feature_splits_back", 1.5))
+    return rows
 
 
 def circuit(name, config, task, size):

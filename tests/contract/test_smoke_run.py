@@ -83,6 +83,17 @@ def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run, tmp_path):
     assert (folder / "results" / "records.csv").read_bytes() == before
 
 
+def test_sweep_goes_on_from_the_run_and_tells_how_features_split(run):
+    folder, _ = run
+    done = bench(folder, "sweep", "sae", "--preset", "smoke", "--tasks", "for_while", "--workers", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = rows(folder, "sweep.csv")
+    assert len(found) == 5
+    assert all(float(row["concept_splits"]) >= 1 for row in found)
+    assert [row["feature_splits"] == "" for row in found] == [True, False, False, False, False]
+    assert all(float(row["splitting"]) > 0 for row in found[1:])
+
+
 def test_circuit_is_shown_with_its_nodes(run):
     folder, _ = run
     shown = bench(folder, "show", "dense", "single_double_quote")

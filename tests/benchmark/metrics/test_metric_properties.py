@@ -44,6 +44,16 @@ def labelled(random: np.random.Generator) -> Arguments:
     return random.normal(size=40) + label, label
 
 
+def divided(random: np.random.Generator) -> Arguments:
+    """Three labels, each of which one or more of eight features know something of; twice."""
+    samples = []
+    for _ in range(2):
+        labels = random.random((60, 3)) < 0.4
+        seen = labels[:, random.integers(3, size=8)] & (random.random((60, 8)) < 0.5)
+        samples += [random.exponential(size=(60, 8)) * (seen | (random.random((60, 8)) < 0.1)), labels.astype(int)]
+    return tuple(samples)
+
+
 def bases(random: np.random.Generator) -> Arguments:
     """Heavy tails along the native basis, none to speak of along the rotated one."""
     native = random.laplace(size=(200, 3)) ** 3
@@ -63,6 +73,7 @@ PRIVILEGES = computed_by("validity:basis_privilege")
 R2S = computed_by("agreement:logit_difference_r2")
 AGREEMENTS = computed_by("agreement:answer_agreement")
 DENSITIES = computed_by("dictionary:connection_density")
+SPLIT_COUNTS = computed_by("dictionary:split_count")
 AT_A_THRESHOLD = {"p_concept_given_active", "p_active_given_concept", "middle_band_purity"}
 OF_LABELS = AT_A_THRESHOLD | PRECISIONS | {"top_k_precision"}
 PATHS = {"path_length", "longest_path"}
@@ -86,6 +97,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     "fvu": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
     **dict.fromkeys(("l0", "dead_fraction"), features),
     **dict.fromkeys(DENSITIES, lambda random: ([random.normal(size=(3, 5)), random.normal(size=(4, 2))],)),
+    **dict.fromkeys(SPLIT_COUNTS, divided),
     "error_compounding": lambda random: (random.random(), 0.1 + random.random(3)),
     "replaced_kl": lambda random: (random.normal(size=(9, 4)), random.normal(size=(9, 4))),
     "firing_rate_spread": lambda random: (random.random(12),),
@@ -122,13 +134,14 @@ TORCH_EQUALS_NUMPY = (
         "dilution_slope",
     }
     | DENSITIES
+    | SPLIT_COUNTS
     | OF_LABELS
     | PRIVILEGES
 )
 ORDER_OF_PROMPTS_IS_NOTHING = {
     *("fvu", "l0", "dead_fraction", "replaced_kl", "firing_rate_spread"),
     *("idle_share", "prediction_rank_correlation", *R2S, *AGREEMENTS),
-    *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES),
+    *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES, *SPLIT_COUNTS),
 }
 COMMON_SHIFT_IS_NOTHING = {
     *("fvu", "loss_increase", "recovered_task_loss", "loss_recovered", *R2S),
@@ -143,6 +156,7 @@ COMMON_SCALE_IS_NOTHING = {
     *SCORES,
     *(OF_LABELS - {"top_k_precision"}),
     *PRIVILEGES,
+    *SPLIT_COUNTS,
 }
 ORDER_OF_ACTIVATIONS_IS_ALL = PRECISIONS | {"top_k_precision"}
 LEVELS_COUNT_AS_ONE = OF_LABELS
@@ -165,6 +179,7 @@ UNDEFINED = {
     "fvu": (np.ones((4, 2)), np.zeros((4, 2))),
     **dict.fromkeys(("l0", "dead_fraction"), (np.zeros((0, 3)),)),
     **dict.fromkeys(DENSITIES, ([],)),
+    **dict.fromkeys(SPLIT_COUNTS, (np.ones((4, 2)), np.zeros((4, 1)), np.ones((4, 2)), np.ones((4, 1)))),
     "error_compounding": (0.0, [0.0, 0.0]),
     "replaced_kl": (np.zeros((0, 4)), np.zeros((0, 4))),
     "firing_rate_spread": (np.zeros(3),),
@@ -527,6 +542,21 @@ def test_mass_edge_count_grows_with_mass_and_ignores_dead_sources(seed):
     assert counts[-1] == 24
     assert metrics.mass_edge_count([np.pad(matrix, ((0, 2), (0, 3)))]) == counts[2]
     assert math.isnan(metrics.mass_edge_count([np.full((1, 2), np.nan)]))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_split_count_is_greedy_by_its_definition(seed):
+    features, labels, held_features, held_labels = divided(np.random.default_rng(seed))
+    counts = []
+    for label, held_label in zip(labels.T > 0, held_labels.T > 0, strict=True):
+        chosen, scores = [], []
+        while len(scores) < 2 or scores[-1] - scores[-2] >= 0.03:
+            tried = [f1((features[:, [*chosen, one]] != 0).any(axis=1), label) for one in range(features.shape[1])]
+            chosen.append(int(np.argmax(tried)))
+            scores.append(f1((held_features[:, chosen] != 0).any(axis=1), held_label))
+        counts.append(len(scores) - 1)
+    assert metrics.split_count(features, labels, held_features, held_labels) == pytest.approx(np.mean(counts))
 
 
 @given(st.integers(0, 10_000))

@@ -213,6 +213,29 @@ def test_l0_and_dead_fraction_count_zeros():
 ACTIVATION, LABEL = np.array([5.0, 4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 2, 1, 0])
 
 
+def test_a_label_is_divided_among_as_many_features_as_it_takes_to_detect_it():
+    label = np.repeat([1, 0], 6)
+    parts = np.stack([np.roll(np.repeat([1.0, 0.0], [2, 10]), 2 * part) for part in range(3)], axis=1)
+    assert metrics.split_count(parts, label[:, None], parts, label[:, None]) == 3
+    with_whole = np.hstack([parts, label[:, None] * 2.5])
+    assert metrics.split_count(with_whole, label[:, None], with_whole, label[:, None]) == 1
+    both = np.stack([label, parts[:, 0]], axis=1)  # the second label is the first part alone
+    assert metrics.split_count(parts, both, parts, both) == 2
+
+
+def test_what_helps_on_the_sample_that_it_was_chosen_on_alone_does_not_count():
+    label = np.repeat([1, 0], 6)[:, None]
+    parts = np.stack([np.repeat([1.0, 0.0], [4, 8]), np.repeat([0.0, 1.0, 0.0], [4, 2, 6])], axis=1)
+    elsewhere = np.stack([parts[:, 0], np.repeat([0.0, 1.0], [10, 2])], axis=1)
+    assert metrics.split_count(parts, label, parts, label) == 2
+    assert metrics.split_count(parts, label, elsewhere, label) == 1
+
+
+def test_a_gain_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r"least_gain must be above 0, got 0\.0"):
+        metrics.split_count(np.ones((2, 1)), np.ones((2, 1)), np.ones((2, 1)), np.ones((2, 1)), 0.0)
+
+
 def test_the_two_conditional_probabilities_are_told_apart():
     assert metrics.p_concept_given_active(ACTIVATION, LABEL, threshold=3.0) == 1 / 2  # at 5 but not at 4
     assert metrics.p_active_given_concept(ACTIVATION, LABEL, threshold=3.0) == 1 / 3  # at 5, but not at 3 and 2
