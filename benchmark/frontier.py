@@ -42,10 +42,10 @@ class SweepRow(Keyed):
         training_flops: Of the training.
         loss_recovered: Of a dictionary.
         l0: Of a dictionary.
-        size: Geometric mean over the tasks that every point of the family reaches in every seed, of those that reach
-            any.
+        size: Geometric mean over the circuits, of a task in a seed, that every point of the family reaches, of those
+            points that reach any.
         size_metric: `verified_edges` if all circuits of the sweep that reach the target have them, else `edges`.
-        size_tasks: Number of those tasks.
+        size_circuits: Number of those circuits.
         over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
             seeds, then over tasks.
         over_own_low: Lower limit.
@@ -71,12 +71,12 @@ class SweepRow(Keyed):
         splitting: feature_splits over the larger of the other two: 1 if the dictionaries are just different.
         splitting_low: Lower limit.
         splitting_high: Upper limit.
-        tasks: Tasks tried, controls apart.
-        tasks_reached: Tasks that this point reaches in every seed.
+        circuits: Circuits tried, of a task in a seed, controls apart.
+        circuits_reached: Those that reach the target.
         dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
-            them smaller; between two points, sizes are over what the first reaches, and the other has to reach it too.
+            them smaller, and reaches as many circuits; between two points, sizes are over what both reach.
         seeds: Number of training seeds.
-        status: `ok`; `not_reached` without any task; `failed` if a cell failed.
+        status: `ok`; `not_reached` without any circuit; `failed` if a cell failed.
         reason: Why the status is not `ok`.
     """
 
@@ -92,7 +92,7 @@ class SweepRow(Keyed):
     l0: float | None
     size: float | None
     size_metric: str
-    size_tasks: int
+    size_circuits: int
     over_own: float | None
     over_own_low: float | None
     over_own_high: float | None
@@ -116,8 +116,8 @@ class SweepRow(Keyed):
     splitting: float | None
     splitting_low: float | None
     splitting_high: float | None
-    tasks: int
-    tasks_reached: int
+    circuits: int
+    circuits_reached: int
     dominated: bool | None
     seeds: int
     status: Status
@@ -146,10 +146,10 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     ended = {outcome.cell.key: outcome for outcome in outcomes}
     found = [_measured(point, ended, store) for point in points]
     metric = _size_metric(found)
-    stood = [_stood(point, each, metric) for point, each in zip(points, found, strict=True)]
+    stood = [_stood(each, metric) for each in found]
     own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
     reference = own.get(REFERENCE, {})
-    reached = {name: [each.tasks for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
+    reached = {name: [each.sizes for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
     return [
         SweepRow(
             **_facts(point, each),
@@ -165,12 +165,13 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
 def dominates(other: Standing, one: Standing) -> bool:
     """Whether a point leaves no reason to choose another.
 
-    It has to reach all that the other reaches, since what is not reached is larger than anything; sizes are compared
-    over that.
+    It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
+    that both reach.
     """
-    if not one.sizes.keys() <= other.sizes.keys():
+    shared = one.sizes.keys() & other.sizes.keys()
+    if not shared or len(other.sizes) < len(one.sizes):
         return False
-    sizes = [geometric_mean([each.sizes[item] for item in one.sizes]) for each in (other, one)]
+    sizes = [geometric_mean([each.sizes[item] for item in shared]) for each in (other, one)]
     return (other.loss <= one.loss and sizes[0] <= sizes[1]) and (other.loss < one.loss or sizes[0] < sizes[1])
 
 
@@ -213,14 +214,12 @@ class _Stood:
 
     Attributes:
         sizes: Of the circuits that reach the target.
-        tasks: Those that it reaches in every seed.
         status: Whether it has a place among the others.
         reason: Why not.
         standing: Its place.
     """
 
     sizes: Sizes
-    tasks: set[str]
     status: Status
     reason: str
     standing: Standing | None
@@ -277,13 +276,12 @@ def _sizes(found: _Measured, metric: str) -> Sizes:
     return sizes
 
 
-def _stood(point: Point, found: _Measured, metric: str) -> _Stood:
+def _stood(found: _Measured, metric: str) -> _Stood:
     """What a point reaches, and its status."""
     sizes = _sizes(found, metric)
-    tasks = {task for task, _ in sizes if all((task, seed) in sizes for seed in point.run.seeds)}
-    status, reason = _status(found, tasks)
+    status, reason = _status(found, sizes)
     standing = Standing(found.facts["validation_loss"], sizes) if status == "ok" else None
-    return _Stood(sizes, tasks, status, reason, standing)
+    return _Stood(sizes, status, reason, standing)
 
 
 def _facts(point: Point, found: _Measured) -> dict[str, Any]:
@@ -294,30 +292,28 @@ def _facts(point: Point, found: _Measured) -> dict[str, Any]:
         "family": point.family,
         "point": point.name,
         **{name: found.facts.get(name) for name in facts},
-        "tasks": len({task for task, _ in found.circuits}),
+        "circuits": len(found.circuits),
         "seeds": len(point.run.seeds),
     }
 
 
-def _place(
-    stood: _Stood, family: Sequence[set[str]], metric: str, standings: Sequence[Standing | None]
-) -> dict[str, Any]:
+def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[Standing | None]) -> dict[str, Any]:
     """The columns that say where a point stands among the others.
 
     Args:
         stood: What came of the point.
-        family: The tasks that each point of its family reaches.
+        family: Those of the circuits that each point of its family reaches.
         metric: What sizes are.
         standings: Of all points.
     """
     one = stood.standing
-    shared = set.intersection(*filter(None, family)) if one else set()
-    common = [size for (task, _), size in one.sizes.items() if task in shared] if one else []
+    shared = set.intersection(*(set(sizes) for sizes in family if sizes)) if one else set()
+    common = [one.sizes[item] for item in shared] if one else []
     return {
         "size": geometric_mean(common) if common else None,
         "size_metric": metric,
-        "size_tasks": len(shared),
-        "tasks_reached": len(stood.tasks),
+        "size_circuits": len(shared),
+        "circuits_reached": len(stood.sizes),
         "dominated": None if one is None else any(dominates(other, one) for other in standings if other),
         "status": stood.status,
         "reason": stood.reason,
@@ -350,9 +346,9 @@ def _limits(name: str, value: float, interval: Interval) -> dict[str, float | No
     return {column: number if math.isfinite(number) else None for column, number in told.items()}
 
 
-def _status(found: _Measured, reached: set[str]) -> tuple[Status, str]:
+def _status(found: _Measured, reached: Sizes) -> tuple[Status, str]:
     if found.failure:
         return "failed", found.failure
     if reached:
         return "ok", ""
-    return "not_reached", "no task has a circuit at the target in every seed"
+    return "not_reached", "no circuit reaches the target"

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: in
         outcomes = compute(_cells(points), store, workers, points[0].run.estimated_seconds)
     rows = sweep_rows(points, outcomes, store)
     write_sweep(out, rows)
-    click.echo(_table(rows))
+    click.echo(_tables(rows))
     click.echo(f"table in {out / SWEEP}, artifacts in {store.root}", err=True)
     exit_if_failed(outcomes)
 
@@ -100,23 +100,30 @@ def _describe(points: "Sequence[Point]", store: "Store", workers: int) -> None:
     click.echo("\n".join(wrap(told, WIDTH)))
 
 
-def _table(rows: "Sequence[SweepRow]") -> str:
-    """The rows as a table, with what was not reached below."""
+def _tables(rows: "Sequence[SweepRow]") -> str:
+    """The rows as a table, what was not reached, and as another table how points compare."""
+    lines = _aligned(("family", "point", "loss", "size", "found", "params", "FLOPs", "recov", "l0", ""), _shown, rows)
+    for row in rows:
+        if row.status != "ok":
+            lines += wrap(f"{row.family} {row.point}: {row.status}: {row.reason}", WIDTH, subsequent_indent="  ")
+    lines += ["", *_caption(rows), ""]
+    lines += _aligned(("family", "point", "/ own", "/ w_sparse", "split", "back", "null"), _compared, rows)
+    return "\n".join([*lines, "", *COMPARED])
+
+
+def _aligned(header: Sequence[str], shown: "Callable[[SweepRow], list[str]]", rows: "Sequence[SweepRow]") -> list[str]:
+    """Lines of a table, names to the left and numbers to the right."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(width=WIDTH, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("family", "point", "loss", "size", "tasks", "params", "FLOPs", "recov", "l0", ""):
+    for name in header:
         table.add_column(name, no_wrap=True, justify="left" if name in ("family", "point", "") else "right")
     for row in rows:
-        table.add_row(*_shown(row))
+        table.add_row(*shown(row))
     text = io.StringIO()
     Console(file=text, width=WIDTH, color_system=None).print(table)
-    lines = [line.rstrip() for line in text.getvalue().splitlines()]
-    for row in rows:
-        if row.status != "ok":
-            lines += wrap(f"{row.family} {row.point}: {row.status}: {row.reason}", WIDTH, subsequent_indent="  ")
-    return "\n".join([*lines, "", *_caption(rows)])
+    return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
 def _shown(row: "SweepRow") -> list[str]:
@@ -126,7 +133,7 @@ def _shown(row: "SweepRow") -> list[str]:
         row.point,
         _digits(row.validation_loss, ".3f"),
         _digits(row.size, ".0f"),
-        f"{row.tasks_reached}/{row.tasks}",
+        f"{row.circuits_reached}/{row.circuits}",
         _digits(row.nonzero_parameters, ".1e"),
         _digits(row.training_flops, ".1e"),
         _digits(row.loss_recovered, ".2f"),
@@ -135,15 +142,40 @@ def _shown(row: "SweepRow") -> list[str]:
     ]
 
 
+def _compared(row: "SweepRow") -> list[str]:
+    return [
+        row.family,
+        row.point,
+        _ratio(row.over_own, row.over_own_low, row.over_own_high),
+        _ratio(row.over_weight_sparse, row.over_weight_sparse_low, row.over_weight_sparse_high),
+        _digits(row.feature_splits, ".2f"),
+        _digits(row.feature_splits_back, ".2f"),
+        _digits(row.feature_splits_null, ".2f"),
+    ]
+
+
+def _ratio(value: float | None, low: float | None, high: float | None) -> str:
+    limits = "" if low is None or high is None else f" [{low:.2g}, {high:.2g}]"
+    return _digits(value, ".2g") + limits
+
+
 def _digits(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
 def _caption(rows: "Sequence[SweepRow]") -> list[str]:
     return [
-        f"size: {rows[0].size_metric}, geometric mean over tasks that all of a family reach",
-        "tasks: reached in every seed / tried; FLOPs: of the training",
-        "*: on the frontier; -: dominated: another point reaches all its tasks as well,",
-        "  and its loss and sizes are no greater",
+        f"size: {rows[0].size_metric}, geometric mean over circuits that all of a family reach",
+        "found: circuits at the target / tried; FLOPs: of the training",
+        "*: on the frontier; -: dominated: another point reaches as many circuits, and",
+        "  its loss and sizes, over what both reach, are no greater",
         "?: not known, see above",
     ]
+
+
+COMPARED = (
+    "/ own, / w_sparse: size over that of the preset's point of the family, and of",
+    "  weight_sparse, over the tasks that both reach, with 95 % intervals over tasks",
+    "split: features of the wider of this point and the family's own among which one",
+    "  of the narrower is divided; back: the other way round; null: by chance",
+)

@@ -108,8 +108,10 @@ def test_every_preset_gives_every_installed_family_three_points():
         (Standing(1.0, {("a", 0): 4, ("b", 0): 9}), Standing(1.0, {("a", 0): 9, ("b", 0): 5}), True),
         (Standing(1.0, {("a", 0): 1}), Standing(1.1, {("a", 0): 10, ("b", 0): 10}), False),
         (Standing(1.0, {("a", 0): 1, ("b", 0): 1000}), Standing(1.1, {("a", 0): 10}), True),
+        (Standing(1.0, {("a", 0): 1, ("b", 0): 9}), Standing(1.1, {("a", 0): 10, ("a", 1): 1}), True),
+        (Standing(1.0, {("b", 0): 1}), Standing(1.1, {("a", 0): 10}), False),
     ],
-    ids=["loss", "size", "equal", "trade", "geometric mean", "fewer tasks", "over what the other reaches"],
+    ids=["loss", "size", "equal", "trade", "geometric mean", "fewer", "over what both reach", "as many", "none shared"],
 )
 def test_a_point_is_dominated_if_another_is_as_good_in_both_and_better_in_one(other, one, says):
     assert dominates(other, one) is says
@@ -144,19 +146,19 @@ def test_points_that_came_to_nothing_are_not_dropped():
     failed, unreached = rows()["sae", "k=8 features=128"], rows()["sae", "k=4 features=64"]
     reason = "train sae seed 0: RuntimeError: no luck"
     assert (failed["status"], failed["reason"]) == ("failed", reason)
-    assert (unreached["status"], unreached["tasks_reached"]) == ("not_reached", "0")
-    assert unreached["reason"] == "no task has a circuit at the target in every seed"
+    assert (unreached["status"], unreached["circuits_reached"]) == ("not_reached", "0")
+    assert unreached["reason"] == "no circuit reaches the target"
     assert done.exit_code == 1
     assert f"cells failed: {reason}" in done.stderr
     assert "sae k=8 features=128: failed: train sae seed 0: RuntimeError: no luck" in done.stdout
 
 
-def test_sizes_are_over_the_tasks_that_all_points_of_a_family_reach_and_controls_count_for_nothing():
+def test_sizes_are_over_the_circuits_that_all_points_of_a_family_reach_and_controls_count_for_nothing():
     with toy_sweep():
         done = call(*SWEEP, "dense,weight_sparse", "--tasks", "for_while,single_double_quote,nonsense")
     assert done.exit_code == 0, done.output
     narrow, wide = (rows()["dense", f"d_model={width}"] for width in (16, 32))
-    assert [(row["tasks"], row["tasks_reached"], row["size_tasks"]) for row in (narrow, wide)] == [
+    assert [(row["circuits"], row["circuits_reached"], row["size_circuits"]) for row in (narrow, wide)] == [
         ("2", "1", "1"),
         ("2", "2", "1"),
     ]
@@ -214,7 +216,7 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
     with toy_sweep():
         lines = call(*SWEEP, "weight_sparse,dense").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert lines[0].split() == ["family", "point", "loss", "size", "tasks", "params", "FLOPs", "recov", "l0"]
+    assert lines[0].split() == ["family", "point", "loss", "size", "found", "params", "FLOPs", "recov", "l0"]
     assert [(line.split()[1], line.split()[-1]) for line in lines[1:7]] == [
         ("density=0.25", "*"),
         ("density=0.125", "*"),
@@ -224,6 +226,17 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
         ("d_model=48", "-"),
     ]
     assert "1.0e+12" in lines[1]
+    below = lines[lines.index(next(line for line in lines if "/ w_sparse" in line)) :]
+    assert below[0].split() == ["family", "point", "/", "own", "/", "w_sparse", "split", "back", "null"]
+    assert below[5].split() == ["dense", "d_model=16", "0.5", "0.64"]
+
+
+def test_the_table_shows_intervals_and_what_is_divided():
+    with toy_sweep():
+        lines = call(*SWEEP, "weight_sparse,sae", "--tasks", "for_while,single_double_quote").stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    wider = [line for line in lines if line.startswith("sae") and "k=16" in line][1]
+    assert wider.split()[3:] == ["2", "[2,", "2]", "0.64", "[0.64,", "0.64]", "3.00", "1.50", "1.25"]
 
 
 def test_verified_edges_are_counted_once_every_circuit_that_is_reached_has_them():

@@ -100,7 +100,7 @@ def test_a_method_that_is_not_there_is_said_to_be_missing():
     assert "unknown method 'clt'" in judged(sized(100, 10))["density, clt"].reason
 
 
-COUNTS = ("size_tasks", "over_own_tasks", "over_weight_sparse_tasks", "tasks", "tasks_reached")
+COUNTS = ("size_circuits", "over_own_tasks", "over_weight_sparse_tasks", "circuits", "circuits_reached")
 
 
 def point(family, name, **known) -> SweepRow:
