@@ -18,14 +18,6 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_the_corpus_is_prompts_and_their_answers_the_same_at_every_call():
     windows = ChainCorpus(CHAIN).windows("train")
     assert windows.shape[1] == CHAIN.bits + 2

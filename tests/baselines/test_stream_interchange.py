@@ -21,15 +21,6 @@ KINDS = {"transcoder": random_transcoders, "clt": random_clt, "sae": random_saes
 DENSE = random_dense()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The models are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def batch() -> PromptBatch:
     tokens = random_tokens(rows=8)
     tokens[1::2, -1] = tokens[::2, -1]

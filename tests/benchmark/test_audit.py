@@ -33,15 +33,6 @@ from benchmark.truth import agreement, examined, spearman
 FAITHFULNESS = next(each for each in CANDIDATES if each.name == "faithfulness")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The models are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @cache
 def models():
     return known_models()

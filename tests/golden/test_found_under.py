@@ -14,14 +14,6 @@ from benchmark.config import CircuitConfig
 from benchmark.pruning import Budget, find_circuit
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def setting_of(planted, ablation: str) -> Setting:
     means, by_position = (measure(planted.model, planted.means_tokens) for measure in (corpus_means, octave_means))
     return Setting(

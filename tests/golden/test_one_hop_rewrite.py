@@ -25,15 +25,6 @@ from benchmark.robustness import Trial
 HONEST = ("dense", "transcoder")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The models are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @cache
 def planted() -> Planted:
     return two_hop_local.planted()

@@ -27,15 +27,6 @@ MODULES = (
 PERFECT = Recovery(precision=1.0, recall=1.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The models are so small that threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 every_model = pytest.mark.parametrize("module", MODULES)
 
 

@@ -39,14 +39,6 @@ NEW = {
 every_model = pytest.mark.parametrize("module", MODULES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @cache
 def planted(module: str) -> Planted:
     return import_module(module).planted()

@@ -29,14 +29,6 @@ MODELS = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def verified(planted, circuit):
     means = corpus_means(planted.model, planted.means_tokens)
     connections = list(planted.model.connections(planted.graph))

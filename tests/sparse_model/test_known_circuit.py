@@ -32,14 +32,6 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_every_variable_begins_with_nodes_of_its_own():
     aligned = untrained(CHAIN, Recipe(), generator())
     kept = [{name: len(nodes) for name, nodes in place.kept().items()} for place in aligned.places]
