@@ -45,6 +45,25 @@ def student_interval(values: Sequence[float | int], confidence: float = 0.95) ->
     return Interval(float(row.mean()) - half, float(row.mean()) + half)
 
 
+def proportion_interval(successes: int, cases: int, confidence: float = 0.95) -> Interval:
+    """Exact interval of a share of independent cases (Clopper and Pearson 1934): it covers at least what it says.
+
+    Args:
+        successes: Cases of the kind that is counted.
+        cases: All cases.
+        confidence: Share of repetitions in which the interval holds the true share, at least.
+
+    Returns:
+        The interval, within 0 to 1; unknown without cases.
+    """
+    from scipy.stats import binomtest
+
+    if not cases:
+        return UNKNOWN
+    found = binomtest(successes, cases).proportion_ci(confidence)
+    return Interval(float(found.low), float(found.high))
+
+
 def cluster_bootstrap(
     statistic: Callable[[Int[NDArray[np.int64], " cluster"]], float],
     clusters: int,

@@ -17,7 +17,7 @@ from benchmark.compare import compare, place_named
 from benchmark.frontier import SweepRow, settings_of
 from benchmark.leaderboard import Board, Place, aggregated
 from benchmark.metrics.registry import METRICS
-from benchmark.statistics import UNKNOWN, Interval, student_interval
+from benchmark.statistics import UNKNOWN, Interval, proportion_interval, student_interval
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 
@@ -91,7 +91,7 @@ class Finding:
 
     Attributes:
         value: The number; `nan` where there is none.
-        interval: Its 95 % interval; unknown where the verdict says why.
+        interval: Its 95 % interval, of a share of too few cases the exact one; unknown where the verdict says why.
         seeds: Training seeds behind it.
         verdict: Whether the claim holds.
         reason: Why it is undecided; empty if it is not.
@@ -279,13 +279,23 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
     values = list(by_seed.values())
     if not values:
         return _undecided(f"no value of {criterion.metric}")
-    value, cases = sum(values) / len(values), sum(_by_seed(board, place, criterion.among).values())
-    if criterion.among and cases < ENOUGH:
-        return _undecided(f"{cases:g} {criterion.among.replace('_', ' ')} in all", value, len(values))
+    if criterion.among:
+        cases = _by_seed(board, place, criterion.among)
+        if sum(cases.values()) < ENOUGH:
+            return _few(criterion, by_seed, cases)
+    value = sum(values) / len(values)
     interval = student_interval(values)
     if math.isnan(interval.low):
         return _undecided(f"{_seeds(len(values))}: no interval", value, len(values))
     return _judged(criterion, value, interval, len(values))
+
+
+def _few(criterion: Criterion, by_seed: Mapping[int | None, float], cases: Mapping[int | None, float]) -> Finding:
+    """A share of too few cases to judge by: that of all seeds' cases together, with its exact interval."""
+    counted = round(sum(value * cases.get(seed, 0) for seed, value in by_seed.items()))
+    every = round(sum(cases.values()))
+    told = f"{every} {criterion.among.replace('_', ' ')} in all"
+    return _undecided(told, counted / every if every else math.nan, len(by_seed), proportion_interval(counted, every))
 
 
 def _by_seed(board: Board, place: Place, metric: str) -> Mapping[int | None, float]:
@@ -311,5 +321,5 @@ def _judged(criterion: Criterion | AtPoint, value: float, interval: Interval, se
     return Finding(value, interval, seeds, "undecided", f"the interval holds the bound, {criterion.bound:g}")
 
 
-def _undecided(reason: str, value: float = math.nan, seeds: int = 0) -> Finding:
-    return Finding(value, UNKNOWN, seeds, "undecided", reason)
+def _undecided(reason: str, value: float = math.nan, seeds: int = 0, interval: Interval = UNKNOWN) -> Finding:
+    return Finding(value, interval, seeds, "undecided", reason)

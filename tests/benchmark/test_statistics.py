@@ -18,6 +18,7 @@ from benchmark.statistics import (
     paired_difference,
     permutation_test,
     prompt_ratio_interval,
+    proportion_interval,
     size_ratio,
     student_interval,
 )
@@ -37,6 +38,13 @@ def test_the_interval_over_seeds_is_students():
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [1.0, 2.0, math.nan]])
 def test_fewer_than_three_seeds_have_no_interval(values):
     assert all(math.isnan(limit) for limit in student_interval(values))
+
+
+def test_the_interval_of_a_share_is_exact():
+    assert proportion_interval(5, 5) == pytest.approx((0.025**0.2, 1.0))  # five of five have a chance of share ** 5
+    assert proportion_interval(0, 5) == pytest.approx((0.0, 1 - 0.025**0.2))
+    assert proportion_interval(1, 4) == pytest.approx((0.00631, 0.80588), abs=1e-5)
+    assert all(map(math.isnan, proportion_interval(0, 0)))
 
 
 def test_the_bootstrap_draws_whole_clusters():

@@ -93,7 +93,20 @@ def test_a_share_of_a_handful_decides_nothing():
         *profiled("weight_sparse", "illusion_rate", [1.0, 1.0, 1.0]),
         *profiled("weight_sparse", "named_nodes", [2.0, 1.0, 2.0]),
     ]
-    assert judged(rows)["illusion rate, weight_sparse"].reason == "5 named nodes in all"
+    found = judged(rows)["illusion rate, weight_sparse"]
+    assert (found.reason, found.verdict, found.value) == ("5 named nodes in all", "undecided", 1.0)
+    assert found.interval == pytest.approx((0.025**0.2, 1.0))
+
+
+def test_a_share_of_few_is_that_of_all_seeds_together():
+    rows = [
+        *sized(100, 10),
+        *profiled("weight_sparse", "illusion_rate", [1.0, 0.0]),
+        *profiled("weight_sparse", "named_nodes", [1.0, 3.0]),
+    ]
+    found = judged(rows)["illusion rate, weight_sparse"]
+    assert found.value == 0.25
+    assert found.interval == pytest.approx((0.00631, 0.80588), abs=1e-5)
 
 
 def test_a_method_that_is_not_there_is_said_to_be_missing():
