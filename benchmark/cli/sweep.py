@@ -47,8 +47,8 @@ def sweep(
 ) -> None:
     """Run families at several settings each: density, width, a dictionary's L0 and features.
 
-    Writes sweep.csv: what each point can do, what it cost, how large its circuits are, beside the family's own point and
-    beside weight_sparse, whether another point of any family is better in both, and among how many features of a
+    Writes sweep.csv: what each point can do, what it cost, how large its circuits are, beside those of the family's own
+    point and of weight_sparse, whether another point of any family is better in both, and among how many features of a
     dictionary concepts and features of another width are divided. Cells are shared with `bench run`; the same command
     goes on after a stop. Exit 1 if a cell failed; its point has a row all the same.
     """
