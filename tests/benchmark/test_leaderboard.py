@@ -245,6 +245,20 @@ def test_a_difference_within_the_tolerance_is_matched():
     assert standings(records)["other", "native", "unit"].status == "one_seed"
 
 
+def test_it_is_the_mean_over_seeds_that_has_to_match():
+    def statuses(*losses):
+        records = [row for seed in range(len(losses)) for row in references(seed=seed)]
+        for seed, loss in enumerate(losses):
+            records += [*trained("other", loss=loss, seed=seed), *searched("other", {"easy": 10}, seed=seed)]
+        return standings(records)["other", "native", "unit"]
+
+    assert statuses(2.05, 1.96, 2.02).status == "ok"
+    apart = statuses(2.05, 1.99, 2.05)
+    assert apart.status == "unmatched"
+    told = "validation loss of other is +0.030 nats from that of weight_sparse, -0.010 to +0.050 by seed"
+    assert apart.reason == told
+
+
 def test_a_method_that_failed_says_so():
     failure = Measurement("validation_loss", status="failed", reason="RuntimeError: no luck")
     where = {"preset": "quick", "method": "broken", "variant": "native", "seed": 0}
