@@ -168,7 +168,7 @@ def dominates(other: Standing, one: Standing) -> bool:
     It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
     that both reach.
     """
-    shared = one.sizes.keys() & other.sizes.keys()
+    shared = sorted(one.sizes.keys() & other.sizes.keys())
     if not shared or len(other.sizes) < len(one.sizes):
         return False
     sizes = [geometric_mean([each.sizes[item] for item in shared]) for each in (other, one)]
@@ -308,7 +308,7 @@ def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Seque
     """
     one = stood.standing
     shared = set.intersection(*(set(sizes) for sizes in family if sizes)) if one else set()
-    common = [one.sizes[item] for item in shared] if one else []
+    common = [one.sizes[item] for item in sorted(shared)] if one else []
     return {
         "size": geometric_mean(common) if common else None,
         "size_metric": metric,
