@@ -20,7 +20,7 @@ from benchmark import metrics
 from benchmark.model import CircuitModel, record
 from benchmark.records import Measurement
 from benchmark.validity.choice import holding
-from benchmark.validity.sample import Sample
+from benchmark.validity.sample import Sample, turned
 
 FEWEST = 20
 """Positions of each sample at which something has to hold to be counted."""
@@ -104,12 +104,7 @@ def splitting_measurements(
 
 
 def _turned(found: Firing, generator: np.random.Generator) -> Firing:
-    return {
-        site: np.stack(
-            [np.roll(each, int(generator.integers(len(each) // 4, 3 * len(each) // 4 + 1))) for each in fires.T], axis=1
-        )
-        for site, fires in found.items()
-    }
+    return {site: np.stack([turned(each, generator) for each in fires.T], axis=1) for site, fires in found.items()}
 
 
 def _among(these: Watched, those: Watched) -> list[float]:

@@ -77,9 +77,9 @@ class Point:
     @cached_property
     def circuits(self) -> dict[Item, Cell]:
         """The circuit of each task and seed."""
-        planner, method = Planner(self.run), method_named(self.family)
+        method = method_named(self.family)
         return {
-            (task, seed): planner.circuit(method, self._variant, "unit", task, seed)
+            (task, seed): self._planner.circuit(method, self._variant, "unit", task, seed)
             for seed in self.run.seeds
             for task in self.run.tasks
         }
@@ -87,11 +87,11 @@ class Point:
     @cached_property
     def splittings(self) -> dict[int, Cell]:
         """How features of the family's own point and of this one divide each other, by seed; of dictionaries alone."""
-        planner, method = Planner(self.run), method_named(self.family)
+        method = method_named(self.family)
         if method.explains is None:
             return {}
         other = None if self.own is None else Planner(self.own)
-        return {seed: planner.splitting(method, self._variant.name, seed, other) for seed in self.run.seeds}
+        return {seed: self._planner.splitting(method, self._variant.name, seed, other) for seed in self.run.seeds}
 
     @cached_property
     def profiles(self) -> dict[str, Cell]:
@@ -107,6 +107,10 @@ class Point:
     def cells(self) -> list[Cell]:
         """All its cells, the most urgent first."""
         return by_urgency(self.wanted, self.run.estimated_seconds)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.run)
 
     @property
     def _variant(self) -> Variant:

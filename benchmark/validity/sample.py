@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int8
+from jaxtyping import Int, Int8, Shaped
 from torch import Tensor
 
 from benchmark.concepts import Concept
@@ -71,9 +71,14 @@ def shifted(sample: Sample, concept: str, generator: np.random.Generator) -> Lab
     for row, starts in zip(labels, sample.text_starts, strict=True):
         begins = np.unique(starts)
         for begin, end in zip(begins, [*begins[1:], len(row)], strict=True):
-            length = end - begin
-            row[begin:end] = np.roll(row[begin:end], int(generator.integers(length // 4, 3 * length // 4 + 1)))
+            row[begin:end] = turned(row[begin:end], generator)
     return labels
+
+
+def turned(values: Shaped[np.ndarray, " position"], generator: np.random.Generator) -> Shaped[np.ndarray, " position"]:
+    """Values turned circularly by a quarter to three quarters of their number."""
+    length = len(values)
+    return np.roll(values, int(generator.integers(length // 4, 3 * length // 4 + 1)))
 
 
 def _text_starts(tokens: Int[np.ndarray, "window position"], end_of_text: int) -> Int[np.ndarray, "window position"]:
