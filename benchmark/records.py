@@ -375,5 +375,7 @@ def _value(text: str, kind: Any) -> Value:
     if text == "" and kind in (int | None, float | None, bool | None):
         return None
     if kind == bool | None:
-        return {"True": True, "False": False}[text]
+        if text not in ("True", "False"):
+            raise ValueError(f"{text!r} is neither True nor False")
+        return text == "True"
     return int(text) if kind in (int, int | None) else float(text)

@@ -243,7 +243,8 @@ def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
     if value is None:
         return _undecided(row.reason or f"no value of {criterion.column}", seeds=row.seeds)
     if low is None:
-        return _undecided(f"{_seeds(row.seeds)}: no interval", value, row.seeds)
+        over_tasks = hasattr(row, f"{criterion.column}_tasks")
+        return _undecided("one task" if over_tasks else f"{_seeds(row.seeds)}: no interval", value, row.seeds)
     return _judged(criterion, value, Interval(low, high), row.seeds)
 
 

@@ -212,6 +212,15 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
     assert settings_of(read_sweep(Path("results"))[-1]) == {"k": 8.0, "features": 128.0}
 
 
+def test_a_row_that_is_not_as_it_was_written_is_named():
+    with toy_sweep():
+        call(*SWEEP, "dense")
+    file = Path("results/sweep.csv")
+    file.write_text(file.read_text().replace(",False,", ",no,", 1))
+    with pytest.raises(ValueError, match=r"sweep\.csv line 3: 'no' is neither True nor False"):
+        read_sweep(Path("results"))
+
+
 def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
     with toy_sweep():
         lines = call(*SWEEP, "weight_sparse,dense").stdout.splitlines()

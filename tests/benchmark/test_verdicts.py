@@ -152,10 +152,12 @@ def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highes
 def test_a_point_without_a_number_or_an_interval_decides_nothing():
     sweep = [
         point("sae", "k=8 features=128", splitting=1.5, seeds=1),
+        point("sae", "k=16 features=64", over_weight_sparse=2.0, over_weight_sparse_tasks=1),
         point("clt", "k=8 features=128", status="failed", reason="train clt seed 0: RuntimeError: no luck"),
     ]
     found = judged(sized(100, 10), sweep)
     assert found["splitting, sae"].reason == "1 training seed: no interval"
+    assert found["sae, 2x L0 / weight_sparse"].reason == "one task"
     assert found["splitting, clt"].reason == "train clt seed 0: RuntimeError: no luck"
     assert found["sae, 2x width / weight_sparse"].reason == "no value of over_weight_sparse"
     told = "no operating points of transcoder: `bench sweep transcoder` makes them"
