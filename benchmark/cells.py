@@ -74,10 +74,7 @@ class Cell:
     @property
     def label(self) -> str:
         """What a person calls it: `train weight_sparse seed 0`."""
-        shown = {name: self.params[name] for name in KINDS[self.kind].shown}
-        return " ".join(
-            [self.kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())]
-        )
+        return label(self.kind, self.params)
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,12 @@ class Order:
     compute: str
     params: Mapping[str, Any]
     needs: Mapping[str, str]
+
+
+def label(kind: str, params: Mapping[str, Any]) -> str:
+    """What a person calls the cell of a kind with these parameters."""
+    shown = {name: params[name] for name in KINDS[kind].shown if name in params} if kind in KINDS else {}
+    return " ".join([kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())])
 
 
 def digest(content: Mapping[str, Any]) -> str:
