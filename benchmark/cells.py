@@ -44,7 +44,8 @@ class Cell:
         kind: A name of `KINDS`.
         params: Everything that changes what is computed, as JSON.
         needs: The cells whose artifacts it reads, by role.
-        outside: The state of what it reads from outside the store (files of a folder, the standard library), by name.
+        outside: The state of what it reads from outside the store (files of a folder, the standard library, the source
+            of other people's methods, tasks and concepts), by name.
     """
 
     kind: str
