@@ -31,7 +31,7 @@ KINDS: dict[str, CellKind] = {
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),
-    "circuit": CellKind(4, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(5, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -274,6 +274,8 @@ def label_circuit(
 ) -> list[Measurement]:
     """Labels of the task's concepts in the place of the circuit's nodes; in the unit graph, where nodes are units.
 
+    Nodes are chosen and their levels fitted on train prompts, on which nothing is reported, and scored on test prompts.
+
     Args:
         setting: What the circuit was found in.
         found: The circuit.
@@ -289,7 +291,7 @@ def label_circuit(
         setting.model,
         found.circuit,
         setting.means,
-        (setting.prompts.validation, setting.prompts.test),
+        (setting.prompts.train, setting.prompts.test),
         corpus.tokenizer,
         list(CONCEPTS.values()),
         belonging,
