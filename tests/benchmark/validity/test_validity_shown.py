@@ -172,6 +172,13 @@ def test_show_says_which_other_version_of_the_code_computed_a_concept(monkeypatc
     assert "this is 9.9+new" in last
 
 
+@pytest.mark.usefixtures("run")
+def test_a_terminal_that_cannot_show_a_character_gets_its_escape():
+    shown = CliRunner(charset="cp1252").invoke(main, ["show", "dense", "--concept", "in_string"])
+    assert shown.exit_code == 0, shown.output
+    assert "\\u27e6" in shown.stdout
+
+
 REFUSED = [
     (("show", "dense", "--concept", "nothing"), "unknown concept 'nothing'; choose from in_single_quoted_string"),
     (("show", "--concept", "in_string"), "--concept in_string goes with a METHOD"),
