@@ -19,7 +19,7 @@ def load_place(folder: Path) -> Place:
     Raises:
         ValueError: For an architecture that the dictionaries here do not have.
     """
-    settings = json.loads((folder / SETTINGS).read_text())
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     weights = load_file(folder / WEIGHTS)
     bias = weights["b_enc"]
     if settings["apply_b_dec_to_input"]:
@@ -64,7 +64,7 @@ def save_top_k_place(place: Place, folder: Path) -> None:
         "reshape_activations": "none",
         "metadata": {},
     }
-    (folder / SETTINGS).write_text(json.dumps(settings))
+    (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
 
 
 def save_mean_errors(errors: Sequence[Float[Tensor, " channel"]], folder: Path) -> None:

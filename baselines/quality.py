@@ -152,7 +152,7 @@ def finish(model: Replacement, corpus: Corpus, measured_tokens: int, folder: Pat
         held.copy_(error)
     save_mean_errors(errors, folder)
     quality = measure(model, first_windows(corpus.windows("validation"), measured_tokens))
-    (folder / "quality.json").write_text(json.dumps(asdict(quality), indent=1))
+    (folder / "quality.json").write_text(json.dumps(asdict(quality), indent=1), encoding="utf-8")
     dense = model.dense
     used = [value for name, value in dense.named_parameters() if name != "bigram" and not model.replaces(name)]
     used += model.dictionary_parameters()

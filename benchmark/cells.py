@@ -31,7 +31,7 @@ KINDS: dict[str, CellKind] = {
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),
-    "circuit": CellKind(4, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(5, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 
@@ -44,7 +44,8 @@ class Cell:
         kind: A name of `KINDS`.
         params: Everything that changes what is computed, as JSON.
         needs: The cells whose artifacts it reads, by role.
-        outside: The state of what it reads from outside the store (files of a folder, the standard library), by name.
+        outside: The state of what it reads from outside the store (files of a folder, the standard library, the source
+            of other people's methods, tasks and concepts), by name.
     """
 
     kind: str
@@ -74,10 +75,7 @@ class Cell:
     @property
     def label(self) -> str:
         """What a person calls it: `train weight_sparse seed 0`."""
-        shown = {name: self.params[name] for name in KINDS[self.kind].shown}
-        return " ".join(
-            [self.kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())]
-        )
+        return label(self.kind, self.params)
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,12 @@ class Order:
     compute: str
     params: Mapping[str, Any]
     needs: Mapping[str, str]
+
+
+def label(kind: str, params: Mapping[str, Any]) -> str:
+    """What a person calls the cell of a kind with these parameters."""
+    shown = {name: params[name] for name in KINDS[kind].shown if name in params} if kind in KINDS else {}
+    return " ".join([kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())])
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The table of contents of the benchmark: build the corpus, train a method, profile it, find and score its circuits.
+"""The table of contents of the benchmark: one function for each kind of cell, from the corpus to a scored circuit.
 
 Each `compute_*` function is the work of one kind of cell: a pure function of its parameters and of the artifacts that
 it needs, which writes files into its folder.
@@ -21,7 +21,7 @@ from benchmark.circuit_scores import Setting, score_circuit
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
-from benchmark.config import CircuitConfig, ClaimsConfig, ValidityConfig
+from benchmark.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.spread import spread_windows
 from benchmark.curves import write_points
@@ -38,6 +38,7 @@ from benchmark.records import Measurement, write_measurements
 from benchmark.redundancy import redundancy
 from benchmark.seeds import seed_of
 from benchmark.splitting import Watched, splitting_measurements
+from benchmark.store import verify
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import PromptBatch, prompts
 from benchmark.tasks.shifts import SHIFTS
@@ -69,7 +70,7 @@ def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progre
         folder,
         progress,
     )
-    (folder / "facts.json").write_text(json.dumps(asdict(facts), indent=1, sort_keys=True))
+    (folder / "facts.json").write_text(json.dumps(asdict(facts), indent=1, sort_keys=True), encoding="utf-8")
 
 
 def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -83,7 +84,7 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     save_file(over_octaves(position_means, windows.shape[1]), folder / "means.safetensors")
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, spread_windows(corpus, "validation", params["validation_tokens"]))
-    facts = json.loads((inputs[params["method"]] / "facts.json").read_text())
+    facts = json.loads((inputs[params["method"]] / "facts.json").read_text(encoding="utf-8"))
     values = {
         "validation_loss": loss,
         **{name: facts[name] for name in ("parameters", "nonzero_parameters", "training_flops")},
@@ -211,9 +212,12 @@ def load_model(run: Path, method: str, variant: str | None = None) -> CircuitMod
         run: Folder that holds an artifact folder for the method and for each method that it needs, by method name.
         method: Name of the method.
         variant: How to read it; its first variant if left out.
+
+    Raises:
+        CorruptArtifactError: A file of these artifacts is missing, changed or unknown.
     """
     chosen = method_named(method).variants[0].name if variant is None else variant
-    return load_variant(method, chosen, {entry.name: entry for entry in run.iterdir()})
+    return load_variant(method, chosen, {name: verify(run / name) for name in with_needed(method)})
 
 
 def load_native(name: str, inputs: Inputs) -> CircuitModel:
@@ -270,6 +274,8 @@ def label_circuit(
 ) -> list[Measurement]:
     """Labels of the task's concepts in the place of the circuit's nodes; in the unit graph, where nodes are units.
 
+    Nodes are chosen and their levels fitted on train prompts, on which nothing is reported, and scored on test prompts.
+
     Args:
         setting: What the circuit was found in.
         found: The circuit.
@@ -285,7 +291,7 @@ def label_circuit(
         setting.model,
         found.circuit,
         setting.means,
-        (setting.prompts.validation, setting.prompts.test),
+        (setting.prompts.train, setting.prompts.test),
         corpus.tokenizer,
         list(CONCEPTS.values()),
         belonging,

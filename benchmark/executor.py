@@ -3,12 +3,12 @@
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from benchmark.cells import Cell
 from benchmark.store import CorruptArtifactError, Store
@@ -75,6 +75,8 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
         KeyboardInterrupt: The run was stopped; the workers are gone, and their partial folders are kept.
     """
     found = _found(cells, store, display)
+    if told := store.other_code(found):
+        display.say(told)
     schedule = Schedule([cell for cell in cells if cell.key not in found], found)
     display.begin(schedule.waiting, len(found))
     crew = Crew(store, min(workers, len(schedule.waiting)))
@@ -92,8 +94,8 @@ def _found(cells: Iterable[Cell], store: Store, display: Display) -> set[str]:
         try:
             if store.find(cell.key) is not None:
                 found.add(cell.key)
-        except CorruptArtifactError as flaw:
-            display.say(f"corrupt artifact of {cell.label}: {flaw}; computing it again")
+        except CorruptArtifactError as error:
+            display.say(f"corrupt artifact of {cell.label}: {error.flaw}; computing it again")
             store.discard(cell.key)
     return found
 
@@ -186,10 +188,15 @@ class Crew:
 
     def assign(self, cell: Cell) -> int:
         """Give a cell to a worker that has none; its number, from 0."""
-        idle = [number for number, worker in self._workers.items() if worker.cell is None]
-        number = idle[0] if idle else self._hire()
+        for number in [number for number, worker in self._workers.items() if worker.cell is None]:
+            if self._workers[number].process.is_alive():
+                break
+            self._workers.pop(number).connection.close()
+        else:
+            number = self._hire()
         self._workers[number].cell = cell
-        self._workers[number].connection.send(cell.order)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `reports` will say so
+            self._workers[number].connection.send(cell.order)
         return number
 
     def release(self, worker: int) -> Cell:
@@ -205,10 +212,9 @@ class Crew:
         """Wait until a worker reports; a worker that died is reported as having raised."""
         numbers = {worker.connection: number for number, worker in self._workers.items() if worker.cell is not None}
         for connection in wait(list(numbers)):
-            assert isinstance(connection, Connection)
-            number = numbers[connection]
+            number = numbers[cast(Connection, connection)]  # on Windows it is a PipeConnection
             try:
-                yield number, connection.recv()
+                yield number, self._workers[number].connection.recv()
             except (EOFError, ConnectionResetError):
                 yield number, Raised(self._obituary(number))
 
@@ -239,13 +245,22 @@ class Crew:
         process = self._workers[number].process
         process.join()
         code = process.exitcode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"WorkerDied: the process {how}{'; out of memory?' if code == -signal.SIGKILL else ''}"
+        if code >= 0:
+            return f"WorkerDied: the process ended with exit code {code}"
+        names = {number.value: number.name for number in signal.Signals}
+        name = names.get(-code, f"signal {-code}")
+        return f"WorkerDied: the process was killed by {name}{'; out of memory?' if name == 'SIGKILL' else ''}"
 
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: it goes to the whole process group, but stopping is ours to do."""
+    """Start processes that Ctrl-C does not reach: it goes to the whole process group, but stopping is ours to do.
+
+    Windows cannot block signals; there a worker ignores Ctrl-C as soon as it runs.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     resource_tracker.ensure_running()  # it would unblock the signal if it had to start below
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

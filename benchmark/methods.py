@@ -1,13 +1,15 @@
 """What a method declares, and the one door through which ours and other people's are found."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
+
+from benchmark.versions import outside_sources, source_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +83,7 @@ class Method:
         explains: The method whose model its circuits are held to; `None` means its own.
         control: A null: listed, never ranked.
         version: Raised by hand when the same config trains another artifact; it is then trained anew.
+        origin: `module:name` of the record itself, as its entry point gives it; filled in when the method is found.
     """
 
     name: str
@@ -94,6 +97,12 @@ class Method:
     explains: str | None = None
     control: bool = False
     version: int = 1
+    origin: str = field(default="", compare=False)
+
+    def outside(self) -> dict[str, str]:
+        """Digests of the source of its record and functions, as far as they are not ours."""
+        named = {"record": self.origin, "train": self.train, "load": self.load}
+        return outside_sources({name: reference for name, reference in named.items() if reference})
 
     def run_train(
         self,
@@ -124,14 +133,20 @@ def resolve(reference: str) -> Callable[..., Any]:
 
 @cache
 def methods() -> dict[str, Method]:
-    """Every installed method by name; ours first in their own order, then other people's by name."""
+    """Every installed method by name: ours, then other people's; among each what needs no other, and nulls last."""
     found: dict[str, Method] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.dist is None, entry.name)):
-        method = entry.load()
+    for entry in entry_points(group=GROUP):
+        method = replace(entry.load(), origin=entry.value)
         if method.name in found:
             raise ValueError(f"two methods are called {method.name!r}: one of them is {entry.value}")
         found[method.name] = method
-    return found
+    return {method.name: method for method in sorted(found.values(), key=_place)}
+
+
+def _place(method: Method) -> tuple[bool, bool, bool, str]:
+    """Where a method stands among all."""
+    ours = source_digest(method.origin) is None
+    return not ours, method.control, bool(method.needs), method.name
 
 
 def method_named(name: str) -> Method:

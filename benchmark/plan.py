@@ -6,9 +6,12 @@ from functools import cache
 from math import inf
 
 from benchmark.cells import Cell
+from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
 from benchmark.config import RunConfig, with_needed
 from benchmark.corpus import source_version
 from benchmark.methods import Method, Variant, method_named
+from benchmark.tasks import task_named
+from benchmark.versions import outside_sources
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def plan(run: RunConfig) -> Plan:
 
 
 class Planner:
-    """Makes the cells of a run; the same cell is one object however often it is asked for.
+    """Makes the cells of a run. A model or profile that several cells need is one object.
+
+    The source of methods, tasks and concepts that are not ours is part of the keys of the cells that it computes.
 
     Args:
         run: The settings of the run.
@@ -65,19 +70,21 @@ class Planner:
         self.train = cache(self._train)
         self.profile = cache(self._profile)
         versions = {source: source_version(source) for source in run.corpus.sources}
+        self._concepts = outside_sources({f"concept {name}": concept.labels for name, concept in CONCEPTS.items()})
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
         """The circuit of a variant for a task in a graph."""
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
-        profile = self.profile(method.name, variant.name, seed)
-        return Cell("circuit", params, {**self._models(method, seed), "profile": profile})
+        needs = {**self._models(method, seed), "profile": self.profile(method.name, variant.name, seed)}
+        labelled = self._concepts if graph == "unit" and task in CONCEPTS_OF_TASK else {}
+        return Cell("circuit", params, needs, labelled | outside_sources({"task": task_named(task).make}))
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """What the nodes of a variant mean."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
-        return Cell("validity", params, self._models(method_named(method), seed))
+        return Cell("validity", params, self._models(method_named(method), seed), self._concepts)
 
     def claims(self, method: Method, variant: str, seed: int) -> Cell:
         """The numbers behind what is said of a variant."""
@@ -97,7 +104,7 @@ class Planner:
         config = self._run.validity.model_dump(mode="json", include={"choice_tokens", "score_tokens", "concepts"})
         params = {"method": method.name, "variant": variant, "seed": seed, **config}
         compared = {} if other is None else {"other": other.train(method.name, seed)}
-        return Cell("splitting", params, {**self._models(method, seed), **compared})
+        return Cell("splitting", params, {**self._models(method, seed), **compared}, self._concepts)
 
     def _reference(self, method: str, seed: int) -> dict[str, Cell]:
         """The model whose token losses a method's are compared with: the reference of its seed, of the next for itself.
@@ -120,7 +127,7 @@ class Planner:
         config = self._run.method_configs[name].model_dump(mode="json")
         params = {"method": name, "version": method.version, "seed": seed, "config": config}
         needed = {need: self.train(need, seed) for need in method.needs}
-        return Cell("train", params, {"corpus": self.corpus, **needed})
+        return Cell("train", params, {"corpus": self.corpus, **needed}, method.outside())
 
     def _models(self, method: Method, seed: int) -> dict[str, Cell]:
         """The corpus, and the trained artifacts of a method and of all that it needs to be loaded and judged."""

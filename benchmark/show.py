@@ -73,10 +73,12 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
         raise ValueError(f"no circuit of {wanted} in {out / RECORDS}; `bench run --method {method}` finds them")
     if task is None:
         return json.dumps([asdict(row) for row in rows], indent=1) if as_json else "\n".join(map(_summary, rows))
-    circuits = [_read(row, Store(store)) for row in rows]
+    place = Store(store)
+    circuits = [_read(row, place) for row in rows]
     if as_json:
         return json.dumps([asdict(circuit) for circuit in circuits], indent=1)
-    return "\n\n".join("\n".join(_lines(circuit)) for circuit in circuits)
+    told = place.other_code([place.key_of(row.config_hash) for row in rows])
+    return "\n\n".join(["\n".join(_lines(circuit)) for circuit in circuits] + [told] * bool(told))
 
 
 def _summary(row: Record) -> str:

@@ -42,12 +42,14 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
         raise ValueError(
             f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` finds it"
         )
-    found = [(row, *_read(row, Store(store), concept)) for row in rows]
+    place = Store(store)
+    found = [(row, *_read(row, place, concept)) for row in rows]
     if as_json:
         return json.dumps(
             [{"variant": row.variant, "seed": row.seed, **content} for row, content, _ in found], indent=1
         )
-    return "\n\n".join("\n".join(_lines(*each)) for each in found)
+    told = place.other_code([place.key_of(row.config_hash) for row in rows])
+    return "\n\n".join(["\n".join(_lines(*each)) for each in found] + [told] * bool(told))
 
 
 def _read(row: Record, store: Store, concept: str) -> tuple[Row, list[Row]]:

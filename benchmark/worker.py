@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -14,6 +13,8 @@ from importlib import import_module
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+
+import psutil
 
 from benchmark.cells import Order
 from benchmark.store import Store
@@ -83,10 +84,7 @@ def _call(order: Order, store: Store, connection: Connection) -> None:
     compute = getattr(import_module(module), name)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    inputs = {}
-    for role, key in order.needs.items():
-        inputs[role] = store.find(key)
-        assert inputs[role] is not None, f"{role} {key} is not in the store"
+    inputs = {role: store.artifact(key) for role, key in order.needs.items()}
     compute(order.params, inputs, store.partial(order.key), Reporter(connection))
 
 
@@ -130,7 +128,7 @@ def _output_in(log: Path) -> Iterator[None]:
     """Everything that is printed, by libraries too, goes into a file; an empty one is removed."""
     log.parent.mkdir(parents=True, exist_ok=True)
     saved = [(stream, os.dup(stream.fileno())) for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
-    with log.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         for stream, _ in saved:
             os.dup2(file.fileno(), stream.fileno())
         try:
@@ -146,14 +144,18 @@ def _output_in(log: Path) -> Iterator[None]:
 def _reset_peak_memory() -> None:
     """Let the kernel count the peak anew (Linux; elsewhere the peak is that of the whole life of the process)."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak_memory() -> int:
-    """Largest resident memory of this process since the reset, bytes."""
+    """Largest resident memory of this process since the reset, bytes; of its whole life where nothing can be reset."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    peak: int | None = getattr(psutil.Process().memory_info(), "peak_wset", None)  # Windows alone has it
+    if peak is None:
+        import resource  # every system but Windows has it
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak

@@ -43,5 +43,5 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file in one go."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, path)

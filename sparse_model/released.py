@@ -50,7 +50,7 @@ def load_released(folder: Path) -> Transformer:
     Raises:
         ValueError: For a model that this transformer cannot follow, with the setting and the choices.
     """
-    settings = json.loads((folder / "beeg_config.json").read_text())
+    settings = json.loads((folder / "beeg_config.json").read_text(encoding="utf-8"))
     released = torch.load(folder / "final_model.pt", map_location="cpu", weights_only=True)
     weights = {name: tensor.float() for name, tensor in released.items() if tensor.is_floating_point()}
     config = config_of(settings, weights)

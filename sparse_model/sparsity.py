@@ -8,12 +8,13 @@ anything but float32 on a CPU `torch.topk` does the same, except that it breaks 
 
 from typing import Any, Literal, no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from benchmark.compiled import compiled
 
 MAGNITUDE = np.int32(0x7FFFFFFF)
 """All bits of a float32 but its sign."""
@@ -104,7 +105,7 @@ def masked(values: Float[Tensor, "*shape"], kept: Bool[Tensor, "*shape"]) -> Flo
     return torch.where(kept, values, 0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 @no_type_check  # numba compiles what it is given: no run-time checks around it
 def _masked(values: np.ndarray, kept: np.ndarray, result: np.ndarray) -> None:
     """Copy the kept entries of a flat array, and zeros for the others."""
@@ -112,7 +113,7 @@ def _masked(values: np.ndarray, kept: np.ndarray, result: np.ndarray) -> None:
         result[index] = values[index] if kept[index] else np.float32(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 @no_type_check  # numba compiles what it is given: no run-time checks around it
 def _largest_of_rows(values: np.ndarray, count: int, kept: np.ndarray) -> None:
     """Mark the `count` entries of largest magnitude in each row of a float32 matrix."""
@@ -133,7 +134,7 @@ def _largest_of_rows(values: np.ndarray, count: int, kept: np.ndarray) -> None:
             node -= 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 @no_type_check  # numba compiles what it is given: no run-time checks around it
 def _threshold(bits: np.ndarray, count: int) -> tuple[np.int64, np.int64]:
     """The largest threshold that at least `count` entries reach, and how many too many reach it."""

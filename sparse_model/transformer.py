@@ -284,7 +284,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
 def load_transformer(folder: Path) -> Transformer:
     """The trained transformer of an artifact's folder, ready for circuits: in evaluation mode, without gradients."""
-    config = TransformerConfig.model_validate(json.loads((folder / "config.json").read_text()))
+    config = TransformerConfig.model_validate(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     model = Transformer(config)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     model.eval().requires_grad_(False)

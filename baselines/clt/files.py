@@ -36,7 +36,7 @@ class Layers:
 def save_layers(layers: Layers, folder: Path) -> None:
     """Write all files."""
     settings = {"layers": len(layers.encoders), "k": layers.encoders[0].k}
-    (folder / "clt.json").write_text(json.dumps(settings))
+    (folder / "clt.json").write_text(json.dumps(settings), encoding="utf-8")
     for layer, (encoder, decoder, bias) in enumerate(zip(layers.encoders, layers.decoders, layers.biases, strict=True)):
         weights = {
             f"W_enc_{layer}": encoder.weight,
@@ -50,7 +50,7 @@ def save_layers(layers: Layers, folder: Path) -> None:
 
 def load_layers(folder: Path) -> Layers:
     """Read all files."""
-    settings = json.loads((folder / "clt.json").read_text())
+    settings = json.loads((folder / "clt.json").read_text(encoding="utf-8"))
     encoders, decoders, biases = [], [], []
     for layer in range(settings["layers"]):
         weights = load_file(folder / f"W_enc_{layer}.safetensors")

@@ -1,5 +1,8 @@
 """The command `bench`; each of its commands lies in a file of its own and imports what it needs when it is called."""
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from benchmark.cli.audit import audit
@@ -23,6 +26,9 @@ def main() -> None:
 
     Exit code: 0 done, 1 a cell failed, 2 bad usage, 130 stopped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
 main.add_command(run)

@@ -121,6 +121,12 @@ def what_is_left(cells: "Sequence[Cell]", missing: "Sequence[Cell]", seconds: Se
     )
 
 
+def other_code(cells: "Sequence[Cell]", missing: "Sequence[Cell]", store: "Store") -> list[str]:
+    """The line on the cells that are done by another version of our code, if there are any."""
+    told = store.other_code({cell.key for cell in cells} - {cell.key for cell in missing})
+    return [told] if told else []
+
+
 def groups_of_cells(groups: "Mapping[str, Sequence[Cell]]", store: "Store", seconds: Seconds) -> Iterator[str]:
     """A line for each group, `LABEL cells missing work`; a cell that several need counts at the first of them."""
     counted: set[str] = set()

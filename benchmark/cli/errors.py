@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from benchmark.store import CorruptArtifactError
+
 STOPPED = 130
 """The exit code after Ctrl-C."""
 
@@ -36,6 +38,8 @@ def _one_line() -> Iterator[None]:
         raise
     except click.UsageError as error:
         raise BadUsage(error.format_message()) from error
+    except CorruptArtifactError as error:
+        raise BadUsage(str(error)) from error
 
 
 class OneLineGroup(click.Group):

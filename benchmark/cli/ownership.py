@@ -6,7 +6,8 @@ import json
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from benchmark.versions import DISTRIBUTION, PACKAGES
 
@@ -45,7 +46,7 @@ def _checkout(ours: Distribution) -> Path | None:
     origin = json.loads(ours.read_text("direct_url.json") or "{}")
     if not origin.get("dir_info", {}).get("editable"):
         return None
-    return Path(unquote(urlsplit(origin["url"]).path)).resolve()
+    return Path(url2pathname(urlsplit(origin["url"]).path)).resolve()
 
 
 def _as_recorded(place: Path, ours: Distribution) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, compute, held, what_is_left
+from benchmark.cli.cells import cell_options, compute, held, other_code, what_is_left
 from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
@@ -96,4 +96,5 @@ def _describe(settings: "RunConfig", made: "Plan", store: "Store", workers: int,
     states = {cell.key: "missing" if fresh else store.state(cell.key) for cell in made.cells}
     lines = [*_added(made), *(f"{states[cell.key]:<8} {cell.label}" for cell in made.cells)]
     missing = [cell for cell in made.cells if states[cell.key] != "done"]
+    lines += other_code(made.cells, missing, store)
     click.echo("\n".join([*lines, what_is_left(made.cells, missing, settings.estimated_seconds, workers)]))

@@ -16,6 +16,7 @@ from benchmark.cli.cells import (
     groups_of_cells,
     held,
     missing_cells,
+    other_code,
     what_is_left,
 )
 from benchmark.cli.errors import names, user_errors
@@ -96,9 +97,10 @@ def _describe(points: "Sequence[Point]", store: "Store", workers: int) -> None:
     click.echo(f"{'family':<15}{'point':<28}{'cells':>7}{'missing':>9}{'work':>16}")
     click.echo("\n".join(groups_of_cells(groups, store, seconds)))
     cells = _cells(points)
-    left = what_is_left(cells, missing_cells(cells, store), seconds, workers)
+    missing = missing_cells(cells, store)
+    left = what_is_left(cells, missing, seconds, workers)
     told = f"{len(points)} points, {left}, if every point takes as long as the preset's own"
-    click.echo("\n".join(wrap(told, WIDTH)))
+    click.echo("\n".join([*other_code(cells, missing, store), *wrap(told, WIDTH)]))
 
 
 def _tables(rows: "Sequence[SweepRow]") -> str:

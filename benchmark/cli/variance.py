@@ -17,6 +17,7 @@ from benchmark.cli.cells import (
     groups_of_cells,
     held,
     missing_cells,
+    other_code,
     what_is_left,
 )
 from benchmark.cli.errors import names, user_errors
@@ -103,7 +104,9 @@ def _described(repeats: "Repeats", store: "Store", workers: int) -> Iterator[str
     yield f"{'method':<20}{'finder seed':>11}{'cells':>7}{'missing':>9}{'work':>16}"
     yield from groups_of_cells(groups, store, seconds)
     cells = repeats.cells()
-    yield from wrap(what_is_left(cells, missing_cells(cells, store), seconds, workers), WIDTH)
+    missing = missing_cells(cells, store)
+    yield from other_code(cells, missing, store)
+    yield from wrap(what_is_left(cells, missing, seconds, workers), WIDTH)
 
 
 # As text

@@ -195,7 +195,7 @@ def _write(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer, fo
         np.save(folder / f"{split}.offsets.npy", offsets)
         windows[split] = len(window_starts(offsets, config.window))
     facts = _facts(parts, config, tokenizer) | {"windows": windows}
-    (folder / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (folder / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Corpus:
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
         """Opens a corpus; its tokens stay on disk until they are asked for."""
-        config = CorpusConfig.model_validate(json.loads((folder / "corpus.json").read_text())["config"])
+        config = CorpusConfig.model_validate(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["config"])
         return cls(folder, config, as_plain_text(Tokenizer.from_file(str(folder / "tokenizer.json"))))
 
     @property

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from benchmark.ablation import Means, keep_only
 from benchmark.circuit import Circuit
 from benchmark.concepts import Concept
-from benchmark.concepts.labels import window_labels
+from benchmark.concepts.labels import WindowLabels, window_labels
 from benchmark.model import CircuitModel, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.validity.precision import average_precisions
@@ -108,14 +108,15 @@ def circuit_validity(
         model: The model that the circuit is of.
         circuit: Its kept nodes.
         means: What an ablated node holds.
-        prompts: On which nodes are chosen and levels fitted, and on which they are scored; of different templates.
+        prompts: Train prompts, on which nodes are chosen and levels fitted; test prompts, on which they are scored.
         tokenizer: Of the corpus.
         concepts: All that a kept node may be labelled by.
         belonging: Names of the concepts that belong to the task.
         generator: Source of the draws.
     """
-    inside = _Place(model, circuit, means, prompts, tokenizer, concepts, generator)
-    whole = _Place(model, None, means, prompts, tokenizer, concepts, generator)
+    labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
+    inside = _Place(model, circuit, means, prompts, labels, generator)
+    whole = _Place(model, None, means, prompts, labels, generator)
     candidates = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
     candidates = [node for node in candidates if not node.site.endswith("error")]
     inside.look_at(candidates)
@@ -133,14 +134,13 @@ class _Place:
         circuit: Circuit | None,
         means: Means,
         prompts: tuple[PromptBatch, PromptBatch],
-        tokenizer: Tokenizer,
-        concepts: Sequence[Concept],
+        labels: Sequence[Mapping[str, WindowLabels]],
         generator: np.random.Generator,
     ) -> None:
         base = unedited if circuit is None else keep_only(circuit, means)
         self.choice, self.score = (Stand(model, task_scene(batch), base, rows=64) for batch in prompts)
         self.judges = [Judge(len(batch) // 2, generator) for batch in prompts]
-        self.labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
+        self.labels = labels
         self.real = _real(prompts[0])
         self.known: dict[Node, Float[np.ndarray, "row position"]] = {}
         self.precisions: dict[tuple[Node, str], float] = {}

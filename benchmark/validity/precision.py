@@ -2,9 +2,10 @@
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float
+
+from benchmark.compiled import compiled
 
 
 def average_precisions(
@@ -27,7 +28,7 @@ def average_precisions(
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 @no_type_check  # numba compiles what it is given: no run-time checks around it
 def _fill(columns: np.ndarray, labels: np.ndarray, result: np.ndarray) -> None:
     concepts = labels.shape[0]
@@ -52,7 +53,7 @@ def _fill(columns: np.ndarray, labels: np.ndarray, result: np.ndarray) -> None:
                 )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 @no_type_check
 def _precision(column, order, above, zeros, at_zero, holding, step):
     """Sum over thresholds of positives added times precision, from the top (`step` 1) or the bottom (-1)."""

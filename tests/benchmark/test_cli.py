@@ -208,8 +208,24 @@ def test_a_corrupt_artifact_is_said_and_computed_again():
     assert Path("results/records.csv").read_bytes() == before
 
 
+def test_cells_that_other_code_computed_are_used_with_one_line_that_says_which(monkeypatch):
+    with toy_bench(ROOT):
+        call(*RUN)
+        before = rows()
+        monkeypatch.setattr("benchmark.store.code_version", lambda: "9.9+new")
+        again, dry, fresh = call(*RUN), call(*RUN, "--dry-run"), call(*RUN, "--dry-run", "--fresh")
+        sweep = call("variance", "root", "--preset", "smoke", "--tasks", "for_while", "--dry-run")
+    for text in (again.stderr, dry.stdout):
+        (line,) = [line for line in text.splitlines() if "another version of the code" in line]
+        assert "7 cells by 0.1.0+" in line
+        assert "this is 9.9+new; `bench run --fresh`" in line
+    assert "another version" not in fresh.stdout
+    assert "another version of the code: 5 cells" in sweep.stdout
+    assert rows() == before
+
+
 REFUSED = [
-    (["run", "--method", "bert"], "unknown method 'bert'; choose from fitted, root, sparse"),
+    (["run", "--method", "bert"], "unknown method 'bert'; choose from root, sparse, fitted"),
     (["run", "--method", ","], "names no one"),
     (["run", "--tasks", "poetry"], "unknown task 'poetry'; choose from single_double_quote"),
     (["run", "--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
@@ -323,8 +339,8 @@ def test_lists_are_one_line_each_and_json_where_asked():
     with toy_bench():
         lines = call("list", "methods").stdout.splitlines()
         found = json.loads(call("list", "methods", "--json").stdout)
-    assert [line.split()[0] for line in lines] == ["fitted", "root", "sparse"]
-    assert found[0] == {"name": "fitted", "summary": "Toy fitted.", "source": "nobody"}
+    assert [line.split()[0] for line in lines] == ["root", "sparse", "fitted"]
+    assert found[2] == {"name": "fitted", "summary": "Toy fitted.", "source": "nobody"}
     assert json.loads(call("list", "metrics", "--json").stdout)[0].keys() >= {"unit", "range", "direction", "version"}
     assert call("list", "presets").stdout.startswith("smoke")
     assert len(call("list", "tasks").stdout.splitlines()) == 21

@@ -1,15 +1,17 @@
 """What stands in the tables where a circuit's cell failed."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from benchmark.cells import Cell
 from benchmark.config import configure
+from benchmark.evaluate import load_model
 from benchmark.executor import Outcome
-from benchmark.gather import check_tables, rows_of
-from benchmark.records import Measurement, Record, update_records
-from benchmark.store import Store
+from benchmark.gather import check_tables, curves_of, rows_of
+from benchmark.records import Measurement, Record, update_records, write_measurements
+from benchmark.store import CorruptArtifactError, Store
 
 BEHAVIOUR = {
     *("random_necessity", "idle_share", "interchange_loss", "binarised_loss"),
@@ -50,3 +52,26 @@ def test_rows_by_an_older_definition_that_a_run_would_leave_there_are_refused_fi
             check_tables(tmp_path, run)
     else:
         check_tables(tmp_path, run)
+
+
+def test_rows_are_not_made_from_an_artifact_that_was_changed(tmp_path):
+    cell, store = Cell("circuit", {"method": "dense", "task": "nonsense", "seed": 0}), Store(tmp_path)
+    write_measurements([Measurement("nodes", 175.0)], store.partial(cell.key))
+    file = store.artifact(store.commit(cell.order, 1.0, 1).key) / "records.json"
+    outcome, run = Outcome(cell, "found"), configure("smoke")
+    assert [row.value for row in rows_of(outcome, run, store)] == [175.0]
+    file.write_text(file.read_text().replace("175", "179"))
+    for read in (rows_of, lambda *arguments: curves_of([arguments[0]], *arguments[1:])):
+        with pytest.raises(CorruptArtifactError, match=r"nonsense seed 0. is corrupt: records\.json does not have"):
+            list(read(outcome, run, store))
+
+
+def test_a_model_is_not_loaded_from_an_artifact_that_was_changed(tmp_path):
+    cell, store = Cell("train", {"method": "dense", "seed": 0}), Store(tmp_path / "store")
+    (store.partial(cell.key) / "model.safetensors").write_text("weights")
+    folder = store.artifact(store.commit(cell.order, 1.0, 1).key)
+    (tmp_path / "run").mkdir()
+    shutil.copytree(folder, tmp_path / "run" / "dense")
+    (tmp_path / "run" / "dense" / "model.safetensors").write_text("Weights")
+    with pytest.raises(CorruptArtifactError, match=r"train dense seed 0. is corrupt: model\.safetensors does not have"):
+        load_model(tmp_path / "run", "dense")

@@ -1,6 +1,7 @@
 """The store gives back exactly what was put in, or says that it cannot."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from toy_cells import KIND, toy
 
 from benchmark.cells import KINDS
-from benchmark.store import MANIFEST, CorruptArtifactError, Store
+from benchmark.store import MANIFEST, CorruptArtifactError, Store, verify
 
 
 @pytest.fixture(autouse=True)
@@ -83,11 +84,78 @@ def test_a_damaged_artifact_is_never_taken_for_a_sound_one(store, cell, damage, 
         Store(store.root).find(cell.key)
 
 
-def test_a_process_verifies_an_artifact_once(store, cell):
+def test_a_process_computes_checksums_once_and_again_when_a_file_has_changed(store, cell, monkeypatch):
     put(store, cell, one="1")
-    store.find(cell.key)
+    computed = []
+    monkeypatch.setattr("benchmark.store.verify", lambda folder: computed.append(folder) or verify(folder))
+    for _ in range(3):
+        assert store.find(cell.key) is not None
+    assert len(computed) == 1
     (store.artifact(cell.key) / "one").write_text("2")
-    assert store.find(cell.key) is not None
+    with pytest.raises(CorruptArtifactError):
+        store.find(cell.key)
+
+
+def test_there_is_no_way_to_an_artifact_that_does_not_verify_it(store, cell):
+    put(store, cell, one="1")
+    damaged = store.artifact(cell.key)
+    (damaged / "one").write_text("2")
+    for reading in (store.find, store.artifact):
+        with pytest.raises(
+            CorruptArtifactError, match=f"{cell.key} .toy a. is corrupt: one does not .* repeat the run"
+        ):
+            reading(cell.key)
+    with pytest.raises(ValueError, match="has no artifact 0123"):
+        store.artifact("0123")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("code_version", "9.9+x"), ("seconds", 2.5), ("needs", {"corpus": "0" * 64})]
+)
+def test_a_manifest_that_was_changed_is_corrupt(store, cell, name, value):
+    put(store, cell)
+    file = store.artifact(cell.key) / MANIFEST
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
+    for reading in (store.manifest, store.artifact):
+        with pytest.raises(CorruptArtifactError, match=r"manifest\.json does not have the checksum"):
+            reading(cell.key)
+
+
+def test_a_manifest_of_the_first_releases_has_no_checksum_and_is_read(store, cell):
+    put(store, cell, one="1")
+    file = store.artifact(cell.key) / MANIFEST
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    file.write_text(json.dumps(content))
+    assert Store(store.root).manifest(cell.key).files.keys() == {"one"}
+    assert Store(store.root).find(cell.key) is not None
+
+
+@pytest.mark.parametrize(
+    ("beginning", "said"), [("", "has 2 artifacts"), ("f0", "has no artifact f0"), ("*", "no art")]
+)
+def test_the_beginning_of_a_key_names_one_artifact_or_none(store, cell, beginning, said):
+    other = toy("diary", "b")
+    for each in (cell, other):
+        put(store, each, one="1")
+        assert store.key_of(each.key[:12]) == each.key
+    with pytest.raises(ValueError, match=said):
+        store.key_of(beginning)
+
+
+def test_artifacts_of_other_code_are_counted_by_version_and_told_once(store, monkeypatch):
+    cells = [toy("diary", name) for name in "abc"]
+    for cell, version in zip(cells, ("0.1+old", "0.1+old", "0.2+older"), strict=True):
+        monkeypatch.setattr("benchmark.store.code_version", lambda version=version: version)
+        put(store, cell, one="1")
+    keys = [cell.key for cell in cells]
+    assert "2 cells by 0.1+old; this is 0.2+older" in Store(store.root).other_code(keys)
+    monkeypatch.setattr("benchmark.store.code_version", lambda: "0.3+new")
+    told = store.other_code(keys)
+    assert "another version of the code: 2 cells by 0.1+old, 1 cell by 0.2+older; this is 0.3+new" in told
+    assert store.other_code(keys) == ""
+    monkeypatch.setattr("benchmark.store.code_version", lambda: "0.1+old")
+    assert Store(store.root).other_code(keys[:2]) == ""
 
 
 def test_discarding_forgets_finished_and_partial_artifacts(store, cell):
@@ -116,6 +184,7 @@ def test_a_second_run_on_the_same_store_is_refused_and_told_by_whom(store):
 
 def test_a_lock_that_a_killed_run_left_does_not_hold(store):
     store.root.mkdir(parents=True)
-    (store.root / "lock").write_text("1\n")
+    for name in ("lock", "holder"):
+        (store.root / name).write_text("1\n")
     with store.lock():
-        assert json.loads((store.root / "lock").read_text()) > 1
+        assert json.loads((store.root / "holder").read_text()) == os.getpid()

@@ -56,7 +56,11 @@ class Entry:
 def installed(*methods):
     """These methods are the only installed ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark.methods, "entry_points", lambda group: [Entry(method) for method in methods])
+        patch.setattr(
+            benchmark.methods,
+            "entry_points",
+            lambda group: [Entry(each, each.origin or Entry.value) for each in methods],
+        )
         benchmark.methods.methods.cache_clear()
         yield
     benchmark.methods.methods.cache_clear()

@@ -1,5 +1,7 @@
 """Labels in the place of a circuit's nodes, where what the nodes mean is known."""
 
+from unittest.mock import Mock
+
 import cancelling
 import numpy as np
 import pytest
@@ -7,9 +9,14 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
+from benchmark import evaluate
 from benchmark.ablation import corpus_means
+from benchmark.circuit_scores import Setting
 from benchmark.concepts import Concept
-from benchmark.validity.in_circuit import circuit_validity
+from benchmark.corpus import Corpus
+from benchmark.pruning import FoundCircuit, TaskPrompts
+from benchmark.records import Measurement
+from benchmark.validity.in_circuit import CircuitValidity, circuit_validity
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -64,3 +71,18 @@ def test_all_kept_nodes_that_a_concept_labels_are_replaced_at_once(found):
     assert 1 <= found.labelled <= 2
     assert [step.nodes for step in found.curve] == sorted({step.nodes for step in found.curve})
     assert found.curve[-1].nodes == found.labelled
+
+
+def test_nodes_are_chosen_on_train_prompts_and_scored_on_test_prompts(monkeypatch, tmp_path):
+    batches = [cancelling.batch(4, torch.Generator().manual_seed(seed)) for seed in range(3)]
+    setting = Mock(spec=Setting, model=None, graph="unit", means={}, seed=0, prompts=TaskPrompts(*batches))
+    given = []
+
+    def watched(model, circuit, means, prompts, *arguments):
+        given.extend(prompts)
+        return CircuitValidity([], 0, 0, [])
+
+    monkeypatch.setattr(evaluate, "circuit_validity", watched)
+    found, corpus = Mock(spec=FoundCircuit, circuit=None), Mock(spec=Corpus, tokenizer=None)
+    evaluate.label_circuit(setting, found, "for_while", corpus, Measurement("nodes", 1.0), tmp_path)
+    assert given == [setting.prompts.train, setting.prompts.test]

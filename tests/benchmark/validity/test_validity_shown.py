@@ -10,9 +10,11 @@ import planted_meanings
 import pytest
 from click.testing import CliRunner
 
+from benchmark.cells import Order
 from benchmark.cli import main
 from benchmark.metrics import METRICS
 from benchmark.records import RECORDS, Record, update_records
+from benchmark.store import Store
 from benchmark.validity.rows import measurements, write_validity
 
 KEY = "0123456789abcdef"
@@ -32,9 +34,9 @@ def run(found, tmp_path, monkeypatch):
     """A run of one assessment, in the working directory."""
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()
-    folder = Path("store", "artifacts", KEY)
-    folder.mkdir(parents=True)
-    write_validity(found, folder)
+    store = Store(Path("store"))
+    write_validity(found, store.partial(KEY))
+    store.commit(Order(KEY, "validity", "", {"method": "dense", "variant": "native", "seed": 0}, {}), 1.0, 1)
     rows = [
         Record.of(row, preset="quick", method="dense", variant="native", seed=0, config_hash=KEY[:12])
         for row in measurements(found, planted_meanings.WINDOWS)
@@ -148,6 +150,33 @@ def test_show_as_json_is_the_assessment(found):
     shown = json.loads(call("show", "dense", "--concept", "in_string", "--json").stdout)
     assert [(row["variant"], row["seed"], row["node"]) for row in shown] == [("native", 0, found.concepts[0].node)]
     assert shown[0]["controls"]["label"]["value"] == found.concepts[0].controls["label"].value
+
+
+@pytest.mark.usefixtures("run")
+def test_show_of_a_changed_artifact_is_one_line_with_its_name_its_file_and_the_remedy():
+    file = Path("store", "artifacts", KEY, "validity.json")
+    file.write_text(file.read_text().replace("0", "1"))
+    done = call("show", "dense", "--concept", "in_string")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{KEY} (validity dense native seed 0) is corrupt: validity.json does not have the checksum" in done.stderr
+    assert "repeat the run that computed it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("run")
+def test_show_says_which_other_version_of_the_code_computed_a_concept(monkeypatch):
+    assert "another version" not in call("show", "dense", "--concept", "in_string").stdout
+    monkeypatch.setattr("benchmark.store.code_version", lambda: "9.9+new")
+    last = call("show", "dense", "--concept", "in_string").stdout.splitlines()[-1]
+    assert "computed by another version of the code: 1 cell by 0.1.0+" in last
+    assert "this is 9.9+new" in last
+
+
+@pytest.mark.usefixtures("run")
+def test_a_terminal_that_cannot_show_a_character_gets_its_escape():
+    shown = CliRunner(charset="cp1252").invoke(main, ["show", "dense", "--concept", "in_string"])
+    assert shown.exit_code == 0, shown.output
+    assert "\\u27e6" in shown.stdout
 
 
 REFUSED = [

@@ -1,0 +1,108 @@
+"""What only POSIX has is not needed."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from toy_cells import KIND, toy
+
+from benchmark import executor, worker
+from benchmark.cells import KINDS
+from benchmark.executor import Crew, execute
+from benchmark.store import CorruptArtifactError, Store
+
+IMPORTS = """
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+PACKAGES = ("benchmark", "sparse_model", "baselines")
+
+def import_all():
+    found = [walk_packages(import_module(package).__path__, f"{package}.") for package in PACKAGES]
+    return [import_module(each.name) for modules in found for each in modules]
+
+import_all()  # the libraries, which are not ours to judge
+for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+    del sys.modules[name]
+for name in ("fcntl", "resource", "pwd", "grp", "posix", "termios", "tty", "pty", "syslog"):
+    sys.modules[name] = None
+assert len(import_all()) > 150
+"""
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+
+@pytest.fixture(autouse=True)
+def _toy_kind(monkeypatch):
+    monkeypatch.setitem(KINDS, "toy", KIND)
+
+
+def test_every_module_is_imported_without_the_modules_that_only_posix_has():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", IMPORTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_workers_compute_and_die_where_signals_cannot_be_blocked_and_there_is_no_sigkill(tmp_path, monkeypatch):
+    names = [SimpleNamespace(name=each.name, value=each.value) for each in signal.Signals if each.name != "SIGKILL"]
+    monkeypatch.setattr(executor, "signal", SimpleNamespace(SIGINT=signal.SIGINT, Signals=names))
+    dying, good = toy(tmp_path, "dying", behaviour="die"), toy(tmp_path, "good")
+    outcomes = execute([dying, good], Store(tmp_path / "store"), 1, Silent())
+    assert [outcome.status for outcome in outcomes] == ["failed", "computed"]
+    assert outcomes[0].reason == "WorkerDied: the process was killed by signal 9"
+
+
+def test_peak_memory_is_windows_own_where_it_has_one_and_the_whole_lifes_elsewhere(monkeypatch):
+    here = worker._peak_memory()
+    monkeypatch.setattr(worker, "Path", lambda place: tmp_path_that_is_missing)
+    assert worker._peak_memory() > 0.9 * here > 2**20  # the kernel counts in two ways
+    process = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=42))
+    monkeypatch.setattr(worker.psutil, "Process", lambda: process)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    worker._reset_peak_memory()
+    assert worker._peak_memory() == 42
+
+
+def missing(*arguments, **options):
+    raise FileNotFoundError
+
+
+tmp_path_that_is_missing = SimpleNamespace(read_text=missing, write_text=missing)
+
+
+def test_an_idle_worker_that_died_is_replaced(tmp_path):
+    crew = Crew(Store(tmp_path / "store"), 1)
+    try:
+        for name in ("one", "two"):
+            number = crew.assign(toy(tmp_path, name))
+            reports = [report for _ in range(9) if crew.busy for report in ended(crew)]
+            assert len(reports) == 1, reports
+            os.kill(crew._workers[number].process.pid, signal.SIGTERM)
+            crew._workers[number].process.join()
+    finally:
+        crew.dismiss()
+
+
+def ended(crew):
+    for number, report in crew.reports():
+        if isinstance(report, worker.Ended):
+            crew.release(number)
+            yield report
+
+
+def test_a_worker_names_the_needed_artifact_that_is_corrupt(tmp_path):
+    one, store = toy(tmp_path, "one"), Store(tmp_path / "store")
+    execute([one], store, 1, Silent())
+    two, (connection, _) = toy(tmp_path, "two", needs=[one]), multiprocessing.Pipe()
+    (store.artifact(one.key) / "total.json").write_text("7")
+    with pytest.raises(CorruptArtifactError, match=rf"{one.key} .toy one. is corrupt: total\.json does not have"):
+        worker._call(two.order, store, connection)
+    store.discard(one.key)
+    with pytest.raises(ValueError, match=f"has no artifact {one.key[:12]}"):
+        worker._call(two.order, store, connection)
