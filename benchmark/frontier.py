@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.cells import Cell
 from benchmark.executor import Outcome
 from benchmark.metrics.registry import SPLITS
-from benchmark.records import Keyed, Measurement, columns, csv_text, read_measurements, read_table, replace_file
+from benchmark.records import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.seeds import seed_of
 from benchmark.statistics import Interval, geometric_mean, size_ratio, student_interval
 from benchmark.store import Store
@@ -177,8 +177,7 @@ def dominates(other: Standing, one: Standing) -> bool:
 
 def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
     """Write `sweep.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
-    header = columns(SweepRow)
-    replace_file(folder / SWEEP, csv_text(header, ([getattr(row, name) for name in header] for row in rows)))
+    write_table(folder / SWEEP, rows, SweepRow)
 
 
 def settings_of(row: SweepRow) -> dict[str, float]:

@@ -1,15 +1,13 @@
 """The leaderboard: a pure view of the records, one row a preset, method, variant and graph, ranked without favours."""
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.metrics.registry import METRICS, Aggregate
-from benchmark.records import Record, csv_text, printed, replace_file
+from benchmark.records import Record, csv_text, printed
 from benchmark.statistics import geometric_mean, student_interval
 
 if TYPE_CHECKING:
@@ -170,28 +168,9 @@ def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[S
     ]
 
 
-def write_leaderboard(folder: Path, records: Iterable[Record], rules: Mapping[str, Rules] | None = None) -> None:
-    """Write `leaderboard.csv` into a folder; the same records give the same bytes.
-
-    Args:
-        folder: Where it goes.
-        records: Rows of `records.csv`.
-        rules: By preset; for those that are missing, what the installed preset of that name says.
-    """
-    rows = list(records)
-    known = {preset: preset_rules(preset) for preset in {row.preset for row in rows} - set(rules or {})}
-    standings = [standing.row for standing in leaderboard(rows, {**known, **(rules or {})})]
-    replace_file(folder / LEADERBOARD, csv_text(header(), [list(row.values()) for row in standings]))
-
-
-def read_leaderboard(path: Path) -> list[dict[str, str]]:
-    """The rows of a `leaderboard.csv` as texts; `ValueError` in one line if it is another file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("preset", *Place._fields, "rank") if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path} is no leaderboard: it lacks the columns {', '.join(missing)}")
-        return list(reader)
+def table(standings: Iterable[Standing]) -> str:
+    """A leaderboard as `leaderboard.csv`; the same records give the same text."""
+    return csv_text(header(), [list(standing.row.values()) for standing in standings])
 
 
 def header() -> list[str]:

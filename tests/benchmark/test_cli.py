@@ -229,7 +229,7 @@ REFUSED = [
     (["walk"], "unknown command 'walk'; choose from run, list, match, show"),
     (["list", "cats"], "'cats' is not one of 'methods', 'tasks'"),
     (["--nonsense"], "No such option"),
-    (["show"], "there is no leaderboard in folder 'results'"),
+    (["show"], "there is no run in folder 'results': `bench run --out results` makes one"),
     (["show", "bert"], "unknown method 'bert'; choose from"),
     (["show", "root", "poetry"], "unknown task 'poetry'; choose from"),
 ]

@@ -11,7 +11,7 @@ from benchmark.cli import main
 from benchmark.frontier import SweepRow
 from benchmark.leaderboard import Board, Place, Rules
 from benchmark.metrics import METRICS
-from benchmark.records import Measurement, Record, columns, update_records
+from benchmark.records import Measurement, Record, columns, write_table
 from benchmark.sweep import FAMILIES
 from benchmark.under_ablation import kendall, under_ablations, under_shifts
 from benchmark.verdicts import CLAIMS, AtPoint, Criterion, findings
@@ -195,7 +195,7 @@ def test_agreement_is_shown_for_the_shifts_that_were_measured():
 def folder(tmp_path):
     rows = [*sized(160, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])]
     rows += circuits("dense", "faithfulness", 0.9) + circuits("weight_sparse", "faithfulness", 0.8)
-    update_records(tmp_path / "records.csv", rows)
+    write_table(tmp_path / "records.csv", rows, Record)
     return tmp_path
 
 
@@ -218,4 +218,4 @@ def test_json_holds_the_same_and_no_nan(folder):
 def test_a_folder_without_records_is_an_error_in_one_line(tmp_path):
     shown = CliRunner().invoke(main, ["claims", "--out", str(tmp_path)])
     assert shown.exit_code == 2
-    assert "there are no records in folder" in shown.output
+    assert "there is no run in folder" in shown.output

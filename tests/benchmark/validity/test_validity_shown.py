@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from benchmark.cli import main
 from benchmark.metrics import METRICS
-from benchmark.records import RECORDS, Record, update_records
+from benchmark.records import RECORDS, Record, write_table
 from benchmark.validity.rows import measurements, write_validity
 
 KEY = "0123456789abcdef"
@@ -39,7 +39,7 @@ def run(found, tmp_path, monkeypatch):
         Record.of(row, preset="quick", method="dense", variant="native", seed=0, config_hash=KEY[:12])
         for row in measurements(found, planted_meanings.WINDOWS)
     ]
-    update_records(Path("results", RECORDS), rows)
+    write_table(Path("results", RECORDS), rows, Record)
 
 
 def call(*arguments):
