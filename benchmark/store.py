@@ -97,7 +97,10 @@ class Store:
         """
         found = sorted((self.root / "artifacts").glob(f"{beginning}*"))
         if not found:
-            raise ValueError(f"store {str(self.root)!r} has no artifact {beginning}…; run the same preset again")
+            raise ValueError(
+                f"its artifact {beginning} is not in store {str(self.root)!r}: it was computed with another --store or "
+                "on another machine, and `bench run` computes it here"
+            )
         return found[0].name
 
     def state(self, key: str) -> Literal["done", "corrupt", "begun", "missing"]:
