@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.metrics.registry import METRICS, Aggregate
-from benchmark.records import Record, csv_text, printed
+from benchmark.records import Key, Record, csv_text, printed
 from benchmark.statistics import geometric_mean, student_interval
 
 if TYPE_CHECKING:
@@ -194,6 +194,18 @@ def profile_area(sizes: Iterable[float | int | None], largest: float | int) -> f
     return sum(credits) / len(credits) if credits else math.nan
 
 
+def size_metric(circuits: Iterable[Mapping[str, str]]) -> str:
+    """What sizes are, by the one rule for every table: `verified_edges` once all circuits have them, else `edges`.
+
+    A circuit whose verified edges came out as no number counts with all its edges: with them it reaches the target.
+
+    Args:
+        circuits: The status of each metric that was measured of a circuit, for all circuits that are compared.
+    """
+    reached = [statuses for statuses in circuits if statuses.get("edges") == "ok"]
+    return "verified_edges" if reached and all("verified_edges" in statuses for statuses in reached) else "edges"
+
+
 # One preset
 
 
@@ -281,10 +293,12 @@ class Board:
 
     @cached_property
     def size_metric(self) -> str:
-        """`verified_edges` once every place of the unit graph that has edges has them, else `edges`."""
-        unit = [row for row in self.counted if row.graph == "unit" and row.task]
-        counted, verified = ({row.method for row in unit if row.metric == name} for name in ("edges", "verified_edges"))
-        return "verified_edges" if counted and counted <= verified else "edges"
+        """What sizes are in the unit graph."""
+        circuits: dict[Key, dict[str, str]] = {}
+        for row in self.counted:
+            if row.graph == "unit" and row.task:
+                circuits.setdefault(row.cell, {})[row.metric] = row.status
+        return size_metric(circuits.values())
 
     def standings(self) -> list[Standing]:
         """All rows, ranked, the unit graph first."""

@@ -19,6 +19,7 @@ from benchmark.leaderboard import (
     leaderboard,
     profile_area,
     rules_of,
+    size_metric,
     table,
 )
 from benchmark.leaderboard_table import leaderboard_table
@@ -205,6 +206,20 @@ def test_verified_edges_rank_once_every_row_has_them():
     assert ranks([*records, *some])["clt"] == 1
     others = [verified(row, 50.0) for row in records if row.metric == "edges" and row.method == "clt"]
     assert ranks([*records, *some, *others])["clt"] == 3
+
+
+@pytest.mark.parametrize(
+    ("circuits", "metric"),
+    [
+        ([], "edges"),
+        ([{"edges": "ok"}], "edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "ok", "verified_edges": "undefined"}], "verified_edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "not_reached"}, {}], "verified_edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "ok"}], "edges"),
+    ],
+)
+def test_verified_edges_are_the_size_once_every_circuit_that_has_edges_was_asked(circuits, metric):
+    assert size_metric(circuits) == metric
 
 
 def test_a_circuit_whose_edges_could_not_be_verified_has_all_of_them_and_loses_nothing_more():
