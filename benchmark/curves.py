@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.records import Keyed, read_table, write_table
+from benchmark.records import CellName, Keyed, read_table
 
 CURVES = "curves.csv"
 OF_CELL = "curves.json"
@@ -55,7 +55,6 @@ class CurveRow(Keyed):
     """
 
     KEY: ClassVar[int] = 11
-    CELL: ClassVar[int] = 7
 
     preset: str = ""
     method: str = ""
@@ -72,9 +71,9 @@ class CurveRow(Keyed):
     n: int
 
     @property
-    def cell(self) -> tuple[str | int | float | None, ...]:
-        """The columns that say which cell it is of."""
-        return astuple(self)[: self.CELL]
+    def cell(self) -> CellName:
+        """The cell that drew it: that of a circuit where there is a task, else that of the claims."""
+        return self.named("circuit" if self.task else "claims")
 
 
 def write_points(points: Iterable[Point], folder: Path) -> None:
@@ -92,16 +91,3 @@ def read_points(folder: Path) -> list[Point]:
 def read_curves(path: Path) -> list[CurveRow]:
     """The rows of a `curves.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
     return read_table(path, CurveRow)
-
-
-def update_curves(path: Path, cells: Iterable[CurveRow], new: Iterable[CurveRow]) -> None:
-    """Write new rows into a `curves.csv`; of their cells nothing old stays, of all others everything.
-
-    Args:
-        path: The file.
-        cells: Any row of each cell that was computed, whether or not it drew a curve this time.
-        new: Their rows.
-    """
-    computed = {row.cell for row in cells}
-    kept = (row for row in read_curves(path) if row.cell not in computed)
-    write_table(path, [*kept, *new], CurveRow)

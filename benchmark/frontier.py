@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmark.cells import Cell
 from benchmark.executor import Outcome
+from benchmark.leaderboard import size_metric
 from benchmark.metrics.registry import SPLITS
-from benchmark.records import Keyed, Measurement, columns, csv_text, read_measurements, read_table, replace_file
+from benchmark.records import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.seeds import seed_of
 from benchmark.statistics import Interval, geometric_mean, size_ratio, student_interval
 from benchmark.store import Store
@@ -44,7 +45,7 @@ class SweepRow(Keyed):
         l0: Of a dictionary.
         size: Geometric mean over the circuits, of a task in a seed, that every point of the family reaches, of those
             points that reach any.
-        size_metric: `verified_edges` if all circuits of the sweep that reach the target have them, else `edges`.
+        size_metric: What sizes are, by the rule of the leaderboard: `verified_edges` or `edges`.
         size_circuits: Number of those circuits.
         over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
             seeds, then over tasks.
@@ -145,7 +146,8 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     """
     ended = {outcome.cell.key: outcome for outcome in outcomes}
     found = [_measured(point, ended, store) for point in points]
-    metric = _size_metric(found)
+    circuits = (rows for each in found for rows in each.circuits.values())
+    metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
     stood = [_stood(each, metric) for each in found]
     own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
     reference = own.get(REFERENCE, {})
@@ -177,8 +179,7 @@ def dominates(other: Standing, one: Standing) -> bool:
 
 def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
     """Write `sweep.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
-    header = columns(SweepRow)
-    replace_file(folder / SWEEP, csv_text(header, ([getattr(row, name) for name in header] for row in rows)))
+    write_table(folder / SWEEP, rows, SweepRow)
 
 
 def settings_of(row: SweepRow) -> dict[str, float]:
@@ -255,12 +256,6 @@ def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]
     return {**found, "splitting": [there / max(back, null) for there, back, null in zip(*ways, strict=False)]}
 
 
-def _size_metric(found: Sequence[_Measured]) -> str:
-    """`verified_edges` if every circuit that reaches the target has them, else `edges`."""
-    reached = [rows for each in found for rows in each.circuits.values() if _ok(rows, "edges")]
-    return "verified_edges" if reached and all(_ok(rows, "verified_edges") for rows in reached) else "edges"
-
-
 def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
     return metric in rows and rows[metric].status == "ok"
 
@@ -269,8 +264,8 @@ def _sizes(found: _Measured, metric: str) -> Sizes:
     """The sizes of the circuits that reach the target."""
     sizes: dict[Item, float | int] = {}
     for item, rows in found.circuits.items():
-        if _ok(rows, metric):
-            value = rows[metric].value
+        if _ok(rows, "edges"):
+            value = rows[metric if _ok(rows, metric) else "edges"].value
             assert value is not None, item
             sizes[item] = value
     return sizes

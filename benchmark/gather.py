@@ -2,84 +2,53 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmark.cells import Cell
-from benchmark.concepts import CONCEPTS
 from benchmark.config import CircuitConfig, RunConfig
-from benchmark.curves import CURVES, CurveRow, read_curves, read_points, update_curves
+from benchmark.curves import CURVES, CurveRow, read_curves, read_points
 from benchmark.executor import Outcome
-from benchmark.leaderboard import rules_of, write_leaderboard
+from benchmark.experiment import adding_to, joined_experiment
+from benchmark.leaderboard import LEADERBOARD, leaderboard, rules_of, table
 from benchmark.metrics import METRICS
-from benchmark.metrics.registry import CONTROLS
 from benchmark.records import (
     COSTS,
     RECORDS,
+    CellName,
     Cost,
     Measurement,
     Record,
+    merge,
     read_costs,
     read_measurements,
     read_records,
-    update_costs,
-    update_records,
+    replace_files,
+    rows_in,
+    table_text,
+    without_cells,
 )
 from benchmark.records import (
     columns as columns_of,
 )
 from benchmark.store import Store
-from benchmark.tasks.shifts import SHIFTS
 from benchmark.versions import code_version
-
-DRAWN = ("circuit", "claims")
-"""The kinds of cell that draw curves."""
-
-OF_CIRCUITS = tuple(f"benchmark.metrics.{module}" for module in ("size", "task", "agreement", "intervention", "depth"))
-"""The modules whose metrics a circuit's cell measures."""
-
-OF_CLAIMS = (
-    "error_compounding",
-    "replaced_kl",
-    "firing_rate_spread",
-    "connection_density",
-    "connection_density_null",
-    "coactive_connection_density",
-    "coactive_connection_density_null",
-    "token_loss_correlation",
-    "context_dilution",
-    "dilution_slope",
-)
-"""The metrics that a claims cell measures."""
-
-FAILED_ROWS = {
-    "profile": ("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
-    "circuit": tuple(
-        name
-        for name, metric in METRICS.items()
-        if name not in OF_CLAIMS
-        if name == "verified_edges" or (metric.function is not None and metric.function.split(":")[0] in OF_CIRCUITS)
-    ),
-    "validity": ("undefined_rate", "illusion_rate", "graded_rate", "named_nodes"),
-    "claims": OF_CLAIMS,
-}
-"""The metrics that say so when a cell of a kind failed, so that no row of an earlier run stays in their place."""
 
 
 def check_tables(out: Path, run: RunConfig) -> None:
-    """Make sure that a folder can take the tables of a run, before anything is computed.
+    """Make sure that a folder can take the tables of a run, before anything is computed; changes nothing.
 
     Raises:
-        ValueError: In one line, if it holds other files in the place of tables, or rows of the preset by an older
-            definition of a metric that the run leaves as they are.
+        ValueError: In one line, if its tables are of other settings, if it holds other files in their place, or if it
+            holds rows by an older definition of a metric that the run leaves as they are.
     """
     rows = read_records(out / RECORDS)
     read_costs(out / COSTS)
     read_curves(out / CURVES)
+    joined_experiment(out, run, RECORDS)
     for row in rows:
         known = METRICS.get(row.metric)
-        if known is None or row.preset != run.preset or row.metric_version == known.version or _replaces(run, row):
+        if known is None or row.metric_version == known.version or _replaces(run, row):
             continue
         raise ValueError(
             f"{out / RECORDS} has {row.metric} of {row.method}, seed {row.seed}, by version {row.metric_version} of "
@@ -93,28 +62,44 @@ def _replaces(run: RunConfig, row: Record) -> bool:
 
 
 def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int) -> None:
-    """Bring `records.csv`, `curves.csv`, `costs.csv` and `leaderboard.csv` of a folder up to date.
+    """Bring `run.json` and the tables of a folder up to date, all at once: of a cell of the run no old row stays.
+
+    The same outcomes give the same bytes, whatever the folder held of these cells before; costs are as they were.
 
     Args:
         run: The settings of the run.
         outcomes: How its cells ended.
         store: Where their artifacts are.
-        out: The folder of the tables; rows of other runs stay.
+        out: The folder of the tables; rows of cells that the run does not have stay.
         workers: Number of processes that computed.
+
+    Raises:
+        ValueError: In one line, if another process has meanwhile written tables of other settings.
     """
     outcomes = list(outcomes)
+    ended = {cell_name(run.preset, outcome.cell) for outcome in outcomes}
+    anew = {cell_name(run.preset, outcome.cell) for outcome in outcomes if outcome.status != "found"}
     rows = [row for outcome in outcomes for row in rows_of(outcome, run, store)]
-    records = update_records(out / RECORDS, rows)
-    update_curves(out / CURVES, *curves_of(outcomes, run, store))
-    update_costs(out / COSTS, costs_of(outcomes, run, store, workers))
-    write_leaderboard(out, records, {run.preset: rules_of(run.circuit)})
+    points = [row for outcome in outcomes for row in curves_of(outcome, run, store)]
+    costs = list(costs_of(outcomes, run, store, workers))
+    with adding_to(out, run, RECORDS):
+        records = table_text(merge(without_cells(read_records(out / RECORDS), ended), rows), Record)
+        curves = merge(without_cells(read_curves(out / CURVES), ended), points)
+        board = leaderboard(rows_in(records, Record), {run.preset: rules_of(run.circuit)})
+        texts = {
+            CURVES: table_text(curves, CurveRow),
+            COSTS: table_text(merge(without_cells(read_costs(out / COSTS), anew), costs), Cost),
+            RECORDS: records,
+            LEADERBOARD: table(board),
+        }
+        replace_files({out / name: text for name, text in texts.items()})
 
 
 def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
     """The records of one cell: what it measured, or that it failed."""
     columns = {"preset": run.preset, "config_hash": outcome.cell.key[:12], **_columns(outcome.cell)}
     if outcome.status == "failed":
-        for failure in _failures(outcome, run):
+        for failure in _failures(outcome):
             yield Record.of(failure, **columns, code_version=code_version())
         return
     columns["code_version"] = store.manifest(outcome.cell.key).code_version
@@ -122,31 +107,18 @@ def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
         yield Record.of(measurement, **columns)
 
 
-def _failures(outcome: Outcome, run: RunConfig) -> Iterator[Measurement]:
-    """What stands in the place of all that a cell would have measured."""
-    for metric in FAILED_ROWS.get(outcome.cell.kind, ()):
-        shift = SHIFTS.get(metric.removeprefix("agreement_"))
-        if shift is None or shift.concerns(outcome.cell.params["task"]):
-            yield Measurement(metric, status="failed", reason=outcome.reason)
-    if outcome.cell.kind == "circuit" and run.circuit.redundancy:
-        yield Measurement("second_circuit_nodes", status="failed", reason=outcome.reason)
-    if outcome.cell.kind == "validity":
-        for concept in run.validity.concepts or CONCEPTS:
-            for metric in CONTROLS:
-                yield Measurement(metric, concept=concept, status="failed", reason=outcome.reason)
+def _failures(outcome: Outcome) -> Iterator[Measurement]:
+    """What stands in the place of all that a cell of this kind may measure."""
+    for metric in METRICS.values():
+        if metric.cell == outcome.cell.kind:
+            yield Measurement(metric.name, status="failed", reason=outcome.reason)
 
 
-def curves_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store) -> tuple[list[CurveRow], list[CurveRow]]:
-    """One row for each cell that may draw curves, and the rows of what they drew."""
-    cells, rows = [], []
-    for outcome in outcomes:
-        if outcome.cell.kind in DRAWN:
-            columns = {name: value for name, value in _columns(outcome.cell).items() if name in columns_of(CurveRow)}
-            placed = partial(CurveRow, preset=run.preset, **columns)
-            cells.append(placed(curve="", unit="", x=0.0, series="", value=0.0, n=0))
-            points = [] if outcome.status == "failed" else read_points(store.artifact(outcome.cell.key))
-            rows += [placed(**asdict(point)) for point in points]
-    return cells, rows
+def curves_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[CurveRow]:
+    """The points of the curves that one cell drew."""
+    columns = {name: value for name, value in _columns(outcome.cell).items() if name in columns_of(CurveRow)}
+    for point in [] if outcome.status == "failed" else read_points(store.artifact(outcome.cell.key)):
+        yield CurveRow(preset=run.preset, **columns, **asdict(point))
 
 
 def costs_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store, workers: int) -> Iterator[Cost]:
@@ -162,6 +134,11 @@ def costs_of(outcomes: Iterable[Outcome], run: RunConfig, store: Store, workers:
                 workers=workers,
                 **_names(outcome.cell),
             )
+
+
+def cell_name(preset: str, cell: Cell) -> CellName:
+    """The cell as rows name it."""
+    return CellName(cell.kind, preset, **_names(cell))
 
 
 def _names(cell: Cell) -> dict[str, Any]:

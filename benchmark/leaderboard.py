@@ -1,15 +1,13 @@
 """The leaderboard: a pure view of the records, one row a preset, method, variant and graph, ranked without favours."""
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.metrics.registry import METRICS, Aggregate
-from benchmark.records import Record, csv_text, printed, replace_file
+from benchmark.records import Key, Record, csv_text, printed
 from benchmark.statistics import geometric_mean, student_interval
 
 if TYPE_CHECKING:
@@ -170,28 +168,9 @@ def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[S
     ]
 
 
-def write_leaderboard(folder: Path, records: Iterable[Record], rules: Mapping[str, Rules] | None = None) -> None:
-    """Write `leaderboard.csv` into a folder; the same records give the same bytes.
-
-    Args:
-        folder: Where it goes.
-        records: Rows of `records.csv`.
-        rules: By preset; for those that are missing, what the installed preset of that name says.
-    """
-    rows = list(records)
-    known = {preset: preset_rules(preset) for preset in {row.preset for row in rows} - set(rules or {})}
-    standings = [standing.row for standing in leaderboard(rows, {**known, **(rules or {})})]
-    replace_file(folder / LEADERBOARD, csv_text(header(), [list(row.values()) for row in standings]))
-
-
-def read_leaderboard(path: Path) -> list[dict[str, str]]:
-    """The rows of a `leaderboard.csv` as texts; `ValueError` in one line if it is another file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("preset", *Place._fields, "rank") if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path} is no leaderboard: it lacks the columns {', '.join(missing)}")
-        return list(reader)
+def table(standings: Iterable[Standing]) -> str:
+    """A leaderboard as `leaderboard.csv`; the same records give the same text."""
+    return csv_text(header(), [list(standing.row.values()) for standing in standings])
 
 
 def header() -> list[str]:
@@ -213,6 +192,18 @@ def profile_area(sizes: Iterable[float | int | None], largest: float | int) -> f
     """
     credits = [0.0 if size is None else max(0.0, 1 - math.log(max(size, 1)) / math.log(largest)) for size in sizes]
     return sum(credits) / len(credits) if credits else math.nan
+
+
+def size_metric(circuits: Iterable[Mapping[str, str]]) -> str:
+    """What sizes are, by the one rule for every table: `verified_edges` once all circuits have them, else `edges`.
+
+    A circuit whose verified edges came out as no number counts with all its edges: with them it reaches the target.
+
+    Args:
+        circuits: The status of each metric that was measured of a circuit, for all circuits that are compared.
+    """
+    reached = [statuses for statuses in circuits if statuses.get("edges") == "ok"]
+    return "verified_edges" if reached and all("verified_edges" in statuses for statuses in reached) else "edges"
 
 
 # One preset
@@ -302,10 +293,12 @@ class Board:
 
     @cached_property
     def size_metric(self) -> str:
-        """`verified_edges` once every place of the unit graph that has edges has them, else `edges`."""
-        unit = [row for row in self.counted if row.graph == "unit" and row.task]
-        counted, verified = ({row.method for row in unit if row.metric == name} for name in ("edges", "verified_edges"))
-        return "verified_edges" if counted and counted <= verified else "edges"
+        """What sizes are in the unit graph."""
+        circuits: dict[Key, dict[str, str]] = {}
+        for row in self.counted:
+            if row.graph == "unit" and row.task:
+                circuits.setdefault(row.cell, {})[row.metric] = row.status
+        return size_metric(circuits.values())
 
     def standings(self) -> list[Standing]:
         """All rows, ranked, the unit graph first."""

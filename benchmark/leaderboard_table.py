@@ -13,7 +13,7 @@ def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
     """The rows of a leaderboard as a table, under a line for each preset and graph.
 
     Args:
-        rows: As `read_leaderboard` gives them.
+        rows: Those of `leaderboard.csv`, as texts.
         width: Columns of the terminal.
     """
     table = Table(caption=CAPTION, caption_justify="left", width=width, box=None, pad_edge=False, padding=(0, 1, 0, 0))

@@ -5,10 +5,14 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
+from uuid import uuid4
 
 from benchmark.metrics.registry import METRICS
 
@@ -27,6 +31,12 @@ RECORDS = "records.csv"
 COSTS = "costs.csv"
 MEASUREMENTS = "records.json"
 VALIDITY = "validity.json"
+
+LOCK = ".lock"
+"""The file that the process which writes into a folder of tables holds locked."""
+
+PATIENCE = 60.0
+"""Seconds to wait for another process that writes into the same folder; it takes a few."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +94,32 @@ class Measurement:
         return Measurement(self.metric, status=status, reason=reason, concept=self.concept, ablation=self.ablation)
 
 
+class CellName(NamedTuple):
+    """The cell that a row is of; the kind is empty where a row's metric is no longer known."""
+
+    kind: str
+    preset: str = ""
+    method: str = ""
+    variant: str = ""
+    graph: str = ""
+    task: str = ""
+    seed: int | None = None
+
+
 @dataclass(frozen=True)
 class Keyed:
     """A row of a file; its first `KEY` columns name it."""
 
     KEY: ClassVar[int]
+
+    @property
+    def cell(self) -> CellName:
+        """The cell that the row is of."""
+        raise NotImplementedError
+
+    def named(self, kind: str) -> CellName:
+        """The cell of a kind to which the row's other columns belong."""
+        return CellName(kind, *(getattr(self, name) for name in CellName._fields[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +180,12 @@ class Record(Keyed):
     def __post_init__(self) -> None:
         _check(self)
 
+    @property
+    def cell(self) -> CellName:
+        """The cell that measured it: that of a circuit where there is a task, else what the metric's registry says."""
+        known = METRICS.get(self.metric)
+        return self.named("circuit" if self.task else (known and known.cell) or "")
+
     @classmethod
     def of(cls, measurement: Measurement, **columns: Any) -> "Record":
         """The row of a measurement: unit and version are the registry's, the other columns are given."""
@@ -188,6 +225,11 @@ class Cost(Keyed):
     peak_mib: float | None = None
     workers: int | None = None
 
+    @property
+    def cell(self) -> CellName:
+        """The cell that it is of."""
+        return self.named(self.kind)
+
 
 Row = TypeVar("Row", bound=Keyed)
 Value = str | float | int | None
@@ -195,6 +237,9 @@ Value = str | float | int | None
 
 Key = tuple[Value, ...]
 """What names a row."""
+
+Parser = Callable[[str], Value]
+"""What reads the texts of a column; `ValueError` for what cannot stand there."""
 
 
 def _finite(number: float | int | None) -> float | None:
@@ -250,27 +295,10 @@ def read_costs(path: Path) -> list[Cost]:
     return read_table(path, Cost)
 
 
-def update_records(path: Path, new: Iterable[Record]) -> list[Record]:
-    """Write new rows into a `records.csv`: they replace the rows with their keys, all others stay.
-
-    The same rows give the same bytes. The file is replaced at once or not at all.
-
-    Args:
-        path: The file; made if it is missing.
-        new: Rows of a run, each key once.
-
-    Returns:
-        All rows that the file now has, sorted by key.
-
-    Raises:
-        ValueError: In one line if the file there is no records file; it is left as it is.
-    """
-    return _update(path, new, Record)
-
-
-def update_costs(path: Path, new: Iterable[Cost]) -> list[Cost]:
-    """Write new rows into a `costs.csv`, as `update_records` does."""
-    return _update(path, new, Cost)
+def without_cells(rows: Iterable[Row], cells: Collection[CellName]) -> list[Row]:
+    """The rows that are of none of these cells; a metric that is no longer known is of any cell that fits the row."""
+    gone = {*cells, *(cell._replace(kind="") for cell in cells)}
+    return [row for row in rows if row.cell not in gone]
 
 
 def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
@@ -290,6 +318,11 @@ def key(row: Keyed) -> Key:
 
 def columns(kind: type) -> tuple[str, ...]:
     """The columns of a kind of row, in the order of its file."""
+    return _columns(kind)
+
+
+@cache
+def _columns(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
@@ -312,23 +345,60 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     return text.getvalue()
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else changes the tables of a folder meanwhile; it is made if it is missing.
+
+    Raises:
+        ValueError: Another process holds the folder for longer than it takes to write tables.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another process has been writing into folder {str(folder)!r} for {PATIENCE:g} s; wait for it or choose "
+            "another --out"
+        ) from None
+    try:
+        for leftover in folder.glob(".*.partial"):  # of a process that was killed: whoever lives holds the lock
+            leftover.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def replace_files(texts: Mapping[Path, str]) -> None:
+    """Put texts into files, in this order, once all of them are on the disk; each is replaced at once or not at all."""
+    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in texts}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial[path].write_text(text, encoding="utf-8", newline="")
+        for path, written in partial.items():
+            os.replace(written, path)
+    finally:
+        for written in partial.values():
+            written.unlink(missing_ok=True)
+
+
 def replace_file(path: Path, text: str) -> None:
     """Put a text into a file, at once or not at all; its folder is made if it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    os.replace(partial, path)
+    replace_files({path: text})
 
 
-def write_table(path: Path, rows: Iterable[Row], kind: type[Row]) -> list[Row]:
-    """Write rows of a kind, each key once, in the place of a file; they come back sorted by key."""
-    ordered, header = merge([], rows), columns(kind)
-    replace_file(path, csv_text(header, ([getattr(row, name) for name in header] for row in ordered)))
-    return ordered
+def table_text(rows: Iterable[Row], kind: type[Row]) -> str:
+    """The file of a kind of rows, in the order in which they come."""
+    header = columns(kind)
+    return csv_text(header, ([getattr(row, name) for name in header] for row in rows))
 
 
-def _update(path: Path, new: Iterable[Row], kind: type[Row]) -> list[Row]:
-    return write_table(path, merge(read_table(path, kind), new), kind)
+def write_table(path: Path, rows: Iterable[Row], kind: type[Row]) -> None:
+    """Write rows of a kind, in the order in which they come, in the place of a file."""
+    replace_file(path, table_text(rows, kind))
 
 
 def _order(key: Key) -> tuple[tuple[bool, str | float | int], ...]:
@@ -337,45 +407,102 @@ def _order(key: Key) -> tuple[tuple[bool, str | float | int], ...]:
 
 
 def read_table(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows of a file of a kind, none if there is no file; `ValueError` in one line if it is another file."""
+    """The rows of a file of a kind, none if there is no file.
+
+    Raises:
+        ValueError: In one line, if it is another file, or with the line and the column of a value that cannot stand
+            there, or with both lines of two rows that have one key.
+    """
     if not path.exists():
         return []
     try:
-        header, *lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)) or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no {kind.__name__.lower()}s file: {error}") from error
-    _check_header(path, header, kind)
-    return [_row(path, number, header, line, kind) for number, line in enumerate(lines, start=2)]
+        return rows_in(path.read_text(encoding="utf-8-sig"), kind)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a {kind.__name__.lower()}s file: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise ValueError(f"{path}{error}") from error
 
 
-def _check_header(path: Path, header: Sequence[str], kind: type) -> None:
+def rows_in(text: str, kind: type[Row]) -> list[Row]:
+    """The rows of a table, as `table_text` writes it or as a spreadsheet saves it."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    parsers, rows = _parsers(kind), dict[Key, tuple[int, Row]]()
+    try:
+        header = next(reader, [])
+        _check_header(header, kind)
+        for values in filter(None, reader):
+            row = _row(reader.line_num, parsers, header, values, kind)
+            first, _ = rows.setdefault(key(row), (reader.line_num, row))
+            if first != reader.line_num:
+                raise ValueError(f" line {reader.line_num}: has the same key as line {first}")
+    except csv.Error as error:
+        raise ValueError(f" line {reader.line_num}: not CSV: {error}") from error
+    return [row for _, row in rows.values()]
+
+
+def _check_header(header: Sequence[str], kind: type) -> None:
     missing = [name for name in columns(kind) if name not in header]
     foreign = [name for name in header if name not in columns(kind)]
+    twice = sorted({name for name in header if header.count(name) > 1})
     if missing:
-        raise ValueError(f"{path} is no {kind.__name__.lower()}s file: it lacks the columns {', '.join(missing)}")
+        raise ValueError(f" is not a {kind.__name__.lower()}s file: it lacks the columns {', '.join(missing)}")
     if foreign:
-        raise ValueError(f"{path} has columns that would be lost: {', '.join(foreign)}")
+        raise ValueError(f" has columns that would be lost: {', '.join(foreign)}")
+    if twice:
+        raise ValueError(f" has columns twice: {', '.join(twice)}")
 
 
-def _row(path: Path, number: int, header: Sequence[str], line: Sequence[str], kind: type[Row]) -> Row:
-    if len(line) != len(header):
-        raise ValueError(f"{path} line {number}: {len(line)} values under {len(header)} columns")
-    types = {field.name: field.type for field in fields(kind)}
+def _row(line: int, parsers: Mapping[str, Parser], header: Sequence[str], texts: Sequence[str], kind: type[Row]) -> Row:
+    if len(texts) != len(header):
+        raise ValueError(f" line {line}: {len(texts)} values under {len(header)} columns")
+    values, at = dict[str, Any](), ""
     try:
-        values: dict[str, Any] = {name: _value(text, types[name]) for name, text in zip(header, line, strict=True)}
+        for name, text in zip(header, texts, strict=True):
+            at = f", column {name}"
+            values[name] = parsers[name](text)
+        at = ""
         return kind(**values)
     except ValueError as error:
-        raise ValueError(f"{path} line {number}: {error}") from error
+        raise ValueError(f" line {line}{at}: {error}") from error
 
 
-def _value(text: str, kind: Any) -> Value:
+def _parsers(kind: type[Keyed]) -> dict[str, Parser]:
+    """What reads the texts of each column; most stand there many times."""
+    return {
+        field.name: lru_cache(partial(_value, kind=_plain(field.type), empty=_optional(field.type)))
+        for field in fields(kind)
+    }
+
+
+def _optional(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without `None`."""
+    return next(one for one in get_args(annotation) if one is not type(None)) if _optional(annotation) else annotation
+
+
+def _value(text: str, kind: Any, empty: bool) -> Value:
     """What `printed` printed."""
-    if kind is str or get_origin(kind) is Literal:
-        return text
-    if text == "" and kind in (int | None, float | None, bool | None):
+    if text == "" and empty:
         return None
-    if kind == bool | None:
-        if text not in ("True", "False"):
-            raise ValueError(f"{text!r} is neither True nor False")
-        return text == "True"
-    return int(text) if kind in (int, int | None) else float(text)
+    if kind is int or kind is float:
+        return _number(text, kind)
+    if kind is str:
+        return text
+    choices = {"true": True, "false": False} if kind is bool else {choice: choice for choice in get_args(kind)}
+    chosen = text.lower() if kind is bool else text  # a spreadsheet saves TRUE
+    if chosen not in choices:
+        raise ValueError(f"{text!r} is not one of {', '.join(map(str, choices.values()))}")
+    return choices[chosen]
+
+
+def _number(text: str, kind: type[int] | type[float]) -> int | float:
+    """A number without blanks, underscores or digits of other scripts, all of which Python reads too."""
+    if re.fullmatch(r"[-+]?[0-9]+" if kind is int else r"[-+.0-9eE]+", text):
+        with suppress(ValueError):
+            number = kind(text)
+            if math.isfinite(number):
+                return number
+    raise ValueError(f"{text!r} is not a {'whole' if kind is int else 'finite'} number")

@@ -1,9 +1,10 @@
 """One circuit as text: its nodes, its edges, what each node responds to, and how it does off its prompts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -24,6 +25,9 @@ SHOWN_EDGES = 40
 
 RESPONSE_TOKENS = 8_192
 """Validation tokens that are searched for what a node responds to."""
+
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,10 @@ class CircuitText:
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
     """The circuits of a method for a task; without a task, one line for each of its circuits.
 
+    A circuit that the store does not have is named with the reason, and the others are shown.
+
     Raises:
-        ValueError: If the run in `out` has no such circuit, or the store no longer has its artifact.
+        ValueError: If the run in `out` has no such circuit, or the store has none of them.
     """
     rows = [row for row in read_records(out / RECORDS) if row.method == method and row.metric == "edges"]
     rows = [row for row in rows if task in (None, row.task)]
@@ -74,11 +80,31 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
     if task is None:
         return json.dumps([asdict(row) for row in rows], indent=1) if as_json else "\n".join(map(_summary, rows))
     place = Store(store)
-    circuits = [_read(row, place) for row in rows]
+    circuits, missing = readable(rows, lambda row: _read(row, place))
     if as_json:
-        return json.dumps([asdict(circuit) for circuit in circuits], indent=1)
-    told = place.other_code([place.key_of(row.config_hash) for row in rows])
-    return "\n\n".join(["\n".join(_lines(circuit)) for circuit in circuits] + [told] * bool(told))
+        return json.dumps([*map(asdict, circuits), *({"not_shown": why} for why in missing)], indent=1)
+    told = filter(None, [place.other_code(place.keys_of(row.config_hash for row in rows))])
+    return "\n\n".join([*("\n".join(_lines(circuit)) for circuit in circuits), *missing, *told])
+
+
+def readable(rows: Sequence[Record], read: Callable[[Record], Content]) -> tuple[list[Content], list[str]]:
+    """What the artifacts of some rows hold, and why those of the others cannot be read.
+
+    Raises:
+        ValueError: In one line, if none can be read.
+    """
+    found, missing = [], []
+    for row in rows:
+        try:
+            if row.status == "failed":
+                raise ValueError(f"its cell failed: {row.reason}")
+            found.append(read(row))
+        except (ValueError, OSError) as error:
+            names = ", ".join(filter(None, (row.variant, row.graph, row.task, row.concept)))
+            missing.append(f"{row.method} ({names}), seed {row.seed}, cannot be shown: {error}")
+    if not found:
+        raise ValueError(missing[0] + (f"; nor can {len(missing) - 1} more" if len(missing) > 1 else ""))
+    return found, missing
 
 
 def _summary(row: Record) -> str:

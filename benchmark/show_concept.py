@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.concepts import concept_named
 from benchmark.records import RECORDS, VALIDITY, Record, read_records
+from benchmark.show import readable
 from benchmark.store import Store
 
 Row = dict[str, Any]
@@ -30,7 +31,7 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
     """What is known of a concept in every variant and seed of a method.
 
     Raises:
-        ValueError: No such concept; the run in `out` did not score it; or the store no longer has the artifact.
+        ValueError: No such concept; the run in `out` did not score it; or the store has none of the artifacts.
     """
     concept_named(concept)
     rows = [
@@ -43,13 +44,12 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
             f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` finds it"
         )
     place = Store(store)
-    found = [(row, *_read(row, place, concept)) for row in rows]
+    found, missing = readable(rows, lambda row: (row, *_read(row, place, concept)))
     if as_json:
-        return json.dumps(
-            [{"variant": row.variant, "seed": row.seed, **content} for row, content, _ in found], indent=1
-        )
-    told = place.other_code([place.key_of(row.config_hash) for row in rows])
-    return "\n\n".join(["\n".join(_lines(*each)) for each in found] + [told] * bool(told))
+        shown = [{"variant": row.variant, "seed": row.seed, **content} for row, content, _ in found]
+        return json.dumps([*shown, *({"not_shown": why} for why in missing)], indent=1)
+    told = filter(None, [place.other_code(place.keys_of(row.config_hash for row in rows))])
+    return "\n\n".join([*("\n".join(_lines(*each)) for each in found), *missing, *told])
 
 
 def _read(row: Record, store: Store, concept: str) -> tuple[Row, list[Row]]:

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -122,11 +122,20 @@ class Store:
         Raises:
             ValueError: There is none, or more than one.
         """
-        found = [folder.name for folder in (self.root / "artifacts").glob("*") if folder.name.startswith(beginning)]
-        if not beginning or len(found) != 1:
-            number = "no artifact" if not found else f"{len(found)} artifacts"
-            raise ValueError(f"store {str(self.root)!r} has {number} {beginning}…; run the same preset again")
-        return found[0]
+        found = self.keys_of([beginning])
+        if beginning and len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"store {str(self.root)!r} has {len(found)} artifacts {beginning}…")
+        raise ValueError(
+            f"its artifact {beginning} is not in store {str(self.root)!r}: it was computed with another --store or "
+            "on another machine, and `bench run` computes it here"
+        )
+
+    def keys_of(self, beginnings: Iterable[str]) -> list[str]:
+        """The keys of the finished artifacts that begin with one of these texts."""
+        wanted = tuple(beginnings)
+        return sorted(folder.name for folder in (self.root / "artifacts").glob("*") if folder.name.startswith(wanted))
 
     def state(self, key: str) -> Literal["done", "corrupt", "begun", "missing"]:
         """What there is of an artifact; changes nothing."""
@@ -150,7 +159,8 @@ class Store:
 
         Each artifact counts once in the life of a store object.
         """
-        found = Counter(self.manifest(key).code_version for key in keys if key not in self._told)
+        sound = [key for key in keys if key not in self._told and self.state(key) == "done"]
+        found = Counter(self.manifest(key).code_version for key in sound)
         self._told.update(keys)
         told = [
             f"{number} cell{'s' if number > 1 else ''} by {version}"

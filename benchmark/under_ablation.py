@@ -18,7 +18,7 @@ class Under:
     Attributes:
         name: The ablation, `least of four`, or the shift.
         scores: By place, the mean over tasks and seeds; places without one are left out.
-        tau: Kendall's rank correlation of the methods with their order under mean ablation; `nan` below two methods.
+        tau: Kendall's rank correlation with the order under the finder's own ablation; `nan` below two methods.
     """
 
     name: str
@@ -35,7 +35,7 @@ def under_ablations(board: Board) -> list[Under]:
     places = ranked(board)
     found = {name: {place: _faithfulness(board, place, name) for place in places} for name in UNDER}
     found["least of four"] = {place: _mean_of(board, place, "robust_faithfulness") for place in places}
-    return [Under(name, _known(scores), kendall(found["mean"], scores)) for name, scores in found.items()]
+    return [Under(name, _known(scores), kendall(found[board.rules.ablation], scores)) for name, scores in found.items()]
 
 
 def under_shifts(board: Board) -> list[Under]:

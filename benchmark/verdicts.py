@@ -8,7 +8,7 @@ known, which say nothing about the method: the verdict is then undecided.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -56,7 +56,7 @@ class AtPoint:
     """One number of an operating point of the sweep that a claim can be judged by.
 
     Attributes:
-        of: What it is of, to be printed.
+        of: What it is of, to be printed; `{times}` stands for how many times the family's own value the setting is.
         method: The family.
         raised: The setting whose highest point it is.
         column: Of `sweep.csv`; its limits are those of the interval.
@@ -94,7 +94,7 @@ class Finding:
         interval: Its 95 % interval, of a share of too few cases the exact one; unknown where the verdict says why.
         seeds: Training seeds behind it.
         verdict: Whether the claim holds.
-        reason: Why it is undecided; empty if it is not.
+        reason: Why it is undecided, and which seeds were left out; empty if neither.
     """
 
     value: float
@@ -109,37 +109,43 @@ ENOUGH = 10
 
 _DICTIONARIES = ("sae", "transcoder", "clt")
 
+# Where each claim begins to hold; its sentence says the same number.
+SMALLER, DENSE, OF_NULL, FOLD, ALIKE = 8.0, 0.25, 0.5, 10.0, 0.9
+ILLUSIONS, REPLACED, PRIVILEGED, DILUTED = 0.1, 0.5, 0.2, -0.5
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "weight-sparse circuits are about 16 times smaller than dense ones at equal loss (at least 8 times)",
+        f"weight-sparse circuits are about 16 times smaller than dense ones at equal loss (at least {SMALLER:g} times)",
         (
             Criterion(
-                "edges, dense / weight_sparse", "dense", "edges", 8.0, over_method="weight_sparse", graph="channel"
+                "edges, dense / weight_sparse", "dense", "edges", SMALLER, over_method="weight_sparse", graph="channel"
             ),
             Criterion(
                 "edges, dense / activation_sparse",
-                *("dense", "edges", 8.0),
+                *("dense", "edges", SMALLER),
                 over_method="activation_sparse",
                 graph="channel",
             ),
             Criterion(
                 "verified edges, dense / weight_sparse",
-                *("dense", "verified_edges", 8.0),
+                *("dense", "verified_edges", SMALLER),
                 over_method="weight_sparse",
                 graph="channel",
             ),
         ),
     ),
     Claim(
-        "connections between features are dense: over a quarter of all pairs is needed to carry 95 % of what is read, "
-        "and no less than half of what permuted decoders need",
+        f"connections between features are dense: over {DENSE:.0%} of all pairs are needed to carry 95 % of what is "
+        f"read, and more than {OF_NULL:.0%} of what permuted decoders need",
         (
             *(
-                Criterion(f"density, {name}", name, "connection_density", 0.25)
+                Criterion(f"density, {name}", name, "connection_density", DENSE)
                 for name in ("transcoder", "clt", "weight_sparse")
             ),
             *(
-                Criterion(f"density / null, {name}", name, "connection_density", 0.5, over="connection_density_null")
+                Criterion(
+                    f"density / null, {name}", name, "connection_density", OF_NULL, over="connection_density_null"
+                )
                 for name in ("transcoder", "clt")
             ),
         ),
@@ -152,58 +158,65 @@ CLAIMS: tuple[Claim, ...] = (
         ),
     ),
     Claim(
-        "raising L0 or width does not fix it: at twice of either, circuits of dictionaries still have more edges than "
-        "those of weight-sparse transformers",
+        "raising L0 or width does not fix it: at the highest of either, circuits of dictionaries still have more edges "
+        "than those of weight-sparse transformers",
         tuple(
-            AtPoint(f"{name}, 2x {said} / weight_sparse", name, key, "over_weight_sparse", 1.0)
+            AtPoint(f"{name}, {{times}} {said} / weight_sparse", name, key, "over_weight_sparse", 1.0)
             for name in _DICTIONARIES
             for key, said in (("k", "L0"), ("features", "width"))
         ),
     ),
     Claim(
-        "wider dictionaries split features: those of twice the width divide a feature among more of theirs than are "
+        "wider dictionaries split features: the widest divide a feature of the preset's among more of theirs than are "
         "needed by chance, or the other way round",
         tuple(AtPoint(f"splitting, {name}", name, "features", "splitting", 1.0) for name in _DICTIONARIES),
     ),
     Claim(
-        "some features are naturally sparser than others: rates differ tenfold between the 10th and 90th percentile",
-        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(10)) for name in _DICTIONARIES),
+        f"some features are naturally sparser than others: rates differ {FOLD:g}-fold between the 10th and "
+        "90th percentile",
+        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(FOLD)) for name in _DICTIONARIES),
     ),
     Claim(
-        "sparse and dense models find the same tokens hard (the paper: 0.93)",
+        f"sparse and dense models find the same tokens hard (the paper: 0.93; here: above {ALIKE:g})",
         (
-            Criterion("correlation, weight_sparse with dense", "weight_sparse", "token_loss_correlation", 0.9),
-            Criterion("correlation, dense with its next seed", "dense", "token_loss_correlation", 0.9),
+            Criterion("correlation, weight_sparse with dense", "weight_sparse", "token_loss_correlation", ALIKE),
+            Criterion("correlation, dense with its next seed", "dense", "token_loss_correlation", ALIKE),
         ),
     ),
     Claim(
-        'top-activating examples hide "dogs on jetskis": of nodes named by them at least a tenth are illusions',
+        f'top-activating examples hide "dogs on jetskis": of nodes named by them over {ILLUSIONS:.0%} are illusions',
         tuple(
-            Criterion(f"illusion rate, {name}", name, "illusion_rate", 0.1, among="named_nodes")
+            Criterion(f"illusion rate, {name}", name, "illusion_rate", ILLUSIONS, among="named_nodes")
             for name in (*_DICTIONARIES, "weight_sparse")
         ),
     ),
     Claim(
-        "labels can replace a feature of their concept: at least half of what it does",
+        f"labels can replace a feature of their concept: over {REPLACED:.0%} of what it does",
         tuple(
-            Criterion(f"label replacement, {name}", name, "label_replacement_score", 0.5)
+            Criterion(f"label replacement, {name}", name, "label_replacement_score", REPLACED)
             for name in (*_DICTIONARIES, "weight_sparse")
         ),
     ),
     Claim(
-        "neurons have a privileged basis, the residual stream has none (ln kurtosis, own basis over random: 0.2)",
+        f"neurons have a privileged basis, the residual stream has none (ln kurtosis, own basis over random: "
+        f"{PRIVILEGED:g})",
         (
-            Criterion("neurons, dense", "dense", "basis_privilege_neuron", 0.2),
-            Criterion("residual reads, dense", "dense", "basis_privilege_residual_read", 0.2, above=False),
+            Criterion("neurons, dense", "dense", "basis_privilege_neuron", PRIVILEGED),
+            Criterion("residual reads, dense", "dense", "basis_privilege_residual_read", PRIVILEGED, above=False),
             Criterion(
-                "residual reads, weight_sparse", "weight_sparse", "basis_privilege_residual_read", 0.2, above=False
+                "residual reads, weight_sparse",
+                "weight_sparse",
+                "basis_privilege_residual_read",
+                PRIVILEGED,
+                above=False,
             ),
         ),
     ),
     Claim(
-        "attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, below -0.5)",
+        f"attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, "
+        f"below {DILUTED:g})",
         tuple(
-            Criterion(f"slope, {name}", name, "dilution_slope", -0.5, above=False)
+            Criterion(f"slope, {name}", name, "dilution_slope", DILUTED, above=False)
             for name in ("dense", "weight_sparse", "activation_sparse")
         ),
     ),
@@ -223,7 +236,7 @@ def findings(
     """
     return [
         (
-            claim,
+            replace(claim, criteria=tuple(_said(sweep, one) for one in claim.criteria)),
             [
                 _at_point(sweep, one) if isinstance(one, AtPoint) else _finding(board, one, generator)
                 for one in claim.criteria
@@ -231,6 +244,21 @@ def findings(
         )
         for claim in CLAIMS
     ]
+
+
+def _times(sweep: Sequence[SweepRow], criterion: AtPoint) -> float:
+    """The highest value of a setting over the family's own, which is the one of most points; 1 if it was not raised."""
+    found = [settings_of(row) for row in sweep if row.family == criterion.method]
+    values = [settings[criterion.raised] for settings in found if criterion.raised in settings]
+    return max(values) / min(values, key=lambda value: (-values.count(value), value)) if values else 1.0
+
+
+def _said(sweep: Sequence[SweepRow], criterion: Criterion | AtPoint) -> Criterion | AtPoint:
+    """A criterion whose text says how far the setting was raised."""
+    if isinstance(criterion, Criterion):
+        return criterion
+    times = _times(sweep, criterion)
+    return replace(criterion, of=criterion.of.format(times=f"{times:.3g}x" if times > 1 else "more"))
 
 
 def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
@@ -242,6 +270,10 @@ def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
     value, low, high = (getattr(row, criterion.column + end) for end in ("", "_low", "_high"))
     if value is None:
         return _undecided(row.reason or f"no value of {criterion.column}", seeds=row.seeds)
+    if _times(sweep, criterion) <= 1:
+        return _undecided(
+            f"no point of {criterion.method} has a higher {criterion.raised} than its own", value, row.seeds
+        )
     if low is None:
         over_tasks = hasattr(row, f"{criterion.column}_tasks")
         return _undecided("one task" if over_tasks else f"{_seeds(row.seeds)}: no interval", value, row.seeds)
@@ -274,9 +306,18 @@ def _ratio(board: Board, criterion: Criterion, place: Place, generator: np.rando
 def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
     """Of a metric over tasks, then over seeds."""
     by_seed = _by_seed(board, place, criterion.metric)
-    if criterion.over:
-        below = _by_seed(board, place, criterion.over)
-        by_seed = {seed: value / below[seed] for seed, value in by_seed.items() if below.get(seed)}
+    if not criterion.over:
+        return _of_seeds(board, criterion, place, by_seed)
+    below = _by_seed(board, place, criterion.over)
+    ratios = {seed: value / below[seed] for seed, value in by_seed.items() if below.get(seed)}
+    finding = _of_seeds(board, criterion, place, ratios)
+    left_out = [f"seed {seed}" for seed in by_seed if seed not in ratios]
+    told = [f"{', '.join(left_out)} left out: {criterion.over} is 0 or not known there"] * bool(left_out)
+    return replace(finding, reason="; ".join([*filter(None, [finding.reason]), *told]))
+
+
+def _of_seeds(board: Board, criterion: Criterion, place: Place, by_seed: Mapping[int | None, float]) -> Finding:
+    """Of one number per seed."""
     values = list(by_seed.values())
     if not values:
         return _undecided(f"no value of {criterion.metric}")

@@ -40,6 +40,7 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     from benchmark.audit import audit as judge
     from benchmark.audit import write_audit
     from benchmark.known import known_models
+    from benchmark.records import locked
     from benchmark.trained import TrainedModel, trained_models
 
     with user_errors():
@@ -53,7 +54,8 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     if not trained:
         click.echo("no trained model: the truth is not asked", err=True)
     verdicts = judge(known_models(), trained=trained, draws=draws, searches=searches)
-    write_audit(out, verdicts)
+    with user_errors(), locked(out):
+        write_audit(out, verdicts)
     click.echo(_as_json(verdicts) if as_json else "\n".join(_text(verdicts)))
 
 

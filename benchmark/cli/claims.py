@@ -21,10 +21,10 @@ WIDTH = 80
 
 
 @click.command()
-@click.option("--preset", default="quick", show_default=True, help="The preset whose records are judged.")
+@click.option("--preset", help="The preset whose records are judged, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def claims(preset: str, out: Path, as_json: bool) -> None:
+def claims(preset: str | None, out: Path, as_json: bool) -> None:
     """Judge the claims about sparse circuits: a number, its interval and a verdict for each.
 
     Below them the faithfulness of circuits under each ablation, and their agreement with the whole model off the task's
@@ -41,8 +41,8 @@ def claims(preset: str, out: Path, as_json: bool) -> None:
 
     with user_errors():
         board = board_of(out, preset)
-        sweep = [row for row in read_sweep(out) if row.preset == preset]
-    judged = findings(board, sweep, np.random.default_rng(seed_of("claims", preset)))
+        sweep = [row for row in read_sweep(out) if row.preset == board.preset]
+    judged = findings(board, sweep, np.random.default_rng(seed_of("claims", board.preset)))
     tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}
     if as_json:
         click.echo(

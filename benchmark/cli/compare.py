@@ -13,10 +13,14 @@ from benchmark.cli.errors import user_errors
 
 if TYPE_CHECKING:
     from benchmark.compare import Contrast, Contrasts
-    from benchmark.leaderboard import Board, Place
+    from benchmark.leaderboard import Board, Place, Rules
+    from benchmark.records import Record
 
 WIDTH = 80
 """Columns of the text."""
+
+REFERENCE = Path("results/reference")
+"""The run that comes with the code."""
 
 LARGEST_EXPONENT = 700.0
 """Logs above it are no ratio that a float can hold."""
@@ -25,10 +29,10 @@ LARGEST_EXPONENT = 700.0
 @click.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--preset", default="quick", show_default=True, help="The preset whose records are compared.")
+@click.option("--preset", help="The preset whose records are compared, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def compare(first: str, second: str, preset: str, out: Path, as_json: bool) -> None:
+def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
     """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.
 
     A and B are METHOD or METHOD/VARIANT; without a variant the first that is ranked. Circuits are those of the unit
@@ -44,26 +48,40 @@ def compare(first: str, second: str, preset: str, out: Path, as_json: bool) -> N
         places = place_named(board, first), place_named(board, second)
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
-    found = contrast_methods(board, *places, np.random.default_rng(seed_of("compare", preset)))
-    click.echo(json.dumps(_json(found, preset), indent=1) if as_json else "\n".join(_text(found, board)))
+    found = contrast_methods(board, *places, np.random.default_rng(seed_of("compare", board.preset)))
+    click.echo(json.dumps(_json(found, board.preset), indent=1) if as_json else "\n".join(_text(found, board)))
 
 
-def board_of(out: Path, preset: str) -> "Board":
-    """The rows of a preset; `ValueError` if there are none."""
-    from benchmark.config import load_preset
-    from benchmark.leaderboard import Board, preset_rules
+def board_of(out: Path, preset: str | None) -> "Board":
+    """The rows of a preset, which may be left out where there is only one; `ValueError` if there are none."""
+    from benchmark.leaderboard import Board
+
+    records, rules = records_of(out)
+    presets = sorted(rules)
+    chosen = presets[0] if preset is None else preset
+    if chosen not in rules or (preset is None and len(presets) > 1):
+        asked = "several presets" if preset is None else f"no records of preset {preset!r}"
+        raise ValueError(f"{asked} in folder {str(out)!r}; choose --preset from {', '.join(presets)}")
+    return Board(chosen, [row for row in records if row.preset == chosen], rules[chosen])
+
+
+def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
+    """All rows of a folder, and the rules of each preset that has any; `ValueError` if there are none."""
+    from benchmark.experiment import circuit_settings
+    from benchmark.leaderboard import preset_rules, rules_of
     from benchmark.records import RECORDS, read_records
 
     records = read_records(out / RECORDS)
     if not records:
-        raise ValueError(f"there are no records in folder {str(out)!r}; `bench run --out {out}` writes them")
-    own = [row for row in records if row.preset == preset]
-    if not own:
-        load_preset(preset)
-        raise ValueError(
-            f"no records of preset {preset!r} in folder {str(out)!r}; `bench run --preset {preset}` makes them"
+        there = (
+            ""
+            if out == REFERENCE or not (REFERENCE / RECORDS).exists()
+            else (f"; `--out {REFERENCE}` shows the run that comes with the code")
         )
-    return Board(preset, own, preset_rules(preset))
+        raise ValueError(f"there is no run in folder {str(out)!r}: `bench run --out {out}` makes one{there}")
+    circuit = circuit_settings(out)
+    presets = {row.preset for row in records}
+    return records, {preset: preset_rules(preset) if circuit is None else rules_of(circuit) for preset in presets}
 
 
 # As text

@@ -4,25 +4,32 @@ import io
 import json
 from pathlib import Path
 
+import click
+
 WIDTH = 80
 """Columns of the table."""
 
 
-def leaderboard_text(out: Path, as_json: bool) -> str:
-    """The leaderboard of a folder.
+def leaderboard_of(out: Path, as_json: bool) -> str:
+    """The leaderboard that follows from the records of a folder, whatever its `leaderboard.csv` says.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There are no records, or they cannot be read.
     """
     from rich.console import Console
 
-    from benchmark.leaderboard import LEADERBOARD, read_leaderboard
+    from benchmark.cli.compare import records_of
+    from benchmark.experiment import RUN
+    from benchmark.leaderboard import LEADERBOARD, leaderboard, table
     from benchmark.leaderboard_table import leaderboard_table
 
+    records, rules = records_of(out)
+    standings = leaderboard(records, rules)
     file = out / LEADERBOARD
-    if not file.is_file():
-        raise ValueError(f"there is no leaderboard in folder {str(out)!r}; `bench run --out {out}` writes one")
-    rows = read_leaderboard(file)
+    known = (out / RUN).is_file()  # what an older version of the code wrote may follow in other ways
+    if known and file.is_file() and file.read_text(encoding="utf-8-sig", errors="replace") != table(standings):
+        click.echo(f"{file} does not follow from the records beside it; this leaderboard does", err=True)
+    rows = [standing.row for standing in standings]
     if as_json:
         return json.dumps(rows, indent=1)
     text = io.StringIO()

@@ -42,6 +42,7 @@ def run(
     """
     from benchmark.cli.ownership import check_ownership
     from benchmark.config import configure
+    from benchmark.gather import check_tables
     from benchmark.plan import plan
     from benchmark.store import Store
 
@@ -49,6 +50,7 @@ def run(
         check_ownership()
         settings = configure(preset, methods, tasks, seeds, changes)
         made = plan(settings)
+        check_tables(out, settings)
     count = workers or os.cpu_count() or 1
     if dry_run:
         _describe(settings, made, Store(store), count, fresh)
@@ -58,16 +60,15 @@ def run(
 
 def _carry_out(settings: "RunConfig", made: "Plan", store: "Store", out: Path, workers: int, fresh: bool) -> None:
     """Compute what is missing, then write the tables; exit 1 if a cell failed, 130 after Ctrl-C."""
-    from benchmark.gather import check_tables, write_tables
+    from benchmark.gather import write_tables
 
-    with user_errors():
-        check_tables(out, settings)
     with held(store, out):
         if fresh:
             for cell in made.cells:
                 store.discard(cell.key)
         outcomes = compute(made.cells, store, workers, settings.estimated_seconds, _added(made))
-        write_tables(settings, outcomes, store, out, workers)
+        with user_errors():
+            write_tables(settings, outcomes, store, out, workers)
     _conclude(outcomes, store, out)
 
 
@@ -77,9 +78,9 @@ def _added(made: "Plan") -> list[str]:
 
 def _conclude(outcomes: "Sequence[Outcome]", store: "Store", out: Path) -> None:
     """Print the leaderboard and where things are; exit 1 if a cell failed."""
-    from benchmark.cli.leaderboard import leaderboard_text
+    from benchmark.cli.leaderboard import leaderboard_of
 
-    click.echo(leaderboard_text(out, as_json=False))
+    click.echo(leaderboard_of(out, as_json=False))
     click.echo(f"tables in {out}, artifacts in {store.root}", err=True)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:

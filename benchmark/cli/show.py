@@ -27,9 +27,9 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
                 f"--concept {concept} goes with a METHOD and no TASK, such as `bench show dense --concept …`"
             )
         if method is None:
-            from benchmark.cli.leaderboard import leaderboard_text
+            from benchmark.cli.leaderboard import leaderboard_of
 
-            click.echo(leaderboard_text(out, as_json))
+            click.echo(leaderboard_of(out, as_json))
         else:
             from benchmark.methods import method_named, resolve
             from benchmark.tasks import task_named

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def sweep(
     goes on after a stop. Exit 1 if a cell failed; its point has a row all the same.
     """
     from benchmark.cli.ownership import check_ownership
+    from benchmark.experiment import joined_experiment
+    from benchmark.frontier import SWEEP
     from benchmark.store import Store
     from benchmark.sweep import sweep_points
 
@@ -62,6 +65,7 @@ def sweep(
         points = sweep_points(preset, () if "all" in families else families, tasks, seeds, changes)
         for point in points:
             assert point.cells  # made here, as the folder of a corpus may be missing
+        joined_experiment(out, points[0].run, SWEEP)
     count = workers or os.cpu_count() or 1
     if dry_run:
         _describe(points, Store(store), count)
@@ -71,12 +75,15 @@ def sweep(
 
 def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the frontier; exit 1 if a cell failed."""
+    from benchmark.experiment import adding_to
     from benchmark.frontier import SWEEP, sweep_rows, write_sweep
 
     with held(store, out):
         outcomes = compute(_cells(points), store, workers, points[0].run.estimated_seconds)
     rows = sweep_rows(points, outcomes, store)
-    write_sweep(out, rows)
+    families = tuple(dict.fromkeys(point.family for point in points))
+    with user_errors(), adding_to(out, replace(points[0].run, methods=families), SWEEP):
+        write_sweep(out, rows)
     click.echo(_tables(rows))
     click.echo(f"table in {out / SWEEP}, artifacts in {store.root}", err=True)
     exit_if_failed(outcomes)

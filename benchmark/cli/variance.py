@@ -24,6 +24,7 @@ from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
 
 if TYPE_CHECKING:
+    from benchmark.config import RunConfig
     from benchmark.repeats import Repeats, Row
     from benchmark.store import Store
     from benchmark.variance import Component
@@ -66,28 +67,34 @@ def variance(
     records are left alone. Exit 1 if a cell failed.
     """
     from benchmark.cli.ownership import check_ownership
-    from benchmark.repeats import repeated
+    from benchmark.config import configure
+    from benchmark.experiment import joined_experiment
+    from benchmark.repeats import VARIANCE, repeated
     from benchmark.store import Store
 
     with user_errors():
         check_ownership()
         repeats = repeated(preset, methods, tasks, seeds, finder_seeds, changes)
         assert repeats.circuits  # made here, as the folder of a corpus may be missing
+        base = configure(preset, methods, tasks, seeds, changes)
+        joined_experiment(out, base, VARIANCE)
     count = workers or os.cpu_count() or 1
     if dry_run:
         click.echo("\n".join(_described(repeats, Store(store), count)))
     else:
-        _carry_out(repeats, Store(store), out, count)
+        _carry_out(repeats, base, Store(store), out, count)
 
 
-def _carry_out(repeats: "Repeats", store: "Store", out: Path, workers: int) -> None:
+def _carry_out(repeats: "Repeats", base: "RunConfig", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the parts; exit 1 if a cell failed."""
+    from benchmark.experiment import adding_to
     from benchmark.repeats import VARIANCE, variance_rows, write_variance
 
     with held(store, out):
         outcomes = compute(repeats.cells(), store, workers, repeats.run.estimated_seconds)
     rows = variance_rows(repeats, outcomes, store)
-    write_variance(out, rows)
+    with user_errors(), adding_to(out, base, VARIANCE):
+        write_variance(out, rows)
     click.echo("\n".join(text(rows)))
     click.echo(f"table in {out / VARIANCE}, artifacts in {store.root}", err=True)
     exit_if_failed(outcomes)

@@ -1,11 +1,14 @@
 """The metrics as data: what each number means, its unit, range, direction, version and source. Imports no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
 Direction = Literal["lower", "higher", "none"]
 """Which way is better; `none` where neither is."""
+
+MeasuredBy = Literal["circuit", "profile", "validity", "claims", "splitting"]
+"""The kinds of cell that measure something."""
 
 Aggregate = Literal["geometric_mean", "mean"]
 """How values are summed up over tasks and seeds: sizes by the geometric mean of max(size, 1), the rest by the mean."""
@@ -26,6 +29,7 @@ class Metric:
         source: The paper or tool that the definition comes from.
         function: `module:name` of the pure function that computes it; `None` where training reports the number.
         version: Raised by hand whenever a definition or an implementation changes a value.
+        cell: The kind of cell that measures it; of every registered metric, that under which it is registered.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Metric:
     source: str
     function: str | None
     version: int = 1
+    cell: MeasuredBy | None = None
 
 
 _GAO = "Gao et al. 2025 (arXiv 2511.13653)"
@@ -117,7 +122,7 @@ def _reported(name: str, summary: str, unit: str, direction: Direction, aggregat
     return Metric(name, summary, unit, 0.0, inf, direction, aggregate, _OURS, None)
 
 
-_ALL = (
+_BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     # Size of a circuit
     _size("nodes", "Nodes kept.", "nodes", _GAO, "node_count"),
     _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count", 2),
@@ -182,6 +187,7 @@ _ALL = (
     # Along the ranking
     _share("cpr", "Area under faithfulness over log size.", 0.0, "higher", _MIB, f"{_AGREEMENT}:cpr"),
     _share("cmd", "Area between faithfulness and 1 over log size.", 0.0, "lower", _MIB, f"{_AGREEMENT}:cmd"),
+)), ("profile", (
     # Dictionaries
     Metric("fvu", "Variance that the dictionary does not explain.", "share", 0.0, inf, "lower", "mean", _SAEBENCH,
            f"{_DICT}:fvu"),
@@ -191,12 +197,15 @@ _ALL = (
            "lower", "mean", _SAEBENCH, f"{_DICT}:loss_increase"),
     Metric("loss_recovered", "(ablated - replaced) / (ablated - original) of next-token losses.", "share", -inf, inf,
            "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
+)), ("claims", (
     _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
            f"{_DICT}:connection_density"),
+)), ("splitting", (
     *(
         Metric(name, summary, "features", 1.0, inf, direction, "mean", _CHANIN, f"{_DICT}:split_count")
         for name, (summary, direction) in SPLITS.items()
     ),
+)), ("claims", (
     # What is said of sparse circuits and of their rivals
     Metric("error_compounding", "KL with all layers replaced over the sum of the KLs one layer at a time.", "ratio",
            0.0, inf, "lower", "mean", _OURS, f"{_CLAIMS}:error_compounding"),
@@ -216,11 +225,13 @@ _ALL = (
            "geometric_mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:context_dilution"),
     Metric("dilution_slope", "Slope of what a model knows of bracket depth over length, log-log: -1 for averaging.",
            "slope", -inf, inf, "none", "mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:dilution_slope"),
+)), ("validity", (
     # Do nodes mean what they are said to mean
     *(
         Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")
         for name, (_, summary, direction) in CONTROLS.items()
     ),
+)), ("circuit", (
     Metric("circuit_label_replacement_score", "Labels in the place of a circuit's node, inside the circuit, task loss.",
            "share", -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("task_label_replacement_score", "The same node and labels in the whole model, task loss.", "share", -inf,
@@ -229,6 +240,7 @@ _ALL = (
            -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("labelled_share", "Kept nodes that some concept labels with average precision 0.5 or more.", "share", 0.0,
            1.0, "higher", "mean", _OURS, None, 2),
+)), ("validity", (
     Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
            "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
     Metric("pooled_shifted_score", "The same with labels turned within their document: no better than none.", "share",
@@ -266,14 +278,18 @@ _ALL = (
                "share", -1.0, 1.0, "none", "mean", _OURS, f"{_VALIDITY}:average_precision")
         for kind in _KINDS
     ),
+)), ("profile", (
     # Capability and cost
     _reported("validation_loss", "Next-token loss of the model that the circuits live in.", "nats", "lower"),
     _reported("parameters", "Parameters, the bigram table apart.", "parameters", "none", "geometric_mean"),
     _reported("nonzero_parameters", "Parameters that are not zero.", "parameters", "none", "geometric_mean"),
     _reported("training_flops", "Floating-point operations of the training.", "FLOPs", "lower", "geometric_mean"),
-)  # fmt: skip
+)))  # fmt: skip
+"""The metrics in the order of the leaderboard's columns, under the kind of cell that measures them."""
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+METRICS: dict[str, Metric] = {
+    metric.name: replace(metric, cell=cell) for cell, metrics in _BY_CELL for metric in metrics
+}
 """Every metric by name, in the order of the leaderboard's columns."""
 
 

@@ -245,7 +245,7 @@ REFUSED = [
     (["walk"], "unknown command 'walk'; choose from run, list, match, show"),
     (["list", "cats"], "'cats' is not one of 'methods', 'tasks'"),
     (["--nonsense"], "No such option"),
-    (["show"], "there is no leaderboard in folder 'results'"),
+    (["show"], "there is no run in folder 'results': `bench run --out results` makes one"),
     (["show", "bert"], "unknown method 'bert'; choose from"),
     (["show", "root", "poetry"], "unknown task 'poetry'; choose from"),
 ]
@@ -280,6 +280,55 @@ def test_a_corpus_folder_without_text_is_refused(tmp_path):
     assert done.exit_code == 2
     assert "holds no text (skipped: image.png is binary)" in done.stderr
     assert not Path("store").exists()
+
+
+# To which experiment a folder belongs
+
+
+OTHER = (*RUN, "--set", "root.density=0.25")
+
+
+@pytest.mark.parametrize(
+    ("command", "differs"),
+    [
+        (OTHER, "root.density is 0.5 there and 0.25 here"),
+        ((*OTHER, "--dry-run"), "root.density is 0.5 there and 0.25 here"),
+        (("run", "--preset", "quick"), "preset is 'smoke' there and 'quick' here"),
+        (("variance", "root", "--preset", "smoke", "--set", "circuit.target_loss=0.2"), "circuit.target_loss is 0.15"),
+    ],
+)
+def test_other_settings_are_refused_before_anything_is_computed(command, differs):
+    with toy_bench(ROOT):
+        call(*RUN)
+        before, count = tables(), len(computed())
+        done = call(*command)
+        assert (tables(), len(computed())) == (before, count)
+        elsewhere = call(*OTHER, "--out", "elsewhere")
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert differs in done.stderr
+    assert "choose another --out" in done.stderr
+    assert elsewhere.exit_code == 0, elsewhere.output
+
+
+def tables():
+    return {path.name: path.read_bytes() for path in Path("results").iterdir()}
+
+
+def test_a_stopped_run_leaves_the_folder_to_any_other():
+    Path("results").mkdir()
+    Path("results/run.json").write_text("{}")
+    with toy_bench(ROOT):
+        assert call(*RUN).exit_code == 0
+
+
+def test_variance_and_run_share_a_folder_in_any_order():
+    with toy_bench(ROOT):
+        assert call("variance", "root", "--preset", "smoke", "--tasks", "for_while", "--seeds", "0").exit_code == 0
+        assert call(*RUN).exit_code == 0
+        assert call("variance", "root", "--preset", "smoke", "--tasks", "for_while", "--seeds", "0").exit_code == 0
+    covered = json.loads(Path("results/run.json").read_text())["tables"]
+    assert covered.keys() == {"records.csv", "variance.csv"}
 
 
 # Stopping
@@ -353,6 +402,70 @@ def test_show_prints_the_leaderboard_of_a_run():
         as_json = json.loads(call("show", "--json").stdout)
     assert shown.stdout == ran.stdout
     assert {row["method"] for row in as_json} == {"root", "sparse", "fitted"}
+
+
+def test_the_leaderboard_that_is_shown_is_the_one_that_follows_from_the_records():
+    with toy_bench():
+        ran = call(*RUN)
+        Path("results/leaderboard.csv").write_text("preset,method\nsmoke,made up\n")
+        shown = call("show")
+        Path("results/leaderboard.csv").unlink()
+        without = call("show")
+    assert shown.stdout == without.stdout == ran.stdout
+    assert "leaderboard.csv does not follow from the records beside it; this leaderboard does" in shown.stderr
+    assert not without.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "records.csv is not a records file: it lacks the columns preset"),
+        (None, "there is no run in folder 'results': `bench run --out results` makes one"),
+    ],
+)
+@pytest.mark.parametrize("command", [["show"], ["claims"], ["compare", "root", "sparse"]])
+def test_without_records_nothing_is_shown(command, text, said):
+    with toy_bench():
+        call(*RUN)
+        if text is None:
+            Path("results/records.csv").unlink()
+        else:
+            Path("results/records.csv").write_text(text)
+        done = call(*command)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not done.stdout
+
+
+def test_where_there_is_no_run_the_reference_run_is_offered():
+    Path("results/reference").mkdir(parents=True)
+    with toy_bench():
+        call(*RUN, "--out", "results/reference")
+        done, there = call("show"), call("show", "--out", "results/reference")
+    assert done.stderr.splitlines() == [
+        "Error: there is no run in folder 'results': `bench run --out results` makes one; `--out results/reference` "
+        "shows the run that comes with the code"
+    ]
+    assert there.exit_code == 0
+
+
+def test_tables_of_an_older_version_are_shown_and_not_added_to():
+    with toy_bench():
+        ran = call(*RUN)
+        Path("results/run.json").unlink()
+        shown, again = call("show"), call(*RUN)
+    assert shown.stdout == ran.stdout
+    assert again.exit_code == 2
+    assert "holds tables without a run.json" in again.stderr
+
+
+def test_circuits_of_another_target_are_ranked_by_it():
+    with toy_bench():
+        ran = call(*RUN, "--set", "circuit.target_loss=0.1")
+        shown = call("show")
+        compared = call("compare", "root", "sparse")
+    assert shown.stdout == ran.stdout
+    assert compared.exit_code == 0, compared.output
 
 
 # Whose packages these are

@@ -16,7 +16,7 @@ from benchmark.compare import Contrast, compare, contrast_methods, family, place
 from benchmark.leaderboard import Board, Place, Rules
 from benchmark.methods import Variant
 from benchmark.metrics import METRICS
-from benchmark.records import Measurement, Record, update_records
+from benchmark.records import Measurement, Record, write_table
 from benchmark.statistics import holm, student_interval
 
 TASKS = [f"task_{letter}" for letter in "abcdefghijklmn"]
@@ -253,7 +253,7 @@ def call(tmp_path, monkeypatch):
 
     def called(records, *arguments):
         if records:
-            update_records(tmp_path / "results" / "records.csv", records)
+            write_table(tmp_path / "results" / "records.csv", records, Record)
         return CliRunner().invoke(main, ["compare", *arguments])
 
     return called
@@ -384,9 +384,12 @@ REFUSED = [
     (["dense", "dense/native"], "A and B are the same: both name dense/native"),
     (["dense", "weight_sparse/cut"], "unknown variant 'cut' of method 'weight_sparse'; choose from native"),
     (["dense", "weight_sparse/"], "unknown variant '' of method 'weight_sparse'; choose from native"),
-    (["dense", "weight_sparse", "--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick"),
+    (
+        ["dense", "weight_sparse", "--preset", "huge"],
+        "no records of preset 'huge' in folder 'results'; choose --preset from quick",
+    ),
     (["dense", "weight_sparse", "--preset", "smoke"], "no records of preset 'smoke' in folder 'results'"),
-    (["dense", "weight_sparse", "--out", "nowhere"], "there are no records in folder 'nowhere'"),
+    (["dense", "weight_sparse", "--out", "nowhere"], "there is no run in folder 'nowhere'"),
     (["dense"], "Missing argument 'B'"),
 ]
 

@@ -1,5 +1,6 @@
 """The leaderboard: planted records whose ranks and areas are known."""
 
+import csv
 import io
 import math
 from dataclasses import replace
@@ -17,9 +18,9 @@ from benchmark.leaderboard import (
     header,
     leaderboard,
     profile_area,
-    read_leaderboard,
     rules_of,
-    write_leaderboard,
+    size_metric,
+    table,
 )
 from benchmark.leaderboard_table import leaderboard_table
 from benchmark.metrics import METRICS
@@ -207,6 +208,20 @@ def test_verified_edges_rank_once_every_row_has_them():
     assert ranks([*records, *some, *others])["clt"] == 3
 
 
+@pytest.mark.parametrize(
+    ("circuits", "metric"),
+    [
+        ([], "edges"),
+        ([{"edges": "ok"}], "edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "ok", "verified_edges": "undefined"}], "verified_edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "not_reached"}, {}], "verified_edges"),
+        ([{"edges": "ok", "verified_edges": "ok"}, {"edges": "ok"}], "edges"),
+    ],
+)
+def test_verified_edges_are_the_size_once_every_circuit_that_has_edges_was_asked(circuits, metric):
+    assert size_metric(circuits) == metric
+
+
 def test_a_circuit_whose_edges_could_not_be_verified_has_all_of_them_and_loses_nothing_more():
     records = [*references(edges=100), *searched("clt", dict.fromkeys(TASKS, 10))]
     edges = [row for row in records if row.metric == "edges"]
@@ -350,31 +365,22 @@ def test_the_columns_are_those_of_the_contract_and_every_metric_has_limits():
     assert len(set(names)) == len(names)
 
 
-def test_the_file_is_the_same_whatever_the_order_of_the_records(tmp_path):
+def test_the_file_is_the_same_whatever_the_order_of_the_records():
     records = [*references(), *searched("clt", {"easy": 10})]
-    write_leaderboard(tmp_path / "one", records, {"quick": RULES})
-    write_leaderboard(tmp_path / "two", records[::-1], {"quick": RULES})
-    one, two = (tmp_path / name / "leaderboard.csv" for name in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
-    rows = read_leaderboard(one)
+    one, two = (table(leaderboard(rows, {"quick": RULES})) for rows in (records, records[::-1]))
+    assert one == two
+    rows = list(csv.DictReader(io.StringIO(one)))
     assert [row["rank"] for row in rows] == ["1", "1", "3"]
     assert list(rows[0]) == header()
     assert rows[0]["edges"] == "100"
 
 
-def test_a_file_that_is_no_leaderboard_is_named(tmp_path):
-    (tmp_path / "leaderboard.csv").write_text("name,score\n")
-    with pytest.raises(ValueError, match="is no leaderboard: it lacks the columns preset, method"):
-        read_leaderboard(tmp_path / "leaderboard.csv")
-
-
-def test_presets_are_ranked_apart(tmp_path):
+def test_presets_are_ranked_apart():
     records = references()
     smoke = [replace(row, preset="smoke", value=1.0) if row.metric == "edges" else row for row in references()]
     smoke = [replace(row, preset="smoke") for row in smoke]
-    assert [one.preset for one in leaderboard([*smoke, *records], {})] == ["quick", "quick", "smoke", "smoke"]
-    write_leaderboard(tmp_path, [*records, *smoke])
-    assert [row["rank"] for row in read_leaderboard(tmp_path / "leaderboard.csv")] == ["1"] * 4
+    found = leaderboard([*smoke, *records], {})
+    assert [(one.preset, one.rank) for one in found] == [("quick", 1), ("quick", 1), ("smoke", 1), ("smoke", 1)]
 
 
 def test_the_rules_of_a_run_come_from_its_settings_and_its_methods():

@@ -132,7 +132,7 @@ def test_a_manifest_of_the_first_releases_has_no_checksum_and_is_read(store, cel
 
 
 @pytest.mark.parametrize(
-    ("beginning", "said"), [("", "has 2 artifacts"), ("f0", "has no artifact f0"), ("*", "no art")]
+    ("beginning", "said"), [("", "has 2 artifacts"), ("f0", "artifact f0 is not in store"), ("*", "is not in store")]
 )
 def test_the_beginning_of_a_key_names_one_artifact_or_none(store, cell, beginning, said):
     other = toy("diary", "b")

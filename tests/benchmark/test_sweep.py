@@ -1,6 +1,7 @@
 """Frontiers: their points, what is dominated, and what is said of points that came to nothing."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmark.cli import main
 from benchmark.frontier import (
     Standing,
     _Measured,
-    _size_metric,
+    _sizes,
     dominates,
     read_sweep,
     settings_of,
@@ -217,7 +218,7 @@ def test_a_row_that_is_not_as_it_was_written_is_named():
         call(*SWEEP, "dense")
     file = Path("results/sweep.csv")
     file.write_text(file.read_text().replace(",False,", ",no,", 1))
-    with pytest.raises(ValueError, match=r"sweep\.csv line 3: 'no' is neither True nor False"):
+    with pytest.raises(ValueError, match=r"sweep\.csv line 3, column dominated: 'no' is not one of True, False"):
         read_sweep(Path("results"))
 
 
@@ -248,13 +249,14 @@ def test_the_table_shows_intervals_and_what_is_divided():
     assert wider.split()[3:] == ["2", "[2,", "2]", "0.64", "[0.64,", "0.64]", "3.00", "1.50", "1.25"]
 
 
-def test_verified_edges_are_counted_once_every_circuit_that_is_reached_has_them():
+def test_a_circuit_whose_edges_could_not_be_verified_counts_with_all_of_them():
     edges, verified = Measurement("edges", 9.0), Measurement("verified_edges", 5.0)
+    unknown = Measurement("verified_edges", status="undefined", reason="opaque")
     missed = Measurement("edges", status="not_reached", reason="0.3")
-    both = _Measured({}, {("a", 0): {"edges": edges, "verified_edges": verified}, ("b", 0): {"edges": missed}}, {}, "")
-    one = _Measured({}, {("a", 0): {"edges": edges}}, {}, "")
-    assert _size_metric([both]) == "verified_edges"
-    assert _size_metric([both, one]) == "edges"
+    rows = [{"edges": edges, "verified_edges": each} for each in (verified, unknown)] + [{"edges": missed}]
+    found = _Measured({}, {(name, 0): each for name, each in zip("abc", rows, strict=True)}, {}, "")
+    assert _sizes(found, "verified_edges") == {("a", 0): 5.0, ("b", 0): 9.0}
+    assert _sizes(found, "edges") == {("a", 0): 9.0, ("b", 0): 9.0}
 
 
 # Nothing is computed twice
@@ -292,6 +294,23 @@ def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
     assert "8 points, 39 cells, 0 done; the rest takes about" in done.stdout
     assert all(len(line) <= 80 for line in lines)
     assert "3 points, 13 cells, 13 done; the rest takes about 0.0 s" in again.stdout
+
+
+def test_a_sweep_and_a_run_share_a_folder_if_the_family_has_the_same_settings_of_its_own():
+    with toy_sweep():
+        call(*SWEEP, "sae")  # one of its points cannot be trained
+        assert call("run", *SWEEP[1:], "--method", "sae").exit_code == 0
+        refused = call("run", *SWEEP[1:], "--method", "sae", "--set", "sae.k=2")
+        swept = call(*SWEEP, "sae", "--set", "sae.k=16", "--dry-run")
+    covered = json.loads(Path("results/run.json").read_text())
+    assert {name: scope["methods"] for name, scope in covered["tables"].items()} == {
+        "sweep.csv": ["sae"],
+        "records.csv": ["sae"],
+    }
+    assert covered["settings"].keys() >= {"sae", "dense"}
+    assert (refused.exit_code, swept.exit_code) == (2, 2)
+    assert "sae.k is 8 there and 2 here: choose another --out" in refused.stderr
+    assert "sae.k is 8 there and 16 here: choose another --out" in swept.stderr
 
 
 # What goes wrong

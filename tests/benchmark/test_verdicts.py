@@ -11,7 +11,7 @@ from benchmark.cli import main
 from benchmark.frontier import SweepRow
 from benchmark.leaderboard import Board, Place, Rules
 from benchmark.metrics import METRICS
-from benchmark.records import Measurement, Record, columns, update_records
+from benchmark.records import Measurement, Record, columns, write_table
 from benchmark.sweep import FAMILIES
 from benchmark.under_ablation import kendall, under_ablations, under_shifts
 from benchmark.verdicts import CLAIMS, AtPoint, Criterion, findings
@@ -149,6 +149,36 @@ def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highes
     assert found["splitting, sae"].reason == "the interval holds the bound, 1"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_claim_says_how_far_the_setting_was_raised_whatever_the_order_of_the_rows(order):
+    names = ["k=8 features=64", "k=4 features=64", "k=24 features=64", "k=8 features=96"][::order]
+    found = judged(sized(100, 10), [point("sae", name, **over(9.0, 8.0, 10.0)) for name in names])
+    assert found["sae, 3x L0 / weight_sparse"].verdict == "confirmed"
+    assert found["sae, 1.5x width / weight_sparse"].verdict == "confirmed"
+    assert "clt, more L0 / weight_sparse" in found
+
+
+def test_a_setting_that_was_not_raised_decides_nothing():
+    names = ["k=8 features=64", "k=4 features=64", "k=8 features=32"]
+    found = judged(sized(100, 10), [point("sae", name, **over(9.0, 8.0, 10.0)) for name in names])
+    one = found["sae, more L0 / weight_sparse"]
+    assert (one.verdict, one.reason) == ("undecided", "no point of sae has a higher k than its own")
+
+
+def test_a_seed_whose_denominator_is_0_is_left_out_and_it_is_said():
+    rows = [*sized(100, 10), *profiled("clt", "connection_density", [0.5, 0.5, 0.5, 0.5])]
+    rows += [*circuits("clt", "edges", 9), *profiled("clt", "connection_density_null", [0.5, 0.0, 0.5, 0.5])]
+    found = judged(rows)["density / null, clt"]
+    assert (found.value, found.seeds, found.verdict) == (1.0, 3, "confirmed")
+    assert found.reason == "seed 1 left out: connection_density_null is 0 or not known there"
+
+
+def test_a_claims_sentence_says_the_bound_that_it_is_judged_by():
+    sizes, *_, labels, _, _ = CLAIMS
+    assert f"at least {sizes.criteria[0].bound:g} times" in sizes.sentence
+    assert f"over {labels.criteria[0].bound:.0%} of what it does" in labels.sentence
+
+
 def test_a_point_without_a_number_or_an_interval_decides_nothing():
     sweep = [
         point("sae", "k=8 features=128", splitting=1.5, seeds=1),
@@ -195,7 +225,7 @@ def test_agreement_is_shown_for_the_shifts_that_were_measured():
 def folder(tmp_path):
     rows = [*sized(160, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])]
     rows += circuits("dense", "faithfulness", 0.9) + circuits("weight_sparse", "faithfulness", 0.8)
-    update_records(tmp_path / "records.csv", rows)
+    write_table(tmp_path / "records.csv", rows, Record)
     return tmp_path
 
 
@@ -218,4 +248,4 @@ def test_json_holds_the_same_and_no_nan(folder):
 def test_a_folder_without_records_is_an_error_in_one_line(tmp_path):
     shown = CliRunner().invoke(main, ["claims", "--out", str(tmp_path)])
     assert shown.exit_code == 2
-    assert "there are no records in folder" in shown.output
+    assert "there is no run in folder" in shown.output

@@ -14,7 +14,7 @@ from benchmark.claims.rows import CLAIMS, claim_measurements, write_claims
 from benchmark.claims.token_losses import token_losses
 from benchmark.corpus.spread import spread_windows
 from benchmark.evaluate import load_reference, next_token_loss
-from benchmark.gather import OF_CLAIMS
+from benchmark.metrics.registry import METRICS
 
 CORPUS = random_corpus()
 
@@ -28,6 +28,9 @@ def measured(model, reference="one training seed"):
     return measure(model, means, CORPUS, 100, reference, 0, silent)
 
 
+OF_CLAIMS = {name for name, metric in METRICS.items() if metric.cell == "claims"}
+
+
 def rows_of(found):
     return {row.metric: row for row in claim_measurements(found, np.random.default_rng(0))}
 
@@ -39,7 +42,7 @@ def of_clt():
 
 def test_a_dictionary_with_errors_has_every_number(of_clt):
     rows = rows_of(of_clt)
-    assert rows.keys() == set(OF_CLAIMS)
+    assert rows.keys() == OF_CLAIMS
     assert {name for name, row in rows.items() if row.status != "ok"} == {"context_dilution", "dilution_slope"}
     assert "not one" in rows["context_dilution"].reason
 
@@ -52,7 +55,7 @@ def test_with_errors_available_the_same_tokens_are_hard_as_in_the_dense_model(of
 
 def test_a_transformer_has_no_errors_and_no_features():
     rows = rows_of(measured(random_dense()))
-    assert rows.keys() == set(OF_CLAIMS) - {"error_compounding", "replaced_kl", "firing_rate_spread"}
+    assert rows.keys() == OF_CLAIMS - {"error_compounding", "replaced_kl", "firing_rate_spread"}
     assert (rows["token_loss_correlation"].status, rows["token_loss_correlation"].reason) == (
         "undefined",
         "one training seed",

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from benchmark.cells import Order
 from benchmark.cli import main
 from benchmark.metrics import METRICS
-from benchmark.records import RECORDS, Record, update_records
+from benchmark.records import RECORDS, Measurement, Record, read_records, write_table
 from benchmark.store import Store
 from benchmark.validity.rows import measurements, write_validity
 
@@ -41,11 +41,34 @@ def run(found, tmp_path, monkeypatch):
         Record.of(row, preset="quick", method="dense", variant="native", seed=0, config_hash=KEY[:12])
         for row in measurements(found, planted_meanings.WINDOWS)
     ]
-    update_records(Path("results", RECORDS), rows)
+    write_table(Path("results", RECORDS), rows, Record)
 
 
 def call(*arguments):
     return CliRunner().invoke(main, list(arguments))
+
+
+def test_what_the_store_does_not_have_is_named_and_the_rest_is_shown(run):
+    rows = read_records(Path("results", RECORDS))
+    made_elsewhere = [dataclasses.replace(row, seed=1, config_hash="f" * 12) for row in rows]
+    failed = Measurement("label_replacement_score", status="failed", reason="out of memory", concept="in_string")
+    columns = {"preset": "quick", "method": "dense", "variant": "native", "seed": 2}
+    write_table(Path("results", RECORDS), [*rows, *made_elsewhere, Record.of(failed, **columns)], Record)
+    shown = call("show", "dense", "--concept", "in_string")
+    assert shown.exit_code == 0, shown.output
+    assert "in_string in dense native, seed 0" in shown.output
+    missing = "dense (native, in_string), seed 1, cannot be shown: its artifact ffffffffffff is not in store 'store'"
+    assert missing in shown.output
+    assert "seed 2, cannot be shown: its cell failed: out of memory" in shown.output
+    as_json = json.loads(call("show", "dense", "--concept", "in_string", "--json").output)
+    assert [set(each) >= {"concept"} for each in as_json] == [True, False, False]
+    assert as_json[1]["not_shown"].startswith(missing)
+
+
+def test_where_nothing_can_be_shown_it_is_an_error_in_one_line(run):
+    shown = call("show", "dense", "--concept", "in_string", "--store", "elsewhere")
+    assert shown.exit_code == 2
+    assert len(shown.output.splitlines()) == 1
 
 
 def test_every_measurement_is_of_a_registered_metric_and_in_its_range(found):
@@ -185,7 +208,10 @@ REFUSED = [
     (("show", "dense", "for_while", "--concept", "in_string"), "--concept in_string goes with a METHOD"),
     (("show", "bert", "--concept", "in_string"), "unknown method 'bert'; choose from"),
     (("show", "dense", "--concept", "in_braces"), "no score of concept in_braces for dense"),
-    (("show", "dense", "--concept", "in_string", "--store", "elsewhere"), "store 'elsewhere' has no artifact 0123"),
+    (
+        ("show", "dense", "--concept", "in_string", "--store", "elsewhere"),
+        "its artifact 0123456789ab is not in store 'elsewhere'",
+    ),
 ]
 
 
