@@ -64,15 +64,16 @@ class Planner:
         self._run = run
         self.train = cache(self._train)
         self.profile = cache(self._profile)
-        versions = {source: source_version(source) for source in run.corpus.sources}
+        self.prompts = cache(self._prompts)
+        versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
         """The circuit of a variant for a task in a graph."""
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
-        profile = self.profile(method.name, variant.name, seed)
-        return Cell("circuit", params, {**self._models(method, seed), "profile": profile})
+        needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
+        return Cell("circuit", params, {**self._models(method, seed), **needs})
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """What the nodes of a variant mean."""
@@ -114,6 +115,11 @@ class Planner:
         names = {"method": method, "variant": variant, "seed": seed}
         params = {**names, **self._run.profile.model_dump(mode="json")}
         return Cell("profile", params, self._models(method_named(method), seed))
+
+    def _prompts(self, task: str, seed: int) -> Cell:
+        """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
+        pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
+        return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus})
 
     def _train(self, name: str, seed: int) -> Cell:
         method = method_named(name)
