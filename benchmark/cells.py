@@ -17,15 +17,19 @@ class CellKind:
         compute: `module:function`, called as `(params, inputs, folder, progress) -> None`. `inputs` maps each role to
             the folder of the needed cell; files go into `folder`, where an interrupted computation finds what it left.
         shown: The parameters that name a cell of this kind to people.
+        check: Whether its cells tell what can be done at all: nothing else is begun before they have ended, but for
+            what they need, and nothing at all if they all fail.
     """
 
     version: int
     compute: str
     shown: tuple[str, ...] = ()
+    check: bool = False
 
 
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(1, "benchmark.evaluate:compute_corpus"),
+    "prompts": CellKind(1, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(2, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
@@ -71,6 +75,12 @@ class Cell:
         """What a worker has to know of it."""
         needs = {role: cell.key for role, cell in self.needs.items()}
         return Order(self.key, self.kind, KINDS[self.kind].compute, dict(self.params), needs)
+
+    @property
+    def ablation(self) -> str:
+        """What its circuit was searched under; empty for a cell of another kind."""
+        circuit: Mapping[str, str] = self.params.get("circuit", {})
+        return circuit.get("ablation", "")
 
     @property
     def label(self) -> str:

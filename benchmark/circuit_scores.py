@@ -1,7 +1,7 @@
 """Scores a found circuit: its size, its losses, and how well it agrees with the model that it explains."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -49,8 +49,8 @@ class Setting:
         windows: Of the corpus, over which what flows along edges is averaged.
         seed: Of the bootstrap.
         position_means: What an ablated node holds under mean ablation by position.
-        ablation: What an ablated node holds while the circuit is searched and scored; single nodes and edges, which are
-            tested one by one, are held at their means all the same.
+        ablation: What an ablated node holds while the circuit is searched and scored. What flows along edges is taken
+            against their sources' means, and ablated edges carry these, under every ablation.
     """
 
     model: CircuitModel
@@ -66,7 +66,7 @@ class Setting:
     @property
     def held_on(self) -> HeldOn:
         """What ablated nodes hold on given prompts."""
-        seed = seed_of("held", self.seed)
+        seed = seed_of("ablations", self.seed)
         return held_on(self.ablation, self.model, self.means, self.position_means, seed)
 
     @cached_property
@@ -88,13 +88,13 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
     }
     status, reason = _status(setting, found, views, config)
     connections = list(setting.model.connections(setting.graph))
+    trial = _trial(setting, found, sites, views["explained"])
     rows = [
         *_size_rows(found, connections, setting, config),
-        _verified_edges(found, connections, setting, config),
-        *_faithfulness_rows(setting.prompts.test, views, setting.seed),
-        Measurement("calibrated_loss", float(calibrated(found, views["circuit"], setting.prompts.test))),
+        _verified_edges(trial, found, connections, setting, config),
+        *_faithfulness_rows(trial, views, setting.seed),
+        trial.measured("calibrated_loss", float(calibrated(found, views["circuit"], trial.batch))),
     ]
-    trial = _trial(setting, found, sites, views["explained"])
     rows += robustness(trial)
     rows += minimality(trial)
     rows += interchange(trial, setting.prompts.validation)
@@ -102,7 +102,7 @@ def score_circuit(setting: Setting, found: FoundCircuit, config: CircuitConfig) 
     rows += depth(trial, setting.explained, connections, setting.windows)
     if status != "ok":
         rows = [row.without_value(status, reason) for row in rows]
-    return rows + _loss_rows(setting.prompts.test, views, found) + _area_rows(setting, found, views, config)
+    return rows + _loss_rows(trial, setting, views, found) + _area_rows(trial, setting, found, views, config)
 
 
 def _trial(setting: Setting, found: FoundCircuit, sites: tuple[Site, ...], explained: Tensor) -> Trial:
@@ -116,7 +116,7 @@ def _trial(setting: Setting, found: FoundCircuit, sites: tuple[Site, ...], expla
         explained=explained,
         generator=generator,
         position_means=setting.position_means or None,
-        found_under=setting.ablation,
+        ablation=setting.ablation,
     )
 
 
@@ -145,22 +145,24 @@ def _size_rows(
     """Sizes of the circuit; for edges with the interval over resampled validation prompts."""
     connections = list(connections)
     low, high = edge_interval(found, connections, setting, config.target_loss)
-    pairs = len(setting.prompts.validation) // 2
-    edges = metrics.edge_count(found.circuit, connections)
-    return [
-        Measurement("nodes", metrics.node_count(found.circuit)),
-        Measurement("edges", edges, low=low, high=high, interval="prompts", n=pairs),
-        Measurement("touched_edges", metrics.touched_edge_count(found.circuit, connections)),
-        Measurement("description_bits", metrics.description_bits(found.circuit, connections)),
-        Measurement("opaque_weights", metrics.opaque_weight_count(found.circuit, connections)),
-    ]
+    sizes = {
+        "nodes": metrics.node_count(found.circuit),
+        "edges": metrics.edge_count(found.circuit, connections),
+        "touched_edges": metrics.touched_edge_count(found.circuit, connections),
+        "description_bits": metrics.description_bits(found.circuit, connections),
+        "opaque_weights": metrics.opaque_weight_count(found.circuit, connections),
+    }
+    rows = {metric: Measurement(metric, size, ablation=setting.ablation) for metric, size in sizes.items()}
+    pairs = setting.prompts.validation.clusters
+    rows["edges"] = replace(rows["edges"], low=low, high=high, interval="prompts", n=pairs)
+    return list(rows.values())
 
 
 def _verified_edges(
-    found: FoundCircuit, connections: Iterable[Connection], setting: Setting, config: CircuitConfig
+    trial: Trial, found: FoundCircuit, connections: Iterable[Connection], setting: Setting, config: CircuitConfig
 ) -> Measurement:
     """The fewest edges with which the target still holds, on test prompts too."""
-    validation, test = setting.prompts.validation, setting.prompts.test
+    validation, test = setting.prompts.validation, trial.batch
     verified = verify_edges(
         setting.model,
         found.circuit,
@@ -172,13 +174,13 @@ def _verified_edges(
         setting.held_on,
     )
     if verified.cut is None:
-        return Measurement("verified_edges", status=verified.status, reason=verified.reason)
-    logits = cut_logits(setting.model, test, ablate(found.circuit, setting.held), verified.cut)
+        return trial.missing("verified_edges", verified.reason, verified.status)
+    logits = cut_logits(setting.model, test, trial.edit(test), verified.cut)
     loss = metrics.task_loss(logits, test.answer, test.other)
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"with {verified.edges} edges the test loss is {loss:.3f}"
-        return Measurement("verified_edges", status="not_generalised", reason=reason)
-    return Measurement("verified_edges", float(verified.edges), n=len(validation) // 2)
+        return trial.missing("verified_edges", reason, "not_generalised")
+    return trial.measured("verified_edges", float(verified.edges), validation)
 
 
 def edge_interval(
@@ -209,23 +211,25 @@ def resampled(pairs: int, seed: int, resamples: int = 1000) -> Int[Tensor, "resa
     return torch.randint(pairs, (resamples, pairs), generator=generator)
 
 
-def _faithfulness_rows(test: PromptBatch, views: Mapping[str, Tensor], seed: int) -> list[Measurement]:
+def _faithfulness_rows(trial: Trial, views: Mapping[str, Tensor], seed: int) -> list[Measurement]:
     """How well circuit and complement agree with the explained model."""
+    test = trial.batch
     loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
     difference = {name: logit_difference(logits, test) for name, logits in views.items()}
     r2 = metrics.logit_difference_r2(difference["explained"], difference["circuit"])
     recovered = metrics.recovered_task_loss(loss["circuit"], loss["explained"], loss["empty"])
     return [
-        _agreement("faithfulness", "circuit", test, views, seed),
-        _agreement("completeness", "complement", test, views, seed),
-        Measurement("logit_difference_r2", r2, n=len(test)),
-        Measurement("necessity", loss["complement"], n=len(test)),
-        Measurement("recovered_task_loss", recovered, n=len(test)),
+        _agreement("faithfulness", "circuit", trial, views, seed),
+        _agreement("completeness", "complement", trial, views, seed),
+        trial.measured("logit_difference_r2", r2),
+        trial.measured("necessity", loss["complement"]),
+        trial.measured("recovered_task_loss", recovered),
     ]
 
 
-def _agreement(metric: str, view: str, test: PromptBatch, views: Mapping[str, Tensor], seed: int) -> Measurement:
+def _agreement(metric: str, view: str, trial: Trial, views: Mapping[str, Tensor], seed: int) -> Measurement:
     """Faithfulness of a view to the explained model, with its interval over resampled pairs."""
+    test = trial.batch
     kls = {
         name: torch.tensor(
             [
@@ -239,7 +243,7 @@ def _agreement(metric: str, view: str, test: PromptBatch, views: Mapping[str, Te
     draws = resampled(len(test) // 2, seed)
     scores = 1 - kls[view][draws].mean(1) / kls["empty"][draws].mean(1)
     low, high = scores.quantile(torch.tensor([0.025, 0.975], dtype=scores.dtype)).tolist()
-    return Measurement(metric, value, low=low, high=high, interval="prompts", n=len(test) // 2)
+    return replace(trial.measured(metric, value), low=low, high=high, interval="prompts")
 
 
 def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[Tensor, ""]:
@@ -248,20 +252,22 @@ def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[
     return calibrated_loss(logit_difference(logits, test), scale, shift)
 
 
-def _loss_rows(test: PromptBatch, views: Mapping[str, Tensor], found: FoundCircuit) -> list[Measurement]:
+def _loss_rows(trial: Trial, setting: Setting, views: Mapping[str, Tensor], found: FoundCircuit) -> list[Measurement]:
     """Losses, which have a value whatever the status."""
     named = {"whole_loss": "whole", "explained_loss": "explained", "empty_loss": "empty", "circuit_loss": "circuit"}
+    test = trial.batch
     rows = [
-        Measurement(metric, metrics.task_loss(views[view], test.answer, test.other)) for metric, view in named.items()
+        trial.measured(metric, metrics.task_loss(views[view], test.answer, test.other))
+        for metric, view in named.items()
     ]
-    return [*rows, Measurement("lowest_loss", found.lowest_loss)]
+    return [*rows, trial.measured("lowest_loss", found.lowest_loss, setting.prompts.validation)]
 
 
 def _area_rows(
-    setting: Setting, found: FoundCircuit, views: Mapping[str, Tensor], config: CircuitConfig
+    trial: Trial, setting: Setting, found: FoundCircuit, views: Mapping[str, Tensor], config: CircuitConfig
 ) -> list[Measurement]:
     """Areas under faithfulness over log size, along the ranking."""
-    test, sites = setting.prompts.test, node_sites(setting.model, setting.graph)
+    test, sites = trial.batch, trial.sites
     total = sum(site.size for site in sites)
     empty = metrics.pair_kl(views["explained"], views["empty"], test.answer, test.other)
     sizes = [size for size in geometric_sizes(total, config.area_factor) if size <= config.largest_size]
@@ -271,6 +277,6 @@ def _area_rows(
         kl = metrics.pair_kl(views["explained"], logits, test.answer, test.other)
         scores.append(metrics.faithfulness(kl, empty))
     return [
-        Measurement("cpr", metrics.cpr(sizes, scores, config.largest_size)),
-        Measurement("cmd", metrics.cmd(sizes, scores, config.largest_size)),
+        trial.measured("cpr", metrics.cpr(sizes, scores, config.largest_size)),
+        trial.measured("cmd", metrics.cmd(sizes, scores, config.largest_size)),
     ]

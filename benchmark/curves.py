@@ -23,7 +23,7 @@ class Point:
         x: How far.
         series: What was measured there.
         value: The number.
-        n: Prompts or windows behind it.
+        n: Number of clusters (pairs of prompts, windows) behind it.
     """
 
     curve: str
@@ -51,7 +51,7 @@ class CurveRow(Keyed):
         x: How far.
         series: What was measured there.
         value: The number.
-        n: Prompts or windows behind it.
+        n: Number of clusters (pairs of prompts, windows) behind it.
     """
 
     KEY: ClassVar[int] = 11

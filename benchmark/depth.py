@@ -14,14 +14,14 @@ https://openreview.net/forum?id=8sE1yCPnbR). Faithfulness cannot see it; these n
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.ablation import Means, keep_only
+from benchmark.ablation import Means
 from benchmark.edge_attribution import attributions, source_means
 from benchmark.edge_cut import kept_ends
 from benchmark.minimality import first_pairs
@@ -71,11 +71,11 @@ def path_lengths(
     longest = metrics.longest_path(trial.circuit, connections)
     reason = _why_no_attributions(trial, connections)
     if reason:
-        mean = Measurement("path_length", status="undefined", reason=reason)
+        mean = trial.missing("path_length", reason)
     else:
         attributed = attributed_connections(trial, connections, corpus)
-        mean = Measurement.or_why("path_length", metrics.path_length(trial.circuit, attributed), missing)
-    return [mean, Measurement.or_why("longest_path", longest, missing)]
+        mean = trial.measured("path_length", metrics.path_length(trial.circuit, attributed), why=missing)
+    return [mean, replace(trial.measured("longest_path", longest, why=missing), n=None)]
 
 
 def _why_no_attributions(trial: Trial, connections: Sequence[Connection]) -> str:
@@ -93,11 +93,7 @@ def attributed_connections(
     """The connections between kept nodes, each with what flows along its edges as its weights."""
     joined = [each for each in (kept_ends(one, trial.circuit) for one in connections) if each is not None]
     means: Means = {**trial.means, **source_means(trial.model, corpus)}
-
-    def edit_on(prompts: PromptBatch) -> Edit:
-        return keep_only(trial.circuit, trial.means)
-
-    flows = attributions(trial.model, joined, means, trial.batch, edit_on)
+    flows = attributions(trial.model, joined, means, trial.batch, trial.edit)
     return [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
 
 
@@ -130,13 +126,11 @@ def stream_interchange(trial: Trial, explained: CircuitModel) -> list[Measuremen
     batch = first_pairs(equally_long(trial.batch))
     reason = _why_no_interchange(trial.model, explained, batch)
     if reason:
-        return [Measurement(metric, status="undefined", reason=reason) for metric in INTERCHANGES]
+        return [trial.missing(metric, reason) for metric in INTERCHANGES]
     stream, writes = (interchanged(trial, explained, batch, part) for part in (whole_stream, written))
     passing = Interchanged(_moved(trial, batch).expand_as(stream.circuit), stream.circuit)
-    pairs = len(batch) // 2
-    return [
-        Measurement(name, each.r2, n=pairs) for name, each in zip(INTERCHANGES, (stream, writes, passing), strict=True)
-    ]
+    found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
+    return [trial.measured(name, each.r2, batch) for name, each in found]
 
 
 def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: PromptBatch) -> str:
@@ -154,15 +148,13 @@ def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: Pro
 
 def interchanged(trial: Trial, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
     """What a part of the stream of each pair's other prompt does, in the model that is explained and in the circuit."""
-    edit = keep_only(trial.circuit, trial.means)
-    return Interchanged(
-        stream_effects(explained, batch, part=part), stream_effects(trial.model, batch, edit, part=part)
-    )
+    ours = stream_effects(trial.model, batch, trial.edit(batch), part=part)
+    return Interchanged(stream_effects(explained, batch, part=part), ours)
 
 
 def _moved(trial: Trial, batch: PromptBatch) -> Float[Tensor, " prompt"]:
     """Change in the circuit when its whole run is that of the other prompt."""
-    logits = answer_logits(trial.model, batch, keep_only(trial.circuit, trial.means))
+    logits = answer_logits(trial.model, batch, trial.edit(batch))
     difference = first_answer_difference(logits, batch)
     return difference[other_prompts(batch)] - difference
 

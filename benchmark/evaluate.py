@@ -6,7 +6,7 @@ it needs, which writes files into its folder.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from benchmark.seeds import seed_of
 from benchmark.splitting import Watched, splitting_measurements
 from benchmark.store import verify
 from benchmark.tasks import task_named
-from benchmark.tasks.prompts import PromptBatch, prompts
+from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, prompts
 from benchmark.tasks.shifts import SHIFTS
 from benchmark.validity.assess import Settings, assess
 from benchmark.validity.in_circuit import circuit_validity
@@ -57,6 +57,14 @@ Inputs = Mapping[str, Path]
 def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Generate, tokenise and split the corpus."""
     build(CorpusConfig(**params), folder, progress)
+
+
+def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Make sure that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
+    corpus, pairs = Corpus.load(inputs["corpus"]), {name: params[name] for name in params.keys() - {"task", "seed"}}
+    made = task_prompts(params["task"], corpus, CircuitConfig(**pairs), params["seed"])
+    facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
+    (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
 
 def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -237,7 +245,8 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
     task = task_named(name)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
-        return prompts(task, corpus.tokenizer, split, pairs, seed_of("prompts", name, split, seed))
+        drawing = seed_of("prompts", name, split, seed)
+        return prompts(task, corpus.tokenizer, split, pairs, drawing, min(MAX_TOKENS, corpus.config.context))
 
     return TaskPrompts(
         train=drawn("train", config.train_pairs),
@@ -296,9 +305,11 @@ def label_circuit(
         list(CONCEPTS.values()),
         belonging,
         np.random.default_rng(seed_of("labels", task, setting.seed)),
+        setting.held_on,
     )
     write_validity(found_labels, folder)
-    rows = list(circuit_measurements(found_labels, len(setting.prompts.test) // 2))
+    measured = circuit_measurements(found_labels, setting.prompts.test.clusters)
+    rows = [replace(row, ablation=setting.ablation) for row in measured]
     return rows if size.status == "ok" else [row.without_value(size.status, size.reason) for row in rows]
 
 
@@ -317,7 +328,7 @@ def shift_circuit(
     """
     if size.status != "ok":
         names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task)]
-        return [Measurement(name, status=size.status, reason=size.reason) for name in names]
+        return [replace(size, metric=name) for name in names]
     curves = shift_curves(setting, found.circuit, task_named(task), corpus.tokenizer, corpus.config.context)
     write_points(agreement_points(curves), folder)
-    return list(agreement_measurements(curves))
+    return list(agreement_measurements(curves, setting.ablation))

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Literal, Protocol, cast, runtime_checkable
 
-from benchmark.cells import Cell
+from benchmark.cells import KINDS, Cell
 from benchmark.store import CorruptArtifactError, Store
 from benchmark.worker import Advanced, Ended, Raised, work
 
@@ -77,7 +77,8 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
     found = _found(cells, store, display)
     if told := store.other_code(found):
         display.say(told)
-    schedule = Schedule([cell for cell in cells if cell.key not in found], found)
+    checks = [cell for cell in cells if KINDS[cell.kind].check]
+    schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
     display.begin(schedule.waiting, len(found))
     crew = Crew(store, min(workers, len(schedule.waiting)))
     try:
@@ -122,17 +123,21 @@ class Schedule:
     Attributes:
         waiting: Cells not yet taken, the more urgent the earlier, none before a cell that it needs.
         done: Keys of the cells whose artifacts are there.
+        checks: The cells that all others but those that they need wait for.
         outcomes: How the cells that are no longer waiting ended.
     """
 
     waiting: list[Cell]
     done: set[str]
+    checks: Sequence[Cell] = ()
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def take(self) -> Cell | None:
         """The most urgent cell whose needs are there; `None` if there is none now."""
+        open_checks = [cell for cell in self.checks if cell.key not in self.done and cell.key not in self.outcomes]
+        first = {key for cell in open_checks for key in (cell.key, *(need.key for need in cell.needs.values()))}
         for cell in self.waiting:
-            if all(needed.key in self.done for needed in cell.needs.values()):
+            if (not first or cell.key in first) and all(needed.key in self.done for needed in cell.needs.values()):
                 self.waiting.remove(cell)
                 return cell
         return None
@@ -143,13 +148,22 @@ class Schedule:
         self.outcomes[cell.key] = Outcome(cell, "computed")
 
     def fail(self, cell: Cell, reason: str) -> list[Cell]:
-        """A cell that was taken failed; the cells that need it, near or far, fail with it and are returned."""
+        """A cell that was taken failed; the cells that need it, near or far, fail with it and are returned.
+
+        If no check is left that could succeed, all that waits fails too.
+        """
         self.outcomes[cell.key] = Outcome(cell, "failed", reason)
         lost = [cell]
         for other in self.waiting:  # none stands before a cell that it needs
             if {need.key for need in other.needs.values()} & {gone.key for gone in lost}:
                 lost.append(other)
                 self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
+        ended = [self.outcomes.get(check.key) for check in self.checks]
+        if ended and all(outcome is not None and outcome.status == "failed" for outcome in ended):
+            why = f"nothing is trained, as every task of the run fails, the first with: {ended[0] and ended[0].reason}"
+            rest = [other for other in self.waiting if other.key not in self.outcomes]
+            lost += rest
+            self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}
         self.waiting = [other for other in self.waiting if other.key not in self.outcomes]
         return lost[1:]
 

@@ -230,7 +230,8 @@ def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Meas
     def read(cell: Cell) -> dict[str, Measurement]:
         if ended[cell.key].status == "failed":
             return {}
-        return {row.metric: row for row in read_measurements(store.artifact(cell.key)) if not row.ablation}
+        rows = read_measurements(store.artifact(cell.key))
+        return {row.metric: row for row in rows if row.ablation in ("", cell.ablation)}
 
     failed = [ended[cell.key] for cell in point.cells if ended[cell.key].status == "failed"]
     profiles = [read(cell) for cell in point.profiles.values()]

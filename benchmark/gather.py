@@ -1,7 +1,7 @@
 """Turns the cells of a run into the rows of its tables."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def rows_of(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
     columns = {"preset": run.preset, "config_hash": outcome.cell.key[:12], **_columns(outcome.cell)}
     if outcome.status == "failed":
         for failure in _failures(outcome):
-            yield Record.of(failure, **columns, code_version=code_version())
+            yield Record.of(replace(failure, ablation=outcome.cell.ablation), **columns, code_version=code_version())
         return
     columns["code_version"] = store.manifest(outcome.cell.key).code_version
     for measurement in read_measurements(store.artifact(outcome.cell.key)):
@@ -151,5 +151,4 @@ def _columns(cell: Cell) -> dict[str, Any]:
     if "circuit" not in cell.params:
         return _names(cell)
     circuit = CircuitConfig(**cell.params["circuit"])
-    found = {"ranking": circuit.found_by, "ablation": circuit.ablation, "target_loss": circuit.target_loss}
-    return _names(cell) | found
+    return _names(cell) | {"ranking": circuit.found_by, "target_loss": circuit.target_loss}

@@ -8,14 +8,14 @@ and levels have the least squared error instead of being learned.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.ablation import keep_only
 from benchmark.model import Edit, Site, record
+from benchmark.pruning import answer_logits, prompt_losses
 from benchmark.records import Measurement
 from benchmark.robustness import Trial, standing
 from benchmark.tasks.prompts import PromptBatch
@@ -52,12 +52,12 @@ def interchange(trial: Trial, known: PromptBatch) -> list[Measurement]:
         known: Prompts from which the levels are taken.
     """
     binarised = standing(trial, _changed(trial, binariser(trial, known))).loss
-    return [_interchanged(trial), Measurement("binarised_loss", binarised, n=len(trial.batch))]
+    return [_interchanged(trial), trial.measured("binarised_loss", binarised)]
 
 
 def _changed(trial: Trial, change: Edit) -> Edit:
     """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
-    keep = keep_only(trial.circuit, trial.means)
+    keep = trial.edit(trial.batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
         edited, mask = keep(site, values), trial.circuit.masks.get(site.name)
@@ -78,18 +78,11 @@ def _interchanged(trial: Trial) -> Measurement:
     group = classes(trial.batch)
     shared = group.bincount()[group] > 1
     if not shared.any():
-        reason = "no two prompts share answer and length"
-        return Measurement("interchange_loss", status="undefined", reason=reason)
-    part = _rows(trial, shared)
-    losses = [standing(part, _changed(part, exchanger(part.batch, part.generator))).loss for _ in range(DRAWS)]
-    return Measurement("interchange_loss", sum(losses) / DRAWS, n=len(part.batch))
-
-
-def _rows(trial: Trial, chosen: Bool[Tensor, " prompt"]) -> Trial:
-    """A trial on some of its prompts."""
-    index = chosen.nonzero().flatten()
-    batch, explained = trial.batch.rows(index), trial.explained[index]
-    return Trial(trial.model, trial.sites, trial.circuit, trial.means, batch, explained, trial.generator)
+        return trial.missing("interchange_loss", "no two prompts share answer and length")
+    edits = [_changed(trial, exchanger(trial.batch, trial.generator)) for _ in range(DRAWS)]
+    losses = torch.stack([prompt_losses(answer_logits(trial.model, trial.batch, edit), trial.batch) for edit in edits])
+    pairs = len(trial.batch.pair[shared].unique())
+    return replace(trial.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
 
 
 def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
@@ -128,7 +121,7 @@ def binariser(trial: Trial, known: PromptBatch) -> Edit:
 
 def fitted_levels(trial: Trial, known: PromptBatch) -> Mapping[str, Levels]:
     """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
-    values = record(trial.model, known.tokens, keep_only(trial.circuit, trial.means))
+    values = record(trial.model, known.tokens, trial.edit(known))
     real = torch.arange(known.tokens.shape[1]) <= known.positions
     masks = {name: mask for name, mask in trial.circuit.masks.items() if mask.any()}
     return {name: two_levels(values[name][real][:, mask]) for name, mask in masks.items()}

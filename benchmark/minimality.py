@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from benchmark import metrics
-from benchmark.ablation import keep_only, random_circuit
+from benchmark.ablation import random_circuit
 from benchmark.circuit import Circuit
 from benchmark.records import Measurement
 from benchmark.robustness import RANDOM_CIRCUITS, Trial, standing
@@ -25,15 +25,12 @@ TRIED = 64
 PAIRS = 16
 """Prompt pairs on which single nodes are changed, at most."""
 
-ROWS = 64
-"""Prompts run at once."""
-
 
 @torch.no_grad()
 def minimality(trial: Trial) -> list[Measurement]:
     """The share of kept nodes that idle, and the loss with random circuits of the same size per site ablated."""
     rises = loss_rises(trial, drawn_nodes(trial.circuit, TRIED, trial.generator))
-    return [_idle_share(rises), Measurement("random_necessity", _random_necessity(trial), n=len(trial.batch))]
+    return [_idle_share(trial, rises), trial.measured("random_necessity", _random_necessity(trial))]
 
 
 def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
@@ -44,11 +41,15 @@ def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list
 
 
 def loss_rises(trial: Trial, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
-    """How much the circuit's task loss rises with each node at its mean, the others kept: mean over pairs, nats."""
+    """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
     batch = first_pairs(trial.batch)
-    stand = Stand(trial.model, task_scene(batch), keep_only(trial.circuit, trial.means), ROWS)
-    held = [float(trial.means[node.site][node.index]) for node in nodes]
-    changes = [{node: np.full(batch.tokens.shape, mean)} for node, mean in zip(nodes, held, strict=True)]
+    stand = Stand(trial.model, task_scene(batch), trial.edit(batch), len(batch))
+    held, sites = trial.held_on()(batch), {site.name: site for site in trial.sites}
+    values = {
+        name: held(sites[name], kept).expand_as(kept).numpy()
+        for name, kept in stand.values(sorted({node.site for node in nodes})).items()
+    }
+    changes = [{node: values[node.site][..., node.index]} for node in nodes]
     return np.array([(losses - stand.true).mean() for losses in stand.losses(changes)])
 
 
@@ -57,14 +58,14 @@ def first_pairs(batch: PromptBatch) -> PromptBatch:
     return batch.rows(slice(2 * PAIRS))
 
 
-def _idle_share(rises: Float[np.ndarray, " node"]) -> Measurement:
+def _idle_share(trial: Trial, rises: Float[np.ndarray, " node"]) -> Measurement:
     if not len(rises):
-        return Measurement("idle_share", status="undefined", reason="the circuit keeps no node")
-    return Measurement("idle_share", metrics.idle_share(rises), n=len(rises))
+        return trial.missing("idle_share", "the circuit keeps no node")
+    return trial.measured("idle_share", metrics.idle_share(rises), first_pairs(trial.batch))
 
 
 def _random_necessity(trial: Trial) -> float:
     """Mean task loss of the model with a random circuit ablated."""
     drawn = (random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS))
-    losses = [standing(trial, keep_only(circuit.complement(), trial.means)).loss for circuit in drawn]
+    losses = [standing(trial, trial.edit(trial.batch, circuit.complement())).loss for circuit in drawn]
     return sum(losses) / len(losses)

@@ -36,14 +36,14 @@ class Agreement:
         agreement: Share of prompts on which both prefer the same answer.
         whole: Share that the model that is explained answers rightly.
         circuit: Share that the circuit answers rightly.
-        prompts: How many.
+        pairs: How many of the pairs of prompts are distinct.
     """
 
     level: int
     agreement: float
     whole: float
     circuit: float
-    prompts: int
+    pairs: int
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,22 @@ def _agreement(setting: Setting, circuit: Circuit, level: int, batch: PromptBatc
         agreement=metrics.answer_agreement(whole, found),
         whole=float((whole > 0).double().mean()),
         circuit=float((found > 0).double().mean()),
-        prompts=len(batch),
+        pairs=batch.clusters,
     )
 
 
-def agreement_measurements(curves: list[Curve]) -> Iterator[Measurement]:
-    """Mean agreement over the levels of each shift beyond the first, or why there is none."""
+def agreement_measurements(curves: list[Curve], ablation: str) -> Iterator[Measurement]:
+    """Mean agreement over the levels of each shift beyond the first, or why there is none.
+
+    All levels change the same pairs, so that there are no more clusters than at one of them.
+    """
     for curve in curves:
         name, shifted = f"agreement_{curve.shift.name}", curve.levels[1:]
         if shifted:
             value = sum(each.agreement for each in shifted) / len(shifted)
-            yield Measurement(name, value, n=sum(each.prompts for each in shifted))
+            yield Measurement(name, value, n=max(each.pairs for each in shifted), ablation=ablation)
         else:
-            yield Measurement(name, status="undefined", reason=curve.stopped)
+            yield Measurement(name, status="undefined", reason=curve.stopped, ablation=ablation)
 
 
 def agreement_points(curves: list[Curve]) -> Iterator[Point]:
@@ -117,4 +120,4 @@ def agreement_points(curves: list[Curve]) -> Iterator[Point]:
     for curve in curves:
         for each in curve.levels:
             for series in ("agreement", "whole", "circuit"):
-                yield Point(curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.prompts)
+                yield Point(curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs)

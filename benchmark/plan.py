@@ -69,7 +69,8 @@ class Planner:
         self._run = run
         self.train = cache(self._train)
         self.profile = cache(self._profile)
-        versions = {source: source_version(source) for source in run.corpus.sources}
+        self.prompts = cache(self._prompts)
+        versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
         self._concepts = outside_sources({f"concept {name}": concept.labels for name, concept in CONCEPTS.items()})
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
@@ -77,9 +78,10 @@ class Planner:
         """The circuit of a variant for a task in a graph."""
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
-        needs = {**self._models(method, seed), "profile": self.profile(method.name, variant.name, seed)}
+        needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
         labelled = self._concepts if graph == "unit" and task in CONCEPTS_OF_TASK else {}
-        return Cell("circuit", params, needs, labelled | outside_sources({"task": task_named(task).make}))
+        outside = labelled | outside_sources({"task": task_named(task).make})
+        return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """What the nodes of a variant mean."""
@@ -121,6 +123,12 @@ class Planner:
         names = {"method": method, "variant": variant, "seed": seed}
         params = {**names, **self._run.profile.model_dump(mode="json")}
         return Cell("profile", params, self._models(method_named(method), seed))
+
+    def _prompts(self, task: str, seed: int) -> Cell:
+        """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
+        pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
+        outside = outside_sources({"task": task_named(task).make})
+        return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, outside)
 
     def _train(self, name: str, seed: int) -> Cell:
         method = method_named(name)

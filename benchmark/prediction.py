@@ -15,9 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.ablation import keep_only
 from benchmark.circuit import Circuit
-from benchmark.minimality import ROWS, drawn_nodes, first_pairs
+from benchmark.minimality import drawn_nodes, first_pairs
 from benchmark.model import Edit, unedited
 from benchmark.records import Measurement
 from benchmark.robustness import Trial
@@ -51,15 +50,15 @@ def prediction(trial: Trial) -> list[Measurement]:
     """Rank correlation over edits of their mean effects, and explained variance over all edits and prompts."""
     batch = first_pairs(equally_long(trial.batch))
     if not len(batch):
-        return _undefined("the prompts of every pair differ in length")
+        return [trial.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
     effects = effects_of_edits(trial, batch)
     if not len(effects.whole):
-        return _undefined("no node differs between the prompts of a pair")
+        return [trial.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
     order = metrics.rank_correlation(effects.whole.mean(axis=1), effects.circuit.mean(axis=1))
     r2 = metrics.logit_difference_r2(effects.whole.reshape(-1), effects.circuit.reshape(-1))
     return [
-        Measurement("prediction_rank_correlation", order, n=len(effects.whole)),
-        Measurement("prediction_r2", r2, n=len(batch) // 2),
+        trial.measured("prediction_rank_correlation", order, batch),
+        trial.measured("prediction_r2", r2, batch),
     ]
 
 
@@ -76,7 +75,7 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
 
 def effects_of_edits(trial: Trial, batch: PromptBatch) -> Effects:
     """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
-    whole, circuit = _Run(trial, batch, unedited), _Run(trial, batch, keep_only(trial.circuit, trial.means))
+    whole, circuit = _Run(trial, batch, unedited), _Run(trial, batch, trial.edit(batch))
     live = whole.moving()
     inside, outside = (
         drawn_nodes(_common(live, part), EDITS // 2, trial.generator)
@@ -90,7 +89,7 @@ class _Run:
     """A model under an edit that always holds, on the prompts on which single nodes are edited."""
 
     def __init__(self, trial: Trial, batch: PromptBatch, base: Edit) -> None:
-        self._stand = Stand(trial.model, _difference_scene(batch), base, ROWS)
+        self._stand = Stand(trial.model, _difference_scene(batch), base, len(batch))
         self._values = self._stand.values([site.name for site in trial.sites])
         self._other = other_prompts(batch)
         self._real = torch.arange(batch.tokens.shape[1]) <= batch.positions
@@ -123,7 +122,3 @@ def _difference_scene(batch: PromptBatch) -> Scene:
 def _common(first: Circuit, second: Circuit) -> Circuit:
     """The nodes that both keep."""
     return Circuit({name: mask & second.masks[name] for name, mask in first.masks.items()})
-
-
-def _undefined(reason: str) -> list[Measurement]:
-    return [Measurement(metric, status="undefined", reason=reason) for metric in METRICS]

@@ -51,11 +51,13 @@ class Measurement:
         low: Lower limit of the 95 % interval.
         high: Upper limit.
         interval: What the interval is taken over: `seeds` or `prompts`.
-        n: Number of clusters (pairs of prompts, seeds) behind the value.
+        n: Number of independent clusters behind the value: distinct pairs of prompts, windows of documents, or seeds;
+            `None` where nothing was sampled.
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.
         concept: Name of the concept that it is of, if any.
-        ablation: What an ablated node held, where that is not what the circuit was found under.
+        ablation: The ablation that it was measured under; empty where there was none or several. A circuit's cell
+            states it for each of its measurements; nothing is filled in later.
     """
 
     metric: str
@@ -136,7 +138,8 @@ class Record(Keyed):
         seed: Training seed.
         ranking: How nodes were ordered (`mask`, `attribution`, `random`), and under which ablation unless by means
             (`mask:resample`); empty where no circuit was searched.
-        ablation: What an ablated node held (`mean`); empty where no circuit was searched.
+        ablation: What an ablated node held (`mean`), or how the ablated nodes were chosen (`stochastic`); empty where
+            no node was ablated, or where the value is over several ablations (`robust_faithfulness`).
         target_loss: The task loss that the circuit was cut to, nats.
         metric: Name of the metric.
         metric_version: Version of its definition.
@@ -144,7 +147,8 @@ class Record(Keyed):
         low: Lower limit of the 95 % interval.
         high: Upper limit.
         interval: What the interval is taken over: `seeds` or `prompts`.
-        n: Number of clusters (pairs of prompts, seeds) behind the value.
+        n: Number of independent clusters behind the value: distinct pairs of prompts, windows of documents, or seeds;
+            empty where nothing was sampled.
         unit: Unit of the value.
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.

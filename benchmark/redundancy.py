@@ -107,7 +107,7 @@ def redundancy(
         size: A measurement of the first circuit, whose status says whether that counts.
     """
     if size.status != "ok":
-        return Measurement("second_circuit_nodes", status=size.status, reason=size.reason)
+        return replace(size, metric="second_circuit_nodes")
     second = second_circuit(
         setting.model,
         setting.prompts,
@@ -127,11 +127,11 @@ def _second_size(setting: Setting, second: FoundCircuit, config: CircuitConfig) 
     """Nodes of the second circuit, or why there is none."""
     if second.status != "ok":
         reason = f"without the circuit's nodes the lowest validation loss is {second.lowest_loss:.3f}"
-        return Measurement("second_circuit_nodes", status=second.status, reason=reason)
+        return Measurement("second_circuit_nodes", status=second.status, reason=reason, ablation="mean")
     test = setting.prompts.test
     logits = answer_logits(setting.model, test, keep_only(second.circuit, setting.means))
     loss = metrics.task_loss(logits, test.answer, test.other)
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"the second circuit's test loss is {loss:.3f}"
-        return Measurement("second_circuit_nodes", status="not_generalised", reason=reason)
-    return Measurement("second_circuit_nodes", metrics.node_count(second.circuit))
+        return Measurement("second_circuit_nodes", status="not_generalised", reason=reason, ablation="mean")
+    return Measurement("second_circuit_nodes", metrics.node_count(second.circuit), ablation="mean")

@@ -248,7 +248,7 @@ def _read(outcome: Outcome, store: Store) -> dict[str, Measurement]:
     if outcome.status == "failed":
         return {metric: Measurement(metric, status="failed", reason=outcome.reason) for metric in SCORES}
     rows = read_measurements(store.artifact(outcome.cell.key))
-    found = {row.metric: row for row in rows if not row.ablation and not row.concept}
+    found = {row.metric: row for row in rows if row.ablation in ("", outcome.cell.ablation) and not row.concept}
     absent = {metric: Measurement(metric, status="undefined", reason="it was not measured") for metric in SCORES}
     return {metric: found.get(metric, absent[metric]) for metric in SCORES}
 

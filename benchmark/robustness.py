@@ -1,5 +1,6 @@
 """Scores a circuit under every ablation, its finder's and others, beside random circuits of its size."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.ablation import (
     NODE_ABLATIONS,
+    HeldOn,
     Means,
     NodeAblation,
     PositionMeans,
@@ -56,7 +58,8 @@ class Trial:
         explained: Logits of the model that is explained.
         generator: Source of all draws.
         position_means: What it holds under mean ablation by position; without them that is left out.
-        found_under: The ablation that the circuit was found under.
+        ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
+            another.
     """
 
     model: CircuitModel
@@ -67,7 +70,27 @@ class Trial:
     explained: Float[Tensor, "prompt vocab"]
     generator: torch.Generator
     position_means: PositionMeans | None = None
-    found_under: NodeAblation = "mean"
+    ablation: NodeAblation = "mean"
+
+    def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
+        """What ablated nodes hold on given prompts, under the circuit's own ablation or another."""
+        seed = self.generator.initial_seed()
+        return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
+
+    def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
+        """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
+        return ablate(self.circuit if circuit is None else circuit, self.held_on()(batch))
+
+    def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
+        """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
+        if not math.isfinite(value):
+            return self.missing(metric, why or f"{metric} came out as {value}")
+        n = (self.batch if batch is None else batch).clusters
+        return Measurement(metric, value, n=n, ablation=self.ablation)
+
+    def missing(self, metric: str, reason: str, status: str = "undefined") -> Measurement:
+        """Why there is no number."""
+        return Measurement(metric, status=status, reason=reason, ablation=self.ablation)
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ def robustness(trial: Trial) -> list[Measurement]:
     standings["adversarial"] = _adversarial(trial)
     faithful = _faithful(standings, empty)
     rows = list(_rows(trial, standings, faithful, _random_losses(trial, edits)))
-    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=len(trial.batch))]
+    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=trial.batch.clusters)]
 
 
 def robust_faithfulness(trial: Trial) -> float:
@@ -114,8 +137,7 @@ def _edits(trial: Trial) -> Mapping[str, EditOf]:
 
 
 def _edit_of(trial: Trial, ablation: NodeAblation) -> EditOf:
-    seed = trial.generator.initial_seed()
-    held = held_on(ablation, trial.model, trial.means, trial.position_means or {}, seed)(trial.batch)
+    held = trial.held_on(ablation)(trial.batch)
     return lambda circuit: ablate(circuit, held)
 
 
@@ -165,10 +187,10 @@ def _rows(
     trial: Trial, standings: Mapping[str, Standing], faithful: Mapping[str, float], random: Mapping[str, float]
 ) -> Iterator[Measurement]:
     """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
-    prompts, own = len(trial.batch), trial.found_under
+    n = trial.batch.clusters
     for name, found in standings.items():
-        if name != own:
-            yield Measurement("faithfulness", faithful[name], n=prompts, ablation=name)
-            yield Measurement("circuit_loss", found.loss, n=prompts, ablation=name)
+        if name != trial.ablation:
+            yield Measurement("faithfulness", faithful[name], n=n, ablation=name)
+            yield Measurement("circuit_loss", found.loss, n=n, ablation=name)
     for name, loss in random.items():
-        yield Measurement("random_circuit_loss", loss, n=prompts, ablation="" if name == own else name)
+        yield Measurement("random_circuit_loss", loss, n=n, ablation=name)

@@ -13,7 +13,7 @@ import tokenizers
 from jaxtyping import UInt16
 from tokenizers import Tokenizer
 
-from benchmark.corpus.config import END_OF_TEXT, SPLITS, CorpusConfig, Split
+from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, CorpusConfig, Split
 from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
 from benchmark.corpus.sources import Source, open_source
 from benchmark.corpus.tokenizer import train_tokenizer
@@ -127,7 +127,7 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
     train = {source.name: Part(source, "train") for source in sources}
     texts = {name: part.texts(seen) for name, part in train.items()}
     sample = {name: _sample(texts[name], config, config.sources[name]) for name in texts}
-    progress(0, _total(config), "training the tokenizer")
+    progress(0, _total(config), "; ".join([*_told(sources), "training the tokenizer"]))
     tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
     encode = Encoder(tokenizer, config.window)
 
@@ -141,6 +141,14 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
         parts += held_out
     _write(parts, config, tokenizer, folder)
     progress(_total(config), _total(config), "written")
+
+
+def _told(sources: Iterable[Source]) -> Iterator[str]:
+    """What each source could not read."""
+    for source in sources:
+        if source.skipped:
+            named = ", ".join(f"{name} is {reason}" for name, reason in source.skipped.items())
+            yield f"{source.name}: skipped {len(source.skipped)}: {named}"
 
 
 def _total(config: CorpusConfig) -> int:
@@ -177,7 +185,11 @@ def _fill(
         progress(min(done, _total(config)), _total(config), f"{split} documents from {part.source.name}")
     if (found := sum(part.tokens for part in parts)) < config.window:
         names = ", ".join(config.sources)
-        raise ValueError(f"{names}: {found} tokens for {split}, less than one window of {config.window}; add text")
+        raise ValueError(
+            f"{names}: {found} tokens for {split}, less than one window of {config.window}; add text (about "
+            f"{round(config.window / HELD_OUT)} tokens in all: validation and test get {HELD_OUT:.0%} each), or choose "
+            "a smaller corpus.context"
+        )
 
 
 def _documents(parts: Iterable[Part]) -> list[Tokens]:
@@ -214,7 +226,12 @@ def _source_facts(source: Source, parts: Sequence[Part]) -> dict[str, Any]:
     own = {part.split: part for part in parts if part.source is source}
     whole = {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS}
     splits = {split: _part_facts(part, whole[split]) for split, part in own.items()}
-    return {"generated": source.generated, "splits": splits, "skipped": dict(source.skipped)}
+    return {
+        "generated": source.generated,
+        "splits": splits,
+        "skipped": dict(source.skipped),
+        "skipped_count": len(source.skipped),
+    }
 
 
 def _part_facts(part: Part, whole: int) -> dict[str, Any]:

@@ -35,9 +35,10 @@ def definitions(text: str, longest: int) -> list[str]:
 
 
 def passages(text: str, longest: int) -> list[str]:
-    """Consecutive lines that together have at most `longest` characters; a longer line is a passage of its own."""
+    """Consecutive lines that together have at most `longest` characters; a longer line is cut into several."""
     found = [""]
-    for line in text.splitlines(keepends=True):
+    lines = (line[at : at + longest] for line in text.splitlines(keepends=True) for at in range(0, len(line), longest))
+    for line in lines:
         if found[-1] and len(found[-1]) + len(line) > longest:
             found.append("")
         found[-1] += line

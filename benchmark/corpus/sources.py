@@ -4,19 +4,17 @@ import hashlib
 import os
 import platform
 import random
+import stat
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmark.corpus.config import HELD_OUT, SPLITS, Split, check_source
+from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
-
-if TYPE_CHECKING:
-    from benchmark.corpus.config import CorpusConfig
 
 CHARACTERS_PER_POSITION = 3
 """Characters that one position of the context holds, roughly: longer classes and texts are cut."""
@@ -25,6 +23,12 @@ NOT_LIBRARY = frozenset(
     ["dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "turtledemo"]
 )
 """Folders below the standard library that are no library code."""
+
+READER = "3"
+"""Raised by hand when the same files give other documents."""
+
+LOOKED_AT = 1000
+"""Rows of a dataset that are looked at to tell which column is its text."""
 
 TEXT_FIELDS = ("text", "content", "code")
 """Columns of a dataset that are taken for its text, in this order."""
@@ -39,7 +43,7 @@ class Source:
         documents: Draws the documents of a split, in a seeded order; ends where the source does.
         generated: Whether documents are made as they are drawn, without end.
         files: How many files it read, by split; empty where it has no files.
-        skipped: Files that it could not read as text, with the reason.
+        skipped: Files and folders that it could not read as text, with the reason.
     """
 
     name: str
@@ -49,12 +53,12 @@ class Source:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_source(name: str, config: "CorpusConfig") -> Source:
+def open_source(name: str, config: CorpusConfig) -> Source:
     """The source of that name.
 
     Raises:
-        ValueError: No source has that name; the folder does not exist or holds no text, or too few files to be split;
-            the dataset cannot be loaded or has no column of text.
+        ValueError: No source has that name; the folder does not exist or holds no text, or too little to be split; the
+            dataset cannot be loaded or has no column of text.
     """
     check_source(name)
     kind, _, argument = name.partition(":")
@@ -63,7 +67,8 @@ def open_source(name: str, config: "CorpusConfig") -> Source:
         case "idioms":
             return Source(name, lambda split: _generated(config.seed, split), generated=True)
         case "stdlib":
-            return _of_files(name, _standard_library(), {}, config.seed, lambda text: definitions(text, longest))
+            texts, skipped = _texts_below(Path(sysconfig.get_paths()["stdlib"]), ".py", NOT_LIBRARY)
+            return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
         case "path":
             texts, skipped = read_folder(Path(argument))
             return _of_files(name, texts, skipped, config.seed, lambda text: documents_of(text, longest))
@@ -71,11 +76,15 @@ def open_source(name: str, config: "CorpusConfig") -> Source:
             return _of_dataset(name, argument, config.seed, longest)
 
 
-def source_version(name: str) -> str:
+def source_version(name: str, config: CorpusConfig | None = None) -> str:
     """What a source's documents depend on beside the config; put it into the key of whatever is built from them.
 
-    The Python version for `stdlib`, a hash of names and bytes for `path:DIR` (and for `hf:` with a local path), empty
-    for the others: the generator's version is raised by hand, a dataset on the hub is taken as it is.
+    The Python version for `stdlib`, a hash of names and bytes for `path:DIR` (and for `hf:` with a local path), nothing
+    of the kind for the others: the generator's version is raised by hand, a dataset on the hub is taken as it is.
+
+    Args:
+        name: As in `CorpusConfig.sources`.
+        config: Of the corpus; the default one if left out.
 
     Raises:
         ValueError: No source has that name, or the folder cannot be used; so that a run says it before it begins.
@@ -84,14 +93,14 @@ def source_version(name: str) -> str:
     kind, _, argument = name.partition(":")
     if kind == "stdlib":
         return platform.python_version()
-    if kind == "path":
-        split_files(name, {file: len(text) for file, text in read_folder(Path(argument))[0].items()}, seed=0)
-    if kind == "idioms" or not Path(argument).exists():
+    if kind == "idioms":
         return ""
-    digest = hashlib.sha256(b"dealt out by file names")  # changed with how files are split
-    for path in _files_below(Path(argument)):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(argument).as_posix()}\0{len(content)}\0".encode() + content)
+    if kind == "path":
+        open_source(name, config or CorpusConfig(sources={name: 1.0}))
+    digest = hashlib.sha256(READER.encode())
+    for file, content, reason in _contents(Path(argument)):
+        if not reason:
+            digest.update(f"{file}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
 
 
@@ -103,71 +112,99 @@ def _generated(seed: int, split: Split) -> Iterator[str]:
         yield document(generator)
 
 
-def _standard_library() -> dict[str, str]:
-    """Text of every module of the running Python's standard library, tests apart, by file name."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    files = [path for path in _files_below(root, NOT_LIBRARY) if path.suffix == ".py"]
-    texts = ((path.relative_to(root).as_posix(), _text_or_reason(path)[0]) for path in files)
-    return {name: text for name, text in texts if text}
-
-
 def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The text files below a folder by name, and the skipped ones with the reason; hidden ones are left alone.
+    """The text files below a folder by name, and all else that lies there with the reason why it is skipped.
+
+    Hidden files and folders are left alone.
 
     Raises:
         ValueError: There is no such folder, or it holds no text.
     """
     if not folder.is_dir():
         raise ValueError(f"corpus source path:{folder}: there is no such folder")
-    texts: dict[str, str] = {}
-    skipped: dict[str, str] = {}
-    for path in _files_below(folder):
-        text, reason = _text_or_reason(path)
-        name = path.relative_to(folder).as_posix()
-        if reason:
-            skipped[name] = reason
-        elif text.strip():
-            texts[name] = text
+    texts, skipped = _texts_below(folder)
     if not texts:
         named = f" (skipped: {', '.join(f'{name} is {reason}' for name, reason in skipped.items())})" if skipped else ""
         raise ValueError(f"corpus source path:{folder}: the folder holds no text{named}")
     return texts, skipped
 
 
-def _files_below(folder: Path, left_out: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """Files below a folder in a fixed order, without hidden ones and without folders of the names left out."""
-    if folder.is_file():
-        yield folder
-    for parent, folders, files in os.walk(folder):
+def _texts_below(
+    folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
+) -> tuple[dict[str, str], dict[str, str]]:
+    r"""Text by file name, with `\n` line ends, and what is skipped, with the reason; neither has empty files."""
+    texts: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for name, content, reason in _contents(folder, suffix, left_out):
+        try:
+            text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError:
+            text, reason = "", "not UTF-8"
+        if reason or b"\0" in content:
+            skipped[name] = reason if b"\0" not in content else "binary"
+        elif text.strip():
+            texts[name] = text
+    return texts, skipped
+
+
+def _contents(
+    folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, bytes, str]]:
+    """Name, bytes and the reason why it has none, of each entry below a folder (or of the one file), ordered by name.
+
+    The only reader of folders: it never opens what is not a regular file, and follows no link to a folder. Hidden
+    entries and folders of the names left out are passed over.
+    """
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in sorted([*links, *(name for name in files if not name.startswith(".") and name.endswith(suffix))]):
+            yield (_shown(Path(parent, name), folder), *_content(Path(parent, name)))
+    for error in unreadable:
+        if Path(error.filename) != folder or folder.is_dir():
+            yield _shown(Path(error.filename), folder), b"", f"unreadable ({error.strerror})"
+    if folder.is_file():
+        yield (".", *_content(folder))
 
 
-def _text_or_reason(path: Path) -> tuple[str, str]:
-    r"""A file's text with `\n` line ends, or why it has none."""
+def _shown(path: Path, folder: Path) -> str:
+    r"""Name of an entry below a folder; bytes that are not UTF-8 as `\xff`."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file, or why there are none."""
     try:
-        content = path.read_bytes()
+        path.name.encode()
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.read_bytes(), ""
+        return b"", "a link to a folder, which is not followed" if stat.S_ISDIR(mode) else "not a regular file"
+    except UnicodeEncodeError:
+        return b"", "not named in UTF-8"
     except OSError as error:
-        return "", f"unreadable ({error.strerror})"
-    if b"\0" in content:
-        return "", "binary"
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"), ""
-    except UnicodeDecodeError:
-        return "", "not UTF-8"
+        dangling = path.is_symlink() and isinstance(error, FileNotFoundError)
+        return b"", "a dangling link" if dangling else f"unreadable ({error.strerror})"
 
 
 def _of_files(
     name: str, texts: Mapping[str, str], skipped: Mapping[str, str], seed: int, cut: Callable[[str], list[str]]
 ) -> Source:
+    """A source of files, each of one split; too few of them to be dealt out are dealt out by their documents."""
+    whole = len(texts) >= len(SPLITS)
+    if not whole:
+        pieces = [document for file in sorted(texts) for document in cut(texts[file])]
+        texts = {f"document {number:09}": document for number, document in enumerate(pieces)}
     parts = split_files(name, {file: len(text) for file, text in texts.items()}, seed)
 
     def documents(split: Split) -> Iterator[str]:
-        found = [document for file in parts[split] for document in cut(texts[file])]
+        found = [document for file in parts[split] for document in (cut(texts[file]) if whole else [texts[file]])]
         random.Random(f"{_kind(name)}:{seed}:{split}").shuffle(found)
         yield from found
 
-    return Source(name, documents, files={split: len(parts[split]) for split in SPLITS}, skipped=skipped)
+    files: dict[str, int] = {split: len(parts[split]) for split in SPLITS} if whole else {}
+    return Source(name, documents, files=files, skipped=skipped)
 
 
 def _kind(name: str) -> str:
@@ -182,7 +219,10 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
         ValueError: There are fewer than three files.
     """
     if len(sizes) < len(SPLITS):
-        raise ValueError(f"corpus source {name}: {len(sizes)} text files cannot be split in {len(SPLITS)}; add some")
+        raise ValueError(
+            f"corpus source {name}: {len(sizes)} document{'s' * (len(sizes) != 1)} cannot be split in {len(SPLITS)}; "
+            "add text"
+        )
     files = sorted(sizes)
     random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
@@ -220,15 +260,27 @@ def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
     path = Path(argument)
     builder = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".txt": "text"}.get(path.suffix)
     where = (builder, None, None, str(path)) if path.is_file() and builder else (argument,)
-    try:
-        dataset = load_dataset(*where, split="train", streaming=True)
-        first = next(iter(dataset))
-    except StopIteration:
-        raise ValueError(f"corpus source {name}: the dataset is empty") from None
-    except Exception as error:  # whatever the hub, the network or the file format raises
-        raise ValueError(f"corpus source {name} cannot be loaded: {' '.join(str(error).split())}") from error
-    texts = [column for column in first if isinstance(first[column], str)]
-    column = next((column for column in (*TEXT_FIELDS, *texts) if column in texts), None)
-    if column is None:
-        raise ValueError(f"corpus source {name}: no column of text among {', '.join(first)}")
-    return lambda: (row[column] for row in dataset)
+
+    def stream() -> Iterator[dict[str, Any]]:
+        try:
+            yield from load_dataset(*where, split="train", streaming=True)
+        except Exception as error:  # whatever the hub, the network or the file format raises
+            raise ValueError(f"corpus source {name} cannot be loaded: {' '.join(str(error).split())}") from error
+
+    column = _text_column(name, list(islice(stream(), LOOKED_AT)))
+    return lambda: (row.get(column) for row in stream())
+
+
+def _text_column(name: str, rows: list[dict[str, Any]]) -> str:
+    """The column that holds text in the first rows of a dataset."""
+    if not rows:
+        raise ValueError(f"corpus source {name}: the dataset is empty")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    texts = [
+        column for column in columns if any(isinstance(text := row.get(column), str) and text.strip() for row in rows)
+    ]
+    found = next((column for column in (*TEXT_FIELDS, *texts) if column in texts), None)
+    if found is None:
+        looked = f" in the first {len(rows)} rows" if len(rows) == LOOKED_AT else ""
+        raise ValueError(f"corpus source {name}: no column of text among {', '.join(columns)}{looked}")
+    return found

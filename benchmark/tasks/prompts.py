@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
 import torch
@@ -42,6 +43,21 @@ class PromptBatch:
         """Where logits are wanted, as `benchmark.model.forward` takes it."""
         return self.last[:, None]
 
+    @cached_property
+    def pair(self) -> Int[Tensor, " prompt"]:
+        """Number of each prompt's pair; pairs of the same two prompts share one, whichever prompt comes first."""
+        rows = [tuple(row[: last + 1]) for row, last in zip(self.tokens.tolist(), self.last.tolist(), strict=True)]
+        numbers: dict[frozenset[tuple[int, ...]], int] = {}
+        pairs = [
+            numbers.setdefault(frozenset(rows[first : first + 2]), len(numbers)) for first in range(0, len(rows), 2)
+        ]
+        return torch.tensor(pairs, dtype=torch.int64).repeat_interleave(2)
+
+    @property
+    def clusters(self) -> int:
+        """How many of the pairs are distinct: the `n` of whatever is a mean over the prompts."""
+        return len(self.pair.unique())
+
     def rows(self, index: Int[Tensor, " chosen"] | slice) -> "PromptBatch":
         """Some of the prompts."""
         return PromptBatch(self.tokens[index], self.last[index], self.answer[index], self.other[index])
@@ -79,20 +95,20 @@ def prompts(
 
 
 def _pairs(task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_tokens: int) -> Iterator[_Encoded]:
-    """Pairs that fit, none twice."""
-    seen: set[tuple[str, str]] = set()
+    """Pairs that fit, none twice, whichever of its prompts comes first."""
+    seen: set[frozenset[str]] = set()
     while True:
         for _ in range(ATTEMPTS):
             pair = task.pair(random, split)
             first, second = (_ids(tokenizer, prompt) for prompt in pair.prompts)
-            if pair.prompts not in seen and (task.length_is_cause or len(first) == len(second)):
+            if frozenset(pair.prompts) not in seen and (task.length_is_cause or len(first) == len(second)):
                 break
         else:
             raise ValueError(
                 f"task {task.name!r}: after {len(seen)} pairs no new one of equal length in {ATTEMPTS} attempts, "
                 f"such as {pair.prompts[0]!r} and {pair.prompts[1]!r}"
             )
-        seen.add(pair.prompts)
+        seen.add(frozenset(pair.prompts))
         yield _checked(task, tokenizer, pair, (first, second), max_tokens)
 
 
@@ -106,13 +122,19 @@ def _checked(
         raise ValueError(f"task {task.name!r}: the prompts of {pair.prompts!r} end in different tokens: {ends}")
     if (longest := max(len(first), len(second))) > max_tokens:
         prompt = pair.prompts[len(second) > len(first)]
-        raise ValueError(f"task {task.name!r}: the prompt {prompt!r} has {longest} tokens, more than {max_tokens}")
+        raise ValueError(
+            f"task {task.name!r}: the prompt {prompt!r} has {longest} tokens, more than {max_tokens} ({MAX_TOKENS}, or "
+            "corpus.context where that is less); more text like it or a larger corpus.vocabulary makes it shorter"
+        )
     answers = tuple(_one_token(task, tokenizer, answer) for answer in pair.answers)
     for prompt, ids, text, answer, continuation in zip(
         pair.prompts, encoded, pair.answers, answers, pair.continuations, strict=True
     ):
         if _ids(tokenizer, prompt + text + continuation)[: len(ids) + 1] != [*ids, answer]:
-            raise ValueError(f"task {task.name!r}: after the prompt {prompt!r} the answer {text!r} is not one token")
+            end = _pieces(tokenizer, _ids(tokenizer, prompt + text + continuation)[len(ids) - 1 :])
+            raise ValueError(
+                f"task {task.name!r}: after the prompt {prompt!r} the answer {text!r} is not one token, but {end}"
+            )
     return _Encoded(encoded, (answers[0], answers[1]))
 
 
@@ -120,9 +142,15 @@ def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
     """The id of an answer that is one token."""
     ids = _ids(tokenizer, answer)
     if len(ids) != 1:
-        pieces = ", ".join(repr(tokenizer.decode([token])) for token in ids)
-        raise ValueError(f"task {task.name!r}: the answer {answer!r} is {len(ids)} tokens ({pieces}), not one")
+        raise ValueError(
+            f"task {task.name!r}: the answer {answer!r} is {len(ids)} tokens ({_pieces(tokenizer, ids)}), not one; "
+            "more text like it (the source idioms) or a larger corpus.vocabulary makes it one"
+        )
     return ids[0]
+
+
+def _pieces(tokenizer: Tokenizer, ids: list[int]) -> str:
+    return ", ".join(repr(tokenizer.decode([token])) for token in ids)
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -1,6 +1,6 @@
 """Labels in the place of a circuit's nodes: one at a time in the circuit and in the whole model, and all at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from tokenizers import Tokenizer
 
-from benchmark.ablation import Means, keep_only
+from benchmark.ablation import HeldOn, Means, ablate, keep_only
 from benchmark.circuit import Circuit
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
-from benchmark.model import CircuitModel, unedited
+from benchmark.model import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.replacement import Losses, Node, Scene, Stand
@@ -101,22 +101,28 @@ def circuit_validity(
     concepts: Sequence[Concept],
     belonging: Sequence[str],
     generator: np.random.Generator,
+    held_on: HeldOn | None = None,
 ) -> CircuitValidity:
     """What labels do in the place of a circuit's nodes, on the task loss.
 
     Args:
         model: The model that the circuit is of.
         circuit: Its kept nodes.
-        means: What an ablated node holds.
+        means: What a node outside the circuit holds unless `held_on` says otherwise.
         prompts: Train prompts, on which nodes are chosen and levels fitted; test prompts, on which they are scored.
         tokenizer: Of the corpus.
         concepts: All that a kept node may be labelled by.
         belonging: Names of the concepts that belong to the task.
         generator: Source of the draws.
+        held_on: What nodes outside the circuit hold on given prompts.
     """
     labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
-    inside = _Place(model, circuit, means, prompts, labels, generator)
-    whole = _Place(model, None, means, prompts, labels, generator)
+
+    def ablated(batch: PromptBatch) -> Edit:
+        return keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(batch))
+
+    inside = _Place(model, ablated, prompts, labels, generator)
+    whole = _Place(model, lambda batch: unedited, prompts, labels, generator)
     candidates = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
     candidates = [node for node in candidates if not node.site.endswith("error")]
     inside.look_at(candidates)
@@ -131,14 +137,12 @@ class _Place:
     def __init__(
         self,
         model: CircuitModel,
-        circuit: Circuit | None,
-        means: Means,
+        edit_on: Callable[[PromptBatch], Edit],
         prompts: tuple[PromptBatch, PromptBatch],
         labels: Sequence[Mapping[str, WindowLabels]],
         generator: np.random.Generator,
     ) -> None:
-        base = unedited if circuit is None else keep_only(circuit, means)
-        self.choice, self.score = (Stand(model, task_scene(batch), base, rows=64) for batch in prompts)
+        self.choice, self.score = (Stand(model, task_scene(batch), edit_on(batch), len(batch)) for batch in prompts)
         self.judges = [Judge(len(batch) // 2, generator) for batch in prompts]
         self.labels = labels
         self.real = _real(prompts[0])

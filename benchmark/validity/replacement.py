@@ -57,7 +57,8 @@ class Stand:
         model: Any circuit model.
         scene: What it is run on.
         base: An edit that always holds, such as that of a circuit; a node's value is replaced after it.
-        rows: Rows run at once; few, so that their logits stay in the cache.
+        rows: Rows run at once; few, so that their logits stay in the cache. All of them (each run is then of all rows,
+            in order), where what `base` puts in depends on the row.
     """
 
     def __init__(self, model: CircuitModel, scene: Scene, base: Edit = unedited, rows: int = 4) -> None:

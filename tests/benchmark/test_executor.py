@@ -149,6 +149,52 @@ def test_the_most_urgent_cell_whose_needs_are_there_is_taken(tmp_path):
     assert schedule.take() is two
 
 
+def checked_schedule(tmp_path, done=()):
+    """A corpus, two tasks, a model, and the circuit of each task in it."""
+    corpus = toy(tmp_path, "corpus")
+    checks = [toy(tmp_path, f"task {number}", needs=[corpus]) for number in range(2)]
+    model = toy(tmp_path, "model", needs=[corpus])
+    circuits = [toy(tmp_path, f"circuit {number}", needs=[model, check]) for number, check in enumerate(checks)]
+    waiting = [cell for cell in (corpus, model, *checks, *circuits) if cell.params["name"] not in done]
+    schedule = Schedule(waiting, {cell.key for cell in (corpus, *checks) if cell.params["name"] in done}, checks)
+    return schedule, corpus, checks, model, circuits
+
+
+def test_nothing_is_trained_before_every_task_is_checked(tmp_path):
+    schedule, corpus, checks, model, _ = checked_schedule(tmp_path)
+    assert [schedule.take(), schedule.take()] == [corpus, None]
+    schedule.finish(corpus)
+    assert [schedule.take(), schedule.take(), schedule.take()] == [*checks, None]
+    schedule.finish(checks[0])
+    assert schedule.take() is None
+    schedule.finish(checks[1])
+    assert schedule.take() is model
+
+
+@pytest.mark.parametrize("done", [(), ("corpus", "task 1")])
+def test_a_task_that_cannot_be_done_loses_its_circuits_alone(tmp_path, done):
+    schedule, _, checks, model, circuits = checked_schedule(tmp_path, done)
+    if not done:
+        schedule.finish(schedule.take())
+    assert schedule.take() is checks[0]
+    assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
+    if not done:
+        schedule.finish(schedule.take())
+    assert schedule.take() is model
+    assert "two tokens" in schedule.outcomes[circuits[0].key].reason
+
+
+def test_nothing_is_trained_if_no_task_can_be_done(tmp_path):
+    schedule, _, checks, model, circuits = checked_schedule(tmp_path, ("corpus",))
+    assert [schedule.take(), schedule.take()] == checks
+    assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
+    assert schedule.fail(checks[1], "ValueError: too long") == [circuits[1], model]
+    assert schedule.outcomes[model.key].reason == (
+        "nothing is trained, as every task of the run fails, the first with: ValueError: two tokens"
+    )
+    assert schedule.waiting == []
+
+
 def test_a_cell_that_needs_two_failed_ones_fails_once(tmp_path):
     one, two = toy(tmp_path, "one"), toy(tmp_path, "two")
     both = toy(tmp_path, "both", needs=[one, two])

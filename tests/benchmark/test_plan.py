@@ -43,7 +43,13 @@ def test_a_method_that_is_needed_is_trained_but_not_searched_and_it_is_said():
 
 def test_a_circuit_reads_every_model_that_it_is_loaded_from_or_held_to():
     circuit = next(cell for cell in made_of(["fitted"]).cells if cell.kind == "circuit")
-    assert circuit.needs.keys() == {"corpus", "root", "fitted", "profile"}
+    assert circuit.needs.keys() == {"corpus", "root", "fitted", "profile", "prompts"}
+
+
+def test_the_prompts_of_each_task_and_seed_are_checked_on_the_corpus_alone():
+    checks = [cell for cell in made_of(["all"], seeds=[0, 1]).cells if cell.kind == "prompts"]
+    assert sorted(cell.label for cell in checks) == [f"prompts {task} seed {seed}" for task in TASKS for seed in (0, 1)]
+    assert all(cell.needs.keys() == {"corpus"} for cell in checks)
 
 
 def claims_of(made):

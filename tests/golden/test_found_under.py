@@ -57,14 +57,14 @@ def test_a_search_under_another_ablation_keeps_the_nodes_whose_values_tell_promp
     assert 0.5 < recovery.recall < 1.0
 
 
-def test_scores_under_another_ablation_name_the_others_and_leave_its_own_to_the_column():
+def test_scores_under_another_ablation_name_it_and_all_others():
     planted = planted_string_closing.planted()
     circuit = found("resample")
     rows = score_circuit(setting_of(planted, "resample"), circuit, CircuitConfig(ablation="resample"))
     faithful = {row.ablation: row for row in rows if row.metric == "faithfulness"}
-    assert faithful[""].value == pytest.approx(1.0, abs=0.05)
+    assert faithful["resample"].value == pytest.approx(1.0, abs=0.05)
     assert {"mean", "position_mean", "zero", "counterfactual"} <= faithful.keys()
-    assert "resample" not in faithful
+    assert "" not in faithful
     edges = next(row for row in rows if row.metric == "verified_edges")
     assert (edges.status, edges.value) == ("ok", len(planted.edges_of(circuit.circuit)))
 

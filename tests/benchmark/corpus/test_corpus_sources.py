@@ -2,11 +2,16 @@
 
 import itertools
 import json
+import os
 import platform
+import socket
+from pathlib import Path
 
 import pytest
+from conftest import write_python_folder
 
-from benchmark.corpus import SPLITS, CorpusConfig, source_version
+from benchmark.corpus import SPLITS, CorpusConfig, build, source_version
+from benchmark.corpus.documents import passages
 from benchmark.corpus.sources import open_source, read_folder, split_files
 
 
@@ -74,8 +79,94 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_built(functi
     with pytest.raises(ValueError, match=r"the folder holds no text"):
         function(f"path:{tmp_path}")
     (tmp_path / "one.txt").write_text("text")
-    with pytest.raises(ValueError, match=r"1 text files cannot be split in 3"):
+    with pytest.raises(ValueError, match=r"1 document cannot be split in 3; add text"):
         function(f"path:{tmp_path}")
+    (tmp_path / "one.txt").unlink()
+    (tmp_path / "pipe").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no text \(skipped: pipe is a dangling link\)"):
+        function(f"path:{tmp_path}")
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """Three files of text among entries that are none."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.py").write_text(f"def {name}():\n    return 1\n")
+    (folder / "dangling.py").symlink_to(folder / "nowhere.py")
+    (folder / "linked.py").symlink_to(folder / "a.py")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe.py")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "socket"))
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.py")).write_text("x = 1\n")
+    return folder
+
+
+ODD = {
+    "dangling.py": "a dangling link",
+    "loop": "a link to a folder, which is not followed",
+    "pipe.py": "not a regular file",
+    "socket": "not a regular file",
+    r"caf\xe9.py": "not named in UTF-8",
+}
+
+
+def test_what_is_no_readable_file_is_skipped_and_named_and_never_opened(odd_folder):
+    texts, skipped = read_folder(odd_folder)
+    assert list(texts) == ["a.py", "b.py", "c.py", "linked.py"]
+    assert skipped == ODD
+
+
+def test_a_folder_with_odd_entries_has_the_version_of_its_files(odd_folder):
+    before = source_version(f"path:{odd_folder}")
+    (odd_folder / "dangling.py").unlink()
+    (odd_folder / "pipe.py").unlink()
+    assert source_version(f"path:{odd_folder}") == before
+    (odd_folder / "a.py").write_text("x = 3\n")
+    assert source_version(f"path:{odd_folder}") != before
+
+
+def test_a_file_that_may_not_be_read_is_skipped_and_named(odd_folder, monkeypatch):
+    read = Path.read_bytes
+
+    def refused(path):
+        if path.name == "b.py":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    texts, skipped = read_folder(odd_folder)
+    assert "b.py" not in texts
+    assert skipped["b.py"] == "unreadable (Permission denied)"
+    assert source_version(f"path:{odd_folder}")
+
+
+def test_what_was_skipped_is_counted_and_named_in_the_facts_and_in_a_line_of_progress(odd_folder, tmp_path):
+    write_python_folder(odd_folder)
+    told, config = [], CorpusConfig(sources={f"path:{odd_folder}": 1.0}, tokens=5_000, vocabulary=300, context=16)
+    build(config, tmp_path, lambda done, total, note="": told.append(note))
+    source = json.loads((tmp_path / "corpus.json").read_text())["sources"][f"path:{odd_folder}"]
+    assert (source["skipped"], source["skipped_count"]) == (ODD, 5)
+    assert f"path:{odd_folder}: skipped 5: " in told[0]
+    assert "dangling.py is a dangling link" in told[0]
+
+
+def test_fewer_than_three_files_are_split_by_their_documents(tmp_path):
+    (tmp_path / "one.py").write_text("".join(f"def f{number}():\n    return {number}\n\n\n" for number in range(60)))
+    source = opened(f"path:{tmp_path}")
+    documents = {split: list(source.documents(split)) for split in SPLITS}
+    assert len(documents["train"]) > 50
+    assert all(documents.values())
+    assert len({text for found in documents.values() for text in found}) == 60
+    assert source_version(f"path:{tmp_path}")
+
+
+def test_a_huge_line_is_cut_into_passages():
+    text = "x" * 2500 + "\nend\n"
+    assert "".join(passages(text, 768)) == text
+    assert max(map(len, passages(text, 768))) == 768
 
 
 class TestDatasets:
@@ -111,6 +202,13 @@ class TestDatasets:
         file.write_text('{"a": 1, "b": 2}\n')
         with pytest.raises(ValueError, match="no column of text among a, b"):
             opened(f"hf:{file}")
+
+    def test_rows_without_text_come_before_those_that_have_some(self, tmp_path, rows):
+        file = tmp_path / "late.jsonl"
+        empty = [{"id": 0, "content": None}, {"id": 1, "content": ""}, {"id": 2}]
+        file.write_text("".join(json.dumps(row) + "\n" for row in [*empty, *rows]))
+        drawn = [document for split in SPLITS for document in opened(f"hf:{file}").documents(split)]
+        assert sorted(drawn) == sorted(row["content"] for row in rows)
 
     def test_a_dataset_that_cannot_be_loaded_is_named(self, tmp_path):
         file = tmp_path / "broken.jsonl"

@@ -86,6 +86,15 @@ def test_a_prompt_longer_than_the_context_is_named(tokenizer):
         prompts(QUOTED, tokenizer, "train", 1, seed=0, max_tokens=2)
 
 
+def test_a_pair_turned_round_is_no_new_pair(tokenizer):
+    def turned(random, split):
+        pair = QUOTED.pair(random, split)
+        return Pair(pair.prompts[:: random.choice((1, -1))], pair.answers)
+
+    with pytest.raises(ValueError, match="after 3 pairs no new one"):
+        prompts(replace(QUOTED, make=turned, answers=()), tokenizer, "train", 4, seed=0)
+
+
 def test_prompts_that_are_never_equally_long_are_named_unless_length_is_the_cause(tokenizer):
     pair = ('print("page red', "print('page red red"), ('")\n', "')\n")
     with pytest.raises(ValueError, match="after 0 pairs no new one of equal length"):
