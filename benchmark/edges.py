@@ -2,7 +2,8 @@
 
 1. *Attribute* (`benchmark.edge_attribution`): how much flows along each edge between kept nodes.
 2. *Cut* (`benchmark.edge_cut`): a cut edge carries its source's mean over the corpus.
-3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target.
+3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target;
+   sizes are tried on a grid (`benchmark.pruning.fewest_nodes`), so that a dip between two of them may be missed.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ class VerifiedEdges:
 
     Attributes:
         status: `ok`; `not_reached` if all its edges together miss the target; `undefined` if it cannot be told.
-        edges: The fewest at the target.
+        edges: The fewest at the target that `fewest_nodes` finds; says nothing unless the status is `ok`.
         reason: Why the status is not `ok`.
         cut: What cuts all others, to be used on other prompts.
     """

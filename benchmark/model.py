@@ -199,6 +199,6 @@ def at_positions(
     return values.gather(1, positions[:, :, None].expand(-1, -1, values.shape[-1]))
 
 
-def parameter_count(module: torch.nn.Module) -> int:
+def nonzero_parameters(module: torch.nn.Module) -> int:
     """Number of nonzero parameters of a module."""
     return sum(int(parameter.count_nonzero()) for parameter in module.parameters())

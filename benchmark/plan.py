@@ -30,7 +30,8 @@ class Plan:
 def plan(run: RunConfig) -> Plan:
     """The cells of a run, and the methods that had to be added to it.
 
-    Methods that are added are trained; circuits are searched in the methods that were asked for.
+    Methods that are added are trained; only those that were asked for are searched for circuits, and what their nodes
+    mean and what is said of them measured.
     """
     planner = Planner(run)
     wanted = [

@@ -69,7 +69,7 @@ class Store:
 
     Args:
         root: The folder: `artifacts/KEY/` holds what is finished, `partial/KEY/` what is not, `logs/KEY.txt` what a
-            computation printed.
+            computation printed, `removed/` what is being deleted; `holder` is the process that has the `lock`.
     """
 
     def __init__(self, root: Path) -> None:

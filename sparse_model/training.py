@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts, Progress
-from benchmark.model import parameter_count
+from benchmark.model import nonzero_parameters
 from sparse_model.batches import Batches, tokens_and_targets
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
 from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
@@ -239,7 +239,7 @@ def facts_of(model: Transformer, corpus: Corpus, training: TrainingConfig, *, tr
     """What is known about a transformer; no FLOPs for one that was not trained."""
     bigram = model.bigram if model.config.bigram else None
     table, entries = (0, 0) if bigram is None else (bigram.numel(), int(bigram.count_nonzero()))
-    nonzero = parameter_count(model) - entries
+    nonzero = nonzero_parameters(model) - entries
     tokens = training.steps(model.config.context) * training.batch * model.config.context if trained else 0
     return Facts(
         validation_loss=validation_loss(model, corpus, training.validation_windows),
