@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt16
 from torch import Tensor
 
-from benchmark.model import unedited
+from benchmark.model.interface import unedited
 from sparse_model.transformer import Transformer
 
 Windows = UInt16[np.ndarray, "window token"]

@@ -18,15 +18,15 @@ from tokenizers.models import BPE
 
 from baselines.replacement import Replacement
 from baselines.transcoder import TRANSCODER, TranscoderConfig
-from benchmark.ablation import corpus_means
-from benchmark.candidates import TARGET
-from benchmark.causal import BooleanChain, balanced_interchanges, interchange_accuracy, task_prompts
-from benchmark.circuit import Circuit
 from benchmark.corpus import Corpus, CorpusConfig, Split
-from benchmark.graph import node_sites
-from benchmark.pruning import Budget, find_circuit
+from benchmark.discovery.finder import Budget, find_circuit
+from benchmark.ground_truth.causal_model import BooleanChain, balanced_interchanges, interchange_accuracy, task_prompts
+from benchmark.ground_truth.circuit_metrics import TARGET
+from benchmark.ground_truth.trained_models import NotLearnedError, Skipped, TrainedModel
+from benchmark.interventions.ablation import corpus_means
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
 from benchmark.seeds import seed_of
-from benchmark.trained import NotLearnedError, Skipped, TrainedModel
 from sparse_model.known_circuit import EXAMPLES, PAIRS, TASKS, WINDOWS, Aligned, trained
 
 SETTINGS = TranscoderConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
@@ -52,8 +52,8 @@ def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
 def dictionary(aligned: Aligned, name: str) -> TrainedModel:
     """A transcoder for the audit; a circuit's truth is its interchange accuracy.
 
-    That is the share of balanced interchanges (`benchmark.causal`) after which the circuit gives the causal model's
-    answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the features of block
+    That is the share of balanced interchanges (`benchmark.ground_truth.causal_model`) after which the circuit gives the
+    causal model's answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the features of block
     l, each of them only if the circuit keeps it. Half is what a circuit has whose answer never changes.
 
     Raises:

@@ -18,7 +18,7 @@ from baselines.replacement import Replacement
 from benchmark import metrics
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
-from benchmark.model import CircuitModel, Edit, Site, forward, unedited
+from benchmark.model.interface import CircuitModel, Edit, Site, forward, unedited
 
 BATCH = 16
 """Windows run at once."""

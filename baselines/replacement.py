@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-import benchmark.model
+import benchmark.model.interface
 from baselines.dictionary import Encoder, Place
-from benchmark.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
-from benchmark.model import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
-from benchmark.wires import Cut, Wires
+from benchmark.model.edge_hooks import Cut, Wires
+from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
+from benchmark.model.interface import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
 from sparse_model.transformer import Transformer
 
 Errors = Literal["errors_ablated", "errors_available"]
@@ -93,7 +93,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocab"]:
         """Logits at all positions, through the same stages as every circuit."""
-        return benchmark.model.forward(self, tokens)
+        return benchmark.model.interface.forward(self, tokens)
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The embedded tokens."""

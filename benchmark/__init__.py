@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.circuit import Circuit
+    from benchmark.discovery.finder import find_circuit
     from benchmark.evaluate import load_model
     from benchmark.methods import Facts, Method, Progress, Variant
-    from benchmark.model import CircuitModel, Connection, Site, forward
-    from benchmark.pruning import find_circuit
+    from benchmark.model.circuit import Circuit
+    from benchmark.model.interface import CircuitModel, Connection, Site, forward
 
 __all__ = [
     "Circuit",
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 _HOME = {
-    "Circuit": "circuit",
-    "CircuitModel": "model",
-    "Connection": "model",
+    "Circuit": "model.circuit",
+    "CircuitModel": "model.interface",
+    "Connection": "model.interface",
     "Facts": "methods",
     "Method": "methods",
     "Progress": "methods",
-    "Site": "model",
+    "Site": "model.interface",
     "Variant": "methods",
-    "find_circuit": "pruning",
-    "forward": "model",
+    "find_circuit": "discovery.finder",
+    "forward": "model.interface",
     "load_model": "evaluate",
 }
 """The file of each public name."""

@@ -16,29 +16,28 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark.ablation import octave_means, over_octaves
-from benchmark.circuit_scores import Setting, score_circuit
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
-from benchmark.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
-from benchmark.corpus.spread import spread_windows
-from benchmark.curves import write_points
-from benchmark.methods import Progress, method_named
-from benchmark.model import CircuitModel, forward
-from benchmark.off_distribution import agreement_measurements, agreement_points, shift_curves
-from benchmark.pruning import (
+from benchmark.corpus.sampling import spread_windows
+from benchmark.discovery.finder import (
     Budget,
     FoundCircuit,
     TaskPrompts,
     find_circuit,
 )
-from benchmark.records import Measurement, write_measurements
-from benchmark.redundancy import redundancy
+from benchmark.interventions.ablation import octave_means, over_octaves
+from benchmark.methods import Progress, method_named
+from benchmark.model.interface import CircuitModel, forward
+from benchmark.records.curves import write_points
+from benchmark.records.table import Measurement, write_measurements
+from benchmark.running.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed
+from benchmark.running.store import verify
+from benchmark.scoring.off_distribution import agreement_measurements, agreement_points, shift_curves
+from benchmark.scoring.score_circuit import Setting, score_circuit
+from benchmark.scoring.second_circuit import redundancy
 from benchmark.seeds import seed_of
-from benchmark.splitting import Watched, splitting_measurements
-from benchmark.store import verify
 from benchmark.tasks import task_named
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, prompts
 from benchmark.tasks.shifts import SHIFTS
@@ -46,6 +45,7 @@ from benchmark.validity.assess import Settings, assess
 from benchmark.validity.in_circuit import circuit_validity
 from benchmark.validity.rows import circuit_measurements, measurements, write_validity
 from benchmark.validity.sample import draw_sample
+from benchmark.validity.splitting import Watched, splitting_measurements
 
 Params = Mapping[str, Any]
 Inputs = Mapping[str, Path]

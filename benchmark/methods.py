@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from benchmark.versions import outside_sources, source_digest
+from benchmark.plugins.versions import outside_sources, source_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.corpus import Corpus
-    from benchmark.model import CircuitModel
+    from benchmark.model.interface import CircuitModel
 
 GROUP = "sparse_circuit_bench.methods"
 """The entry-point group that methods are found in."""

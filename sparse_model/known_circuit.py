@@ -25,8 +25,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from benchmark.ablation import ablate, corpus_means
-from benchmark.causal import (
+from benchmark.ground_truth.causal_model import (
     BooleanChain,
     Gate,
     Interchanges,
@@ -40,11 +39,12 @@ from benchmark.causal import (
     task_prompts,
     then,
 )
-from benchmark.circuit import Circuit
-from benchmark.graph import node_sites
+from benchmark.ground_truth.trained_models import NotLearnedError, Skipped, TrainedModel
+from benchmark.interventions.ablation import ablate, corpus_means
 from benchmark.metrics.recovery import node_recovery
-from benchmark.model import record
-from benchmark.trained import NotLearnedError, Skipped, TrainedModel
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import record
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model import run_stages
+from benchmark.model.interface import run_stages
 from sparse_model.linear import product, weight_gradient
 from sparse_model.transformer import Transformer
 

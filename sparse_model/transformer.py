@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-import benchmark.model
-from benchmark.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
-from benchmark.model import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
-from benchmark.wires import UNCUT, Cut, Wires
+import benchmark.model.interface
+from benchmark.model.edge_hooks import UNCUT, Cut, Wires
+from benchmark.model.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
+from benchmark.model.interface import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
@@ -70,7 +70,7 @@ class Block(nn.Module):
 
 
 class Transformer(HookedRootModule):  # type: ignore[misc]
-    """A decoder-only transformer that implements `benchmark.model.CircuitModel`.
+    """A decoder-only transformer that implements `benchmark.model.interface.CircuitModel`.
 
     All weights are zero at first: call `initialise`, or load a state dict.
 
@@ -114,7 +114,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position vocab"]:
         """Logits at all positions, through the same stages as every circuit."""
-        return benchmark.model.forward(self, tokens)
+        return benchmark.model.interface.forward(self, tokens)
 
     # The stages
 

@@ -16,7 +16,7 @@ from baselines.quality import finish, training_flops
 from baselines.replacement import ReplacedMLPs, dense_of, no_errors
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts, Progress
-from benchmark.model import CircuitModel
+from benchmark.model.interface import CircuitModel
 from sparse_model.transformer import Transformer
 
 REPORT_EVERY = 20

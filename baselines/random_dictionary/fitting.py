@@ -16,7 +16,7 @@ from baselines.random_dictionary import RandomDictionaryConfig
 from baselines.replacement import ReplacedStream, dense_of, no_errors
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts, Progress
-from benchmark.model import CircuitModel
+from benchmark.model.interface import CircuitModel
 
 
 def train(

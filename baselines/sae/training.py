@@ -12,7 +12,7 @@ from baselines.replacement import ReplacedStream, dense_of, no_errors
 from baselines.sae import SAEConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts, Progress
-from benchmark.model import CircuitModel
+from benchmark.model.interface import CircuitModel
 
 
 def train(

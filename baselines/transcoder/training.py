@@ -14,7 +14,7 @@ from baselines.replacement import ReplacedMLPs, dense_of, no_errors
 from baselines.transcoder import TranscoderConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts, Progress
-from benchmark.model import CircuitModel
+from benchmark.model.interface import CircuitModel
 from sparse_model.transformer import Transformer
 
 

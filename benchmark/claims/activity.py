@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.ablation import Means
-from benchmark.model import CircuitModel, record
+from benchmark.interventions.ablation import Means
+from benchmark.model.interface import CircuitModel, record
 
 Pair = tuple[str, str]
 """The source and the target of a connection."""

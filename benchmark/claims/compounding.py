@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark import metrics
-from benchmark.ablation import Means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.model import CircuitModel, Site, forward
+from benchmark.interventions.ablation import Means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import CircuitModel, Site, forward
 
 EVERY = 4
 """Predictions are compared at each position of this many: neighbours know little that is new."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.claims.activity import Activity
-from benchmark.graph import TERMINALS
-from benchmark.model import CircuitModel, Connection, Kind
+from benchmark.model.graph import TERMINALS
+from benchmark.model.interface import CircuitModel, Connection, Kind
 
 
 @dataclass(frozen=True)

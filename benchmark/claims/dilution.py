@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer
 
 from benchmark import metrics
-from benchmark.model import CircuitModel, unedited
-from benchmark.pruning import answer_logits
+from benchmark.discovery.finder import answer_logits
+from benchmark.model.interface import CircuitModel, unedited
 from benchmark.tasks import Task
 from benchmark.tasks.brackets import list_of
 from benchmark.tasks.prompts import PromptBatch, prompts

@@ -8,16 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.ablation import Means
 from benchmark.claims.activity import activity
 from benchmark.claims.compounding import ErrorCurve, error_curve, error_sites
 from benchmark.claims.connections import Density, density, density_by_kinds, drawn_connections, orders
 from benchmark.claims.dilution import Point, dilution_curve, list_prompts
 from benchmark.claims.token_losses import token_losses
 from benchmark.corpus import Corpus
-from benchmark.corpus.spread import spread_windows
+from benchmark.corpus.sampling import spread_windows
+from benchmark.interventions.ablation import Means
 from benchmark.methods import Progress
-from benchmark.model import CircuitModel
+from benchmark.model.interface import CircuitModel
 
 LISTS = 16
 """Lists of each kind and length whose closing bracket is asked for."""

@@ -14,9 +14,9 @@ from benchmark.claims.compounding import EVERY, ErrorCurve
 from benchmark.claims.connections import Density
 from benchmark.claims.firing import EDGES, firing
 from benchmark.claims.measure import LISTS, Claims
-from benchmark.curves import Point
-from benchmark.records import Measurement
-from benchmark.statistics import cluster_bootstrap
+from benchmark.records.curves import Point
+from benchmark.records.table import Measurement
+from benchmark.statistics.intervals import cluster_bootstrap
 
 CLAIMS = "claims.json"
 """The file in the folder of a claims cell."""

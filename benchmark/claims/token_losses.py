@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.model import CircuitModel, forward
+from benchmark.model.interface import CircuitModel, forward
 
 
 @torch.no_grad()

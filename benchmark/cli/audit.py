@@ -14,7 +14,7 @@ from benchmark.cli.errors import user_errors
 from benchmark.cli.folders import claim
 
 if TYPE_CHECKING:
-    from benchmark.audit import Verdict
+    from benchmark.ground_truth.audit import Verdict
 
 WIDTH = 80
 """Columns of the text."""
@@ -37,11 +37,11 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     """
     import torch
 
-    from benchmark.audit import audit as judge
-    from benchmark.audit import write_audit
-    from benchmark.known import known_models
-    from benchmark.records import locked
-    from benchmark.trained import TrainedModel, trained_models
+    from benchmark.ground_truth.audit import audit as judge
+    from benchmark.ground_truth.audit import write_audit
+    from benchmark.ground_truth.planted_models import known_models
+    from benchmark.ground_truth.trained_models import TrainedModel, trained_models
+    from benchmark.records.table import locked
 
     with user_errors():
         claim(out)

@@ -11,12 +11,12 @@ import click
 
 from benchmark.cli.errors import STOPPED, names, seeds, user_errors
 from benchmark.cli.folders import claim
-from benchmark.duration import duration
+from benchmark.running.duration import duration
 
 if TYPE_CHECKING:
-    from benchmark.cells import Cell
-    from benchmark.executor import Outcome
-    from benchmark.store import Store
+    from benchmark.running.cells import Cell
+    from benchmark.running.executor import Outcome
+    from benchmark.running.store import Store
 
 Command = Callable[..., Any]
 Seconds = Callable[["Cell"], float]
@@ -80,8 +80,8 @@ def compute(
     """
     from rich.console import Console
 
-    from benchmark.executor import execute
-    from benchmark.progress import Tally, display_on
+    from benchmark.running.executor import execute
+    from benchmark.running.progress_display import Tally, display_on
 
     began = time.monotonic()
     display = display_on(Console(stderr=True, highlight=False), Tally(seconds))
@@ -113,7 +113,7 @@ def exit_if_failed(outcomes: "Sequence[Outcome]") -> None:
 
 def what_is_left(cells: "Sequence[Cell]", missing: "Sequence[Cell]", seconds: Seconds, workers: int) -> str:
     """How many cells there are, how many are done, and what the missing ones take; one sentence."""
-    from benchmark.plan import expected_seconds
+    from benchmark.running.plan import expected_seconds
 
     return (
         f"{len(cells)} cells, {len(cells) - len(missing)} done; the rest takes about "

@@ -13,8 +13,8 @@ import click
 from benchmark.cli.errors import user_errors
 
 if TYPE_CHECKING:
-    from benchmark.under_ablation import Under
-    from benchmark.verdicts import AtPoint, Claim, Criterion, Finding
+    from benchmark.studies.ablation_comparison import Under
+    from benchmark.studies.verdicts import AtPoint, Claim, Criterion, Finding
 
 WIDTH = 80
 """Columns of the text."""
@@ -34,10 +34,10 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     import numpy as np
 
     from benchmark.cli.compare import board_of
-    from benchmark.frontier import read_sweep
     from benchmark.seeds import seed_of
-    from benchmark.under_ablation import under_ablations, under_shifts
-    from benchmark.verdicts import findings
+    from benchmark.studies.ablation_comparison import under_ablations, under_shifts
+    from benchmark.studies.frontier import read_sweep
+    from benchmark.studies.verdicts import findings
 
     with user_errors():
         board = board_of(out, preset)

@@ -12,9 +12,9 @@ import click
 from benchmark.cli.errors import user_errors
 
 if TYPE_CHECKING:
-    from benchmark.compare import Contrast, Contrasts
-    from benchmark.leaderboard import Board, Place, Rules
-    from benchmark.records import Record
+    from benchmark.leaderboard.ranking import Board, Place, Rules
+    from benchmark.records.table import Record
+    from benchmark.studies.compare import Contrast, Contrasts
 
 WIDTH = 80
 """Columns of the text."""
@@ -40,8 +40,8 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
     """
     import numpy as np
 
-    from benchmark.compare import contrast_methods, place_named
     from benchmark.seeds import seed_of
+    from benchmark.studies.compare import contrast_methods, place_named
 
     with user_errors():
         board = board_of(out, preset)
@@ -54,7 +54,7 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
 
 def board_of(out: Path, preset: str | None) -> "Board":
     """The rows of a preset, which may be left out where there is only one; `ValueError` if there are none."""
-    from benchmark.leaderboard import Board
+    from benchmark.leaderboard.ranking import Board
 
     records, rules = records_of(out)
     presets = sorted(rules)
@@ -67,9 +67,9 @@ def board_of(out: Path, preset: str | None) -> "Board":
 
 def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     """All rows of a folder, and the rules of each preset that has any; `ValueError` if there are none."""
-    from benchmark.experiment import circuit_settings
-    from benchmark.leaderboard import preset_rules, rules_of
-    from benchmark.records import RECORDS, read_records
+    from benchmark.leaderboard.ranking import preset_rules, rules_of
+    from benchmark.records.table import RECORDS, read_records
+    from benchmark.running.experiment import circuit_settings
 
     records = read_records(out / RECORDS)
     if not records:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from benchmark.store import CorruptArtifactError
+from benchmark.running.store import CorruptArtifactError
 
 STOPPED = 130
 """The exit code after Ctrl-C."""

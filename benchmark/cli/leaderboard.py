@@ -19,9 +19,9 @@ def leaderboard_of(out: Path, as_json: bool) -> str:
     from rich.console import Console
 
     from benchmark.cli.compare import records_of
-    from benchmark.experiment import RUN
-    from benchmark.leaderboard import LEADERBOARD, leaderboard, table
-    from benchmark.leaderboard_table import leaderboard_table
+    from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, table
+    from benchmark.leaderboard.text_table import leaderboard_table
+    from benchmark.running.experiment import RUN
 
     records, rules = records_of(out)
     standings = leaderboard(records, rules)

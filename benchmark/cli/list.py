@@ -49,11 +49,11 @@ def _metrics() -> Rows:
 
 
 def _presets() -> Rows:
-    from benchmark.config import load_preset, preset_names
+    from benchmark.running.config import load_preset, preset_names
 
     presets = [load_preset(name) for name in preset_names()]
     return [
-        {"name": preset.name, "summary": preset.summary, "source": f"benchmark/presets/{preset.name}.toml"}
+        {"name": preset.name, "summary": preset.summary, "source": f"benchmark/running/presets/{preset.name}.toml"}
         for preset in presets
     ]
 

@@ -27,10 +27,10 @@ def match(
     """
     from rich.console import Console
 
-    from benchmark.config import configure
-    from benchmark.match import match as search
-    from benchmark.progress import Tally, display_on
-    from benchmark.store import Store
+    from benchmark.running.config import configure
+    from benchmark.running.progress_display import Tally, display_on
+    from benchmark.running.store import Store
+    from benchmark.studies.match import match as search
 
     with user_errors():
         run = configure(preset, [method, to], (), (0,), changes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmark.versions import DISTRIBUTION, PACKAGES
+from benchmark.plugins.versions import DISTRIBUTION, PACKAGES
 
 
 def check_ownership() -> None:

@@ -11,10 +11,10 @@ from benchmark.cli.cells import cell_options, compute, held, other_code, what_is
 from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
-    from benchmark.config import RunConfig
-    from benchmark.executor import Outcome
-    from benchmark.plan import Plan
-    from benchmark.store import Store
+    from benchmark.running.config import RunConfig
+    from benchmark.running.executor import Outcome
+    from benchmark.running.plan import Plan
+    from benchmark.running.store import Store
 
 
 @click.command()
@@ -41,10 +41,10 @@ def run(
     What a stopped run has finished is found again: the same command goes on.
     """
     from benchmark.cli.ownership import check_ownership
-    from benchmark.config import configure
-    from benchmark.gather import check_tables
-    from benchmark.plan import plan
-    from benchmark.store import Store
+    from benchmark.running.config import configure
+    from benchmark.running.plan import plan
+    from benchmark.running.store import Store
+    from benchmark.running.tables import check_tables
 
     with user_errors():
         check_ownership()
@@ -60,7 +60,7 @@ def run(
 
 def _carry_out(settings: "RunConfig", made: "Plan", store: "Store", out: Path, workers: int, fresh: bool) -> None:
     """Compute what is missing, then write the tables; exit 1 if a cell failed, 130 after Ctrl-C."""
-    from benchmark.gather import write_tables
+    from benchmark.running.tables import write_tables
 
     with held(store, out):
         if fresh:

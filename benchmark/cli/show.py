@@ -36,8 +36,9 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
 
             method_named(method)
             if concept is not None:
-                click.echo(resolve("benchmark.show_concept:describe_concept")(out, store, method, concept, as_json))
+                describe = resolve("benchmark.report.concept_text:describe_concept")
+                click.echo(describe(out, store, method, concept, as_json))
                 return
             if task is not None:
                 task_named(task)
-            click.echo(resolve("benchmark.show:describe_circuit")(out, store, method, task, as_json))
+            click.echo(resolve("benchmark.report.circuit_text:describe_circuit")(out, store, method, task, as_json))

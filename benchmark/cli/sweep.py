@@ -23,10 +23,10 @@ from benchmark.cli.cells import (
 from benchmark.cli.errors import names, user_errors
 
 if TYPE_CHECKING:
-    from benchmark.cells import Cell
-    from benchmark.frontier import SweepRow
-    from benchmark.store import Store
-    from benchmark.sweep import Point
+    from benchmark.running.cells import Cell
+    from benchmark.running.store import Store
+    from benchmark.studies.frontier import SweepRow
+    from benchmark.studies.sweep import Point
 
 WIDTH = 80
 """Columns of the text."""
@@ -55,10 +55,10 @@ def sweep(
     goes on after a stop. Exit 1 if a cell failed; its point has a row all the same.
     """
     from benchmark.cli.ownership import check_ownership
-    from benchmark.experiment import joined_experiment
-    from benchmark.frontier import SWEEP
-    from benchmark.store import Store
-    from benchmark.sweep import sweep_points
+    from benchmark.running.experiment import joined_experiment
+    from benchmark.running.store import Store
+    from benchmark.studies.frontier import SWEEP
+    from benchmark.studies.sweep import sweep_points
 
     with user_errors():
         check_ownership()
@@ -75,8 +75,8 @@ def sweep(
 
 def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the frontier; exit 1 if a cell failed."""
-    from benchmark.experiment import adding_to
-    from benchmark.frontier import SWEEP, sweep_rows, write_sweep
+    from benchmark.running.experiment import adding_to
+    from benchmark.studies.frontier import SWEEP, sweep_rows, write_sweep
 
     with held(store, out):
         outcomes = compute(_cells(points), store, workers, points[0].run.estimated_seconds)
@@ -91,7 +91,7 @@ def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: in
 
 def _cells(points: "Sequence[Point]") -> "list[Cell]":
     """The cells of all points, each once, the most urgent first."""
-    from benchmark.plan import by_urgency
+    from benchmark.running.plan import by_urgency
 
     wanted = (cell for point in points for cell in point.wanted)
     return by_urgency(wanted, points[0].run.estimated_seconds)

@@ -24,10 +24,10 @@ from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
 
 if TYPE_CHECKING:
-    from benchmark.config import RunConfig
-    from benchmark.repeats import Repeats, Row
-    from benchmark.store import Store
-    from benchmark.variance import Component
+    from benchmark.running.config import RunConfig
+    from benchmark.running.store import Store
+    from benchmark.statistics.variance_components import Component
+    from benchmark.studies.variance import Repeats, Row
 
 WIDTH = 80
 """Columns of the text."""
@@ -67,10 +67,10 @@ def variance(
     records are left alone. Exit 1 if a cell failed.
     """
     from benchmark.cli.ownership import check_ownership
-    from benchmark.config import configure
-    from benchmark.experiment import joined_experiment
-    from benchmark.repeats import VARIANCE, repeated
-    from benchmark.store import Store
+    from benchmark.running.config import configure
+    from benchmark.running.experiment import joined_experiment
+    from benchmark.running.store import Store
+    from benchmark.studies.variance import VARIANCE, repeated
 
     with user_errors():
         check_ownership()
@@ -87,8 +87,8 @@ def variance(
 
 def _carry_out(repeats: "Repeats", base: "RunConfig", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the parts; exit 1 if a cell failed."""
-    from benchmark.experiment import adding_to
-    from benchmark.repeats import VARIANCE, variance_rows, write_variance
+    from benchmark.running.experiment import adding_to
+    from benchmark.studies.variance import VARIANCE, variance_rows, write_variance
 
     with held(store, out):
         outcomes = compute(repeats.cells(), store, workers, repeats.run.estimated_seconds)
@@ -214,7 +214,7 @@ def _why(part: "Component") -> str:
 
 def _limits(row: "Row") -> Iterator[str]:
     """What so few seeds cannot tell."""
-    from benchmark.repeats import deviation_limits
+    from benchmark.studies.variance import deviation_limits
 
     if row.seeds < 2:
         yield (

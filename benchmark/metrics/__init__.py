@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         firing_rate_spread,
         token_loss_correlation,
     )
-    from benchmark.metrics.depth import longest_path, path_length
     from benchmark.metrics.dictionary import (
         connection_density,
         dead_fraction,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         split_count,
     )
     from benchmark.metrics.intervention import idle_share, rank_correlation
+    from benchmark.metrics.path_length import longest_path, path_length
     from benchmark.metrics.size import (
         description_bits,
         edge_count,
@@ -122,7 +122,7 @@ _HOME = {
         "context_dilution",
         "dilution_slope",
     ),
-    "depth": ("path_length", "longest_path"),
+    "path_length": ("path_length", "longest_path"),
     "dictionary": (
         "fvu",
         "l0",

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmark.circuit import Circuit
 from benchmark.metrics.arrays import exact, share
+from benchmark.model.circuit import Circuit
 
 Edge = tuple[str, int, str, int]
 """Source site, source node, target site, target node."""

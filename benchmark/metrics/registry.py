@@ -61,7 +61,7 @@ _OIKARINEN = "Oikarinen et al. 2025 (arXiv 2506.05774)"
 _ELHAGE = "Elhage et al. 2023, https://transformer-circuits.pub/2023/privileged-basis"
 
 _KINDS = ("query", "key", "value", "neuron", "feature", "residual_read", "residual_write")
-"""Kinds of node that a meaning is sought for; `benchmark.model.Kind` without errors, which imports torch."""
+"""Kinds of node that a meaning is sought for; `benchmark.model.interface.Kind` without errors, which imports torch."""
 
 SHIFTED: dict[str, str] = {
     "dilution": "with other lines before them",
@@ -96,7 +96,7 @@ _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
 _AGREEMENT = "benchmark.metrics.agreement"
 _CLAIMS = "benchmark.metrics.claims"
-_DEPTH = "benchmark.metrics.depth"
+_DEPTH = "benchmark.metrics.path_length"
 _INTERVENTION = "benchmark.metrics.intervention"
 _DICT = "benchmark.metrics.dictionary"
 _VALIDITY = "benchmark.metrics.validity"

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from benchmark.circuit import Circuit
-from benchmark.graph import TERMINALS
 from benchmark.metrics.arrays import Array, double, exact
-from benchmark.model import Connection
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import TERMINALS
+from benchmark.model.interface import Connection
 
 BITS_PER_EDGE = 8
 """What writing down one weight costs in `description_bits`."""

@@ -40,7 +40,7 @@ class PromptBatch:
 
     @property
     def positions(self) -> Int[Tensor, "prompt 1"]:
-        """Where logits are wanted, as `benchmark.model.forward` takes it."""
+        """Where logits are wanted, as `benchmark.model.interface.forward` takes it."""
         return self.last[:, None]
 
     @cached_property

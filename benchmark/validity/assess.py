@@ -9,14 +9,14 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.concepts import Concept
-from benchmark.leaderboard import TOKEN_DECIDES
+from benchmark.interventions.replacement import Losses, Stand, next_token_scene
+from benchmark.leaderboard.ranking import TOKEN_DECIDES
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
-from benchmark.model import CircuitModel, Kind
+from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
 from benchmark.validity.choice import Candidate, Choice, token_precision
 from benchmark.validity.examples import Decode, banded_examples, marked_line
 from benchmark.validity.naming import NamedNode, most_important, named_nodes
-from benchmark.validity.replacement import Losses, Stand, next_token_scene
 from benchmark.validity.sample import Sample, refusal, shifted
 from benchmark.validity.scoring import (
     LOW,

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from benchmark.metrics import basis_privilege
 from benchmark.metrics.arrays import mean
-from benchmark.model import Kind, Site
+from benchmark.model.interface import Kind, Site
 from benchmark.validity.precision import average_precisions
 
 TOKENS = 8_192

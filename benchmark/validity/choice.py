@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from benchmark.graph import RESIDUAL_CHANNELS
+from benchmark.interventions.replacement import Node, Stand
 from benchmark.metrics import average_precision
-from benchmark.model import CircuitModel, Kind, Site
+from benchmark.model.graph import RESIDUAL_CHANNELS
+from benchmark.model.interface import CircuitModel, Kind, Site
 from benchmark.validity.precision import average_precisions
-from benchmark.validity.replacement import Node, Stand
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Scale
 

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Bool, Float
 from tokenizers import Tokenizer
 
-from benchmark.ablation import HeldOn, Means, ablate, keep_only
-from benchmark.circuit import Circuit
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
-from benchmark.model import CircuitModel, Edit, unedited
+from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
+from benchmark.interventions.replacement import Losses, Node, Scene, Stand
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.validity.precision import average_precisions
-from benchmark.validity.replacement import Losses, Node, Scene, Stand
 from benchmark.validity.scoring import Judge, Score, level_means
 
 LABELLED = 0.5

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.concepts import CONCEPTS
-from benchmark.model import CircuitModel, Site, forward
+from benchmark.interventions.replacement import Node, Stand
+from benchmark.model.interface import CircuitModel, Site, forward
 from benchmark.validity.choice import Choice
-from benchmark.validity.replacement import Node, Stand
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Score, level_means, quantised, replaced
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmark.leaderboard import TOKEN_DECIDES
+from benchmark.leaderboard.ranking import TOKEN_DECIDES
 from benchmark.metrics.registry import CONTROLS
-from benchmark.records import VALIDITY, Measurement
+from benchmark.records.table import VALIDITY, Measurement
 from benchmark.validity.assess import Assessment, ConceptValidity
 from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.scoring import Score

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import check_rate, window_labels
 from benchmark.corpus import Corpus, Split
-from benchmark.corpus.spread import spread_windows
+from benchmark.corpus.sampling import spread_windows
 
 Labels = Int8[np.ndarray, "window position"]
 

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int, Integer
 from scipy.cluster.vq import kmeans
 
+from benchmark.interventions.replacement import Losses, Node, Stand
 from benchmark.metrics import label_replacement_score
-from benchmark.statistics import UNKNOWN, Interval
-from benchmark.validity.replacement import Losses, Node, Stand
+from benchmark.statistics.intervals import UNKNOWN, Interval
 
 LOW, MIDDLE = 1 / 3, 2 / 3
 """Upper ends of the low and the middle band of a rescaled activation; a node is active above the first."""

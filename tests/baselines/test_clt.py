@@ -13,7 +13,7 @@ from baselines.clt.coder import CrossLayerTranscoder, JumpReLU
 from baselines.clt.training import fit, learning_rate_share
 from baselines.dictionary import auxiliary_loss, revived
 from benchmark.metrics import fvu
-from benchmark.model import forward
+from benchmark.model.interface import forward
 
 ACTIVATIONS = pytest.mark.parametrize("activation", ["topk", "batchtopk", "jumprelu"])
 

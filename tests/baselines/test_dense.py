@@ -2,7 +2,7 @@ import torch
 
 from baselines.activation_sparse import ActivationSparseConfig
 from baselines.dense import DenseConfig
-from benchmark.model import record
+from benchmark.model.interface import record
 from sparse_model.training import project
 from sparse_model.transformer import Transformer
 

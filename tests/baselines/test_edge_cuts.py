@@ -5,13 +5,13 @@ import torch
 from tiny_dense import random_clt, random_dense, random_saes, random_tokens, random_transcoders
 from torch.testing import assert_close
 
-from benchmark.ablation import corpus_means
-from benchmark.circuit import Circuit
-from benchmark.edge_attribution import source_means
-from benchmark.edge_cut import EdgeCut, kept_ends
-from benchmark.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.model import forward, record
-from benchmark.wires import advance, norm_scale, read_out
+from benchmark.discovery.edge_attribution import source_means
+from benchmark.interventions.ablation import corpus_means
+from benchmark.interventions.edge_ablation import EdgeCut, kept_ends
+from benchmark.model.circuit import Circuit
+from benchmark.model.edge_hooks import advance, norm_scale, read_out
+from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
+from benchmark.model.interface import forward, record
 
 CUTTABLE = {
     "dense": lambda: random_dense(),

@@ -5,10 +5,10 @@ import torch
 
 import baselines.known_circuit
 from baselines.known_circuit import ChainCorpus, dictionary, fitted, known_models, places_in
-from benchmark.ablation import random_circuit
-from benchmark.causal import BooleanChain
-from benchmark.circuit import Circuit
-from benchmark.trained import Skipped
+from benchmark.ground_truth.causal_model import BooleanChain
+from benchmark.ground_truth.trained_models import Skipped
+from benchmark.interventions.ablation import random_circuit
+from benchmark.model.circuit import Circuit
 from sparse_model.known_circuit import Recipe, trained, untrained
 
 CHAIN = BooleanChain(("or", "and"))

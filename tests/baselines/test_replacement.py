@@ -13,8 +13,8 @@ from tiny_dense import (
 )
 from torch.testing import assert_close
 
-from benchmark.graph import EMBEDDING, LOGITS, TERMINALS
-from benchmark.model import Site, forward, record, stage_count
+from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
+from benchmark.model.interface import Site, forward, record, stage_count
 from sparse_model.transformer import RMSNorm
 
 REPLACED = pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_saes])

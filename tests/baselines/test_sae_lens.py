@@ -13,7 +13,7 @@ from baselines.sae import SAE, SAEConfig
 from baselines.sae_lens_training import QuickBatchTopK, fit, new_sae, new_transcoder
 from baselines.transcoder import TRANSCODER, TranscoderConfig
 from benchmark.metrics import fvu
-from benchmark.model import forward
+from benchmark.model.interface import forward
 
 import sae_lens  # isort: skip  # after ours, which silences what it says while it is imported
 from sae_lens.saes import topk_sae  # isort: skip

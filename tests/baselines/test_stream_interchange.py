@@ -7,14 +7,22 @@ import torch
 from tiny_dense import LAYERS, random_clt, random_dense, random_saes, random_tokens, random_transcoders
 from torch.testing import assert_close
 
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.depth import along, boundaries, depth, first_answer_difference, stream_effects, whole_stream, written
-from benchmark.graph import node_sites
-from benchmark.model import unedited
-from benchmark.prediction import other_prompts
-from benchmark.pruning import answer_logits
-from benchmark.robustness import Trial
+from benchmark.discovery.finder import answer_logits
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import unedited
+from benchmark.scoring.intervention_prediction import other_prompts
+from benchmark.scoring.path_length import (
+    along,
+    boundaries,
+    depth,
+    first_answer_difference,
+    stream_effects,
+    whole_stream,
+    written,
+)
+from benchmark.scoring.robustness import Trial
 from benchmark.tasks.prompts import PromptBatch
 
 KINDS = {"transcoder": random_transcoders, "clt": random_clt, "sae": random_saes}

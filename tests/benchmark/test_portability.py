@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from toy_cells import KIND, toy
 
-from benchmark import executor, worker
-from benchmark.cells import KINDS
-from benchmark.executor import Crew, execute
-from benchmark.store import CorruptArtifactError, Store
+from benchmark.running import executor, worker
+from benchmark.running.cells import KINDS
+from benchmark.running.executor import Crew, execute
+from benchmark.running.store import CorruptArtifactError, Store
 
 IMPORTS = """
 import sys

@@ -5,10 +5,10 @@ import torch
 
 from baselines.dictionary import Encoder, Place
 from baselines.replacement import ReplacedMLPs, ReplacedStream
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.graph import node_sites
-from benchmark.model import forward, record, run_stages, stage_count
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import forward, record, run_stages, stage_count
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
 

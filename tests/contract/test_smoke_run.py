@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.methods import methods
-from benchmark.store import Store
+from benchmark.running.store import Store
 
 pytestmark = pytest.mark.xdist_group("smoke")
 

@@ -20,8 +20,8 @@ from planted import (
     transformer,
 )
 
-from benchmark.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.pruning import TaskPrompts
+from benchmark.discovery.finder import TaskPrompts
+from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

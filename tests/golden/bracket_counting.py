@@ -13,7 +13,7 @@ import math
 import torch
 from planted import Planted, add_distractors, add_whispers, between, choose, circuit, prompt_batch, transformer
 
-from benchmark.pruning import TaskPrompts
+from benchmark.discovery.finder import TaskPrompts
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

@@ -14,8 +14,8 @@ import torch
 from planted import choose, circuit, prompt_batch, transformer
 from torch import Tensor
 
-from benchmark.circuit import Circuit
-from benchmark.graph import node_sites
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

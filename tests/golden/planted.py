@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.circuit import Circuit
-from benchmark.graph import TERMINALS, node_sites
+from benchmark.discovery.finder import TaskPrompts, answer_logits, prompt_losses
 from benchmark.metrics.recovery import Edge, Recovery, node_recovery
-from benchmark.model import CircuitModel, Edit, Graph, Site
-from benchmark.pruning import TaskPrompts, answer_logits, prompt_losses
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import TERMINALS, node_sites
+from benchmark.model.interface import CircuitModel, Edit, Graph, Site
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmark.concepts import Concept
-from benchmark.model import Site
+from benchmark.model.interface import Site
 from benchmark.validity.assess import Assessment, Settings, assess
 from benchmark.validity.sample import Sample
 

@@ -28,7 +28,7 @@ from string_closing import (
     SINGLE,
 )
 
-from benchmark.pruning import TaskPrompts
+from benchmark.discovery.finder import TaskPrompts
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

@@ -6,7 +6,7 @@ into "a quote" (the key) and "which quote" (the value); an attention head carrie
 
 import torch
 
-from benchmark.circuit import Circuit
+from benchmark.model.circuit import Circuit
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer

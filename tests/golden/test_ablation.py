@@ -6,9 +6,16 @@ import pytest
 import torch
 from planted_string_closing import planted
 
-from benchmark.ablation import NODE_ABLATIONS, at_position_means, corpus_means, held_on, octave_means, octaves
-from benchmark.config import CircuitConfig
-from benchmark.model import Site, record
+from benchmark.interventions.ablation import (
+    NODE_ABLATIONS,
+    at_position_means,
+    corpus_means,
+    held_on,
+    octave_means,
+    octaves,
+)
+from benchmark.model.interface import Site, record
+from benchmark.running.config import CircuitConfig
 
 MODEL = planted()
 TOKENS = MODEL.task.train.tokens

@@ -11,18 +11,18 @@ from planted import loss
 from test_found_under import setting_of
 
 from benchmark import metrics
-from benchmark.ablation import NODE_ABLATIONS, ablate, random_circuit
-from benchmark.circuit import Circuit
-from benchmark.circuit_scores import score_circuit
-from benchmark.config import CircuitConfig
-from benchmark.depth import depth
-from benchmark.interchange import interchange
-from benchmark.minimality import drawn_nodes, first_pairs, minimality
-from benchmark.model import record, unedited
-from benchmark.prediction import EDITS, equally_long, prediction
-from benchmark.pruning import TaskPrompts, answer_logits, find_circuit, logit_difference
-from benchmark.records import Record
-from benchmark.robustness import Trial
+from benchmark.discovery.finder import TaskPrompts, answer_logits, find_circuit, logit_difference
+from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, random_circuit
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import record, unedited
+from benchmark.records.table import Record
+from benchmark.running.config import CircuitConfig
+from benchmark.scoring.causal_scrubbing import interchange
+from benchmark.scoring.intervention_prediction import EDITS, equally_long, prediction
+from benchmark.scoring.path_length import depth
+from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs, minimality
+from benchmark.scoring.robustness import Trial
+from benchmark.scoring.score_circuit import score_circuit
 from benchmark.tasks.prompts import PromptBatch
 
 OTHERS = {"stochastic", "worst_subset", "adversarial"}

@@ -8,10 +8,10 @@ import pytest
 import torch
 from planted import loss
 
-from benchmark.ablation import NODE_ABLATIONS, ablate, corpus_means, held_on, octave_means
-from benchmark.circuit_scores import Setting, score_circuit
-from benchmark.config import CircuitConfig
-from benchmark.pruning import Budget, find_circuit
+from benchmark.discovery.finder import Budget, find_circuit
+from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, corpus_means, held_on, octave_means
+from benchmark.running.config import CircuitConfig
+from benchmark.scoring.score_circuit import Setting, score_circuit
 
 
 def setting_of(planted, ablation: str) -> Setting:

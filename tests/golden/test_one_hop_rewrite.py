@@ -13,14 +13,14 @@ from baselines.replacement import ReplacedMLPs
 from baselines.transcoder import TranscoderConfig
 from baselines.transcoder import training as transcoder_training
 from benchmark import metrics
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.depth import along, depth, interchanged, stream_effects
-from benchmark.graph import LOGITS, node_sites
-from benchmark.model import CircuitModel, forward, unedited
-from benchmark.pruning import Budget, FoundCircuit, answer_logits, find_circuit
-from benchmark.records import Measurement
-from benchmark.robustness import Trial
+from benchmark.discovery.finder import Budget, FoundCircuit, answer_logits, find_circuit
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import LOGITS, node_sites
+from benchmark.model.interface import CircuitModel, forward, unedited
+from benchmark.records.table import Measurement
+from benchmark.scoring.path_length import along, depth, interchanged, stream_effects
+from benchmark.scoring.robustness import Trial
 
 HONEST = ("dense", "transcoder")
 

@@ -9,12 +9,12 @@ import torch
 from planted import Planted, Truth, circuit, loss, without
 
 from benchmark import metrics
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.graph import node_sites
+from benchmark.discovery.finder import Budget, FoundCircuit, find_circuit
+from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.metrics.recovery import Recovery, edge_recovery
-from benchmark.model import record, unedited
-from benchmark.pruning import Budget, FoundCircuit, find_circuit
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import record, unedited
 
 MODULES = (
     "planted_string_closing",

@@ -9,18 +9,18 @@ import pytest
 import torch
 from planted import Planted, circuit, loss
 
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.circuit_scores import Setting, score_circuit
-from benchmark.config import CircuitConfig
-from benchmark.interchange import interchange
-from benchmark.minimality import TRIED, drawn_nodes, first_pairs, minimality
-from benchmark.model import forward, record, unedited
-from benchmark.prediction import prediction
-from benchmark.pruning import Budget, FoundCircuit, answer_logits, find_circuit
-from benchmark.records import Measurement
-from benchmark.redundancy import Forbidding, redundancy, second_circuit
-from benchmark.robustness import Trial
+from benchmark.discovery.finder import Budget, FoundCircuit, answer_logits, find_circuit
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import forward, record, unedited
+from benchmark.records.table import Measurement
+from benchmark.running.config import CircuitConfig
+from benchmark.scoring.causal_scrubbing import interchange
+from benchmark.scoring.intervention_prediction import prediction
+from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, minimality
+from benchmark.scoring.robustness import Trial
+from benchmark.scoring.score_circuit import Setting, score_circuit
+from benchmark.scoring.second_circuit import Forbidding, redundancy, second_circuit
 
 MODULES = (
     "planted_string_closing",

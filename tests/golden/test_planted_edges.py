@@ -11,13 +11,13 @@ import torch
 import two_hop
 
 from benchmark import metrics
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.edge_attribution import cut_logits
-from benchmark.edges import verify_edges
-from benchmark.graph import node_sites
-from benchmark.model import unedited
-from benchmark.pruning import answer_logits
-from benchmark.robustness import Trial, robustness
+from benchmark.discovery.edge_attribution import cut_logits
+from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.finder import answer_logits
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import unedited
+from benchmark.scoring.robustness import Trial, robustness
 
 MODELS = (
     planted_string_closing,

@@ -10,12 +10,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from benchmark import evaluate
-from benchmark.ablation import corpus_means
-from benchmark.circuit_scores import Setting
 from benchmark.concepts import Concept
 from benchmark.corpus import Corpus
-from benchmark.pruning import FoundCircuit, TaskPrompts
-from benchmark.records import Measurement
+from benchmark.discovery.finder import FoundCircuit, TaskPrompts
+from benchmark.interventions.ablation import corpus_means
+from benchmark.records.table import Measurement
+from benchmark.scoring.score_circuit import Setting
 from benchmark.validity.in_circuit import CircuitValidity, circuit_validity
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

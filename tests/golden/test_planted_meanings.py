@@ -7,12 +7,12 @@ import pytest
 import torch
 from planted_meanings import LENGTH, WINDOWS, WORDS_SITE
 
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
 from benchmark.concepts import CONCEPTS
-from benchmark.model import CircuitModel, unedited
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.interventions.replacement import Node, Stand, next_token_scene
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import CircuitModel, unedited
 from benchmark.validity.choice import token_precision
-from benchmark.validity.replacement import Node, Stand, next_token_scene
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Scale, level_means, replaced
 

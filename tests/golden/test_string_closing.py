@@ -3,10 +3,10 @@ import string_closing
 import torch
 
 from benchmark import metrics
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.model import unedited
-from benchmark.pruning import Budget, TaskPrompts, answer_logits, find_circuit, prompt_losses
+from benchmark.discovery.finder import Budget, TaskPrompts, answer_logits, find_circuit, prompt_losses
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import unedited
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from planted import (
     transformer,
 )
 
-from benchmark.pruning import TaskPrompts
+from benchmark.discovery.finder import TaskPrompts
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

@@ -24,8 +24,8 @@ from tokenizers.models import BPE
 from baselines.dictionary import Encoder
 from baselines.replacement import ReplacedMLPs, no_errors
 from benchmark.corpus import Corpus, CorpusConfig
-from benchmark.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.pruning import TaskPrompts
+from benchmark.discovery.finder import TaskPrompts
+from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
 from benchmark.tasks.prompts import PromptBatch
 from sparse_model.transformer import Transformer
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-import benchmark.trained
+import benchmark.ground_truth.trained_models
 import sparse_model.known_circuit
-from benchmark.ablation import random_circuit
-from benchmark.causal import BooleanChain
-from benchmark.circuit import Circuit
-from benchmark.graph import node_sites
-from benchmark.model import CircuitModel
-from benchmark.trained import NotLearnedError, Skipped, TrainedModel, trained_models
+from benchmark.ground_truth.causal_model import BooleanChain
+from benchmark.ground_truth.trained_models import NotLearnedError, Skipped, TrainedModel, trained_models
+from benchmark.interventions.ablation import random_circuit
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import CircuitModel
 from sparse_model.known_circuit import (
     Accuracies,
     Recipe,
@@ -79,8 +79,8 @@ def test_trained_models_are_found_through_their_entry_points(monkeypatch):
         def load(self):
             return lambda: iter([Skipped("theirs", "not today")])
 
-    offered = {benchmark.trained.GROUP: [Entry()]}
-    monkeypatch.setattr(benchmark.trained, "entry_points", lambda group: offered[group])
+    offered = {benchmark.ground_truth.trained_models.GROUP: [Entry()]}
+    monkeypatch.setattr(benchmark.ground_truth.trained_models, "entry_points", lambda group: offered[group])
     assert trained_models() == [Skipped("theirs", "not today")]
 
 

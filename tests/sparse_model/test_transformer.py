@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from benchmark.graph import TERMINALS
-from benchmark.model import CircuitModel, forward, record, run_stages
+from benchmark.model.graph import TERMINALS
+from benchmark.model.interface import CircuitModel, forward, record, run_stages
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer, load_transformer
 

@@ -7,10 +7,10 @@ from tiny_dense import LAYERS, random_clt, random_dense, random_saes, random_tok
 
 from baselines.replacement import ReplacedMLPs
 from benchmark import metrics
-from benchmark.ablation import corpus_means
 from benchmark.claims.compounding import EVERY, error_curve, error_sites
 from benchmark.claims.rows import compounding_measurements
-from benchmark.model import forward, record
+from benchmark.interventions.ablation import corpus_means
+from benchmark.model.interface import forward, record
 
 WINDOWS = random_tokens(5)
 TOKENS = WINDOWS[:, :-1]

@@ -6,11 +6,11 @@ import torch
 from tiny_dense import random_clt, random_dense, random_saes, random_tokens
 
 from benchmark import metrics
-from benchmark.ablation import corpus_means
 from benchmark.claims.activity import Activity, activity
 from benchmark.claims.connections import density, density_by_kinds, drawn_connections, orders
-from benchmark.graph import TERMINALS
-from benchmark.model import Connection, record
+from benchmark.interventions.ablation import corpus_means
+from benchmark.model.graph import TERMINALS
+from benchmark.model.interface import Connection, record
 
 TOKENS = random_tokens(5)
 

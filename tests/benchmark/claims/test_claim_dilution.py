@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from benchmark import metrics
 from benchmark.claims.dilution import dilution_curve, list_prompts
 from benchmark.corpus.tokenizer import train_tokenizer
-from benchmark.model import record
+from benchmark.model.interface import record
 
 ANSWERS = (bracket_counting.CLOSE, bracket_counting.CLOSE_TWICE)
 LENGTHS = range(7, 41)

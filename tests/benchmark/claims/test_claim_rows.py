@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from tiny_dense import random_clt, random_corpus, random_dense, random_saes
 
-from benchmark.ablation import corpus_means
 from benchmark.claims.dilution import Point
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import CLAIMS, claim_measurements, write_claims
 from benchmark.claims.token_losses import token_losses
-from benchmark.corpus.spread import spread_windows
+from benchmark.corpus.sampling import spread_windows
 from benchmark.evaluate import load_reference, next_token_loss
+from benchmark.interventions.ablation import corpus_means
 from benchmark.metrics.registry import METRICS
 
 CORPUS = random_corpus()

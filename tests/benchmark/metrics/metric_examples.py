@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from benchmark.circuit import Circuit
-from benchmark.graph import EMBEDDING, LOGITS
-from benchmark.model import Block, Connection
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import EMBEDDING, LOGITS
+from benchmark.model.interface import Block, Connection
 
 SIZES = {"blocks.0.q": 5, "blocks.0.neuron": 7, "blocks.1.neuron": 6}
 

@@ -56,7 +56,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_the_registry_and_the_records_load_no_torch():
-    assert not loaded_after("import benchmark.metrics, benchmark.records") & {"torch", "numpy", "pandas", "scipy"}
+    assert not loaded_after("import benchmark.metrics, benchmark.records.table") & {"torch", "numpy", "pandas", "scipy"}
 
 
 def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
@@ -66,5 +66,5 @@ def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
 
 
 def test_the_leaderboard_loads_no_torch():
-    loaded = loaded_after("import benchmark.leaderboard, benchmark.leaderboard_table")
+    loaded = loaded_after("import benchmark.leaderboard.ranking, benchmark.leaderboard.text_table")
     assert not loaded & {"torch", "pandas", "scipy.stats"}

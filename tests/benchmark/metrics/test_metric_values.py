@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmark import metrics
-from benchmark.circuit import Circuit
-from benchmark.graph import EMBEDDING, LOGITS
-from benchmark.model import Block, Connection
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import EMBEDDING, LOGITS
+from benchmark.model.interface import Block, Connection
 
 KEPT = Circuit({"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False])})
 WEIGHT = torch.tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 0.0]])  # of b from a

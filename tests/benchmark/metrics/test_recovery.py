@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_examples import random_circuit
 
-from benchmark.circuit import Circuit
 from benchmark.metrics.recovery import Recovery, edge_recovery, node_recovery
+from benchmark.model.circuit import Circuit
 
 TRUE = Circuit({"a": torch.tensor([True, True, False, False]), "b": torch.tensor([True, False])})
 FOUND = Circuit({"a": torch.tensor([True, False, True, True]), "b": torch.tensor([True, True])})

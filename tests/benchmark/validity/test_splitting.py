@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny_dense import random_dense
 
-from benchmark.splitting import FEWEST, Watched, firing, splitting_measurements
 from benchmark.validity.sample import Sample
+from benchmark.validity.splitting import FEWEST, Watched, firing, splitting_measurements
 
 POSITIONS, WINDOWS = 50, 80
 SITE = "blocks.0.feature"

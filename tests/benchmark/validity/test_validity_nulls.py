@@ -5,7 +5,7 @@ import torch
 from tiny_dense import CONTEXT, random_dense, random_tokens
 
 from benchmark.concepts import Concept
-from benchmark.model import forward
+from benchmark.model.interface import forward
 from benchmark.validity.assess import Settings, assess
 from benchmark.validity.sample import Sample
 

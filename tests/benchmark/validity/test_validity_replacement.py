@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny_dense import VOCABULARY, random_clt, random_dense, random_tokens
 
-from benchmark.ablation import corpus_means, keep_only
-from benchmark.circuit import Circuit
-from benchmark.model import forward, record, stage_count, unedited
-from benchmark.validity.replacement import Node, Scene, Stand, next_token_scene
+from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.interventions.replacement import Node, Scene, Stand, next_token_scene
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import forward, record, stage_count, unedited
 
 MODELS = ("transformer", "clt, errors available", "clt, errors ablated")
 ROWS = 6

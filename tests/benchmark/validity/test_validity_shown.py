@@ -10,11 +10,11 @@ import planted_meanings
 import pytest
 from click.testing import CliRunner
 
-from benchmark.cells import Order
 from benchmark.cli import main
 from benchmark.metrics import METRICS
-from benchmark.records import RECORDS, Measurement, Record, read_records, write_table
-from benchmark.store import Store
+from benchmark.records.table import RECORDS, Measurement, Record, read_records, write_table
+from benchmark.running.cells import Order
+from benchmark.running.store import Store
 from benchmark.validity.rows import measurements, write_validity
 
 KEY = "0123456789abcdef"
@@ -189,7 +189,7 @@ def test_show_of_a_changed_artifact_is_one_line_with_its_name_its_file_and_the_r
 @pytest.mark.usefixtures("run")
 def test_show_says_which_other_version_of_the_code_computed_a_concept(monkeypatch):
     assert "another version" not in call("show", "dense", "--concept", "in_string").stdout
-    monkeypatch.setattr("benchmark.store.code_version", lambda: "9.9+new")
+    monkeypatch.setattr("benchmark.running.store.code_version", lambda: "9.9+new")
     last = call("show", "dense", "--concept", "in_string").stdout.splitlines()[-1]
     assert "computed by another version of the code: 1 cell by 0.1.0+" in last
     assert "this is 9.9+new" in last

@@ -1,0 +1,1 @@
+"""Circuit discovery: which nodes and edges a task needs."""

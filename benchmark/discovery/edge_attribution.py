@@ -1,0 +1,221 @@
+"""How much flows along each edge of a circuit: what decides which edges are cut first.
+
+- An edge with a weight: mean over prompts and positions at which the target is nonzero of |W[t, s] (u_s - mean u_s)|,
+  before the target's nonlinearity; of values u is what the attention pattern makes of them. Edges to the logits are
+  taken along the answer's direction.
+- An edge through an opaque block: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), absolute value
+  taken after summing over positions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark.interventions.ablation import Means
+from benchmark.interventions.edge_ablation import EdgeCut, Joined, Pair
+from benchmark.model.edge_hooks import WROTE, Cut, Sources, advance, read_out
+from benchmark.model.graph import EMBEDDING, LOGITS
+from benchmark.model.interface import CircuitModel, Edit, Site, run_stages, stage_count, unedited
+from benchmark.tasks.prompts import PromptBatch
+
+IG_STEPS = 10
+"""Steps of integrated gradients."""
+
+IG_PROMPTS = 16
+"""Prompts on which they are taken."""
+
+
+EditOn = Callable[[PromptBatch], Edit]
+"""The circuit's edit on given prompts."""
+
+
+@torch.no_grad()
+def cut_logits(model: CircuitModel, batch: PromptBatch, edit: Edit, cut: Cut) -> Float[Tensor, "prompt vocab"]:
+    """Logits at the last position of each prompt, some edges cut."""
+    state = model.start(batch.tokens)
+    for stage in range(stage_count(model)):
+        state = advance(model, state, stage, edit, cut)
+    return read_out(model, state, batch.positions, cut)[:, 0]
+
+
+@dataclass
+class _Watch:
+    """A cut that cuts nothing and keeps what every target's sources hold.
+
+    Attributes:
+        seen: By source and target what the source holds, times the norm's scale where it is read through the stream.
+        held: By source what it holds.
+    """
+
+    seen: dict[Pair, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    held: dict[str, Tensor] = field(default_factory=dict)
+
+    def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> None:
+        """Keep the sources."""
+        for sources, factor in ((direct, None), (stream, scale)):
+            for source, values in sources.items():
+                self.seen[source, target] = values, factor
+                self.held[source] = values
+
+    def opaque(self, target: str, source: str) -> None:
+        """Nothing is cut."""
+
+    def mean(self, source: str) -> Tensor:
+        """Never asked for, as nothing is cut."""
+        raise AssertionError(source)
+
+
+@torch.no_grad()
+def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) -> dict[str, Tensor]:
+    """Mean over the corpus of what each source brings."""
+    totals: dict[str, Tensor] = {}
+    for rows in corpus.split(8):
+        watch, state = _Watch(), model.start(rows)
+        for stage in range(stage_count(model)):
+            state = advance(model, state, stage, unedited, watch)
+        for name, values in {**watch.held, **_written(state)}.items():
+            totals[name] = totals.get(name, torch.zeros(())) + values.sum((0, 1), dtype=torch.float64)
+    return {name: (total / corpus.numel()).float() for name, total in totals.items()}
+
+
+def _written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(WROTE): values for name, values in state.items() if name.startswith(WROTE)}
+
+
+def attributions(
+    model: CircuitModel, joined: Sequence[Joined], means: Means, batch: PromptBatch, edit_on: EditOn
+) -> list[Float[Tensor, "_target _source"]]:
+    """Attribution of every edge between kept nodes, a matrix for each connection."""
+    watch, values, edit = _Watch(), dict[str, Tensor](), edit_on(batch)
+
+    def recorded(site: Site, before: Tensor) -> Tensor:
+        values[site.name] = edit(site, before)
+        return values[site.name]
+
+    with torch.no_grad():
+        cut_logits(model, batch, recorded, watch)
+    real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
+    opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
+    return [
+        opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
+        for each in joined
+    ]
+
+
+@torch.no_grad()
+def _attribution(
+    each: Joined, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
+) -> Float[Tensor, "_target _source"]:
+    """Attribution along a connection with weights; zero weights are no edges and come last."""
+    weight, full = each.connection.weight, each.connection.full
+    assert weight is not None
+    brought, scale = watch.seen[each.pair]
+    away = brought - means[each.connection.source]
+    away = away if scale is None else away * scale
+    if each.connection.target == LOGITS:
+        assert full is not None
+        along = full[batch.answer] - full[batch.other]  # [prompt, source]
+        return (along * away[:, 0]).abs().mean(0)[None, each.sources]
+    active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).float()
+    count = active.sum(0).clamp(min=1)[:, None]
+    if each.connection.source == EMBEDDING:
+        assert full is not None
+        return ((away @ full[each.targets].T).abs().flatten(0, 1) * active).sum(0)[:, None] / count
+    sizes = away[..., each.sources].abs().flatten(0, 1)
+    return weight[each.targets][:, each.sources].abs() * (active.T @ sizes) / count
+
+
+def _integrated(
+    model: CircuitModel, joined: Sequence[Joined], means: Means, few: PromptBatch, edit_on: EditOn
+) -> dict[Pair, Float[Tensor, "_target _source"]]:
+    """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
+    edit, real = edit_on(few), (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
+    hidden = [each for each in joined if each.connection.weight is None]
+    found = {}
+    for target in dict.fromkeys(each.connection.target for each in hidden):
+        into = [each for each in hidden if each.connection.target == target]
+        if into[0].connection.source == EMBEDDING:
+            found[into[0].pair] = _from_embeddings(model, into[0], means, few, edit, real)
+        else:
+            found |= _from_sites(model, into, means, few, edit, real)
+    return found
+
+
+def _from_sites(
+    model: CircuitModel, into: Sequence[Joined], means: Means, batch: PromptBatch, edit: Edit, real: Tensor
+) -> dict[Pair, Tensor]:
+    """Integrated gradients of one target site in all sites that reach it through its block."""
+    totals = {each.pair: torch.zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
+    away: dict[str, Tensor] = {}
+    for step in range(IG_STEPS):
+        path = _Path({each.connection.source for each in into}, into[0].connection.target, means, edit)
+        path.share = (step + 0.5) / IG_STEPS
+        with torch.enable_grad():
+            run_stages(model, model.start(batch.tokens), path)
+            for row, index in enumerate(into[0].targets.tolist()):
+                gradients = path.gradients((path.reached[..., index] * real).sum())
+                for each in into:
+                    totals[each.pair][row] += gradients[each.connection.source][..., each.sources] / IG_STEPS
+        away = path.away
+    return {
+        each.pair: (totals[each.pair] * away[each.connection.source][..., each.sources]).sum(2).abs().mean(1)
+        for each in into
+    }
+
+
+class _Path:
+    """An edit that puts sources on the way from their means to their values, and keeps what a target makes of it.
+
+    Args:
+        sources: Names of the sources' sites.
+        target: Name of the target's.
+        means: Where the way begins.
+        edit: The circuit's.
+    """
+
+    def __init__(self, sources: set[str], target: str, means: Means, edit: Edit) -> None:
+        self._sources, self._target, self._means, self._edit = sources, target, means, edit
+        self.share = 1.0
+        self.away: dict[str, Tensor] = {}
+        self.leaves: dict[str, Tensor] = {}
+        self.reached = torch.zeros(())
+
+    def __call__(self, site: Site, values: Tensor) -> Tensor:
+        """A point of the way, of which gradients can be taken."""
+        edited = self._edit(site, values)
+        if site.name in self._sources:
+            mean = self._means[site.name]
+            self.away[site.name] = (edited - mean).detach()
+            self.leaves[site.name] = (mean + self.share * self.away[site.name]).requires_grad_()
+            return self.leaves[site.name]
+        if site.name == self._target:
+            self.reached = edited
+        return edited
+
+    def gradients(self, total: Tensor) -> dict[str, Tensor]:
+        """Of a number, in the sources."""
+        leaves = list(self.leaves.values())
+        found = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+        return dict(zip(self.leaves, found, strict=True))
+
+
+@torch.no_grad()
+def _from_embeddings(
+    model: CircuitModel, each: Joined, means: Means, batch: PromptBatch, edit: Edit, real: Tensor
+) -> Float[Tensor, "target 1"]:
+    """All of a target's integrated gradient in the embeddings: how far it moves when they are at their mean."""
+    found = []
+    everything = EdgeCut({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
+    for cut in (_Watch(), everything):
+        values: dict[str, Tensor] = {}
+
+        def recorded(site: Site, before: Tensor, values: dict[str, Tensor] = values) -> Tensor:
+            values[site.name] = edit(site, before)
+            return values[site.name]
+
+        cut_logits(model, batch, recorded, cut)
+        found.append(values[each.connection.target][..., each.targets])
+    return ((found[0] - found[1]) * real[..., None]).sum(1).abs().mean(0)[:, None]

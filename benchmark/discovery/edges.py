@@ -1,0 +1,98 @@
+"""Edges that are tested, not counted: the fewest with which a circuit still does its task when all others are cut.
+
+1. *Attribute* (`benchmark.discovery.edge_attribution`): how much flows along each edge between kept nodes.
+2. *Cut* (`benchmark.interventions.edge_ablation`): a cut edge carries its source's mean over the corpus.
+3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target;
+   sizes are tried on a grid (`benchmark.discovery.finder.fewest_nodes`), so that a dip between two of them may be missed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from benchmark.discovery.edge_attribution import attributions, cut_logits, source_means
+from benchmark.discovery.finder import fewest_nodes, prompt_losses
+from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
+from benchmark.interventions.edge_ablation import EdgeCut, kept_ends
+from benchmark.model.circuit import Circuit
+from benchmark.model.edge_hooks import Cut, can_cut
+from benchmark.model.interface import CircuitModel, Connection, Edit
+from benchmark.tasks.prompts import PromptBatch
+
+MOST_OPAQUE_TARGETS = 150
+"""Kept nodes behind opaque blocks beyond which their own runs would cost too much."""
+
+
+@dataclass(frozen=True, eq=False)
+class VerifiedEdges:
+    """How many edges a circuit needs.
+
+    Attributes:
+        status: `ok`; `not_reached` if all its edges together miss the target; `undefined` if it cannot be told.
+        edges: The fewest at the target that `fewest_nodes` finds; says nothing unless the status is `ok`.
+        reason: Why the status is not `ok`.
+        cut: What cuts all others, to be used on other prompts.
+    """
+
+    status: Literal["ok", "not_reached", "undefined"]
+    edges: int = 0
+    reason: str = ""
+    cut: Cut | None = None
+
+
+def verify_edges(
+    model: CircuitModel,
+    circuit: Circuit,
+    connections: Iterable[Connection],
+    means: Means,
+    batch: PromptBatch,
+    corpus: Int[Tensor, "window position"],
+    target: float,
+    held_on: HeldOn | None = None,
+) -> VerifiedEdges:
+    """The fewest edges of a circuit that do its task when every other edge between kept nodes carries its mean.
+
+    Args:
+        model: The model that the circuit is of.
+        circuit: Its kept nodes.
+        connections: Of the circuit's graph.
+        means: What a cut edge carries, and an ablated node holds unless `held_on` says otherwise.
+        batch: Validation prompts.
+        corpus: Tokens over which sources are averaged.
+        target: Loss to reach, nats.
+        held_on: What ablated nodes hold on given prompts.
+    """
+    if not can_cut(model):
+        return VerifiedEdges("undefined", reason="the model does not say how its edges can be cut")
+    joined = [each for each in (kept_ends(one, circuit) for one in connections) if each is not None]
+    opaque = sum(len(each.targets) for each in joined if each.connection.weight is None)
+    if any(each.connection.weight is None and each.connection.target.endswith("error") for each in joined):
+        return VerifiedEdges("undefined", reason="edges into errors run through an opaque block")
+    if opaque > MOST_OPAQUE_TARGETS:
+        return VerifiedEdges("undefined", reason=f"{opaque} nodes behind opaque blocks each need a run of their own")
+    if not joined:
+        return VerifiedEdges("undefined", reason="no edge joins what the circuit keeps")
+    brought = {**means, **source_means(model, corpus)}
+
+    def edit_on(prompts: PromptBatch) -> Edit:
+        return keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(prompts))
+
+    edit = edit_on(batch)
+    weights = attributions(model, joined, brought, batch, edit_on)
+    order = torch.cat([weight.flatten() for weight in weights]).argsort(descending=True, stable=True)
+
+    def cut(edges: int) -> EdgeCut:
+        return EdgeCut.keeping(joined, order, edges, brought)
+
+    @torch.no_grad()
+    def loss(edges: int) -> float:
+        return float(prompt_losses(cut_logits(model, batch, edit, cut(edges)), batch).mean())
+
+    fewest = fewest_nodes(loss, len(order), target)
+    if fewest is None:
+        return VerifiedEdges("not_reached", reason="with every edge kept the circuit misses the target")
+    return VerifiedEdges("ok", fewest, cut=cut(fewest))

@@ -1,0 +1,149 @@
+"""The metrics that could rank circuits, each as a score of one circuit of a known model."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark import metrics
+from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.finder import answer_logits, geometric_sizes, logit_difference
+from benchmark.ground_truth.planted_models import KnownModel
+from benchmark.interventions.ablation import keep_only
+from benchmark.metrics.registry import METRICS, Direction
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import unedited
+from benchmark.scoring.robustness import Trial, robust_faithfulness
+from benchmark.tasks.prompts import PromptBatch
+
+TARGET = 0.05
+"""Task loss that circuits are cut to, nats; each node of a known circuit is worth more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A circuit of a known model that is to be scored.
+
+    Attributes:
+        known: The model and its task.
+        circuit: The circuit, right or wrong.
+        order: `[node]`, all nodes, those of the circuit first.
+        generator: Source of what a score draws.
+    """
+
+    known: KnownModel
+    circuit: Circuit
+    order: Int[Tensor, " node"]
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, known: KnownModel, circuit: Circuit, generator: torch.Generator) -> "Case":
+        """A circuit whose nodes are in no order, before all others in no order."""
+        kept = torch.cat([circuit.masks[site.name] for site in known.sites])
+        mixed = torch.randperm(len(kept), generator=generator)
+        return cls(known, circuit, mixed[kept[mixed].int().argsort(descending=True, stable=True)], generator)
+
+    @property
+    def batch(self) -> PromptBatch:
+        """The prompts on which it is scored."""
+        return self.known.prompts.test
+
+    @cached_property
+    def whole(self) -> Float[Tensor, "prompt vocab"]:
+        """Logits of the model that is explained, nothing ablated."""
+        return answer_logits(self.known.explained, self.batch, unedited)
+
+    def logits(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
+        """Logits of a circuit, the rest at its means."""
+        return answer_logits(self.known.model, self.batch, keep_only(circuit, self.known.means))
+
+    def faithfulness(self, circuit: Circuit) -> float:
+        """Of any circuit of the model."""
+        return metrics.faithfulness(self._kl(self.logits(circuit)), self._empty_kl)
+
+    @cached_property
+    def _empty_kl(self) -> float:
+        return self._kl(self.logits(Circuit.empty(self.known.sites)))
+
+    def _kl(self, logits: Tensor) -> float:
+        return metrics.pair_kl(self.whole, logits, self.batch.answer, self.batch.other)
+
+
+Score = Callable[[Case], float]
+"""A metric of a case; `nan` where it has none."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A metric that could rank circuits.
+
+    Attributes:
+        name: Its name.
+        score: Takes it.
+        direction: Which way is better.
+        is_size: Whether it says nothing but how large a circuit is.
+    """
+
+    name: str
+    score: Score
+    direction: Direction
+    is_size: bool = False
+
+
+# The scores
+
+
+def _verified_edges(case: Case) -> float:
+    known = case.known
+    connections, validation = known.model.connections("unit"), known.prompts.validation
+    found = verify_edges(known.model, case.circuit, connections, known.means, validation, known.windows, TARGET)
+    return float(found.edges) if found.status == "ok" else math.nan
+
+
+def _robust_faithfulness(case: Case) -> float:
+    known = case.known
+    trial = Trial(known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator)
+    return robust_faithfulness(trial)
+
+
+def _necessity(case: Case) -> float:
+    return metrics.task_loss(case.logits(case.circuit.complement()), case.batch.answer, case.batch.other)
+
+
+def _logit_difference_r2(case: Case) -> float:
+    whole, circuit = (logit_difference(logits, case.batch) for logits in (case.whole, case.logits(case.circuit)))
+    return metrics.logit_difference_r2(whole, circuit)
+
+
+def _cpr(case: Case) -> float:
+    sites, total = case.known.sites, len(case.order)
+    sizes = geometric_sizes(total, 2.0)
+    scores = [case.faithfulness(Circuit.first(sites, case.order, size)) for size in sizes]
+    return metrics.cpr(sizes, scores, total)
+
+
+_SIZES: Mapping[str, Score] = {
+    "nodes": lambda case: metrics.node_count(case.circuit),
+    "edges": lambda case: metrics.edge_count(case.circuit, case.known.model.connections("unit")),
+    "verified_edges": _verified_edges,
+    "description_bits": lambda case: metrics.description_bits(case.circuit, case.known.model.connections("unit")),
+}
+
+_SCORES: Mapping[str, Score] = {
+    "faithfulness": lambda case: case.faithfulness(case.circuit),
+    "robust_faithfulness": _robust_faithfulness,
+    "completeness": lambda case: case.faithfulness(case.circuit.complement()),
+    "necessity": _necessity,
+    "logit_difference_r2": _logit_difference_r2,
+    "cpr": _cpr,
+}
+
+CANDIDATES: tuple[Candidate, ...] = (
+    *(Candidate(name, score, METRICS[name].direction, is_size=True) for name, score in _SIZES.items()),
+    *(Candidate(name, score, METRICS[name].direction) for name, score in _SCORES.items()),
+)
+"""The metrics that are audited."""

@@ -1,0 +1,60 @@
+"""Small trained models whose circuit is known, as the audit takes them, and the door through which they are found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from benchmark.ground_truth.planted_models import KnownModel
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import CircuitModel
+
+GROUP = "sparse_circuit_bench.known_models"
+"""The entry-point group of functions that give trained models, called without arguments."""
+
+
+class NotLearnedError(ValueError):
+    """A model did not learn to compute what it should in the nodes where it should."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A trained model that cannot be had.
+
+    Attributes:
+        name: Its name.
+        reason: Why.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedModel(KnownModel):
+    """A model that was trained to compute a causal model in known nodes, or that replaces parts of such a model.
+
+    Attributes:
+        origin: Name of what was trained: a model and the dictionaries fitted on it are no independent witnesses.
+        dense: The model that circuits are held to.
+        truth: How right a circuit is, 0 to 1, higher is better.
+        exact: Whether `circuit` is known node by node, so that the truth also tells a superfluous node; else it is what
+            a long search keeps, and the truth says only what a circuit does.
+    """
+
+    origin: str
+    dense: CircuitModel
+    truth: Callable[[Circuit], float]
+    exact: bool
+
+    @property
+    def explained(self) -> CircuitModel:
+        """The model that circuits are held to."""
+        return self.dense
+
+
+def trained_models() -> list[TrainedModel | Skipped]:
+    """All that the installed packages offer; training takes a minute or two."""
+    found: list[TrainedModel | Skipped] = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
+        found += entry.load()()
+    return found

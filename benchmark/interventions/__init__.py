@@ -1,0 +1,1 @@
+"""Interventions: ablation of nodes and edges, and replacement of single nodes."""

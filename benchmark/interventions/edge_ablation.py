@@ -1,0 +1,106 @@
+"""The edges between a circuit's kept nodes, and cutting any of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark.interventions.ablation import Means
+from benchmark.model.circuit import Circuit
+from benchmark.model.edge_hooks import Sources
+from benchmark.model.graph import TERMINALS
+from benchmark.model.interface import Connection
+
+Pair = tuple[str, str]
+"""Source and target site of a connection."""
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A connection, the kept nodes at its ends, and how many nodes there are."""
+
+    connection: Connection
+    targets: Int[Tensor, " target"]
+    sources: Int[Tensor, " source"]
+    shape: tuple[int, int]
+
+    @property
+    def pair(self) -> Pair:
+        """Source and target site."""
+        return self.connection.source, self.connection.target
+
+    def spread(self, values: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
+        """Values of the edges between kept nodes, among zeros for all others."""
+        whole = torch.zeros(self.shape)
+        whole[self.targets[:, None], self.sources] = values
+        return whole
+
+    def cut_weights(self, cut: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
+        """The weights of cut edges, the others zero; where an end stands for many numbers, of all of them."""
+        weight, full = self.connection.weight, self.connection.full
+        assert weight is not None
+        return self.spread(cut) * (weight if full is None else full)
+
+
+def kept_ends(connection: Connection, circuit: Circuit) -> Joined | None:
+    """A connection between kept nodes; `None` if an end keeps none."""
+    ends, sizes = [], []
+    for name in (connection.target, connection.source):
+        if name not in circuit.masks and name not in TERMINALS:
+            return None
+        mask = circuit.masks.get(name, torch.ones(1, dtype=torch.bool))
+        ends.append(mask.nonzero().flatten())
+        sizes.append(len(mask))
+    return Joined(connection, ends[0], ends[1], (sizes[0], sizes[1])) if all(map(len, ends)) else None
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeCut:
+    """Cuts some edges of a circuit, as `benchmark.model.edge_hooks.Cut` says.
+
+    Attributes:
+        matrices: For each connection the weights of its cut edges, the others zero.
+        masks: For each opaque connection 1 for its cut edges.
+        means: What a source brings on average.
+    """
+
+    matrices: Mapping[Pair, Float[Tensor, "_ _"]]
+    masks: Mapping[Pair, Float[Tensor, "_ _"]]
+    means: Means
+
+    @classmethod
+    def keeping(cls, joined: Sequence[Joined], order: Int[Tensor, " edge"], edges: int, means: Means) -> "EdgeCut":
+        """Cuts all but the first edges of an order over all of them."""
+        cut = torch.ones(len(order))
+        cut[order[:edges]] = 0
+        parts = cut.split([len(each.targets) * len(each.sources) for each in joined])
+        matrices, masks = {}, {}
+        for each, part in zip(joined, parts, strict=True):
+            mine = part.view(len(each.targets), len(each.sources))
+            if mine.any() and each.connection.weight is None:
+                masks[each.pair] = each.spread(mine)
+            elif mine.any():
+                matrices[each.pair] = each.cut_weights(mine)
+        return cls(matrices, masks, means)
+
+    def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> Tensor | None:
+        """What the cut edges into a target bring beyond their means."""
+        total: Tensor | None = None
+        for sources, factor in ((direct, None), (stream, scale)):
+            for source, values in sources.items():
+                matrix = self.matrices.get((source, target))
+                if matrix is not None:
+                    brought = (values - self.means[source]) @ matrix.T
+                    brought = brought if factor is None else brought * factor
+                    total = brought if total is None else total + brought
+        return total
+
+    def opaque(self, target: str, source: str) -> Tensor | None:
+        """1 for each cut edge through an opaque block."""
+        return self.masks.get((source, target))
+
+    def mean(self, source: str) -> Tensor:
+        """What a cut source brings instead."""
+        return self.means[source]

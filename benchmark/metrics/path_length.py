@@ -1,0 +1,103 @@
+"""Metrics of how deep a circuit computes: the units on its paths from the embeddings to the logits."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.arrays import double, exact, share
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
+from benchmark.model.interface import Connection
+
+Inflow = Mapping[str, list[tuple[str, NDArray[np.float64]]]]
+"""By target site, its sources with the strength of each edge between kept nodes, `[target, source]`."""
+
+
+def path_length(circuit: Circuit, connections: Iterable[Connection]) -> float:
+    """Mean number of units on a path from the embeddings to the logits.
+
+    A path counts as much as the product over its edges of the share that each has in all that enters its target. That
+    is the influence of Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html,
+    "Computing Node Influence"), whose mean path length (section "Evaluating") this is after. Rewriting a computation of
+    several hops in one (Lange et al. 2026) makes it fall.
+
+    Args:
+        circuit: The nodes kept.
+        connections: In the unit graph, of the signs of which nothing matters. Where the units of a site differ in
+            scale, a weight says little about an edge: give attributions in their place, as
+            `benchmark.scoring.path_length` does.
+
+    Returns:
+        Units, from 1; neither way is better, the model that is explained says what is right; `nan` where no path joins
+        embeddings and logits, or an opaque block joins kept nodes, of which it cannot be told how much each brings.
+    """
+    inflow = _inflow(circuit, connections)
+    if any(np.isnan(strengths).any() for sources in inflow.values() for _, strengths in sources):
+        return math.nan
+    reached, units = _walk(LOGITS, inflow, {EMBEDDING: (np.ones(1), np.zeros(1))})
+    return share(float(units.sum()), float(reached.sum()))
+
+
+def longest_path(circuit: Circuit, connections: Iterable[Connection]) -> float:
+    """Largest number of units on a path of edges from the embeddings to the logits.
+
+    Args:
+        circuit: The nodes kept.
+        connections: In the unit graph; an opaque block joins every pair.
+
+    Returns:
+        Units, from 1; neither way is better; `nan` where no path joins embeddings and logits.
+    """
+    longest = float(_farthest(LOGITS, _inflow(circuit, connections), {EMBEDDING: np.zeros(1)}).max())
+    return longest if math.isfinite(longest) else math.nan
+
+
+def _inflow(circuit: Circuit, connections: Iterable[Connection]) -> Inflow:
+    """What enters each site from kept nodes; `nan` through opaque blocks."""
+    masks = {name: exact(mask).astype(np.bool_) for name, mask in circuit.masks.items()}
+    masks |= {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
+    found = defaultdict(list)
+    for each in connections:
+        if {each.source, each.target} <= masks.keys():
+            both = np.outer(masks[each.target], masks[each.source])
+            strengths = np.full(both.shape, math.nan) if each.weight is None else np.abs(double(each.weight))
+            found[each.target].append((each.source, np.where(both, strengths, 0.0)))
+    return found
+
+
+_Walked = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""For each node of a site, the share of its inflow that stems from the embeddings, and that times its mean length."""
+
+
+def _walk(site: str, inflow: Inflow, known: dict[str, _Walked]) -> _Walked:
+    """Follow all paths into a site back to the embeddings."""
+    if site not in known:
+        entering = inflow.get(site, [])
+        total = sum((strengths.sum(axis=1) for _, strengths in entering), start=np.zeros(1))
+        reached, units = np.zeros_like(total), np.zeros_like(total)
+        for source, strengths in entering:
+            shares = strengths / np.where(total > 0, total, 1.0)[:, None]
+            before, passed = _walk(source, inflow, known)
+            reached = reached + shares @ _over(shares, before)
+            units = units + shares @ _over(shares, passed + (source != EMBEDDING) * before)
+        known[site] = reached, units
+    return known[site]
+
+
+def _over(strengths: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of a source's nodes; a source that nothing enters has one for all of them."""
+    return np.broadcast_to(values, strengths.shape[1:])
+
+
+def _farthest(site: str, inflow: Inflow, known: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Units before each node of a site on the longest path to it; minus infinity where there is none."""
+    if site not in known:
+        paths = [np.full(1, -math.inf)]
+        for source, strengths in inflow.get(site, []):
+            before = _over(strengths, _farthest(source, inflow, known)) + (source != EMBEDDING)
+            paths.append(np.where(strengths != 0, before, -math.inf).max(axis=1))
+        known[site] = np.max(np.broadcast_arrays(*paths), axis=0)
+    return known[site]

@@ -1,0 +1,66 @@
+"""A circuit: the nodes of one model that are kept for one task, every other node being ablated."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmark.model.interface import Site
+
+
+def by_site(sites: Iterable[Site], row: Shaped[Tensor, " node"]) -> dict[str, Tensor]:
+    """A row over all nodes of the sites, cut into one part a site."""
+    sites = list(sites)
+    parts = row.split([site.size for site in sites])
+    return {site.name: part for site, part in zip(sites, parts, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """Which nodes are kept.
+
+    Attributes:
+        masks: By site name, `[node]`, true where the node is kept. A site without a mask is no node of the graph: it
+            is computed as ever.
+    """
+
+    masks: Mapping[str, Bool[Tensor, " _"]]
+
+    @classmethod
+    def whole(cls, sites: Iterable[Site]) -> "Circuit":
+        """Every node of the sites kept."""
+        return cls({site.name: torch.ones(site.size, dtype=torch.bool) for site in sites})
+
+    @classmethod
+    def empty(cls, sites: Iterable[Site]) -> "Circuit":
+        """Every node of the sites ablated."""
+        return cls({site.name: torch.zeros(site.size, dtype=torch.bool) for site in sites})
+
+    @classmethod
+    def first(cls, sites: Iterable[Site], order: Int[Tensor, " node"], nodes: int) -> "Circuit":
+        """The first `nodes` nodes of an order over all nodes of the sites, laid out in one row."""
+        sites = list(sites)
+        kept = torch.zeros(sum(site.size for site in sites), dtype=torch.bool)
+        kept[order[:nodes]] = True
+        return cls(by_site(sites, kept))
+
+    def complement(self) -> "Circuit":
+        """The nodes that this circuit ablates."""
+        return Circuit({name: ~mask for name, mask in self.masks.items()})
+
+    def kept(self) -> dict[str, list[int]]:
+        """Indices of the kept nodes, for the sites that keep any."""
+        return {name: mask.nonzero().flatten().tolist() for name, mask in self.masks.items() if mask.any()}
+
+    def save(self, path: Path) -> None:
+        """Write the masks as safetensors."""
+        save_file({name: mask.to(torch.uint8) for name, mask in self.masks.items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Circuit":
+        """Read masks written by `save`."""
+        return cls({name: mask.to(torch.bool) for name, mask in load_file(path).items()})

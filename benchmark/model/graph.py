@@ -1,0 +1,115 @@
+"""The two graphs of a model: which sites count as nodes, and virtual weights contracted from reads and writes.
+
+Between the tokens and the logits the unit graph has two ends that are no nodes and are never ablated: all token
+embeddings as one source, all logits as one target (token and logit nodes of attribution graphs, Ameisen et al. 2025,
+https://transformer-circuits.pub/2025/attribution-graphs/methods.html). Without them a circuit of units that read
+nothing but embeddings would have no edge at all.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmark.model.interface import Block, CircuitModel, Connection, Graph, Kind, Site
+
+RESIDUAL_CHANNELS: tuple[Kind, ...] = ("residual_read", "residual_write")
+"""Kinds that are nodes of the channel graph only."""
+
+EMBEDDING = "embed"
+"""The source that stands for the token embeddings."""
+
+LOGITS = "logits"
+"""The target that stands for the logits."""
+
+TERMINALS = (EMBEDDING, LOGITS)
+"""The ends of the unit graph: always kept, never counted as nodes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A site whose nodes are linear in the residual stream, gains and top-k apart.
+
+    Attributes:
+        site: The reading site.
+        stage: It reads the stream as it stands before this stage.
+        weight: `[node, d_model]`, the gain of the norm folded in.
+    """
+
+    site: str
+    stage: int
+    weight: Float[Tensor, "node d_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """A site whose nodes are added to the residual stream; a site that writes at several stages has several.
+
+    Attributes:
+        site: The writing site.
+        stage: The stage that adds it.
+        weight: `[d_model, node]`.
+    """
+
+    site: str
+    stage: int
+    weight: Float[Tensor, "d_model node"]
+
+
+def node_sites(model: CircuitModel, graph: Graph) -> tuple[Site, ...]:
+    """The sites whose scalars are nodes of a graph."""
+    if graph == "channel":
+        return model.sites
+    return tuple(site for site in model.sites if site.kind not in RESIDUAL_CHANNELS)
+
+
+def virtual_connections(reads: Iterable[Read], writes: Iterable[Write]) -> Iterator[Connection]:
+    """The connections of the unit graph: what a target reads of all that a source wrote before it.
+
+    The virtual weight of Elhage et al. 2021 (https://transformer-circuits.pub/2021/framework), with the norm's gain
+    and without its data-dependent scale: `read . (sum of the source's writes before the read)`.
+
+    Yields:
+        One connection for each pair of sites of which the source writes before the target reads.
+    """
+    written = list(writes)
+    for read in reads:
+        for source in dict.fromkeys(write.site for write in written):
+            earlier = [write.weight for write in written if write.site == source and write.stage < read.stage]
+            if earlier:
+                yield Connection(source, read.site, read.weight @ torch.stack(earlier).sum(0))
+
+
+def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: Block) -> Iterator[Connection]:
+    """Connections into a site that an opaque block computes from the stream as it stands before `stage`."""
+    for source in dict.fromkeys(write.site for write in writes if write.stage < stage):
+        yield Connection(source, target, None, block)
+
+
+def terminal_connections(
+    reads: Iterable[Read],
+    writes: Iterable[Write],
+    embedding: Float[Tensor, "vocab d_model"],
+    unembedding: Float[Tensor, "vocab d_model"],
+) -> Iterator[Connection]:
+    """What units read of the token embeddings, and what the logits read of units.
+
+    A weight is the root mean square over the vocabulary of the virtual weight from a token, or to a token's logit, so
+    that it is zero exactly where no token matters.
+
+    Args:
+        reads: Of the units that read the stream directly.
+        writes: Of the units.
+        embedding: What a token writes to the stream.
+        unembedding: What a logit reads of it, the gain of the last norm folded in.
+    """
+    written = list(writes)
+    for read in reads:
+        weight = (read.weight @ embedding.T).square().mean(1).sqrt()[:, None]
+        yield Connection(EMBEDDING, read.site, weight, full=read.weight)
+    for source in dict.fromkeys(write.site for write in written):
+        whole = torch.stack([write.weight for write in written if write.site == source]).sum(0)
+        logits = unembedding @ whole
+        yield Connection(source, LOGITS, logits.square().mean(0).sqrt()[None], full=logits)

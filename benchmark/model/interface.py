@@ -1,0 +1,205 @@
+"""The one interface: a circuit model is a list of stages with named sites, and `forward` is its only runner."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Kind = Literal["residual_read", "query", "key", "value", "residual_write", "neuron", "feature", "error"]
+"""What a site's nodes are."""
+
+Graph = Literal["channel", "unit"]
+"""Which sites count as nodes: every one (the paper's), or all but the residual channels (comparable across methods)."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+GRAPHS: tuple[Graph, ...] = get_args(Graph)
+
+KIND_OF_HOOK: dict[str, Kind] = {
+    "attn_in": "residual_read",
+    "q": "query",
+    "k": "key",
+    "v": "value",
+    "attn_out": "residual_write",
+    "mlp_in": "residual_read",
+    "neuron": "neuron",
+    "feature": "feature",
+    "mlp_out": "residual_write",
+    "error": "error",
+}
+"""The last part of a hook name `blocks.{layer}.….{hook}`, and the kind of node that lives there."""
+
+State = dict[str, Tensor]
+"""What a model carries from stage to stage: the residual stream, decoder outputs not yet written, the tokens."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place where a row of nodes lives.
+
+    Attributes:
+        name: The hook name, `blocks.{layer}.{hook}`.
+        kind: What its nodes are.
+        layer: The block it belongs to, from 0.
+        size: Number of nodes.
+        stage: The stage that computes it, from 0.
+    """
+
+    name: str
+    kind: Kind
+    layer: int
+    size: int
+    stage: int
+
+    @classmethod
+    def at(cls, name: str, size: int, stage: int) -> "Site":
+        """The site of a hook name; its kind and layer are read off the name."""
+        parts = name.split(".")
+        return cls(name, KIND_OF_HOOK[parts[-1]], int(parts[1]), size, stage)
+
+
+Edit = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "batch position node"]]
+"""Called at every site with its values; what it returns is what the rest of the model sees."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """An opaque part of a model: what it computes between its ends is not drawn as edges.
+
+    Attributes:
+        name: Connections through the same block carry the same name, so that it is counted once.
+        weights: Number of nonzero weights inside.
+    """
+
+    name: str
+    weights: int
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Two sites joined directly.
+
+    Attributes:
+        source: Name of the site that the edges leave.
+        target: Name of the site that they enter.
+        weight: `[target, source]`, or `None` where an opaque block joins every pair.
+        block: The opaque block; given exactly when `weight` is `None`.
+        full: Where an end stands for many numbers (all channels of an embedding, all logits), the map between these.
+    """
+
+    source: str
+    target: str
+    weight: Float[Tensor, "target source"] | None
+    block: Block | None = None
+    full: Float[Tensor, "_full_target _full_source"] | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.weight is None) == (self.block is not None), (self.source, self.target)
+
+
+@runtime_checkable
+class CircuitModel(Protocol):
+    """A model whose computation can be watched and edited at named sites.
+
+    `start` and `advance` return new states and leave the given one as it was, so that a stored state can be run on
+    from many times.
+    """
+
+    sites: tuple[Site, ...]
+    """In forward order. What lies after the last site belongs to `read_out`."""
+
+    def start(self, tokens: Int[Tensor, "batch position"]) -> State:
+        """The state before stage 0."""
+        ...
+
+    def advance(self, state: State, stage: int, edit: Edit) -> State:
+        """The state after a stage, `edit` being called at each of its sites in order.
+
+        A model whose edges can be cut takes a further argument `cut` here and in `read_out`
+        (`benchmark.model.edge_hooks`).
+        """
+        ...
+
+    def read_out(
+        self, state: State, positions: Int[Tensor, "batch asked"] | None
+    ) -> Float[Tensor, "batch asked vocab"]:
+        """Logits at the asked positions of each row (`None`: at all of them)."""
+        ...
+
+    def connections(self, graph: Graph) -> Iterable[Connection]:
+        """The connections of a graph; `ValueError` with the choices for a graph that the model does not have."""
+        ...
+
+
+def unedited(site: Site, values: Float[Tensor, "batch position node"]) -> Float[Tensor, "batch position node"]:
+    """The edit that changes nothing."""
+    return values
+
+
+def stage_count(model: CircuitModel) -> int:
+    """Number of stages of a model."""
+    return max(site.stage for site in model.sites) + 1
+
+
+def run_stages(
+    model: CircuitModel, state: State, edit: Edit = unedited, *, first: int = 0, last: int | None = None
+) -> State:
+    """The state after the stages `first` to before `last` (`None`: to the end)."""
+    for stage in range(first, stage_count(model) if last is None else last):
+        state = model.advance(state, stage, edit)
+    return state
+
+
+def forward(
+    model: CircuitModel,
+    tokens: Int[Tensor, "batch position"],
+    edit: Edit = unedited,
+    positions: Int[Tensor, "batch asked"] | None = None,
+    state: State | None = None,
+    stage: int = 0,
+) -> Float[Tensor, "batch asked vocab"]:
+    """Run a model: the only runner that there is.
+
+    Args:
+        model: Any circuit model.
+        tokens: Token ids; not read when `state` is given.
+        edit: Called at every site from `stage` on.
+        positions: Where logits are wanted, per row; `None` means everywhere.
+        state: A stored state to start from instead of the tokens.
+        stage: The first stage to run on `state`.
+
+    Returns:
+        Logits, in nats.
+    """
+    begun = model.start(tokens) if state is None else state
+    return model.read_out(run_stages(model, begun, edit, first=stage), positions)
+
+
+def record(
+    model: CircuitModel, tokens: Int[Tensor, "batch position"], edit: Edit = unedited
+) -> dict[str, Float[Tensor, "_ _ _"]]:
+    """The values at every site, by name, after `edit`."""
+    seen: dict[str, Tensor] = {}
+
+    def watch(site: Site, values: Tensor) -> Tensor:
+        seen[site.name] = edit(site, values)
+        return seen[site.name]
+
+    run_stages(model, model.start(tokens), watch)
+    return seen
+
+
+def at_positions(
+    values: Float[Tensor, "batch position feature"], positions: Int[Tensor, "batch asked"] | None
+) -> Float[Tensor, "batch asked feature"]:
+    """The rows of `values` at the asked positions (`None`: all of them)."""
+    if positions is None:
+        return values
+    return values.gather(1, positions[:, :, None].expand(-1, -1, values.shape[-1]))
+
+
+def nonzero_parameters(module: torch.nn.Module) -> int:
+    """Number of nonzero parameters of a module."""
+    return sum(int(parameter.count_nonzero()) for parameter in module.parameters())

@@ -1,0 +1,1 @@
+"""What other distributions add: the registry of records, and what their source and our code are."""

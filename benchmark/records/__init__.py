@@ -1,0 +1,1 @@
+"""What a measured value is, and the tables that hold it."""

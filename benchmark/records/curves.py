@@ -1,0 +1,93 @@
+"""Curves of a run: what a cell measured at several settings, in its folder and as rows of `curves.csv`."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.records.table import CellName, Keyed, read_table
+
+CURVES = "curves.csv"
+OF_CELL = "curves.json"
+"""The file in the folder of a cell."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one curve.
+
+    Attributes:
+        curve: What is varied.
+        unit: Of how far it is.
+        x: How far.
+        series: What was measured there.
+        value: The number.
+        n: Number of clusters (pairs of prompts, windows) behind it.
+    """
+
+    curve: str
+    unit: str
+    x: float
+    series: str
+    value: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRow(Keyed):
+    """One row of `curves.csv`: a point, and the cell that it is of. The columns up to `series` are its key.
+
+    Attributes:
+        preset: The preset of the run.
+        method: Name of the method.
+        variant: How its artifact is read.
+        graph: `channel` or `unit`, where the curve is of a circuit.
+        task: Name of the task, where the curve is of a circuit.
+        seed: Training seed.
+        ranking: As in `records.csv`.
+        curve: What is varied.
+        unit: Of how far it is.
+        x: How far.
+        series: What was measured there.
+        value: The number.
+        n: Number of clusters (pairs of prompts, windows) behind it.
+    """
+
+    KEY: ClassVar[int] = 11
+
+    preset: str = ""
+    method: str = ""
+    variant: str = ""
+    graph: str = ""
+    task: str = ""
+    seed: int | None = None
+    ranking: str = ""
+    curve: str
+    unit: str
+    x: float
+    series: str
+    value: float
+    n: int
+
+    @property
+    def cell(self) -> CellName:
+        """The cell that drew it: that of a circuit where there is a task, else that of the claims."""
+        return self.named("circuit" if self.task else "claims")
+
+
+def write_points(points: Iterable[Point], folder: Path) -> None:
+    """Write points into a cell's folder."""
+    content = [asdict(point) for point in points]
+    (folder / OF_CELL).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_points(folder: Path) -> list[Point]:
+    """The points in a cell's folder; none if the cell draws no curve."""
+    path = folder / OF_CELL
+    return [Point(**point) for point in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+
+def read_curves(path: Path) -> list[CurveRow]:
+    """The rows of a `curves.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
+    return read_table(path, CurveRow)

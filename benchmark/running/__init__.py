@@ -1,0 +1,1 @@
+"""Runs: settings, cells, the store, workers, and the tables at the end."""

@@ -1,0 +1,353 @@
+"""The settings of a run: a preset, read from TOML, and what the command line changes in it."""
+
+import copy
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Literal, TypeVar, cast, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchmark.concepts import concept_named
+from benchmark.corpus import CorpusConfig
+from benchmark.methods import method_named, methods
+from benchmark.running.cells import Cell
+from benchmark.tasks import TASKS, task_named
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Table = dict[str, Any]
+
+
+class CircuitConfig(BaseModel):
+    """How a circuit is found and scored; the same for every method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target_loss: float = Field(0.15, gt=0)
+    """Task loss that a circuit has to reach, nats."""
+
+    generalisation_margin: float = Field(0.05, ge=0)
+    """A circuit counts if its loss on test prompts is at most this much above the target, nats."""
+
+    budget_tokens: int = Field(200_000, ge=1)
+    """Prompt tokens run forward and backward while masks are learned, over all coefficients."""
+
+    batch_pairs: int = Field(16, ge=1)
+    """Prompt pairs of a step."""
+
+    train_pairs: int = Field(256, ge=1)
+    """Prompt pairs that masks are learned on."""
+
+    validation_pairs: int = Field(64, ge=1)
+    """Prompt pairs that the ranking is cut on."""
+
+    test_pairs: int = Field(64, ge=1)
+    """Prompt pairs that everything is reported on."""
+
+    ranking: Literal["mask", "attribution", "random"] = "mask"
+    """What orders the nodes."""
+
+    finder_seed: int = Field(0, ge=0)
+    """Of the search for the circuit, beside the training seed."""
+
+    ablation: Literal["mean", "position_mean", "zero", "resample", "counterfactual"] = "mean"
+    """What an ablated node holds while the circuit is searched."""
+
+    coefficients: tuple[float, ...] = Field((1e-4, 1e-3), min_length=1)
+    """Loss that a kept node costs, nats; each gets an equal share of the budget."""
+
+    learning_rate: float = Field(0.01, gt=0)
+    """Of AdamW at the start; decays linearly to zero."""
+
+    temperature: float = Field(1.0, gt=0)
+    """Of the sigmoid whose derivative stands in for that of the step."""
+
+    initial_mean: float = Field(0.3, ge=-1, le=1)
+    """Mean of the masks' parameters at the start."""
+
+    initial_noise: float = Field(0.1, ge=0)
+    """Their standard deviation."""
+
+    edge_tokens: int = Field(4_096, ge=1)
+    """Training tokens over which what flows along edges is averaged, for edges that are cut."""
+
+    largest_size: int = Field(10_000, ge=2)
+    """Number of nodes at which the areas over log size end."""
+
+    area_factor: float = Field(2.0, gt=1)
+    """Ratio of neighbouring sizes at which faithfulness is taken for the areas."""
+
+    redundancy: bool = False
+    """Whether a second circuit is searched among the nodes outside the first; costs as much as the first search."""
+
+    @property
+    def found_by(self) -> str:
+        """How circuits are found, for the records: the ranking, and the ablation unless that is by means."""
+        return self.ranking if self.ablation == "mean" else f"{self.ranking}:{self.ablation}"
+
+    @model_validator(mode="after")
+    def _second_at_means(self) -> "CircuitConfig":
+        if self.redundancy and self.ablation != "mean":
+            raise ValueError(f"redundancy searches under mean ablation only, not {self.ablation!r}")
+        return self
+
+
+class ProfileConfig(BaseModel):
+    """How the nodes of a model are averaged and its loss is taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean_tokens: int = Field(100_000, ge=1)
+    """Training tokens over which the mean of each node is taken."""
+
+    validation_tokens: int = Field(100_000, ge=1)
+    """Validation tokens over which the next-token loss is taken."""
+
+
+class ValidityConfig(BaseModel):
+    """How it is found out what nodes mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choice_tokens: int = Field(24_576, ge=1)
+    """Validation tokens on which a node is chosen for each concept."""
+
+    score_tokens: int = Field(24_576, ge=1)
+    """Test tokens on which it is scored."""
+
+    concepts: tuple[str, ...] = ()
+    """Concepts that are scored; empty for every one. Nodes are named by any."""
+
+    ablated_nodes: int = Field(40, ge=1)
+    """Nodes of highest estimated effect that are ablated, to find out which matter."""
+
+    top_k: int = Field(100, ge=1)
+    """Top positions that a person names a node by."""
+
+    @field_validator("concepts")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            concept_named(name)
+        return names
+
+
+class ClaimsConfig(BaseModel):
+    """How what is said of sparse circuits is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: int = Field(16_384, ge=1)
+    """Validation tokens on which errors, connections and losses are taken."""
+
+    reference: str = "dense"
+    """The method whose token losses all others are compared with; its own with those of its next seed."""
+
+    @field_validator("reference")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return method_named(name).name
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "corpus": CorpusConfig,
+    "circuit": CircuitConfig,
+    "profile": ProfileConfig,
+    "validity": ValidityConfig,
+    "claims": ClaimsConfig,
+}
+"""The settings that every run has, whatever its methods."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings, as it stands in its file.
+
+    Attributes:
+        name: Its name on the command line and in the records.
+        summary: One sentence.
+        tasks: The tasks that circuits are searched for.
+        seeds: The training seeds.
+        tables: The settings of `corpus`, `circuit`, `profile`, `validity`, `claims` and of each method, unchecked.
+        seconds: What cells are expected to take on one core, by `kind method` or `kind`.
+    """
+
+    name: str
+    summary: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    tables: Mapping[str, Table]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run computes.
+
+    Attributes:
+        preset: The name that the records carry.
+        methods: The methods whose circuits are searched.
+        tasks: The tasks that they are searched for.
+        seeds: The training seeds.
+        corpus: What is trained on.
+        circuit: How circuits are found and scored.
+        profile: How nodes are averaged.
+        validity: How it is found out what nodes mean.
+        claims: How what is said of sparse circuits is measured.
+        method_configs: The settings of every method of the run and of those that they need, by name.
+        seconds: What cells are expected to take, by `kind method` or `kind`; changes their order alone.
+    """
+
+    preset: str
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    corpus: CorpusConfig
+    circuit: CircuitConfig
+    profile: ProfileConfig
+    validity: ValidityConfig
+    claims: ClaimsConfig
+    method_configs: Mapping[str, BaseModel]
+    seconds: Mapping[str, float]
+
+    def estimated_seconds(self, cell: Cell) -> float:
+        """What a cell is expected to take on one core."""
+        named = f"{cell.kind} {cell.params.get('method', '')}"
+        return self.seconds.get(named, self.seconds.get(cell.kind, 1.0))
+
+
+def preset_names() -> list[str]:
+    """The names of the presets, the smallest first."""
+    names = sorted(
+        file.name.removesuffix(".toml") for file in _preset_folder().iterdir() if file.name.endswith(".toml")
+    )
+    return sorted(names, key=lambda name: len(load_preset(name).tasks) * len(load_preset(name).seeds))
+
+
+@cache
+def load_preset(name: str) -> Preset:
+    """A preset by name; `ValueError` with the choices."""
+    file = _preset_folder() / f"{name}.toml"
+    if not re.fullmatch(r"\w+", name) or not file.is_file():
+        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(preset_names())}")
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    summary, tasks, seeds, seconds = (content.pop(key) for key in ("summary", "tasks", "seeds", "seconds"))
+    expected = {cell: float(value) for cell, value in seconds.items()}
+    return Preset(name, summary, tuple(tasks), tuple(seeds), content, expected)
+
+
+def configure(
+    preset: str,
+    method_names: Sequence[str] = ("all",),
+    tasks: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    changes: Iterable[str] = (),
+) -> RunConfig:
+    """The settings of a run.
+
+    Args:
+        preset: Name of the preset.
+        method_names: Methods whose circuits are wanted; `all` stands for every installed one.
+        tasks: Tasks instead of the preset's; `all` stands for every one.
+        seeds: Training seeds instead of the preset's.
+        changes: What to change in the preset, each `section.key=value` with a TOML value.
+
+    Raises:
+        ValueError: One line with the value and the choices.
+    """
+    base = load_preset(preset)
+    chosen = _chosen(method_names, methods(), method_named)
+    used = [name for name in methods() if name in {far for near in chosen for far in with_needed(near)}]
+    classes: dict[str, type[BaseModel]] = {name: method_named(name).config for name in used}
+    classes = {**SECTIONS, **classes}
+    tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
+    for change in changes:
+        _change(tables, change, classes)
+    settings = {section: validated(classes[section], table, section) for section, table in tables.items()}
+    return RunConfig(
+        preset=base.name,
+        methods=tuple(chosen),
+        tasks=tuple(_chosen(tasks or base.tasks, TASKS, task_named)),
+        seeds=tuple(dict.fromkeys(seeds or base.seeds)),
+        corpus=cast(CorpusConfig, settings["corpus"]),
+        circuit=cast(CircuitConfig, settings["circuit"]),
+        profile=cast(ProfileConfig, settings["profile"]),
+        validity=cast(ValidityConfig, settings["validity"]),
+        claims=cast(ClaimsConfig, settings["claims"]),
+        method_configs={name: settings[name] for name in used},
+        seconds=base.seconds,
+    )
+
+
+def with_needed(name: str) -> list[str]:
+    """A method after the methods that it is fitted on or held to, near or far, each once."""
+    method = method_named(name)
+    near = [*method.needs, *([] if method.explains is None else [method.explains])]
+    return list(dict.fromkeys([*(far for need in near for far in with_needed(need)), name]))
+
+
+def validated(model: type[Settings], table: Table, section: str) -> Settings:
+    """The settings of a section; `ValueError` in one line that names the key, the value and what was expected."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join([section, *map(str, first["loc"])])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error" and isinstance(first["input"], dict):
+            raise ValueError(f"{place}: {message}") from None
+        raise ValueError(f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def _preset_folder() -> Traversable:
+    return files("benchmark.running") / "presets"
+
+
+def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str], object]) -> list[str]:
+    """The names, each once and known; `all` stands for every known one."""
+    if "all" in names:
+        return list(known)
+    for name in names:
+        look_up(name)
+    return list(dict.fromkeys(names))
+
+
+def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> None:
+    """Carry out one `section.key=value`."""
+    path, equals, text = change.partition("=")
+    section, *keys = path.strip().split(".")
+    if not equals or not keys or not all(keys):
+        raise ValueError(f"--set {change!r} is not of the form section.key=value, such as circuit.target_loss=0.1")
+    if section not in classes:
+        absent = "is no part of this run" if section in methods() else "is unknown"
+        raise ValueError(f"--set {path.strip()}: section {section!r} {absent}; choose from {', '.join(classes)}")
+    _check_path(classes[section], section, keys)
+    table = tables[section]
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+    table[keys[-1]] = _value(text.strip())
+
+
+def _check_path(model: type[BaseModel], place: str, keys: Sequence[str]) -> None:
+    """`ValueError` with the choices unless a section has such a key."""
+    key, *rest = keys
+    if key not in model.model_fields:
+        raise ValueError(f"--set {place}.{key}: unknown key {key!r}; choose from {', '.join(model.model_fields)}")
+    inside = model.model_fields[key].annotation
+    if rest and isinstance(inside, type) and issubclass(inside, BaseModel):
+        _check_path(inside, f"{place}.{key}", rest)
+    elif rest and get_origin(inside) is not dict:
+        raise ValueError(f"--set {place}.{'.'.join(keys)}: {place}.{key} is a single value, without keys of its own")
+
+
+def _value(text: str) -> Any:
+    """A TOML value; text that is none stands for itself, so that names need no quotes."""
+    try:
+        content = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return content["value"] if content.keys() == {"value"} else text

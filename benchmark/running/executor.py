@@ -1,0 +1,283 @@
+"""Computes the missing cells of a run in worker processes; the main process never imports torch."""
+
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Literal, Protocol, cast, runtime_checkable
+
+from benchmark.running.cells import KINDS, Cell
+from benchmark.running.store import CorruptArtifactError, Store
+from benchmark.running.worker import Advanced, Ended, Raised, work
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell of a run ended.
+
+    Attributes:
+        cell: The cell.
+        status: `found` in the store, `computed` now, or `failed`.
+        reason: One line, why it failed.
+    """
+
+    cell: Cell
+    status: Literal["found", "computed", "failed"]
+    reason: str = ""
+
+
+@runtime_checkable
+class Display(Protocol):
+    """What shows a run to people."""
+
+    def begin(self, missing: Sequence[Cell], found: int) -> None:
+        """These cells will be computed; so many were found in the store."""
+        ...
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+    def started(self, worker: int, cell: Cell) -> None:
+        """A worker takes up a cell."""
+        ...
+
+    def advanced(self, worker: int, done: int, total: int, note: str) -> None:
+        """The cell of a worker is so far."""
+        ...
+
+    def finished(self, worker: int, seconds: float) -> None:
+        """A worker has computed its cell."""
+        ...
+
+    def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
+        """The cell of a worker failed, and with it the cells that need it."""
+        ...
+
+
+def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display) -> list[Outcome]:
+    """Compute what is missing, the first cells first wherever their needs allow.
+
+    Args:
+        cells: The cells of a run, the more urgent the earlier, none before a cell that it needs.
+        store: Where finished artifacts are found and put.
+        workers: Largest number of processes.
+        display: What is told how far the run is.
+
+    Returns:
+        How each cell ended, in the order of `cells`.
+
+    Raises:
+        KeyboardInterrupt: The run was stopped; the workers are gone, and their partial folders are kept.
+    """
+    found = _found(cells, store, display)
+    if told := store.other_code(found):
+        display.say(told)
+    checks = [cell for cell in cells if KINDS[cell.kind].check]
+    schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
+    display.begin(schedule.waiting, len(found))
+    crew = Crew(store, min(workers, len(schedule.waiting)))
+    try:
+        _drain(schedule, crew, display)
+    finally:
+        crew.dismiss()
+    return [schedule.outcomes.get(cell.key, Outcome(cell, "found")) for cell in cells]
+
+
+def _found(cells: Iterable[Cell], store: Store, display: Display) -> set[str]:
+    """The keys of the cells whose artifacts are sound; those that are not are removed, and it is said."""
+    found = set()
+    for cell in cells:
+        try:
+            if store.find(cell.key) is not None:
+                found.add(cell.key)
+        except CorruptArtifactError as error:
+            display.say(f"corrupt artifact of {cell.label}: {error.flaw}; computing it again")
+            store.discard(cell.key)
+    return found
+
+
+def _drain(schedule: "Schedule", crew: "Crew", display: Display) -> None:
+    """Hand out cells and hear reports until nothing is left to do."""
+    while schedule.waiting or crew.busy:
+        while crew.has_room and (cell := schedule.take()) is not None:
+            display.started(crew.assign(cell), cell)
+        for worker, report in crew.reports():
+            if isinstance(report, Advanced):
+                display.advanced(worker, report.done, report.total, report.note)
+            elif isinstance(report, Ended):
+                schedule.finish(crew.release(worker))
+                display.finished(worker, report.seconds)
+            else:
+                display.failed(worker, report.reason, schedule.fail(crew.release(worker), report.reason))
+
+
+@dataclass
+class Schedule:
+    """Which cells may be computed now.
+
+    Attributes:
+        waiting: Cells not yet taken, the more urgent the earlier, none before a cell that it needs.
+        done: Keys of the cells whose artifacts are there.
+        checks: The cells that all others but those that they need wait for.
+        outcomes: How the cells that are no longer waiting ended.
+    """
+
+    waiting: list[Cell]
+    done: set[str]
+    checks: Sequence[Cell] = ()
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def take(self) -> Cell | None:
+        """The most urgent cell whose needs are there; `None` if there is none now."""
+        open_checks = [cell for cell in self.checks if cell.key not in self.done and cell.key not in self.outcomes]
+        first = {key for cell in open_checks for key in (cell.key, *(need.key for need in cell.needs.values()))}
+        for cell in self.waiting:
+            if (not first or cell.key in first) and all(needed.key in self.done for needed in cell.needs.values()):
+                self.waiting.remove(cell)
+                return cell
+        return None
+
+    def finish(self, cell: Cell) -> None:
+        """A cell that was taken is computed."""
+        self.done.add(cell.key)
+        self.outcomes[cell.key] = Outcome(cell, "computed")
+
+    def fail(self, cell: Cell, reason: str) -> list[Cell]:
+        """A cell that was taken failed; the cells that need it, near or far, fail with it and are returned.
+
+        If no check is left that could succeed, all that waits fails too.
+        """
+        self.outcomes[cell.key] = Outcome(cell, "failed", reason)
+        lost = [cell]
+        for other in self.waiting:  # none stands before a cell that it needs
+            if {need.key for need in other.needs.values()} & {gone.key for gone in lost}:
+                lost.append(other)
+                self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
+        ended = [self.outcomes.get(check.key) for check in self.checks]
+        if ended and all(outcome is not None and outcome.status == "failed" for outcome in ended):
+            why = f"nothing is trained, as every task of the run fails, the first with: {ended[0] and ended[0].reason}"
+            rest = [other for other in self.waiting if other.key not in self.outcomes]
+            lost += rest
+            self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}
+        self.waiting = [other for other in self.waiting if other.key not in self.outcomes]
+        return lost[1:]
+
+
+@dataclass
+class Worker:
+    """A process that computes cells, one at a time."""
+
+    process: SpawnProcess
+    connection: Connection
+    cell: Cell | None = None
+
+
+class Crew:
+    """The worker processes of a run: started when there is work for them, replaced when they die.
+
+    Args:
+        store: The store that they work on.
+        size: Largest number of processes.
+    """
+
+    def __init__(self, store: Store, size: int) -> None:
+        self._store = store
+        self._size = size
+        self._workers: dict[int, Worker] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has a cell."""
+        return any(worker.cell is not None for worker in self._workers.values())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a cell could be assigned now."""
+        return sum(worker.cell is not None for worker in self._workers.values()) < self._size
+
+    def assign(self, cell: Cell) -> int:
+        """Give a cell to a worker that has none; its number, from 0."""
+        for number in [number for number, worker in self._workers.items() if worker.cell is None]:
+            if self._workers[number].process.is_alive():
+                break
+            self._workers.pop(number).connection.close()
+        else:
+            number = self._hire()
+        self._workers[number].cell = cell
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `reports` will say so
+            self._workers[number].connection.send(cell.order)
+        return number
+
+    def release(self, worker: int) -> Cell:
+        """The cell that a worker had; it has none now, and a worker that died is no longer counted."""
+        cell = self._workers[worker].cell
+        assert cell is not None, worker
+        self._workers[worker].cell = None
+        if not self._workers[worker].process.is_alive():
+            self._workers.pop(worker).connection.close()
+        return cell
+
+    def reports(self) -> Iterator[tuple[int, Advanced | Ended | Raised]]:
+        """Wait until a worker reports; a worker that died is reported as having raised."""
+        numbers = {worker.connection: number for number, worker in self._workers.items() if worker.cell is not None}
+        for connection in wait(list(numbers)):
+            number = numbers[cast(Connection, connection)]  # on Windows it is a PipeConnection
+            try:
+                yield number, self._workers[number].connection.recv()
+            except (EOFError, ConnectionResetError):
+                yield number, Raised(self._obituary(number))
+
+    def dismiss(self) -> None:
+        """Stop all workers at once; what they have not finished stays in its partial folder."""
+        for worker in self._workers.values():
+            worker.process.terminate()
+            worker.connection.close()
+        for worker in self._workers.values():
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._workers.clear()
+
+    def _hire(self) -> int:
+        number = next(number for number in range(self._size) if number not in self._workers)
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, self._store.root), daemon=True)
+        with _interrupts_blocked():
+            process.start()
+        theirs.close()
+        self._workers[number] = Worker(process, ours)
+        return number
+
+    def _obituary(self, number: int) -> str:
+        process = self._workers[number].process
+        process.join()
+        code = process.exitcode or 0
+        if code >= 0:
+            return f"WorkerDied: the process ended with exit code {code}"
+        names = {number.value: number.name for number in signal.Signals}
+        name = names.get(-code, f"signal {-code}")
+        return f"WorkerDied: the process was killed by {name}{'; out of memory?' if name == 'SIGKILL' else ''}"
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: it goes to the whole process group, but stopping is ours to do.
+
+    Windows cannot block signals; there a worker ignores Ctrl-C as soon as it runs.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would unblock the signal if it had to start below
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

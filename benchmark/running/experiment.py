@@ -1,0 +1,204 @@
+"""Which experiment a folder of tables belongs to: `run.json` beside them, and what may be added to it."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.plugins.versions import code_version, library_versions
+from benchmark.records.curves import CURVES
+from benchmark.records.table import COSTS, RECORDS, locked, replace_file
+from benchmark.running.config import SECTIONS, CircuitConfig, RunConfig
+from benchmark.running.plan import Planner
+
+RUN = "run.json"
+
+TABLES = (RECORDS, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv")
+"""The files that hold what was computed with the settings of a run."""
+
+NAMED = 3
+"""Differences that a refusal names."""
+
+
+class Scope(BaseModel):
+    """What a table covers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def joined(self, other: "Scope") -> "Scope":
+        """What both cover together."""
+        return Scope(
+            methods=tuple(dict.fromkeys([*self.methods, *other.methods])),
+            tasks=tuple(dict.fromkeys([*self.tasks, *other.tasks])),
+            seeds=tuple(sorted({*self.seeds, *other.seeds})),
+        )
+
+
+class Origin(BaseModel):
+    """The program and the machine that wrote rows; neither a user nor a folder can be told from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code_version: str
+    libraries: Mapping[str, str]
+    platform: str
+    processor: str
+    cores: int
+
+    @classmethod
+    def here(cls) -> "Origin":
+        """This program on this machine."""
+        return cls(
+            code_version=code_version(),
+            libraries=library_versions(),
+            platform=platform.platform(),
+            processor=platform.processor() or platform.machine(),
+            cores=os.cpu_count() or 1,
+        )
+
+
+class Experiment(BaseModel):
+    """The content of `run.json`.
+
+    Attributes:
+        preset: Name of the preset.
+        settings: Every setting, by section and key; sections of methods are added with the methods.
+        corpus: Digest of the corpus: the key of its cell, over its settings and the state of its sources.
+        tables: What each table covers so far.
+        origins: What wrote their rows, the first first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+    settings: Mapping[str, Mapping[str, Any]]
+    corpus: str
+    tables: Mapping[str, Scope]
+    origins: tuple[Origin, ...]
+
+    @classmethod
+    def of(cls, run: RunConfig, table: str) -> "Experiment":
+        """The experiment of a run that writes a table."""
+        settings = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
+        return cls(
+            preset=run.preset,
+            settings={name: _shareable(config.model_dump(mode="json")) for name, config in settings.items()},
+            corpus=Planner(run).corpus.key,
+            tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
+            origins=(Origin.here(),),
+        )
+
+    def differences(self, other: "Experiment") -> Iterator[str]:
+        """What another experiment has otherwise, the first enough to tell them apart."""
+        if self.preset != other.preset:
+            yield f"preset is {self.preset!r} there and {other.preset!r} here"
+            return
+        shared = self.settings.keys() & other.settings.keys()
+        ours, theirs = (
+            dict(_leaves({name: each.settings[name] for name in each.settings if name in shared}))
+            for each in (self, other)
+        )
+        for name in dict.fromkeys([*ours, *theirs]):
+            if ours.get(name) != theirs.get(name):
+                yield f"{name} is {ours.get(name)!r} there and {theirs.get(name)!r} here"
+        if ours == theirs and self.corpus != other.corpus:
+            yield f"the digest of the corpus is {self.corpus[:12]} there and {other.corpus[:12]} here"
+
+    def joined(self, other: "Experiment") -> "Experiment":
+        """This experiment with what a run of the same settings adds; tables other than the records are replaced."""
+        tables = {**self.tables, **other.tables}
+        if RECORDS in self.tables and RECORDS in other.tables:
+            tables[RECORDS] = self.tables[RECORDS].joined(other.tables[RECORDS])
+        return Experiment(
+            preset=self.preset,
+            settings={**self.settings, **other.settings},
+            corpus=self.corpus,
+            tables=tables,
+            origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
+        )
+
+
+def read_experiment(folder: Path) -> Experiment | None:
+    """The `run.json` of a folder, `None` without one; `ValueError` in one line if it is another file."""
+    path = folder / RUN
+    if not path.exists():
+        return None
+    try:
+        return Experiment.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{path} was not written by a run: {place}: {first['msg']}") from None
+
+
+def circuit_settings(folder: Path) -> CircuitConfig | None:
+    """How the circuits of a folder were found; `None` for tables without a `run.json`."""
+    experiment = read_experiment(folder)
+    return None if experiment is None else CircuitConfig(**experiment.settings["circuit"])
+
+
+def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
+    """What a folder's `run.json` says once a run has written a table into it.
+
+    Raises:
+        ValueError: In one line, if the folder's tables are of other settings, or of settings that nobody knows.
+    """
+    new = Experiment.of(run, table)
+    if not any((folder / name).exists() for name in TABLES):
+        return new
+    old = read_experiment(folder)
+    if old is None:
+        raise ValueError(
+            f"folder {str(folder)!r} holds tables without a {RUN}, so nobody knows with which settings they were made: "
+            "choose another --out"
+        )
+    different = list(old.differences(new))
+    if different:
+        more = [f"and {len(different) - NAMED} more"] * (len(different) > NAMED)
+        told = "; ".join([*different[:NAMED], *more])
+        raise ValueError(f"folder {str(folder)!r} belongs to other settings: {told}: choose another --out")
+    return old.joined(new)
+
+
+@contextmanager
+def adding_to(folder: Path, run: RunConfig, table: str) -> Iterator[None]:
+    """Hold the tables of a folder, with a `run.json` that covers what is written there meanwhile.
+
+    Raises:
+        ValueError: As `joined_experiment` does; what was computed is still in the store.
+    """
+    with locked(folder):
+        content = joined_experiment(folder, run, table).model_dump(mode="json")
+        replace_file(folder / RUN, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        yield
+
+
+def _shareable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which a folder of documents goes by its name alone: where it lies is nobody's business."""
+    sources = settings.get("sources")
+    if not isinstance(sources, dict):
+        return dict(settings)
+    return {**settings, "sources": {_without_folder(name): share for name, share in sources.items()}}
+
+
+def _without_folder(source: str) -> str:
+    kind, colon, place = source.partition(":")
+    return f"{kind}:{PurePath(place).name}" if colon and PurePath(place).is_absolute() else source
+
+
+def _leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting by its name, as `--set` takes it."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,207 @@
+"""Shows a run to people: live bars on a terminal, plain lines where there is none."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.running.cells import Cell
+from benchmark.running.duration import duration
+
+SECONDS_BETWEEN_LINES = 10.0
+"""Where there is no terminal, a cell's progress is printed at most this often."""
+
+Clock = Callable[[], float]
+Estimate = Callable[[Cell], float]
+
+
+@dataclass
+class Activity:
+    """What a worker is doing.
+
+    Attributes:
+        cell: The cell that it computes.
+        began: When it took it up, by the clock.
+        done: Steps done.
+        total: Steps altogether; 0 while unknown.
+        note: What the computation says of itself.
+    """
+
+    cell: Cell
+    began: float
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return min(self.done / self.total, 1.0) if self.total else 0.0
+
+    def __str__(self) -> str:
+        steps = [f"{self.done}/{self.total}"] if self.total else []
+        return " · ".join([self.cell.label, *steps, *([self.note] if self.note else [])])
+
+
+class Tally:
+    """How far a run is, and when it will be done.
+
+    Args:
+        estimate: What a cell is expected to take on one core, seconds; only the ratios matter.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, estimate: Estimate, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self.total = self.found = self.done = self.failures = 0
+        self.running: dict[int, Activity] = {}
+        self._estimate = estimate
+        self._began = clock()
+        self._all = self._ended = 0.0
+
+    def begin(self, missing: Sequence[Cell], found: int) -> None:
+        """These cells will be computed; so many were found."""
+        self._began = self.clock()
+        self.total, self.found = len(missing), found
+        self._all = sum(map(self._estimate, missing))
+
+    def end(self, worker: int, failed: bool = False, lost: Sequence[Cell] = ()) -> Cell:
+        """The cell of a worker is computed, or has failed and other cells with it; the cell."""
+        cell = self.running.pop(worker).cell
+        self.done += 1 + len(lost)
+        self.failures += failed + len(lost)
+        self._ended += sum(map(self._estimate, [cell, *lost]))
+        return cell
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return self.clock() - self._began
+
+    @property
+    def share(self) -> float:
+        """How much of the expected work is done, 0 to 1."""
+        started = sum(self._estimate(activity.cell) * activity.share for activity in self.running.values())
+        return min((self._ended + started) / self._all, 1.0) if self._all else 1.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the end, from the pace so far; `None` at the very end and while less than 2 % is done."""
+        return self.elapsed * (1 - self.share) / self.share if 0.02 <= self.share < 1 else None
+
+    def summary(self) -> str:
+        """Elapsed time, time left and failures in a few words."""
+        left = "" if self.left is None else f", about {duration(self.left)} left"
+        return f"{duration(self.elapsed)}{left}" + (f", {self.failures} failed" if self.failures else "")
+
+
+class PlainDisplay:
+    """One line when a cell begins or ends, and now and then between.
+
+    Args:
+        console: Where the lines go.
+        tally: What is counted.
+    """
+
+    def __init__(self, console: Console, tally: Tally) -> None:
+        self.console = console
+        self.tally = tally
+        self._spoke: dict[int, float] = {}
+
+    def __enter__(self) -> "PlainDisplay":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    def begin(self, missing: Sequence[Cell], found: int) -> None:
+        """These cells will be computed; so many were found in the store."""
+        self.tally.begin(missing, found)
+        self.say(f"{len(missing)} cells to compute, {found} found in the store")
+
+    def started(self, worker: int, cell: Cell) -> None:
+        """A worker takes up a cell."""
+        self.tally.running[worker] = Activity(cell, self.tally.clock())
+        self._spoke[worker] = self.tally.clock()
+        self.line(f"begin {cell.label}")
+
+    def advanced(self, worker: int, done: int, total: int, note: str) -> None:
+        """The cell of a worker is so far."""
+        activity = self.tally.running[worker]
+        activity.done, activity.total, activity.note = done, total, note
+        if self.tally.clock() - self._spoke[worker] >= SECONDS_BETWEEN_LINES:
+            self._spoke[worker] = self.tally.clock()
+            self.line(f"      {activity}")
+
+    def finished(self, worker: int, seconds: float) -> None:
+        """A worker has computed its cell."""
+        cell = self.tally.end(worker)
+        self.line(f"done  {cell.label} in {duration(seconds)} ({self.tally.summary()})")
+
+    def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
+        """The cell of a worker failed, and with it the cells that need it."""
+        cell = self.tally.end(worker, failed=True, lost=lost)
+        others = f" ({len(lost)} more cells need it)" if lost else ""
+        self.line(f"FAILED {cell.label}: {reason}{others}")
+
+    def line(self, text: str) -> None:
+        """One line with the number of cells that are done."""
+        self.say(f"[{self.tally.done}/{self.tally.total}] {text}")
+
+
+class LiveDisplay(PlainDisplay):
+    """A bar for the run and a line for each worker, always up to date; failures stay above them.
+
+    Args:
+        console: The terminal.
+        tally: What is counted.
+    """
+
+    def __init__(self, console: Console, tally: Tally) -> None:
+        super().__init__(console, tally)
+        self._live = Live(console=console, get_renderable=self.picture, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "LiveDisplay":
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def line(self, text: str) -> None:
+        """Only failures stay; the rest is in the picture."""
+        if text.startswith("FAILED"):
+            super().line(text)
+
+    def picture(self) -> RenderableType:
+        """What the terminal shows now."""
+        overall = Table.grid(padding=(0, 1), expand=True)
+        overall.add_column(no_wrap=True)
+        overall.add_column(ratio=1)
+        overall.add_column(no_wrap=True, justify="right")
+        bar = ProgressBar(total=1.0, completed=self.tally.share)
+        overall.add_row(Text(f"{self.tally.done}/{self.tally.total} cells"), bar, Text(self.tally.summary()))
+        lines = [
+            Text(f"  {activity}", no_wrap=True, overflow="ellipsis")
+            for _, activity in sorted(self.tally.running.items())
+        ]
+        return Group(overall, *lines)
+
+
+def display_on(console: Console, tally: Tally) -> PlainDisplay:
+    """The display that fits a console."""
+    return LiveDisplay(console, tally) if console.is_terminal else PlainDisplay(console, tally)

@@ -1,0 +1,285 @@
+"""A folder of finished artifacts, each under the key of its cell, with a checksum of every file."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from benchmark.plugins.versions import code_version, library_versions
+from benchmark.running.cells import Order, digest, label
+
+MANIFEST = "manifest.json"
+"""The file of an artifact that tells what it is and what its other files hold."""
+
+Signature = frozenset[tuple[str, int, int]]
+"""Name, size and time of each file of a folder."""
+
+
+class CorruptArtifactError(ValueError):
+    """An artifact whose files are not those that were written; `flaw` says which file, and what is wrong with it."""
+
+    def __init__(self, artifact: str, flaw: str) -> None:
+        self.flaw = flaw
+        super().__init__(f"{artifact} is corrupt: {flaw}; repeat the run that computed it, and it is computed again")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the store knows about an artifact.
+
+    Attributes:
+        key: The key of its cell.
+        kind: The kind of its cell.
+        params: The parameters of its cell.
+        needs: The keys of the cells that it was computed from, by role.
+        files: SHA-256 of each file, by its path inside the folder.
+        seconds: Wall-clock time of the computation, its last stretch where it was interrupted.
+        peak_memory: Largest resident memory of the process that computed it, bytes.
+        code_version: Of the code that computed it.
+        library_versions: Of Python and the libraries that computed it.
+        checksum: SHA-256 over all the others; empty in manifests of the first releases.
+    """
+
+    key: str
+    kind: str
+    params: Mapping[str, Any]
+    needs: Mapping[str, str]
+    files: Mapping[str, str]
+    seconds: float
+    peak_memory: int
+    code_version: str
+    library_versions: Mapping[str, str]
+    checksum: str = ""
+
+    def digest(self) -> str:
+        """What `checksum` has to be."""
+        return digest({name: value for name, value in asdict(self).items() if name != "checksum"})
+
+
+class Store:
+    """The artifacts of all runs that share a folder.
+
+    Args:
+        root: The folder: `artifacts/KEY/` holds what is finished, `partial/KEY/` what is not, `logs/KEY.txt` what a
+            computation printed, `removed/` what is being deleted; `holder` is the process that has the `lock`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: dict[str, Signature] = {}
+        self._told: set[str] = set()
+
+    def artifact(self, key: str) -> Path:
+        """The folder of a finished artifact, verified as in `find`.
+
+        Raises:
+            ValueError: There is none.
+            CorruptArtifactError: A file is missing, changed or unknown.
+        """
+        folder = self.find(key)
+        if folder is None:
+            raise ValueError(f"store {str(self.root)!r} has no artifact {key[:12]}…; run the same preset again")
+        return folder
+
+    def log(self, key: str) -> Path:
+        """The file that takes what a computation prints."""
+        return self.root / "logs" / f"{key}.txt"
+
+    def partial(self, key: str) -> Path:
+        """The folder in which an artifact is being computed; what an interrupted computation left is still there."""
+        folder = self.root / "partial" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def find(self, key: str) -> Path | None:
+        """The folder of a finished artifact, its files verified; `None` where there is none.
+
+        Checksums are computed once in a process, and again when the size or the time of a file has changed.
+
+        Raises:
+            CorruptArtifactError: A file is missing, changed or unknown.
+        """
+        folder = self._folder(key)
+        if not folder.exists():
+            return None
+        signature = _signature(folder)
+        if self._verified.get(key) != signature:
+            verify(folder)
+            self._verified[key] = signature
+        return folder
+
+    def key_of(self, beginning: str) -> str:
+        """The whole key of a finished artifact from the part of it that stands in the records.
+
+        Raises:
+            ValueError: There is none, or more than one.
+        """
+        found = self.keys_of([beginning])
+        if beginning and len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"store {str(self.root)!r} has {len(found)} artifacts {beginning}…")
+        raise ValueError(
+            f"its artifact {beginning} is not in store {str(self.root)!r}: it was computed with another --store or "
+            "on another machine, and `bench run` computes it here"
+        )
+
+    def keys_of(self, beginnings: Iterable[str]) -> list[str]:
+        """The keys of the finished artifacts that begin with one of these texts."""
+        wanted = tuple(beginnings)
+        return sorted(folder.name for folder in (self.root / "artifacts").glob("*") if folder.name.startswith(wanted))
+
+    def state(self, key: str) -> Literal["done", "corrupt", "begun", "missing"]:
+        """What there is of an artifact; changes nothing."""
+        try:
+            if self.find(key) is not None:
+                return "done"
+        except CorruptArtifactError:
+            return "corrupt"
+        return "begun" if (self.root / "partial" / key).exists() else "missing"
+
+    def manifest(self, key: str) -> Manifest:
+        """What the store knows about a finished artifact.
+
+        Raises:
+            CorruptArtifactError: The manifest is missing, changed or cannot be read.
+        """
+        return read_manifest(self._folder(key))
+
+    def other_code(self, keys: Collection[str]) -> str:
+        """One line on those of some finished artifacts that another version of our code computed; empty if none was.
+
+        Each artifact counts once in the life of a store object.
+        """
+        sound = [key for key in keys if key not in self._told and self.state(key) == "done"]
+        found = Counter(self.manifest(key).code_version for key in sound)
+        self._told.update(keys)
+        told = [
+            f"{number} cell{'s' if number > 1 else ''} by {version}"
+            for version, number in sorted(found.items())
+            if version != code_version()
+        ]
+        if not told:
+            return ""
+        return (
+            f"found in the store, but computed by another version of the code: {', '.join(told)}; this is "
+            f"{code_version()}; `bench run --fresh` or another --store computes them again"
+        )
+
+    def commit(self, order: Order, seconds: float, peak_memory: int) -> Manifest:
+        """Turn the partial folder of a cell into its finished artifact, at once or not at all."""
+        folder = self.partial(order.key)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        manifest = Manifest(
+            key=order.key,
+            kind=order.kind,
+            params=order.params,
+            needs=order.needs,
+            files=checksums(folder),
+            seconds=round(seconds, 3),
+            peak_memory=peak_memory,
+            code_version=code_version(),
+            library_versions=library_versions(),
+        )
+        manifest = replace(manifest, checksum=manifest.digest())
+        text = json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        self._remove(self._folder(order.key))
+        self._folder(order.key).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, self._folder(order.key))
+        return manifest
+
+    def discard(self, key: str) -> None:
+        """Forget an artifact, finished or not."""
+        self._verified.pop(key, None)
+        self._remove(self._folder(key))
+        self.discard_partial(key)
+
+    def discard_partial(self, key: str) -> None:
+        """Forget what an interrupted computation left."""
+        self._remove(self.root / "partial" / key)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store for one run; the lock goes with the process, however that ends.
+
+        Raises:
+            ValueError: Another run holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        holder = self.root / "holder"  # a file of its own: Windows lets nobody read a locked one
+        try:
+            lock = FileLock(self.root / "lock").acquire(timeout=0)
+        except Timeout:
+            process = holder.read_text(encoding="utf-8").strip() if holder.exists() else "unknown"
+            raise ValueError(
+                f"store {str(self.root)!r} is in use by process {process}; wait for it or choose another --store"
+            ) from None
+        with lock:
+            holder.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            yield
+
+    def _folder(self, key: str) -> Path:
+        """Where a finished artifact lies, whatever state it is in."""
+        return self.root / "artifacts" / key
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder; it leaves its place at once, so that half of it is never taken for the whole."""
+        if folder.exists():
+            (self.root / "removed").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.root / "removed", ignore_cleanup_errors=True) as away:
+                os.replace(folder, Path(away) / folder.name)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What an artifact's folder says of itself; `CorruptArtifactError` if its manifest is missing or changed."""
+    try:
+        manifest = Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        sound = manifest.checksum in ("", manifest.digest())
+    except (OSError, ValueError, TypeError) as error:
+        raise CorruptArtifactError(
+            f"artifact {folder}", f"{MANIFEST} cannot be read ({type(error).__name__})"
+        ) from error
+    if not sound:
+        raise CorruptArtifactError(f"artifact {folder}", f"{MANIFEST} does not have the checksum that was written")
+    return manifest
+
+
+def verify(folder: Path) -> Path:
+    """The folder of an artifact, once all its files are known to be those that were written.
+
+    Raises:
+        CorruptArtifactError: A file is missing, changed or unknown.
+    """
+    manifest, found = read_manifest(folder), checksums(folder, besides=MANIFEST)
+    for name in sorted(manifest.files.keys() | found.keys()):
+        if manifest.files.get(name) != found.get(name):
+            flaw = "does not have the checksum that was written" if name in found else "is missing"
+            raise CorruptArtifactError(f"artifact {folder} ({label(manifest.kind, manifest.params)})", f"{name} {flaw}")
+    return folder
+
+
+def checksums(folder: Path, besides: str = "") -> dict[str, str]:
+    """SHA-256 of every file under a folder, by its path inside it, `besides` left out."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    names = {file.relative_to(folder).as_posix(): file for file in files}
+    return {name: _sha256(file) for name, file in names.items() if name != besides}
+
+
+def _signature(folder: Path) -> Signature:
+    """What changes when a file does: the sizes and times of all files."""
+    states = ((file.relative_to(folder).as_posix(), file.stat()) for file in folder.rglob("*") if file.is_file())
+    return frozenset((name, state.st_size, state.st_mtime_ns) for name, state in states)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,143 @@
+"""Asks whether what a circuit calls the same is the same: values changed between prompts of a class, and two levels.
+
+Gao et al. 2025 (arXiv 2511.13653), lightly. *Interchange* (appendix E, condition 1 of causal scrubbing): every kept
+node takes its values from prompts of the same answer and length, each node from others, so that what it computes from
+is as mixed as what it gives on. Deviation: a node's class is taken to be the answer, not a claim made for it by hand.
+*Binarised* (figure 34, where the loss is 0.24 to 0.54): every kept node takes one of two levels. Deviation: threshold
+and levels have the least squared error instead of being learned.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark.discovery.finder import answer_logits, prompt_losses
+from benchmark.model.interface import Edit, Site, record
+from benchmark.records.table import Measurement
+from benchmark.scoring.robustness import Trial, standing
+from benchmark.tasks.prompts import PromptBatch
+
+DRAWS = 3
+"""Draws of donors, over which the interchange loss is averaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Two levels for each of some nodes.
+
+    Attributes:
+        threshold: A value above it takes the high level.
+        low: The low level.
+        high: The high level.
+    """
+
+    threshold: Float[Tensor, " node"]
+    low: Float[Tensor, " node"]
+    high: Float[Tensor, " node"]
+
+    def __call__(self, values: Float[Tensor, "*row node"]) -> Float[Tensor, "*row node"]:
+        """Values at their levels."""
+        return torch.where(values > self.threshold, self.high, self.low)
+
+
+@torch.no_grad()
+def interchange(trial: Trial, known: PromptBatch) -> list[Measurement]:
+    """Task loss with values interchanged, and with values binarised.
+
+    Args:
+        trial: The circuit on test prompts.
+        known: Prompts from which the levels are taken.
+    """
+    binarised = standing(trial, _changed(trial, binariser(trial, known))).loss
+    return [_interchanged(trial), trial.measured("binarised_loss", binarised)]
+
+
+def _changed(trial: Trial, change: Edit) -> Edit:
+    """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
+    keep = trial.edit(trial.batch)
+
+    def edit(site: Site, values: Tensor) -> Tensor:
+        edited, mask = keep(site, values), trial.circuit.masks.get(site.name)
+        if mask is None or not mask.any():
+            return edited
+        changed = edited.clone()
+        changed[..., mask] = change(site, edited[..., mask])
+        return changed
+
+    return edit
+
+
+# Interchange
+
+
+def _interchanged(trial: Trial) -> Measurement:
+    """Task loss with every kept node's values from other prompts, over the prompts that have others of their class."""
+    group = classes(trial.batch)
+    shared = group.bincount()[group] > 1
+    if not shared.any():
+        return trial.missing("interchange_loss", "no two prompts share answer and length")
+    edits = [_changed(trial, exchanger(trial.batch, trial.generator)) for _ in range(DRAWS)]
+    losses = torch.stack([prompt_losses(answer_logits(trial.model, trial.batch, edit), trial.batch) for edit in edits])
+    pairs = len(trial.batch.pair[shared].unique())
+    return replace(trial.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
+
+
+def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
+    """Number of each prompt's class: prompts of the same answer and length."""
+    group: Tensor = torch.stack([batch.answer, batch.last], dim=1).unique(dim=0, return_inverse=True)[1]
+    return group
+
+
+def class_donors(group: Int[Tensor, " prompt"], nodes: int, generator: torch.Generator) -> Int[Tensor, "prompt node"]:
+    """For each prompt and node a prompt of the same class: the prompts of a class permuted, for each node anew."""
+    home = group.argsort(stable=True)
+    noise = torch.rand(len(group), nodes, generator=generator, dtype=torch.float64)
+    mixed = (group[:, None] + noise).argsort(dim=0)
+    return torch.empty_like(mixed).index_copy_(0, home, mixed)
+
+
+def exchanger(batch: PromptBatch, generator: torch.Generator) -> Edit:
+    """The edit that takes each node's values from other prompts of the class, at all positions."""
+    group = classes(batch)
+
+    def edit(site: Site, values: Tensor) -> Tensor:
+        donors = class_donors(group, values.shape[-1], generator)
+        return values.gather(0, donors[:, None, :].expand_as(values))
+
+    return edit
+
+
+# Two levels
+
+
+def binariser(trial: Trial, known: PromptBatch) -> Edit:
+    """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
+    levels = fitted_levels(trial, known)
+    return lambda site, values: levels[site.name](values)
+
+
+def fitted_levels(trial: Trial, known: PromptBatch) -> Mapping[str, Levels]:
+    """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
+    values = record(trial.model, known.tokens, trial.edit(known))
+    real = torch.arange(known.tokens.shape[1]) <= known.positions
+    masks = {name: mask for name, mask in trial.circuit.masks.items() if mask.any()}
+    return {name: two_levels(values[name][real][:, mask]) for name, mask in masks.items()}
+
+
+def two_levels(values: Float[Tensor, "sample node"]) -> Levels:
+    """For each node the threshold of least squared error, and the means on either side of it.
+
+    Every threshold between two neighbouring values is tried. A node of one value has that value as both levels.
+    """
+    ordered = values.double().sort(dim=0).values
+    count, sums = len(ordered), ordered.cumsum(dim=0)
+    below = torch.arange(1, count, dtype=torch.float64)[:, None]
+    low, high = sums[:-1] / below, (sums[-1] - sums[:-1]) / (count - below)
+    explained = below * (count - below) * (high - low).square()
+    explained[ordered[1:] == ordered[:-1]] = -1.0
+    best = explained.argmax(dim=0, keepdim=True)
+    threshold = (ordered.gather(0, best) + ordered.gather(0, best + 1)) / 2
+    return Levels(*(each.to(values.dtype) for each in (threshold[0], low.gather(0, best)[0], high.gather(0, best)[0])))

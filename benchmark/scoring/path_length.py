@@ -1,0 +1,219 @@
+"""Asks whether a circuit computes in the steps of the model it explains: path lengths, and the stream interchanged.
+
+A cross-layer transcoder can rewrite a computation of several hops in one: features of an early layer write the answer
+straight into a later MLP's output, with perfect reconstruction and a smaller circuit (Lange, Dearstyne and Maher 2026,
+https://openreview.net/forum?id=8sE1yCPnbR). Faithfulness cannot see it; these numbers can.
+
+- *Path length*: units on a path from the embeddings to the logits, paths weighted by attribution.
+- *Stream interchange*: between two blocks the residual stream, at all positions, becomes that of the pair's other
+  prompt (an interchange intervention, Geiger et al. 2021, arXiv 2106.02997; every method has the stream, so that no
+  node need correspond to another). In a transformer nothing else goes from block to block, so the answer changes
+  sides; in a circuit, whose other prompt is run under the same ablation, whatever goes round the stream stays.
+- *Write interchange*: only what the last block wrote to the stream becomes that of the other prompt. A dictionary that
+  works out again, from the embeddings, what the block before has written, changes less than the model does.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark import metrics
+from benchmark.discovery.edge_attribution import attributions, source_means
+from benchmark.discovery.finder import answer_logits, logit_difference
+from benchmark.interventions.ablation import Means
+from benchmark.interventions.edge_ablation import kept_ends
+from benchmark.model.edge_hooks import can_cut
+from benchmark.model.interface import CircuitModel, Connection, Edit, forward, run_stages, unedited
+from benchmark.records.table import Measurement
+from benchmark.scoring.intervention_prediction import equally_long, other_prompts
+from benchmark.scoring.redundant_nodes import first_pairs
+from benchmark.scoring.robustness import Trial
+from benchmark.tasks.prompts import PromptBatch
+
+STREAM = "residual"
+"""What a state calls the residual stream."""
+
+INTERCHANGES = ("stream_interchange_r2", "write_interchange_r2", "stream_share")
+
+Part = Callable[
+    [Float[Tensor, "prompt position channel"], Float[Tensor, "prompt position channel"]],
+    Float[Tensor, "prompt position channel"],
+]
+"""The part of the stream that is interchanged at a boundary, of the stream before the last block and after it."""
+
+
+@torch.no_grad()
+def depth(
+    trial: Trial, explained: CircuitModel, connections: Iterable[Connection], corpus: Int[Tensor, "window position"]
+) -> list[Measurement]:
+    """Path lengths of a circuit, and what an interchange of the stream does in it.
+
+    Args:
+        trial: The circuit on test prompts.
+        explained: The trained model that it is held to.
+        connections: Of the unit graph.
+        corpus: Tokens over which what flows along edges is averaged.
+    """
+    return [*path_lengths(trial, list(connections), corpus), *stream_interchange(trial, explained)]
+
+
+# Path lengths
+
+
+def path_lengths(
+    trial: Trial, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+) -> list[Measurement]:
+    """The mean length of paths by attribution, and the longest."""
+    missing = "no path joins the embeddings and the logits"
+    longest = metrics.longest_path(trial.circuit, connections)
+    reason = _why_no_attributions(trial, connections)
+    if reason:
+        mean = trial.missing("path_length", reason)
+    else:
+        attributed = attributed_connections(trial, connections, corpus)
+        mean = trial.measured("path_length", metrics.path_length(trial.circuit, attributed), why=missing)
+    return [mean, replace(trial.measured("longest_path", longest, why=missing), n=None)]
+
+
+def _why_no_attributions(trial: Trial, connections: Sequence[Connection]) -> str:
+    if not can_cut(trial.model):
+        return "the model does not say what flows along its edges"
+    joined = (kept_ends(each, trial.circuit) for each in connections)
+    if any(each is not None and each.connection.weight is None for each in joined):
+        return "edges run through an opaque block"
+    return ""
+
+
+def attributed_connections(
+    trial: Trial, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+) -> list[Connection]:
+    """The connections between kept nodes, each with what flows along its edges as its weights."""
+    joined = [each for each in (kept_ends(one, trial.circuit) for one in connections) if each is not None]
+    means: Means = {**trial.means, **source_means(trial.model, corpus)}
+    flows = attributions(trial.model, joined, means, trial.batch, trial.edit)
+    return [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
+
+
+# The stream interchanged
+
+
+@dataclass(frozen=True, eq=False)
+class Interchanged:
+    """What a part of the stream of each pair's other prompt does to the logit difference.
+
+    Attributes:
+        known: Change in what is to be predicted, towards the answer of the pair's first prompt, nats.
+        circuit: Change in the circuit.
+    """
+
+    known: Float[Tensor, "boundary prompt"]
+    circuit: Float[Tensor, "boundary prompt"]
+
+    @property
+    def r2(self) -> float:
+        """Variance of the known changes, over boundaries and prompts, that the circuit's explain.
+
+        The two prompts of a pair go opposite ways, so that no change at all scores 0 or nearly.
+        """
+        return metrics.logit_difference_r2(self.known.flatten(), self.circuit.flatten())
+
+
+def stream_interchange(trial: Trial, explained: CircuitModel) -> list[Measurement]:
+    """How well a circuit predicts both interchanges, and how much of itself passes through the stream."""
+    batch = first_pairs(equally_long(trial.batch))
+    reason = _why_no_interchange(trial.model, explained, batch)
+    if reason:
+        return [trial.missing(metric, reason) for metric in INTERCHANGES]
+    stream, writes = (interchanged(trial, explained, batch, part) for part in (whole_stream, written))
+    passing = Interchanged(_moved(trial, batch).expand_as(stream.circuit), stream.circuit)
+    found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
+    return [trial.measured(name, each.r2, batch) for name, each in found]
+
+
+def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: PromptBatch) -> str:
+    if not len(batch):
+        return "the prompts of every pair differ in length"
+    ours, theirs = (len(boundaries(each)) + 1 for each in (model, explained))
+    if ours != theirs:
+        return f"the circuit has {ours} blocks, what it explains {theirs}"
+    if ours == 1:
+        return "one block has no stream between blocks"
+    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, explained)):
+        return f"the model's state has no {STREAM!r}"
+    return ""
+
+
+def interchanged(trial: Trial, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
+    """What a part of the stream of each pair's other prompt does, in the model that is explained and in the circuit."""
+    ours = stream_effects(trial.model, batch, trial.edit(batch), part=part)
+    return Interchanged(stream_effects(explained, batch, part=part), ours)
+
+
+def _moved(trial: Trial, batch: PromptBatch) -> Float[Tensor, " prompt"]:
+    """Change in the circuit when its whole run is that of the other prompt."""
+    logits = answer_logits(trial.model, batch, trial.edit(batch))
+    difference = first_answer_difference(logits, batch)
+    return difference[other_prompts(batch)] - difference
+
+
+def whole_stream(
+    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
+) -> Float[Tensor, "prompt position channel"]:
+    """All that the stream holds."""
+    return after
+
+
+def written(
+    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
+) -> Float[Tensor, "prompt position channel"]:
+    """What the last block wrote to it."""
+    return after - before
+
+
+def along(directions: Float[Tensor, "direction channel"]) -> Part:
+    """What the stream holds along some orthonormal directions, such as that of a middle variable."""
+    return lambda before, after: after @ directions.T @ directions
+
+
+def stream_effects(
+    model: CircuitModel, batch: PromptBatch, edit: Edit = unedited, *, part: Part
+) -> Float[Tensor, "boundary prompt"]:
+    """Change of the logit difference when a part of the stream between two blocks is that of the pair's other prompt.
+
+    What a state carries besides (decoder outputs not yet written) stays as it is.
+
+    Args:
+        model: Any circuit model whose state has the stream.
+        batch: Pairs of equally long prompts.
+        edit: What is ablated, in both prompts.
+        part: What is interchanged.
+
+    Returns:
+        For each boundary between blocks, nats towards the answer of the pair's first prompt.
+    """
+    unchanged = first_answer_difference(answer_logits(model, batch, edit), batch)
+    state, done, effects = model.start(batch.tokens), 0, []
+    for stage in boundaries(model):
+        before, state = state[STREAM], run_stages(model, state, edit, first=done, last=stage)
+        mine = part(before, state[STREAM])
+        mixed = {**state, STREAM: state[STREAM] + (mine[other_prompts(batch)] - mine)}
+        logits = forward(model, batch.tokens, edit, batch.positions, mixed, stage)[:, 0]
+        effects.append(first_answer_difference(logits, batch) - unchanged)
+        done = stage
+    return torch.stack(effects)
+
+
+def boundaries(model: CircuitModel) -> list[int]:
+    """The first stage after each block but the last."""
+    last = {site.layer: site.stage for site in model.sites}
+    return [last[layer] + 1 for layer in sorted(last)[:-1]]
+
+
+def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
+    """Logit of the answer of each pair's first prompt less that of its second, nats."""
+    sign = torch.ones(len(batch))
+    sign[1::2] = -1
+    return sign * logit_difference(logits, batch)

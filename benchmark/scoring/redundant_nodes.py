@@ -1,0 +1,71 @@
+"""Asks whether a circuit keeps too much: each kept node ablated alone, and random circuits ablated in its place.
+
+A mask that keeps idle nodes, and a circuit whose ablation does no more harm than that of any other nodes, both pass
+every test of faithfulness.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from benchmark import metrics
+from benchmark.interventions.ablation import random_circuit
+from benchmark.interventions.replacement import Node, Stand
+from benchmark.model.circuit import Circuit
+from benchmark.records.table import Measurement
+from benchmark.scoring.robustness import RANDOM_CIRCUITS, Trial, standing
+from benchmark.tasks.prompts import PromptBatch
+from benchmark.validity.in_circuit import task_scene
+
+TRIED = 64
+"""Kept nodes that are ablated alone, at most; a random sample of them where there are more."""
+
+PAIRS = 16
+"""Prompt pairs on which single nodes are changed, at most."""
+
+
+@torch.no_grad()
+def minimality(trial: Trial) -> list[Measurement]:
+    """The share of kept nodes that idle, and the loss with random circuits of the same size per site ablated."""
+    rises = loss_rises(trial, drawn_nodes(trial.circuit, TRIED, trial.generator))
+    return [_idle_share(trial, rises), trial.measured("random_necessity", _random_necessity(trial))]
+
+
+def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
+    """The kept nodes of a circuit, or so many drawn at random, in the order of the sites."""
+    nodes = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
+    chosen = torch.randperm(len(nodes), generator=generator)[:most].sort().values
+    return [nodes[index] for index in chosen.tolist()]
+
+
+def loss_rises(trial: Trial, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
+    """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
+    batch = first_pairs(trial.batch)
+    stand = Stand(trial.model, task_scene(batch), trial.edit(batch), len(batch))
+    held, sites = trial.held_on()(batch), {site.name: site for site in trial.sites}
+    values = {
+        name: held(sites[name], kept).expand_as(kept).numpy()
+        for name, kept in stand.values(sorted({node.site for node in nodes})).items()
+    }
+    changes = [{node: values[node.site][..., node.index]} for node in nodes]
+    return np.array([(losses - stand.true).mean() for losses in stand.losses(changes)])
+
+
+def first_pairs(batch: PromptBatch) -> PromptBatch:
+    """The first `PAIRS` pairs of a batch."""
+    return batch.rows(slice(2 * PAIRS))
+
+
+def _idle_share(trial: Trial, rises: Float[np.ndarray, " node"]) -> Measurement:
+    if not len(rises):
+        return trial.missing("idle_share", "the circuit keeps no node")
+    return trial.measured("idle_share", metrics.idle_share(rises), first_pairs(trial.batch))
+
+
+def _random_necessity(trial: Trial) -> float:
+    """Mean task loss of the model with a random circuit ablated."""
+    drawn = (random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS))
+    losses = [standing(trial, trial.edit(trial.batch, circuit.complement())).loss for circuit in drawn]
+    return sum(losses) / len(losses)

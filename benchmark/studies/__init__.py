@@ -1,0 +1,1 @@
+"""Studies over many runs: sweep, variance, comparison, matching, verdicts."""

@@ -1,0 +1,90 @@
+"""How faithful each method's circuits are under each ablation, and whether that changes who is ahead."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.leaderboard.ranking import Board, Place
+from benchmark.metrics.registry import SHIFTED
+
+UNDER = ("mean", "position_mean", "resample", "counterfactual", "stochastic", "zero", "adversarial")
+"""The ablations, in the order of the table."""
+
+
+@dataclass(frozen=True)
+class Under:
+    """One score of all methods.
+
+    Attributes:
+        name: The ablation, `least of four`, or the shift.
+        scores: By place, the mean over tasks and seeds; places without one are left out.
+        tau: Kendall's rank correlation with the order under the finder's own ablation; `nan` below two methods.
+    """
+
+    name: str
+    scores: Mapping[Place, float]
+    tau: float
+
+
+def under_ablations(board: Board) -> list[Under]:
+    """Faithfulness of circuits under each ablation, ranked places of the unit graph alone.
+
+    Args:
+        board: The rows of a preset.
+    """
+    places = ranked(board)
+    found = {name: {place: _faithfulness(board, place, name) for place in places} for name in UNDER}
+    found["least of four"] = {place: _mean_of(board, place, "robust_faithfulness") for place in places}
+    return [Under(name, _known(scores), kendall(found[board.rules.ablation], scores)) for name, scores in found.items()]
+
+
+def under_shifts(board: Board) -> list[Under]:
+    """Agreement of circuits with their whole models under each shift of the prompts."""
+    places = ranked(board)
+    baseline = {place: _mean_of(board, place, "faithfulness") for place in places}
+    found = {name: {place: _mean_of(board, place, f"agreement_{name}") for place in places} for name in SHIFTED}
+    return [Under(name, _known(scores), kendall(baseline, scores)) for name, scores in found.items()]
+
+
+def ranked(board: Board) -> list[Place]:
+    """The places that are ranked, by name."""
+    return [place for place in board.places if place.graph == "unit" and not board.why_unranked(place)]
+
+
+def kendall(first: Mapping[Place, float], second: Mapping[Place, float]) -> float:
+    """Kendall's tau-b of two scores over the places that have both; `nan` where there are fewer than two."""
+    from scipy.stats import kendalltau
+
+    shared = [place for place in first if not math.isnan(first[place]) and not math.isnan(second[place])]
+    if len(shared) < 2:
+        return math.nan
+    return float(kendalltau([first[place] for place in shared], [second[place] for place in shared]).statistic)
+
+
+def _faithfulness(board: Board, place: Place, ablation: str) -> float:
+    """Mean over the circuits of a place that count; under the finder's own ablation that of the circuit itself."""
+    if ablation == board.rules.ablation:
+        return _mean_of(board, place, "faithfulness")
+    rows = [
+        row.value
+        for row in board.records
+        if (row.metric, row.ablation, row.status) == ("faithfulness", ablation, "ok")
+        and (row.method, row.variant, row.graph) == tuple(place)
+        and row.ranking == board.rules.ranking
+        and row.task not in board.listed
+        and row.target_loss is not None
+        and math.isclose(row.target_loss, board.rules.target_loss)
+    ]
+    return _mean([value for value in rows if value is not None])
+
+
+def _mean_of(board: Board, place: Place, metric: str) -> float:
+    return _mean([row.value for row in board.reached(place, metric).values() if row.value is not None])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _known(scores: Mapping[Place, float]) -> dict[Place, float]:
+    return {place: score for place, score in scores.items() if not math.isnan(score)}

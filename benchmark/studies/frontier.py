@@ -1,0 +1,350 @@
+"""What came of a sweep: a row for each operating point, with what it can do, what it cost and what dominates it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from benchmark.leaderboard.ranking import size_metric
+from benchmark.metrics.registry import SPLITS
+from benchmark.records.table import Keyed, Measurement, read_measurements, read_table, write_table
+from benchmark.running.cells import Cell
+from benchmark.running.executor import Outcome
+from benchmark.running.store import Store
+from benchmark.seeds import seed_of
+from benchmark.statistics.intervals import Interval, geometric_mean, size_ratio, student_interval
+from benchmark.studies.sweep import Item, Point
+from benchmark.tasks import TASKS
+
+SWEEP = "sweep.csv"
+
+REFERENCE = "weight_sparse"
+"""The family whose own point all others' circuits are compared with."""
+
+Status = Literal["ok", "not_reached", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRow(Keyed):
+    """One row of `sweep.csv`; numbers are means over seeds, `None` where there is none. Three columns name it.
+
+    A family's own point is the preset's. Intervals are 95 %: of ratios of sizes over tasks, else over seeds.
+
+    Attributes:
+        preset: The preset that the settings start from.
+        family: Name of the method.
+        point: The settings that are varied.
+        validation_loss: Next-token loss of the model that the circuits live in, nats.
+        nonzero_parameters: Of the model.
+        training_flops: Of the training.
+        loss_recovered: Of a dictionary.
+        l0: Of a dictionary.
+        size: Geometric mean over the circuits, of a task in a seed, that every point of the family reaches, of those
+            points that reach any.
+        size_metric: What sizes are, by the rule of the leaderboard: `verified_edges` or `edges`.
+        size_circuits: Number of those circuits.
+        over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
+            seeds, then over tasks.
+        over_own_low: Lower limit.
+        over_own_high: Upper limit.
+        over_own_tasks: Number of tasks.
+        over_weight_sparse: The same over weight_sparse's own point.
+        over_weight_sparse_low: Lower limit.
+        over_weight_sparse_high: Upper limit.
+        over_weight_sparse_tasks: Number of tasks.
+        concept_splits: Of a dictionary: features among which a concept is divided.
+        concept_splits_low: Lower limit.
+        concept_splits_high: Upper limit.
+        feature_splits: Of the family's own point and this one, features of the wider among which one of the narrower is
+            divided; the own point counts as the narrower of two of one width.
+        feature_splits_low: Lower limit.
+        feature_splits_high: Upper limit.
+        feature_splits_back: Features of the narrower among which one of the wider is divided.
+        feature_splits_back_low: Lower limit.
+        feature_splits_back_high: Upper limit.
+        feature_splits_null: feature_splits with the wider one's features turned to other text.
+        feature_splits_null_low: Lower limit.
+        feature_splits_null_high: Upper limit.
+        splitting: feature_splits over the larger of the other two: 1 if the dictionaries are just different.
+        splitting_low: Lower limit.
+        splitting_high: Upper limit.
+        circuits: Circuits tried, of a task in a seed, controls apart.
+        circuits_reached: Those that reach the target.
+        dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
+            them smaller, and reaches as many circuits; between two points, sizes are over what both reach.
+        seeds: Number of training seeds.
+        status: `ok`; `not_reached` without any circuit; `failed` if a cell failed.
+        reason: Why the status is not `ok`.
+    """
+
+    KEY: ClassVar[int] = 3
+
+    preset: str
+    family: str
+    point: str
+    validation_loss: float | None
+    nonzero_parameters: float | None
+    training_flops: float | None
+    loss_recovered: float | None
+    l0: float | None
+    size: float | None
+    size_metric: str
+    size_circuits: int
+    over_own: float | None
+    over_own_low: float | None
+    over_own_high: float | None
+    over_own_tasks: int
+    over_weight_sparse: float | None
+    over_weight_sparse_low: float | None
+    over_weight_sparse_high: float | None
+    over_weight_sparse_tasks: int
+    concept_splits: float | None
+    concept_splits_low: float | None
+    concept_splits_high: float | None
+    feature_splits: float | None
+    feature_splits_low: float | None
+    feature_splits_high: float | None
+    feature_splits_back: float | None
+    feature_splits_back_low: float | None
+    feature_splits_back_high: float | None
+    feature_splits_null: float | None
+    feature_splits_null_low: float | None
+    feature_splits_null_high: float | None
+    splitting: float | None
+    splitting_low: float | None
+    splitting_high: float | None
+    circuits: int
+    circuits_reached: int
+    dominated: bool | None
+    seeds: int
+    status: Status
+    reason: str
+
+
+Sizes = Mapping[Item, float | int]
+"""The size of each circuit that reaches the target."""
+
+
+class Standing(NamedTuple):
+    """Where a point stands: its validation loss in nats, and the size of each circuit that reaches the target."""
+
+    loss: float
+    sizes: Sizes
+
+
+def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
+    """A row for each point, also for those that failed or reached nothing.
+
+    Args:
+        points: All points of the sweep.
+        outcomes: How their cells ended.
+        store: Where their artifacts are.
+    """
+    ended = {outcome.cell.key: outcome for outcome in outcomes}
+    found = [_measured(point, ended, store) for point in points]
+    circuits = (rows for each in found for rows in each.circuits.values())
+    metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
+    stood = [_stood(each, metric) for each in found]
+    own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
+    reference = own.get(REFERENCE, {})
+    reached = {name: [each.sizes for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
+    return [
+        SweepRow(
+            **_facts(point, each),
+            **_place(how, reached[point.family], metric, [other.standing for other in stood]),
+            **_over("over_own", point, how.sizes, {} if point.own is None else own[point.family]),
+            **_over("over_weight_sparse", point, how.sizes, {} if point.family == REFERENCE else reference),
+            **_splitting(each.splits),
+        )
+        for point, each, how in zip(points, found, stood, strict=True)
+    ]
+
+
+def dominates(other: Standing, one: Standing) -> bool:
+    """Whether a point leaves no reason to choose another.
+
+    It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
+    that both reach.
+    """
+    shared = sorted(one.sizes.keys() & other.sizes.keys())
+    if not shared or len(other.sizes) < len(one.sizes):
+        return False
+    sizes = [geometric_mean([each.sizes[item] for item in shared]) for each in (other, one)]
+    return (other.loss <= one.loss and sizes[0] <= sizes[1]) and (other.loss < one.loss or sizes[0] < sizes[1])
+
+
+def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
+    """Write `sweep.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
+    write_table(folder / SWEEP, rows, SweepRow)
+
+
+def settings_of(row: SweepRow) -> dict[str, float]:
+    """The settings of a point by name, as its name tells them."""
+    return {key: float(value) for key, _, value in (part.partition("=") for part in row.point.split())}
+
+
+def read_sweep(folder: Path) -> list[SweepRow]:
+    """The rows of a folder's `sweep.csv`, none without one; `ValueError` in one line if it is another file."""
+    return read_table(folder / SWEEP, SweepRow)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the cells of a point measured.
+
+    Attributes:
+        facts: Means over seeds by metric; empty if a seed has none.
+        circuits: By task and seed, controls apart, what was measured of a circuit; empty for one that failed.
+        splits: By metric, how features are divided, one value a seed; empty if a seed has none.
+        failure: Why a cell failed; empty if none did.
+    """
+
+    facts: Mapping[str, float]
+    circuits: Mapping[Item, Mapping[str, Measurement]]
+    splits: Mapping[str, Sequence[float]]
+    failure: str
+
+
+@dataclass(frozen=True)
+class _Stood:
+    """What came of a point.
+
+    Attributes:
+        sizes: Of the circuits that reach the target.
+        status: Whether it has a place among the others.
+        reason: Why not.
+        standing: Its place.
+    """
+
+    sizes: Sizes
+    status: Status
+    reason: str
+    standing: Standing | None
+
+
+def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Measured:
+    def read(cell: Cell) -> dict[str, Measurement]:
+        if ended[cell.key].status == "failed":
+            return {}
+        rows = read_measurements(store.artifact(cell.key))
+        return {row.metric: row for row in rows if row.ablation in ("", cell.ablation)}
+
+    failed = [ended[cell.key] for cell in point.cells if ended[cell.key].status == "failed"]
+    profiles = [read(cell) for cell in point.profiles.values()]
+    facts = {}
+    for name in set.intersection(*(set(profile) for profile in profiles)):
+        values = [value for profile in profiles if (value := profile[name].value) is not None]
+        if len(values) == len(profiles):
+            facts[name] = sum(values) / len(values)
+    circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
+    splits = _splits([read(cell) for cell in point.splittings.values()])
+    reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
+    return _Measured(facts, circuits, splits, reason)
+
+
+def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]]:
+    """How features are divided, seed by seed, and one way over the other; what a seed has no value of is left out."""
+    found = {}
+    for name in SPLITS:
+        values = [value for rows in seeds if name in rows and (value := rows[name].value) is not None]
+        if values and len(values) == len(seeds):
+            found[name] = values
+    ways = [found.get(name, []) for name in ("feature_splits", "feature_splits_back", "feature_splits_null")]
+    return {**found, "splitting": [there / max(back, null) for there, back, null in zip(*ways, strict=False)]}
+
+
+def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
+    return metric in rows and rows[metric].status == "ok"
+
+
+def _sizes(found: _Measured, metric: str) -> Sizes:
+    """The sizes of the circuits that reach the target."""
+    sizes: dict[Item, float | int] = {}
+    for item, rows in found.circuits.items():
+        if _ok(rows, "edges"):
+            value = rows[metric if _ok(rows, metric) else "edges"].value
+            assert value is not None, item
+            sizes[item] = value
+    return sizes
+
+
+def _stood(found: _Measured, metric: str) -> _Stood:
+    """What a point reaches, and its status."""
+    sizes = _sizes(found, metric)
+    status, reason = _status(found, sizes)
+    standing = Standing(found.facts["validation_loss"], sizes) if status == "ok" else None
+    return _Stood(sizes, status, reason, standing)
+
+
+def _facts(point: Point, found: _Measured) -> dict[str, Any]:
+    """The columns that say what a point is."""
+    facts = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
+    return {
+        "preset": point.run.preset,
+        "family": point.family,
+        "point": point.name,
+        **{name: found.facts.get(name) for name in facts},
+        "circuits": len(found.circuits),
+        "seeds": len(point.run.seeds),
+    }
+
+
+def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[Standing | None]) -> dict[str, Any]:
+    """The columns that say where a point stands among the others.
+
+    Args:
+        stood: What came of the point.
+        family: Those of the circuits that each point of its family reaches.
+        metric: What sizes are.
+        standings: Of all points.
+    """
+    one = stood.standing
+    shared = set.intersection(*(set(sizes) for sizes in family if sizes)) if one else set()
+    common = [one.sizes[item] for item in sorted(shared)] if one else []
+    return {
+        "size": geometric_mean(common) if common else None,
+        "size_metric": metric,
+        "size_circuits": len(shared),
+        "circuits_reached": len(stood.sizes),
+        "dominated": None if one is None else any(dominates(other, one) for other in standings if other),
+        "status": stood.status,
+        "reason": stood.reason,
+    }
+
+
+def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
+    """The columns of a point's sizes over those of another, where both reach a task in a seed."""
+    pairs: dict[str, list[Item]] = {}
+    for item in sorted(own.keys() & others.keys()):
+        pairs.setdefault(item[0], []).append(item)
+    first, second = ({task: [of[item] for item in items] for task, items in pairs.items()} for of in (own, others))
+    generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
+    ratio = size_ratio(first, second, generator)
+    return {**_limits(name, ratio.value, Interval(ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
+
+
+def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The columns of how features are divided."""
+    found: dict[str, float | None] = {}
+    for name in (*SPLITS, "splitting"):
+        values = splits.get(name, [])
+        found |= _limits(name, fmean(values or [math.nan]), student_interval(values))
+    return found
+
+
+def _limits(name: str, value: float, interval: Interval) -> dict[str, float | None]:
+    """A value and its interval as three columns, `None` for what is not known."""
+    told = {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {column: number if math.isfinite(number) else None for column, number in told.items()}
+
+
+def _status(found: _Measured, reached: Sizes) -> tuple[Status, str]:
+    if found.failure:
+        return "failed", found.failure
+    if reached:
+        return "ok", ""
+    return "not_reached", "no circuit reaches the target"

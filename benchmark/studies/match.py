@@ -1,0 +1,105 @@
+"""Finds the number of training tokens with which a method's validation loss meets that of another."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.methods import method_named
+from benchmark.records.table import read_measurements
+from benchmark.running.config import RunConfig, validated
+from benchmark.running.executor import Display, execute
+from benchmark.running.plan import Planner
+from benchmark.running.store import Store
+
+NATS_AN_E_FOLD = 0.45
+"""First guess of how much the loss falls when tokens are multiplied by e; replaced by what is seen."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run of the search, every schedule run to its end.
+
+    Attributes:
+        tokens: Training tokens.
+        loss: Validation loss, nats.
+        gap: That loss less the one to be met, nats.
+    """
+
+    tokens: int
+    loss: float
+    gap: float
+
+
+def match(
+    run: RunConfig,
+    method: str,
+    to: str,
+    store: Store,
+    display: Display,
+    *,
+    tolerance: float = 0.02,
+    trials: int = 6,
+    workers: int = 1,
+) -> Iterator[Trial]:
+    """Train a method with other numbers of tokens until its validation loss is that of another method.
+
+    A secant search on log tokens. The last trial is the match if its gap is within half the tolerance; the other half
+    is left for other seeds.
+
+    Args:
+        run: The settings of both methods, one seed.
+        method: The method whose `tokens` are searched.
+        to: The method whose loss is to be met, trained as `run` says.
+        store: Where trained models are found and put.
+        display: What is told how far the training is.
+        tolerance: Gap that still counts as matched, nats.
+        trials: Most models to train.
+        workers: Largest number of processes.
+
+    Raises:
+        ValueError: If a method has no setting `tokens`, or its training fails.
+    """
+    if "tokens" not in type(run.method_configs[method]).model_fields:
+        raise ValueError(f"method {method!r} has no setting 'tokens' to search")
+    wanted = _loss(run, to, store, display, workers)
+    seen: list[Trial] = []
+    tokens = run.method_configs[method].model_dump()["tokens"]
+    while len(seen) < trials:
+        loss = _loss(_with_tokens(run, method, tokens), method, store, display, workers)
+        seen.append(Trial(tokens, loss, loss - wanted))
+        yield seen[-1]
+        if abs(seen[-1].gap) <= tolerance / 2:
+            return
+        tokens = next_tokens(seen)
+
+
+def next_tokens(seen: Sequence[Trial]) -> int:
+    """The number of tokens to try next: where the line through the two trials nearest to the target meets it."""
+    nearest = sorted(seen, key=lambda trial: abs(trial.gap))[:2]
+    slope = -NATS_AN_E_FOLD
+    if len(nearest) == 2 and nearest[0].tokens != nearest[1].tokens:
+        run = math.log(nearest[0].tokens / nearest[1].tokens)
+        slope = min((nearest[0].gap - nearest[1].gap) / run, -NATS_AN_E_FOLD / 10)
+    step = max(-1.5, min(1.5, -nearest[0].gap / slope))
+    return max(1, round(nearest[0].tokens * math.exp(step)))
+
+
+def _with_tokens(run: RunConfig, method: str, tokens: int) -> RunConfig:
+    config = run.method_configs[method]
+    changed = validated(type(config), {**config.model_dump(), "tokens": tokens}, method)
+    return replace(run, method_configs={**run.method_configs, method: changed})
+
+
+def _loss(run: RunConfig, method: str, store: Store, display: Display, workers: int) -> float:
+    """The validation loss of a method, as the records give it."""
+    planner = Planner(run)
+    profile = planner.profile(method, method_named(method).variants[0].name, run.seeds[0])
+    cells = [planner.corpus, *profile.needs.values(), profile]
+    outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, workers, display)
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            raise ValueError(f"{outcome.cell.label} failed: {outcome.reason}")
+    measured = {row.metric: row.value for row in read_measurements(store.artifact(profile.key))}
+    loss = measured["validation_loss"]
+    assert loss is not None, profile.label
+    return loss

@@ -1,0 +1,186 @@
+"""The operating points of a sweep: each family at several settings of what it is tuned by.
+
+A point is an ordinary run of one family with some settings changed, made of the same cells as `bench run`, so nothing
+is computed twice. Circuits are those of the unit graph, of the family's first ranked variant.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from benchmark.methods import Variant, method_named, methods
+from benchmark.running.cells import Cell
+from benchmark.running.config import RunConfig, Table, configure
+from benchmark.running.plan import Planner, by_urgency
+
+FEWEST = 3
+"""Operating points that make a frontier."""
+
+Item = tuple[str, int]
+"""Task and seed."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting that is varied, the others staying as they are.
+
+    Attributes:
+        key: Its name in the family's section of the preset.
+        factors: What the preset's value is multiplied by.
+        multiple_of: Setting of which it has to be a multiple.
+        least: Least value that it may have beside a family's other settings.
+        most: Greatest value.
+    """
+
+    key: str
+    factors: tuple[float, ...]
+    multiple_of: str | None = None
+    least: Callable[[Table], float] = lambda config: 0.0
+    most: float = math.inf
+
+
+def _least_density(config: Table) -> float:
+    """Below it the smallest rows of weights would keep fewer than a neuron's minimum."""
+    least: float = config.get("minimum_per_neuron", 0) / config.get("d_model", math.inf)
+    return least
+
+
+_DICTIONARY = (Axis("k", (0.5, 1.0, 2.0)), Axis("features", (0.5, 1.0, 2.0)))
+
+FAMILIES: Mapping[str, tuple[Axis, ...]] = {
+    "weight_sparse": (Axis("density", (0.4, 1.0, 2.5), least=_least_density, most=1.0),),
+    "dense": (Axis("d_model", (0.5, 1.0, 1.5), multiple_of="d_head"),),
+    "sae": _DICTIONARY,
+    "transcoder": _DICTIONARY,
+    "clt": _DICTIONARY,
+}
+"""What is varied in each family."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One operating point.
+
+    Attributes:
+        family: Name of the method.
+        name: Its settings, `k=6 features=256`.
+        run: All settings.
+        own: The settings of the family's own point, the preset's; `None` for that point.
+    """
+
+    family: str
+    name: str
+    run: RunConfig
+    own: RunConfig | None = None
+
+    @cached_property
+    def circuits(self) -> dict[Item, Cell]:
+        """The circuit of each task and seed."""
+        method = method_named(self.family)
+        return {
+            (task, seed): self._planner.circuit(method, self._variant, "unit", task, seed)
+            for seed in self.run.seeds
+            for task in self.run.tasks
+        }
+
+    @cached_property
+    def splittings(self) -> dict[int, Cell]:
+        """How features of the family's own point and of this one divide each other, by seed; of dictionaries alone."""
+        method = method_named(self.family)
+        if method.explains is None:
+            return {}
+        other = None if self.own is None else Planner(self.own)
+        return {seed: self._planner.splitting(method, self._variant.name, seed, other) for seed in self.run.seeds}
+
+    @cached_property
+    def profiles(self) -> dict[str, Cell]:
+        """The cells that tell what the model can do and what it cost, one a seed, by key."""
+        return {cell.needs["profile"].key: cell.needs["profile"] for cell in self.circuits.values()}
+
+    @property
+    def wanted(self) -> list[Cell]:
+        """The cells that measure something of it, without those that they need."""
+        return [*self.circuits.values(), *self.splittings.values()]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All its cells, the most urgent first."""
+        return by_urgency(self.wanted, self.run.estimated_seconds)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.run)
+
+    @property
+    def _variant(self) -> Variant:
+        return next(one for one in method_named(self.family).variants if one.ranked and "unit" in one.graphs)
+
+
+def family_names() -> list[str]:
+    """The installed methods that can be swept."""
+    return [name for name in FAMILIES if name in methods()]
+
+
+def sweep_points(
+    preset: str,
+    families: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    changes: Sequence[str] = (),
+) -> list[Point]:
+    """The operating points of some families, none twice.
+
+    Args:
+        preset: Name of the preset.
+        families: All installed ones if left out.
+        tasks: Instead of the preset's.
+        seeds: Instead of the preset's.
+        changes: What else to change in the preset, as `configure` takes it.
+
+    Raises:
+        ValueError: One line with the value and the choices; also where the preset's value leaves too few points.
+    """
+    for name in families:
+        if name not in family_names():
+            raise ValueError(f"unknown family {name!r}; choose from {', '.join(family_names())}")
+    chosen = list(dict.fromkeys(families or family_names()))
+    if not chosen:
+        raise ValueError(f"no family is installed that can be swept; known are {', '.join(FAMILIES)}")
+    base = configure(preset, chosen, tasks, seeds, changes)
+    points = []
+    for family in chosen:
+        own = None
+        for settings in _settings(base, family):
+            varied = [f"{family}.{key}={value!r}" for key, value in settings.items()]
+            run = configure(preset, chosen, tasks, seeds, [*changes, *varied])
+            name = " ".join(f"{key}={value:g}" for key, value in settings.items())
+            points.append(Point(family, name, replace(run, methods=(family,)), own))
+            own = own or points[-1].run
+    return points
+
+
+def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
+    """The varied settings of each point of a family, the preset's own first."""
+    config = base.method_configs[family].model_dump()
+    own = {axis.key: config[axis.key] for axis in FAMILIES[family]}
+    found = [own]
+    for axis in FAMILIES[family]:
+        values = [_varied(config, axis, factor) for factor in axis.factors]
+        if len(set(values)) < min(FEWEST, len(values)):
+            told = ", ".join(f"{value:g}" for value in values)
+            raise ValueError(f"{family}.{axis.key}={config[axis.key]} leaves fewer than {FEWEST} points: {told}")
+        found += [{**own, axis.key: value} for value in values if value != own[axis.key]]
+    return found
+
+
+def _varied(config: Table, axis: Axis, factor: float) -> float | int:
+    """A setting times a factor: whole if it is a count, a multiple of what it has to be one of, and in its range."""
+    value = config[axis.key]
+    assert isinstance(value, int | float), axis.key
+    if factor == 1:
+        return value
+    if isinstance(value, float):
+        return min(max(float(f"{value * factor:.6g}"), axis.least(config)), axis.most)
+    step = 1 if axis.multiple_of is None else int(config[axis.multiple_of])
+    return max(step, round(value * factor / step) * step)
