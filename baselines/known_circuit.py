@@ -19,7 +19,8 @@ from tokenizers.models import BPE
 from baselines.replacement import Replacement
 from baselines.transcoder import TRANSCODER, TranscoderConfig
 from benchmark.corpus import Corpus, CorpusConfig, Split
-from benchmark.discovery.finder import Budget, find_circuit
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.ground_truth.causal_model import BooleanChain, balanced_interchanges, interchange_accuracy, task_prompts
 from benchmark.ground_truth.circuit_metrics import TARGET
 from benchmark.ground_truth.trained_models import NotLearnedError, Skipped, TrainedModel
@@ -53,8 +54,9 @@ def dictionary(aligned: Aligned, name: str) -> TrainedModel:
     """A transcoder for the audit; a circuit's truth is its interchange accuracy.
 
     That is the share of balanced interchanges (`benchmark.ground_truth.causal_model`) after which the circuit gives the
-    causal model's answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the features of block
-    l, each of them only if the circuit keeps it. Half is what a circuit has whose answer never changes.
+    causal model's answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the
+    features of block l, each of them only if the circuit keeps it. Half is what a circuit has whose answer never
+    changes.
 
     Raises:
         NotLearnedError: If the transcoder with nothing ablated has less than `LEAST_ACCURACY`.

@@ -21,12 +21,8 @@ from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
-from benchmark.discovery.finder import (
-    Budget,
-    FoundCircuit,
-    TaskPrompts,
-    find_circuit,
-)
+from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import Progress, method_named
 from benchmark.model.interface import CircuitModel, forward
@@ -39,7 +35,7 @@ from benchmark.scoring.score_circuit import Setting, score_circuit
 from benchmark.scoring.second_circuit import redundancy
 from benchmark.seeds import seed_of
 from benchmark.tasks import task_named
-from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, prompts
+from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
 from benchmark.tasks.shifts import SHIFTS
 from benchmark.validity.assess import Settings, assess
 from benchmark.validity.in_circuit import circuit_validity

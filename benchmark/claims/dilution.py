@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer
 
 from benchmark import metrics
-from benchmark.discovery.finder import answer_logits
 from benchmark.model.interface import CircuitModel, unedited
 from benchmark.tasks import Task
+from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.brackets import list_of
 from benchmark.tasks.prompts import PromptBatch, prompts
 

@@ -3,7 +3,7 @@
 1. *Attribute* (`benchmark.discovery.edge_attribution`): how much flows along each edge between kept nodes.
 2. *Cut* (`benchmark.interventions.edge_ablation`): a cut edge carries its source's mean over the corpus.
 3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target;
-   sizes are tried on a grid (`benchmark.discovery.finder.fewest_nodes`), so that a dip between two of them may be missed.
+   sizes are tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from benchmark.discovery.bisection import fewest_nodes
 from benchmark.discovery.edge_attribution import attributions, cut_logits, source_means
-from benchmark.discovery.finder import fewest_nodes, prompt_losses
 from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
 from benchmark.interventions.edge_ablation import EdgeCut, kept_ends
 from benchmark.model.circuit import Circuit
 from benchmark.model.edge_hooks import Cut, can_cut
 from benchmark.model.interface import CircuitModel, Connection, Edit
+from benchmark.tasks.answers import prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
 MOST_OPAQUE_TARGETS = 150

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmark.discovery.finder import Budget, FoundCircuit, find_circuit
+from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Candidate, Case
 from benchmark.ground_truth.planted_models import KnownModel
 from benchmark.ground_truth.rank_agreement import Agreement, Examined, agreement, degraded, examined

@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from benchmark.discovery.finder import TaskPrompts
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, Site, forward, record, unedited
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 Gate = Literal["and", "or", "xor"]
 

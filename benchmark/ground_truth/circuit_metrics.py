@@ -10,14 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
+from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import answer_logits, geometric_sizes, logit_difference
 from benchmark.ground_truth.planted_models import KnownModel
 from benchmark.interventions.ablation import keep_only
 from benchmark.metrics.registry import METRICS, Direction
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
 from benchmark.scoring.robustness import Trial, robust_faithfulness
+from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
 TARGET = 0.05

@@ -14,13 +14,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from benchmark.discovery.finder import TaskPrompts
 from benchmark.interventions.ablation import corpus_means
 from benchmark.model.circuit import Circuit
 from benchmark.model.edge_hooks import Cut, Wires
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, Site, State, at_positions
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 GAIN = 2.0
 """How steep gates are: steep enough to be gates, soft enough that what they read has gradients."""

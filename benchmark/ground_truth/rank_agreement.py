@@ -29,13 +29,15 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from benchmark import metrics
-from benchmark.discovery.finder import Budget, Ranking, answer_logits, find_circuit
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.ground_truth.circuit_metrics import TARGET, Candidate, Case
 from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import keep_only, random_circuit
 from benchmark.model.circuit import Circuit
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import UNKNOWN, Interval, cluster_bootstrap
+from benchmark.tasks.answers import answer_logits
 
 SWAPPED = (1 / 6, 1 / 3, 2 / 3)
 """Shares of the known circuit's nodes that are swapped for others."""
@@ -43,7 +45,7 @@ SWAPPED = (1 / 6, 1 / 3, 2 / 3)
 DRAWS = 4
 """Circuits of each share; half as many again are random."""
 
-SEARCHES: tuple[tuple[Ranking, int], ...] = (
+SEARCHES: tuple[tuple[str, int], ...] = (
     *(("mask", tokens) for tokens in (1_000, 3_000, 10_000, 30_000) for _ in range(2)),
     *(("attribution", tokens) for tokens in (100, 1_000)),
     *(("random", 1_000) for _ in range(2)),

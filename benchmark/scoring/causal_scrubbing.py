@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.discovery.finder import answer_logits, prompt_losses
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
 from benchmark.scoring.robustness import Trial, standing
+from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
 DRAWS = 3

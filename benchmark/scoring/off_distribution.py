@@ -12,7 +12,6 @@ import torch
 from tokenizers import Tokenizer
 
 from benchmark import metrics
-from benchmark.discovery.finder import answer_logits, logit_difference
 from benchmark.interventions.ablation import ablate
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
@@ -20,6 +19,7 @@ from benchmark.records.curves import Point
 from benchmark.records.table import Measurement
 from benchmark.scoring.score_circuit import Setting
 from benchmark.tasks import Task
+from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch, prompts
 from benchmark.tasks.shifts import SHIFTS, Shift
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.edge_attribution import attributions, source_means
-from benchmark.discovery.finder import answer_logits, logit_difference
 from benchmark.interventions.ablation import Means
 from benchmark.interventions.edge_ablation import kept_ends
 from benchmark.model.edge_hooks import can_cut
@@ -31,6 +30,7 @@ from benchmark.records.table import Measurement
 from benchmark.scoring.intervention_prediction import equally_long, other_prompts
 from benchmark.scoring.redundant_nodes import first_pairs
 from benchmark.scoring.robustness import Trial
+from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
 STREAM = "residual"

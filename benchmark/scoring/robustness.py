@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.discovery.finder import answer_logits
 from benchmark.interventions.ablation import (
     NODE_ABLATIONS,
     HeldOn,
@@ -27,6 +26,7 @@ from benchmark.interventions.ablation import (
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, Site
 from benchmark.records.table import Measurement
+from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
 DRAWS = 8

@@ -10,17 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
+from benchmark.discovery.bisection import geometric_sizes
+from benchmark.discovery.calibration import calibrated_loss
 from benchmark.discovery.edge_attribution import cut_logits
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import (
-    FoundCircuit,
-    TaskPrompts,
-    answer_logits,
-    calibrated_loss,
-    geometric_sizes,
-    logit_difference,
-    prompt_losses,
-)
+from benchmark.discovery.finder import FoundCircuit
 from benchmark.interventions.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
@@ -33,7 +27,8 @@ from benchmark.scoring.path_length import depth
 from benchmark.scoring.redundant_nodes import minimality
 from benchmark.scoring.robustness import Trial, robustness
 from benchmark.seeds import seed_of
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.answers import answer_logits, logit_difference, prompt_losses
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 
 @dataclass(frozen=True, eq=False)

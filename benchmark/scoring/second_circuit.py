@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.discovery.finder import Budget, FoundCircuit, TaskPrompts, answer_logits, find_circuit
+from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
@@ -16,6 +17,8 @@ from benchmark.records.table import Measurement
 from benchmark.running.config import CircuitConfig
 from benchmark.scoring.score_circuit import Setting
 from benchmark.seeds import seed_of
+from benchmark.tasks.answers import answer_logits
+from benchmark.tasks.prompts import TaskPrompts
 
 
 class Forbidding:

@@ -63,6 +63,15 @@ class PromptBatch:
         return PromptBatch(self.tokens[index], self.last[index], self.answer[index], self.other[index])
 
 
+@dataclass(frozen=True, eq=False)
+class TaskPrompts:
+    """The prompts of a task: masks are learned on `train`, cut on `validation`, reported on `test`."""
+
+    train: PromptBatch
+    validation: PromptBatch
+    test: PromptBatch
+
+
 @dataclass(frozen=True)
 class _Encoded:
     prompts: tuple[list[int], list[int]]

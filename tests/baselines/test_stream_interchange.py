@@ -7,7 +7,6 @@ import torch
 from tiny_dense import LAYERS, random_clt, random_dense, random_saes, random_tokens, random_transcoders
 from torch.testing import assert_close
 
-from benchmark.discovery.finder import answer_logits
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
@@ -23,6 +22,7 @@ from benchmark.scoring.path_length import (
     written,
 )
 from benchmark.scoring.robustness import Trial
+from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
 KINDS = {"transcoder": random_transcoders, "clt": random_clt, "sae": random_saes}

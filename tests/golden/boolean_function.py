@@ -20,9 +20,8 @@ from planted import (
     transformer,
 )
 
-from benchmark.discovery.finder import TaskPrompts
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 BEGIN, ASK, *BITS, FILLER, FALSE, TRUE = range(13)

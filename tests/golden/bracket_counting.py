@@ -13,8 +13,7 @@ import math
 import torch
 from planted import Planted, add_distractors, add_whispers, between, choose, circuit, prompt_batch, transformer
 
-from benchmark.discovery.finder import TaskPrompts
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 BEGIN, WORD, BRACKET, *DIGITS, CLOSE, CLOSE_TWICE = range(9)

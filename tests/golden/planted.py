@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.discovery.finder import TaskPrompts, answer_logits, prompt_losses
 from benchmark.metrics.recovery import Edge, Recovery, node_recovery
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS, node_sites
 from benchmark.model.interface import CircuitModel, Edit, Graph, Site
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
 

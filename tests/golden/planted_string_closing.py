@@ -28,8 +28,7 @@ from string_closing import (
     SINGLE,
 )
 
-from benchmark.discovery.finder import TaskPrompts
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 LETTERS = (LETTER, 6, 7, 8)

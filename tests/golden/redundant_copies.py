@@ -21,8 +21,7 @@ from planted import (
     transformer,
 )
 
-from benchmark.discovery.finder import TaskPrompts
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 BEGIN, ASK, LOW, HIGH, *FILLERS, DOWN, UP = range(10)

@@ -25,9 +25,8 @@ from planted import (
     transformer,
 )
 
-from benchmark.discovery.finder import TaskPrompts
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 PAIRS = tuple(combinations(range(4), 2))

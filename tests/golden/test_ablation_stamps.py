@@ -11,7 +11,7 @@ from planted import loss
 from test_found_under import setting_of
 
 from benchmark import metrics
-from benchmark.discovery.finder import TaskPrompts, answer_logits, find_circuit, logit_difference
+from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, random_circuit
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import record, unedited
@@ -23,7 +23,8 @@ from benchmark.scoring.path_length import depth
 from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs, minimality
 from benchmark.scoring.robustness import Trial
 from benchmark.scoring.score_circuit import score_circuit
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.answers import answer_logits, logit_difference
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 OTHERS = {"stochastic", "worst_subset", "adversarial"}
 SIZES = {"nodes", "touched_edges", "description_bits", "opaque_weights", "longest_path"}

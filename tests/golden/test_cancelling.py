@@ -7,10 +7,10 @@ from planted import loss
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.discovery.finder import answer_logits
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Edit, Site, record, unedited
+from benchmark.tasks.answers import answer_logits
 
 DRAWS = 8
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from planted import loss
 
-from benchmark.discovery.finder import Budget, find_circuit
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, corpus_means, held_on, octave_means
 from benchmark.running.config import CircuitConfig
 from benchmark.scoring.score_circuit import Setting, score_circuit

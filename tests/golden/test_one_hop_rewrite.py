@@ -13,7 +13,8 @@ from baselines.replacement import ReplacedMLPs
 from baselines.transcoder import TranscoderConfig
 from baselines.transcoder import training as transcoder_training
 from benchmark import metrics
-from benchmark.discovery.finder import Budget, FoundCircuit, answer_logits, find_circuit
+from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import LOGITS, node_sites
@@ -21,6 +22,7 @@ from benchmark.model.interface import CircuitModel, forward, unedited
 from benchmark.records.table import Measurement
 from benchmark.scoring.path_length import along, depth, interchanged, stream_effects
 from benchmark.scoring.robustness import Trial
+from benchmark.tasks.answers import answer_logits
 
 HONEST = ("dense", "transcoder")
 

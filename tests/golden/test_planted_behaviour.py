@@ -9,7 +9,8 @@ import pytest
 import torch
 from planted import Planted, circuit, loss
 
-from benchmark.discovery.finder import Budget, FoundCircuit, answer_logits, find_circuit
+from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import forward, record, unedited
@@ -21,6 +22,7 @@ from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, m
 from benchmark.scoring.robustness import Trial
 from benchmark.scoring.score_circuit import Setting, score_circuit
 from benchmark.scoring.second_circuit import Forbidding, redundancy, second_circuit
+from benchmark.tasks.answers import answer_logits
 
 MODULES = (
     "planted_string_closing",

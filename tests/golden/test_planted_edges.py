@@ -13,11 +13,11 @@ import two_hop
 from benchmark import metrics
 from benchmark.discovery.edge_attribution import cut_logits
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import answer_logits
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
 from benchmark.scoring.robustness import Trial, robustness
+from benchmark.tasks.answers import answer_logits
 
 MODELS = (
     planted_string_closing,

@@ -12,10 +12,11 @@ from tokenizers.models import BPE
 from benchmark import evaluate
 from benchmark.concepts import Concept
 from benchmark.corpus import Corpus
-from benchmark.discovery.finder import FoundCircuit, TaskPrompts
+from benchmark.discovery.finder import FoundCircuit
 from benchmark.interventions.ablation import corpus_means
 from benchmark.records.table import Measurement
 from benchmark.scoring.score_circuit import Setting
+from benchmark.tasks.prompts import TaskPrompts
 from benchmark.validity.in_circuit import CircuitValidity, circuit_validity
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -3,10 +3,13 @@ import string_closing
 import torch
 
 from benchmark import metrics
-from benchmark.discovery.finder import Budget, TaskPrompts, answer_logits, find_circuit, prompt_losses
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import TaskPrompts
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,8 @@ from tokenizers.models import BPE
 from baselines.dictionary import Encoder
 from baselines.replacement import ReplacedMLPs, no_errors
 from benchmark.corpus import Corpus, CorpusConfig
-from benchmark.discovery.finder import TaskPrompts
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.tasks.prompts import PromptBatch
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.transformer import Transformer
 
 BITS = 5

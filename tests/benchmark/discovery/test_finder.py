@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.discovery.finder import calibrated_loss, fewest_nodes, geometric_sizes
+from benchmark.discovery.bisection import fewest_nodes, geometric_sizes
+from benchmark.discovery.calibration import calibrated_loss
 
 
 @given(st.integers(1, 5000), st.data())

@@ -18,7 +18,6 @@ import benchmark.ground_truth.trained_models
 from benchmark import metrics
 from benchmark.cli import main
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import answer_logits
 from benchmark.ground_truth.audit import CANDIDATES, Candidate, Case, audit, degraded
 from benchmark.ground_truth.planted_models import bits_of, known_model, known_models, model_difference
 from benchmark.ground_truth.rank_agreement import agreement, examined, spearman
@@ -29,6 +28,7 @@ from benchmark.metrics.recovery import node_recovery
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, forward, unedited
 from benchmark.records.table import Measurement, Record
+from benchmark.tasks.answers import answer_logits
 
 FAITHFULNESS = next(each for each in CANDIDATES if each.name == "faithfulness")
 

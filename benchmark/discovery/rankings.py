@@ -1,0 +1,56 @@
+"""The rankings: ways to order the nodes of a model by how much a task needs them. Imports no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.registry import Registry, resolve
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A way to order nodes; the circuit is the shortest prefix of an order that does the task.
+
+    Attributes:
+        name: Its name on the command line and in the records.
+        summary: One sentence.
+        source: The paper it comes from.
+        orders: `module:function` or a callable, `(search, budget, generator) -> orders`. `search` is a
+            `benchmark.discovery.search.Search`; each order is `[node]`, the indices of all nodes over its sites, most
+            important first. Of several orders the one with the smallest circuit is kept.
+    """
+
+    name: str
+    summary: str
+    source: str
+    orders: str | Callable[..., Any]
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself."""
+        return resolve(self.orders)
+
+
+OURS = (
+    Ranking(
+        name="mask",
+        summary="A mask over the nodes, learned by gradient descent.",
+        source="Gao et al. 2025 (arXiv 2511.13653), appendix A.5",
+        orders="benchmark.discovery.learned_mask:learned_orders",
+    ),
+    Ranking(
+        name="attribution",
+        summary="First-order effect of ablating each node (attribution patching).",
+        source="Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching",
+        orders="benchmark.discovery.attribution:attribution_orders",
+    ),
+    Ranking(
+        name="random",
+        summary="At random: the null that every other ranking has to beat.",
+        source="this benchmark",
+        orders="benchmark.discovery.random_order:random_orders",
+    ),
+)
+
+RANKINGS: Registry[Ranking] = Registry("ranking", Ranking, OURS)
+"""Every ranking by name."""

@@ -1,0 +1,63 @@
+"""What a search for a circuit works on: the model, the prompts, the nodes, and what it may spend."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmark.interventions.ablation import Held, HeldOn, ablate
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import CircuitModel, Site
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import TaskPrompts
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may spend, and how.
+
+    Attributes:
+        tokens: Prompt tokens run forward and backward while the masks are learned, over all coefficients.
+        batch_pairs: Prompt pairs a step.
+        coefficients: Loss a kept node costs, in nats; each gets an equal share of the tokens.
+        learning_rate: Of AdamW; decays linearly to zero.
+        temperature: Of the sigmoid whose derivative stands in for that of the step.
+        initial_mean: Mean of the masks' parameters at the start.
+        initial_noise: Their standard deviation.
+    """
+
+    tokens: int = 200_000
+    batch_pairs: int = 16
+    coefficients: tuple[float, ...] = (1e-4, 1e-3)
+    learning_rate: float = 0.01
+    temperature: float = 1.0
+    initial_mean: float = 0.3
+    initial_noise: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A model, its prompts, and the sites whose nodes are ranked."""
+
+    model: CircuitModel
+    task: TaskPrompts
+    held_on: HeldOn
+    sites: tuple[Site, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return sum(site.size for site in self.sites)
+
+    @cached_property
+    def held(self) -> Held:
+        """What ablated nodes hold on validation prompts."""
+        return self.held_on(self.task.validation)
+
+    @torch.no_grad()
+    def validation_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
+        """Loss of each validation prompt with only a circuit kept, nats."""
+        batch = self.task.validation
+        return prompt_losses(answer_logits(self.model, batch, ablate(circuit, self.held)), batch)

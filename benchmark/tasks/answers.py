@@ -1,0 +1,25 @@
+"""What a model answers to the prompts of a task: logits at the last position, their difference, the loss."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmark.model.interface import CircuitModel, Edit, forward
+from benchmark.tasks.prompts import PromptBatch
+
+
+def answer_logits(model: CircuitModel, batch: PromptBatch, edit: Edit) -> Float[Tensor, "prompt vocab"]:
+    """Logits at the last position of each prompt."""
+    return forward(model, batch.tokens, edit, batch.positions)[:, 0]
+
+
+def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
+    """Logit of the answer less that of the alternative, a prompt."""
+    pair = torch.stack([batch.answer, batch.other], dim=1)
+    chosen = logits.gather(1, pair)
+    return chosen[:, 0] - chosen[:, 1]
+
+
+def prompt_losses(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
+    """Two-way cross entropy of each prompt, nats; `benchmark.metrics.task_loss` is its mean."""
+    return torch.nn.functional.softplus(-logit_difference(logits, batch))
