@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
-from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
+from benchmark.concepts import CONCEPTS
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.finder import FoundCircuit, find_circuit
@@ -34,7 +34,7 @@ from benchmark.scoring.off_distribution import agreement_measurements, agreement
 from benchmark.scoring.score_circuit import Setting, score_circuit
 from benchmark.scoring.second_circuit import redundancy
 from benchmark.seeds import seed_of
-from benchmark.tasks import task_named
+from benchmark.tasks import TASKS
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
 from benchmark.tasks.shifts import SHIFTS
 from benchmark.validity.assess import Settings, assess
@@ -238,7 +238,7 @@ def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel 
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task; the same for every method."""
-    task = task_named(name)
+    task = TASKS.named(name)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
         drawing = seed_of("prompts", name, split, seed)
@@ -289,7 +289,7 @@ def label_circuit(
         size: A measurement of the circuit, whose status says whether the circuit counts.
         folder: Gets the coverage curve.
     """
-    belonging = CONCEPTS_OF_TASK.get(task, ())
+    belonging = TASKS[task].concepts
     if setting.graph != "unit" or not belonging:
         return []
     found_labels = circuit_validity(
@@ -325,6 +325,6 @@ def shift_circuit(
     if size.status != "ok":
         names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task)]
         return [replace(size, metric=name) for name in names]
-    curves = shift_curves(setting, found.circuit, task_named(task), corpus.tokenizer, corpus.config.context)
+    curves = shift_curves(setting, found.circuit, TASKS.named(task), corpus.tokenizer, corpus.config.context)
     write_points(agreement_points(curves), folder)
     return list(agreement_measurements(curves, setting.ablation))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import resolve_name
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 DISTRIBUTION = "sparse-circuit-bench"
 """The name under which we are installed."""
@@ -19,17 +19,8 @@ GROUPS = "sparse_circuit_bench"
 """Every entry-point group is `sparse_circuit_bench.KIND`, such as `sparse_circuit_bench.tasks`."""
 
 
-@runtime_checkable
-class Named(Protocol):
-    """Anything with a name."""
-
-    @property
-    def name(self) -> str:
-        """Its name on the command line and in the records."""
-        ...
-
-
-Entry = TypeVar("Entry", bound=Named)
+Entry = TypeVar("Entry")
+"""A frozen dataclass with a `name`, a `summary` of one sentence and a `source`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.kind = kind
         self.group = f"{GROUPS}.{kind}s"
         self._record = record
-        self._ours = {each.name: each for each in ours}
+        self._ours = {_name(each): each for each in ours}
         self._check = check
 
     def __getitem__(self, name: str) -> Entry:
@@ -85,6 +76,16 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             return self[name]
         raise ValueError(f"unknown {self.kind} {name!r}; choose from {', '.join(self)}")
 
+    def add(self, record: Entry) -> Entry:
+        """Add a record in this process alone, for a notebook or a test; workers know only what is installed.
+
+        Raises:
+            ValueError: The name is taken, or the record promises something impossible.
+        """
+        self._validate(record, type(record).__name__)
+        self._loaded.records[_name(record)], self._loaded.origins[_name(record)] = record, "this session"
+        return record
+
     def origin(self, name: str) -> str:
         """The distribution that a record comes from, with its version unless it is ours."""
         return self._loaded.origins[name]
@@ -99,31 +100,34 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         records, origins, unavailable = dict(self._ours), dict.fromkeys(self._ours, DISTRIBUTION), []
         for entry in sorted(entry_points(group=self.group), key=lambda entry: (not _is_ours(entry), entry.name)):
             try:
-                record = self._load(entry, records.keys())
+                record = entry.load()
+                self._validate(record, entry.value, records)
             except (Exception, SystemExit) as error:  # whatever a distribution's module raises while it is imported
                 reason = " ".join(str(error).split())
                 unavailable.append(
                     f"{self.kind} {entry.name} of {_origin(entry)} was left out: {type(error).__name__}: {reason}"
                 )
             else:
-                records[record.name], origins[record.name] = record, _origin(entry)
+                records[_name(record)], origins[_name(record)] = record, _origin(entry)
         return Loaded(records, origins, tuple(unavailable))
 
-    def _load(self, entry: EntryPoint, taken: Iterable[str]) -> Entry:
-        """The record that an entry point names; an exception that says what is wrong with it."""
-        record = entry.load()
+    def _validate(self, record: Entry, called: str, taken: Iterable[str] | None = None) -> None:
+        """`ValueError` that says what is wrong with a record."""
         if not isinstance(record, self._record):
-            raise ValueError(f"{entry.value} is {type(record).__name__}, not {self._record.__name__}")
-        if record.name in taken:
-            raise ValueError(f"there is already a {self.kind} called {record.name!r}")
+            raise ValueError(f"{called} is a {type(record).__name__}, not a {self._record.__name__}")
+        if _name(record) in (self if taken is None else taken):
+            raise ValueError(f"there is already a {self.kind} called {_name(record)!r}")
         self._check(record)
-        return record
 
 
 def resolve(reference: str | Callable[..., Any]) -> Callable[..., Any]:
     """The function that a record names as `module:function`, or gives itself."""
     found: Callable[..., Any] = resolve_name(reference) if isinstance(reference, str) else reference
     return found
+
+
+def _name(record: Any) -> str:
+    return str(record.name)
 
 
 def _is_ours(entry: EntryPoint) -> bool:

@@ -32,7 +32,7 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
             click.echo(leaderboard_of(out, as_json))
         else:
             from benchmark.methods import method_named, resolve
-            from benchmark.tasks import task_named
+            from benchmark.tasks import TASKS
 
             method_named(method)
             if concept is not None:
@@ -40,5 +40,5 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
                 click.echo(describe(out, store, method, concept, as_json))
                 return
             if task is not None:
-                task_named(task)
+                TASKS.named(task)
             click.echo(resolve("benchmark.report.circuit_text:describe_circuit")(out, store, method, task, as_json))

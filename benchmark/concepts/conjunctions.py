@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Int8
 
-from benchmark.concepts import concept_named
+from benchmark.concepts import CONCEPTS
 
 Labels = Int8[np.ndarray, " character"]
 
@@ -20,7 +20,7 @@ def both(first: str, second: str) -> Callable[[str], Labels]:
     Raises:
         ValueError: There is no concept of that name.
     """
-    parts = [concept_named(name).function for name in (first, second)]
+    parts = [CONCEPTS.named(name).function for name in (first, second)]
 
     def labels(text: str) -> Labels:
         held = [np.asarray(part(text)) > 0 for part in parts]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.concepts import concept_named
+from benchmark.concepts import CONCEPTS
 from benchmark.records.table import RECORDS, VALIDITY, Record, read_records
 from benchmark.report.circuit_text import readable
 from benchmark.running.store import Store
@@ -33,7 +33,7 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
     Raises:
         ValueError: No such concept; the run in `out` did not score it; or the store has none of the artifacts.
     """
-    concept_named(concept)
+    CONCEPTS.named(concept)
     rows = [
         row
         for row in read_records(out / RECORDS)
@@ -62,7 +62,7 @@ def _read(row: Record, store: Store, concept: str) -> tuple[Row, list[Row]]:
 
 def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
     yield f"{content['concept']} in {row.method} {row.variant}, seed {row.seed}: {_verdict(row)}"
-    yield f"  holds at {content['rate']:.1%} of tokens; {concept_named(content['concept']).summary}"
+    yield f"  holds at {content['rate']:.1%} of tokens; {CONCEPTS.named(content['concept']).summary}"
     if content["observed"] is None:
         return
     low = ", low where the concept holds" if content["sign"] < 0 else ""

@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar, cast, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from benchmark.concepts import concept_named
+from benchmark.concepts import CONCEPTS
 from benchmark.corpus import CorpusConfig
 from benchmark.methods import method_named, methods
 from benchmark.running.cells import Cell
-from benchmark.tasks import TASKS, task_named
+from benchmark.tasks import TASKS
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Table = dict[str, Any]
@@ -132,7 +132,7 @@ class ValidityConfig(BaseModel):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            concept_named(name)
+            CONCEPTS.named(name)
         return names
 
 
@@ -271,7 +271,7 @@ def configure(
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),
-        tasks=tuple(_chosen(tasks or base.tasks, TASKS, task_named)),
+        tasks=tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named)),
         seeds=tuple(dict.fromkeys(seeds or base.seeds)),
         corpus=cast(CorpusConfig, settings["corpus"]),
         circuit=cast(CircuitConfig, settings["circuit"]),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
-from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK
+from benchmark.concepts import CONCEPTS
 from benchmark.corpus import source_version
 from benchmark.methods import Method, Variant, method_named
 from benchmark.plugins.versions import outside_sources
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, with_needed
-from benchmark.tasks import task_named
+from benchmark.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Planner:
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
-        labelled = self._concepts if graph == "unit" and task in CONCEPTS_OF_TASK else {}
-        outside = labelled | outside_sources({"task": task_named(task).make})
+        labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
+        outside = labelled | outside_sources({"task": TASKS.named(task).make})
         return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
@@ -128,7 +128,7 @@ class Planner:
     def _prompts(self, task: str, seed: int) -> Cell:
         """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
-        outside = outside_sources({"task": task_named(task).make})
+        outside = outside_sources({"task": TASKS.named(task).make})
         return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, outside)
 
     def _train(self, name: str, seed: int) -> Cell:

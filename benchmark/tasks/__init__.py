@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from random import Random
 from typing import Literal
 
 from benchmark.corpus.idioms.words import COPIED
+from benchmark.registry import Registry, resolve
 
 Split = Literal["train", "validation", "test"]
 
@@ -38,6 +38,7 @@ class Task:
         make: `module:function` or a callable, `(random, split) -> Pair`. Train and test differ in templates and
             identifiers, validation from train in identifiers.
         answers: Every answer that it may draw; each must be one token.
+        concepts: Names of the concepts that its answer may hang on.
         source: Where it comes from.
         control: A null: listed, never aggregated.
         length_is_cause: Whether the prompts of a pair may differ in length.
@@ -47,6 +48,7 @@ class Task:
     summary: str
     make: str | Callable[[Random, Split], Pair]
     answers: tuple[str, ...]
+    concepts: tuple[str, ...] = ()
     source: str = TABLE_1
     control: bool = False
     length_is_cause: bool = False
@@ -54,63 +56,66 @@ class Task:
     @property
     def function(self) -> Callable[[Random, Split], Pair]:
         """The generator itself; its docstring shows a pair."""
-        if callable(self.make):
-            return self.make
-        module, _, name = self.make.partition(":")
-        found: Callable[[Random, Split], Pair] = getattr(import_module(module), name)
-        return found
+        return resolve(self.make)
 
     def pair(self, random: Random, split: Split) -> Pair:
         """The next pair of a split."""
         return self.function(random, split)
 
 
-TASKS: dict[str, Task] = {}
-"""Every task by name, in the order of Table 1; the control last."""
+_CONCEPTS = {
+    "single_double_quote": (
+        "in_single_quoted_string in_double_quoted_string in_string in_double_quoted_string_and_in_call"
+    ),
+    "final_kwarg": "in_def_signature",
+    "set_or_string": "name_bound_to_set name_bound_to_string word_seen_set",
+    "set_or_string_fixedvarname": "name_bound_to_set name_bound_to_string word_seen_set",
+    "class_init": "word_seen_self",
+    "with_as": "word_seen_open",
+    "bracket_brace": "in_square_brackets in_braces in_string_and_in_square_brackets in_string_and_in_braces",
+    "with_open": "in_string_and_in_call word_seen_open",
+    "bracket_counting": "bracket_depth in_brackets in_square_brackets",
+    "for_while": "line_starts_with_for line_starts_with_while",
+    "fstring_brace": "in_string in_string_and_in_call",
+    "if_ternary": "line_starts_with_if",
+    "indent_for": "line_starts_with_for word_seen_for",
+    "lambda_func": "word_seen_lambda",
+    "if_equals": "line_starts_with_if",
+    "enumerate_range": "line_starts_with_for",
+    "var_if": "line_starts_with_if",
+    "while_return_true": "line_starts_with_while line_starts_with_return",
+}
+"""The concepts that a task's answer may hang on; tasks that hang on none are absent."""
 
 
-def register(task: Task) -> Task:
-    """Add a task, ours or anybody's; `ValueError` when the name is taken."""
-    if task.name in TASKS:
-        raise ValueError(f"there is a task {task.name!r} already")
-    TASKS[task.name] = task
-    return task
-
-
-def task_named(name: str) -> Task:
-    """A task by name; `ValueError` with the choices."""
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; choose from {', '.join(TASKS)}")
-    return TASKS[name]
-
-
-def _table_1(name: str, summary: str, file: str, *answers: str) -> None:
-    register(Task(name, summary, f"benchmark.tasks.{file}:{name}", answers))
+def _table_1(name: str, summary: str, file: str, answers: tuple[str, ...]) -> Task:
+    concepts = tuple(_CONCEPTS.get(name, "").split())
+    return Task(name, summary, f"benchmark.tasks.{file}:{name}", answers, concepts)
 
 
 _COPIES = tuple(f" {name}" for name in COPIED)
 
-_table_1("single_double_quote", "a string closes with the quote that opened it", "strings", '")\n', "')\n")
-_table_1("final_kwarg", "after parameters with defaults the last has one too", "functions", "=None", "):\n")
-_table_1("set_or_string", "a name bound to a set or to a string", "bindings", ".add", " +=")
-_table_1("set_or_string_fixedvarname", "the same, and the name is `current`", "bindings", ".add", " +=")
-_table_1("class_init", "`self.x =` goes on with the parameter x", "names", *_COPIES)
-_table_1("with_as", "`with open(path)` or a declaration", "files", " as", " if")
-_table_1("bracket_brace", "a string in a dict or in a list", "brackets", '":', '",')
-_table_1("with_open", "the mode from the file's name", "files", "r", "w")
-_table_1("bracket_counting", "a list or a list of lists", "brackets", "]\n", "]]\n")
-_table_1("for_while", "a name after `for` or `while`", "loops", " in", ":\n")
-_table_1("else_elif", "a name after `elif` or a ternary's `else`", "conditions", ":\n", "\n")
-_table_1("fstring_brace", "words in an f-string or in a plain string", "strings", " {", '")\n')
-_table_1("if_ternary", "the condition of an `if` or of a ternary", "conditions", ":\n", " else")
-_table_1("var_swap", "`x, y = y,` goes on with x", "names", *_COPIES)
-_table_1("indent_for", "how deep the body of a `for` stands", "loops", "       ", "   ")
-_table_1("lambda_func", "a name after `lambda` or `def`", "functions", ":", "():\n")
-_table_1("if_equals", "a name in a condition or in an assignment", "conditions", " ==", " =")
-_table_1("enumerate_range", "a loop over two variables or one", "loops", " enumerate", " range")
-_table_1("var_if", "`True` compared with or assigned", "conditions", ":\n", "\n")
-_table_1("while_return_true", "`while True` or `return True`", "loops", ":\n", "\n")
-register(
+OURS = (
+    _table_1("single_double_quote", "a string closes with the quote that opened it", "strings", ('")\n', "')\n")),
+    _table_1("final_kwarg", "after parameters with defaults the last has one too", "functions", ("=None", "):\n")),
+    _table_1("set_or_string", "a name bound to a set or to a string", "bindings", (".add", " +=")),
+    _table_1("set_or_string_fixedvarname", "the same, and the name is `current`", "bindings", (".add", " +=")),
+    _table_1("class_init", "`self.x =` goes on with the parameter x", "names", _COPIES),
+    _table_1("with_as", "`with open(path)` or a declaration", "files", (" as", " if")),
+    _table_1("bracket_brace", "a string in a dict or in a list", "brackets", ('":', '",')),
+    _table_1("with_open", "the mode from the file's name", "files", ("r", "w")),
+    _table_1("bracket_counting", "a list or a list of lists", "brackets", ("]\n", "]]\n")),
+    _table_1("for_while", "a name after `for` or `while`", "loops", (" in", ":\n")),
+    _table_1("else_elif", "a name after `elif` or a ternary's `else`", "conditions", (":\n", "\n")),
+    _table_1("fstring_brace", "words in an f-string or in a plain string", "strings", (" {", '")\n')),
+    _table_1("if_ternary", "the condition of an `if` or of a ternary", "conditions", (":\n", " else")),
+    _table_1("var_swap", "`x, y = y,` goes on with x", "names", _COPIES),
+    _table_1("indent_for", "how deep the body of a `for` stands", "loops", ("       ", "   ")),
+    _table_1("lambda_func", "a name after `lambda` or `def`", "functions", (":", "():\n")),
+    _table_1("if_equals", "a name in a condition or in an assignment", "conditions", (" ==", " =")),
+    _table_1("enumerate_range", "a loop over two variables or one", "loops", (" enumerate", " range")),
+    _table_1("var_if", "`True` compared with or assigned", "conditions", (":\n", "\n")),
+    _table_1("while_return_true", "`while True` or `return True`", "loops", (":\n", "\n")),
     Task(
         name="nonsense",
         summary="an answer that has nothing to do with the prompt: no honest circuit should exist",
@@ -118,5 +123,8 @@ register(
         answers=(" for", " with"),
         source="after Drori 2026, Weight-sparse circuits may be interpretable yet unfaithful",
         control=True,
-    )
+    ),
 )
+
+TASKS: Registry[Task] = Registry("task", Task, OURS)
+"""Every task by name, in the order of Table 1; the control last."""

@@ -33,7 +33,7 @@ def row(found, concept):
 def parts_are_known(monkeypatch):
     """Nodes are named by the simpler of two concepts: "A" rather than "A and B"."""
     for concept in planted_meanings.conjunction().concepts:
-        monkeypatch.setitem(CONCEPTS, concept.name, concept)
+        monkeypatch.setitem(CONCEPTS._loaded.records, concept.name, concept)
 
 
 def test_planted_models_are_circuit_models():

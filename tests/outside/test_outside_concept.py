@@ -13,12 +13,13 @@ from benchmark.corpus.tokenizer import train_tokenizer
 @pytest.fixture
 def shouted(monkeypatch):
     """The concept, registered for the length of a test."""
-    monkeypatch.setattr(concepts, "CONCEPTS", dict(concepts.CONCEPTS))
-    return runpy.run_path(str(Path(__file__).with_name("shouted_concept.py")))["SHOUTED"]
+    concept = runpy.run_path(str(Path(__file__).with_name("shouted_concept.py")))["SHOUTED"]
+    monkeypatch.setitem(concepts.CONCEPTS._loaded.records, concept.name, concept)
+    return concept
 
 
-def test_concept_of_another_file_is_registered_labelled_and_conjoined_like_ours(shouted):
-    assert concepts.concept_named("shouted") is shouted
+def test_concept_of_another_file_is_labelled_and_conjoined_like_ours(shouted):
+    assert concepts.CONCEPTS.named("shouted") is shouted
     tokenizer = train_tokenizer([], 257)
     ids = np.array(tokenizer.encode("raise OSError(EOF)").ids)
     assert "".join(map(str, token_labels(shouted, tokenizer, ids))) == "000000111000001110"

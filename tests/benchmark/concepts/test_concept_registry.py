@@ -7,31 +7,25 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.cli import main
-from benchmark.concepts import CONCEPTS, CONCEPTS_OF_TASK, Concept, concept_named, register
+from benchmark.concepts import CONCEPTS
 from benchmark.concepts.conjunctions import both
 from benchmark.concepts.names import word_seen
 from benchmark.tasks import TASKS
 
 
-def test_a_name_is_taken_once():
-    with pytest.raises(ValueError, match="there is a concept 'in_string' already"):
-        register(Concept("in_string", "again", list, "tests"))
-
-
 def test_an_unknown_name_is_answered_with_the_choices():
-    assert concept_named("in_string") is CONCEPTS["in_string"]
+    assert CONCEPTS.named("in_string") is CONCEPTS["in_string"]
     with pytest.raises(ValueError, match="unknown concept 'in_sting'; choose from in_single_quoted_string, in_double"):
-        concept_named("in_sting")
+        CONCEPTS.named("in_sting")
     with pytest.raises(ValueError, match="unknown concept 'in_sting'"):
         both("in_string", "in_sting")
 
 
-def test_concepts_of_tasks_are_registered_and_so_are_the_tasks():
-    assert CONCEPTS_OF_TASK.keys() <= TASKS.keys()
-    for names in CONCEPTS_OF_TASK.values():
-        assert names
-        assert set(names) <= CONCEPTS.keys()
-        assert len(set(names)) == len(names)
+def test_the_concepts_that_tasks_name_are_registered():
+    for task in TASKS.values():
+        assert set(task.concepts) <= CONCEPTS.keys()
+        assert len(set(task.concepts)) == len(task.concepts)
+    assert TASKS["bracket_counting"].concepts == ("bracket_depth", "in_brackets", "in_square_brackets")
 
 
 def test_a_conjunction_holds_where_both_labels_are_not_0():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.corpus.tokenizer import train_tokenizer
-from benchmark.tasks import TASKS, Pair, Task, register, task_named
+from benchmark.tasks import TASKS, Pair, Task
 from benchmark.tasks.prompts import prompts
 
 TEXTS = [f"print(\"{word} red\")\nprint('{word} blue')\n" for word in ("page", "line", "word")] * 50
@@ -106,15 +106,8 @@ def test_prompts_that_are_never_equally_long_are_named_unless_length_is_the_caus
 
 def test_an_unknown_task_is_answered_with_the_choices():
     with pytest.raises(ValueError, match="unknown task 'quotes'; choose from single_double_quote, final_kwarg"):
-        task_named("quotes")
-    assert task_named("for_while") is TASKS["for_while"]
-
-
-def test_an_outsider_registers_a_task_with_one_call(monkeypatch):
-    monkeypatch.setattr("benchmark.tasks.TASKS", dict(TASKS))
-    assert register(QUOTED) is task_named("quoted")
-    with pytest.raises(ValueError, match="there is a task 'quoted' already"):
-        register(QUOTED)
+        TASKS.named("quotes")
+    assert TASKS.named("for_while") is TASKS["for_while"]
 
 
 def test_table_1_and_one_control_are_registered():

@@ -5,12 +5,12 @@ from random import Random
 import pytest
 
 from benchmark.metrics.registry import SHIFTED
-from benchmark.tasks import TASKS, task_named
+from benchmark.tasks import TASKS
 from benchmark.tasks.shifts import SHIFTS
 
 
 def pairs(task: str, shift: str, level: int, count: int = 8):
-    random, changed = Random(0), SHIFTS[shift].of(task_named(task), level)
+    random, changed = Random(0), SHIFTS[shift].of(TASKS.named(task), level)
     return [changed.pair(random, "test") for _ in range(count)]
 
 
@@ -22,7 +22,7 @@ def test_the_records_know_every_shift():
 @pytest.mark.parametrize("task", TASKS)
 def test_the_first_level_is_the_task_itself(task, shift):
     random = Random(0)
-    own = [task_named(task).pair(random, "test") for _ in range(8)]
+    own = [TASKS.named(task).pair(random, "test") for _ in range(8)]
     assert pairs(task, shift, 0) == own
 
 

@@ -1,0 +1,108 @@
+"""The one door: what is registered, by us and by others, and what happens to what is broken."""
+
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint
+
+import pytest
+
+from benchmark import registry
+from benchmark.registry import Registry, resolve
+
+
+@dataclass(frozen=True)
+class Colour:
+    name: str
+    hue: int = 0
+
+
+OURS = (Colour("red"), Colour("blue"))
+
+
+class Outsider(Distribution):
+    """A distribution that is not installed."""
+
+    def read_text(self, filename):
+        return "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n" if filename == "METADATA" else None
+
+    def locate_file(self, path):
+        return path
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that entry points `NAME: value` are installed by another distribution."""
+
+    def install(**values):
+        entries = [
+            EntryPoint(name, value, "sparse_circuit_bench.colours")._for(Outsider()) for name, value in values.items()
+        ]
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+
+    return install
+
+
+GREEN = Colour("green")
+RED = Colour("red", hue=7)
+NOT_A_COLOUR = "green"
+
+
+def colours(check=lambda colour: None):
+    return Registry("colour", Colour, OURS, check)
+
+
+def test_records_of_ours_come_first_in_their_own_order_then_those_of_other_distributions(installed):
+    installed(green=f"{__name__}:GREEN")
+    found = colours()
+    assert list(found) == ["red", "blue", "green"]
+    assert found.named("green") is GREEN
+    assert [found.origin(name) for name in found] == ["sparse-circuit-bench", "sparse-circuit-bench", "outsider 1.0"]
+    assert found.unavailable == ()
+
+
+def test_an_unknown_name_is_answered_with_the_choices(installed):
+    installed()
+    with pytest.raises(ValueError, match=r"^unknown colour 'grey'; choose from red, blue$"):
+        colours().named("grey")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (f"{__name__}:RED", "ValueError: there is already a colour called 'red'"),
+        (f"{__name__}:NOT_A_COLOUR", f"ValueError: {__name__}:NOT_A_COLOUR is a str, not a Colour"),
+        (f"{__name__}:MISSING", f"AttributeError: module '{__name__}' has no attribute 'MISSING'"),
+        ("no_such_module:GREEN", "ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
+)
+def test_a_broken_record_is_left_out_and_named_with_its_distribution(installed, value, reason):
+    installed(broken=value, green=f"{__name__}:GREEN")
+    found = colours()
+    assert list(found) == ["red", "blue", "green"]
+    assert found.unavailable == (f"colour broken of outsider 1.0 was left out: {reason}",)
+    assert found["red"].hue == 0
+
+
+def test_a_record_that_promises_something_impossible_is_left_out(installed):
+    def check(colour):
+        if colour.name == "green":
+            raise ValueError("green is taken")
+
+    installed(green=f"{__name__}:GREEN")
+    found = colours(check)
+    assert list(found) == ["red", "blue"]
+    assert found.unavailable == ("colour green of outsider 1.0 was left out: ValueError: green is taken",)
+
+
+def test_a_record_can_be_added_for_this_process_and_its_name_is_taken_once(installed):
+    installed()
+    found = colours()
+    assert found.add(GREEN) is found["green"]
+    assert found.origin("green") == "this session"
+    with pytest.raises(ValueError, match="there is already a colour called 'green'"):
+        found.add(GREEN)
+    with pytest.raises(ValueError, match="str is a str, not a Colour"):
+        found.add("yellow")
+
+
+def test_a_function_is_named_or_given():
+    assert resolve("os.path:join") is resolve(resolve("os.path:join"))
