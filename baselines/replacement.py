@@ -17,9 +17,20 @@ from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
 from baselines.dictionary import Encoder, Place
-from benchmark.model.edge_hooks import Cut, Wires
+from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
-from benchmark.model.interface import Block, CircuitModel, Connection, Edit, Graph, Kind, Site, State, unedited
+from benchmark.model.interface import (
+    Block,
+    CircuitModel,
+    Connection,
+    EdgeAblation,
+    Edit,
+    Graph,
+    Kind,
+    Site,
+    State,
+    unedited,
+)
 from sparse_model.transformer import Transformer
 
 Errors = Literal["errors_ablated", "errors_available"]
@@ -53,6 +64,8 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         mean_error: `[channel]` for each layer, what an ablated error holds.
         variant: Whether there are error sites.
     """
+
+    can_ablate_edges = True
 
     dense: Transformer
     source: ClassVar[str]
@@ -100,10 +113,13 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         return self.dense.start(tokens)
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None = None, cut: Cut | None = None
+        self,
+        state: State,
+        positions: Int[Tensor, "batch asked"] | None = None,
+        ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch asked vocab"]:
         """Logits at the asked positions, by the dense model."""
-        return self.dense.read_out(state, positions, cut)
+        return self.dense.read_out(state, positions, ablated_edges)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The connections of the unit graph, the only one that dictionaries have."""
@@ -178,32 +194,32 @@ class ReplacedMLPs(Replacement):
         self.biases = nn.ParameterList(biases)
         self.finish()
 
-    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer."""
         layer, is_mlp = divmod(stage, 2)
-        wires = self.dense.wires(state, cut)
+        edges = self.dense.edge_hooks(state, ablated_edges)
         if is_mlp:
-            after = self._advance_mlp(state, layer, edit, wires)
+            after = self._advance_mlp(state, layer, edit, edges)
         else:
             residual = state["residual"]
-            write = self.dense.attention(layer, residual, self._at_own_sites(edit), wires)
+            write = self.dense.attention(layer, residual, self._at_own_sites(edit), edges)
             after = {**state, "residual": residual + write}
-        return {**after, **wires.state()}
+        return {**after, **edges.state()}
 
-    def _advance_mlp(self, state: State, layer: int, edit: Edit, wires: Wires) -> State:
+    def _advance_mlp(self, state: State, layer: int, edit: Edit, edges: EdgeHooks) -> State:
         residual = state["residual"]
         mlp_in = self.dense.mlp_input(layer, residual, unedited)
         name = f"blocks.{layer}.feature"
-        features = self.encoders[layer].fire(wires.into(name, self.encoders[layer].before(mlp_in), residual=residual))
+        features = self.encoders[layer].fire(edges.into(name, self.encoders[layer].before(mlp_in), residual=residual))
         edited = self._edited(name, features, edit)
-        wires.wrote(name, edited)
+        edges.wrote(name, edited)
         earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
         own, *later = (edited @ weight.T for weight in self.decoders[layer])
         if self.errors_available:
             unedited_own = own if edited is features else features @ self.decoders[layer][0].T
             missed = self.dense.mlp(layer, mlp_in, unedited) - (earlier + unedited_own)
             error = self._edited(f"blocks.{layer}.error", missed, edit)
-            wires.wrote(f"blocks.{layer}.error", error)
+            edges.wrote(f"blocks.{layer}.error", error)
         else:
             error = self.mean_error[layer]
         pending = {
@@ -286,49 +302,49 @@ class ReplacedStream(Replacement):
         self.biases = nn.ParameterList(place.bias for place in places)
         self.finish()
 
-    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer; after an MLP the stream is replaced."""
         layer, is_mlp = divmod(stage, 2)
-        residual, wires = state["residual"], self.dense.wires(state, cut)
+        residual, edges = state["residual"], self.dense.edge_hooks(state, ablated_edges)
         if not is_mlp:
             after = residual + self.dense.attention(layer, residual, unedited)
         else:
-            after = self._replaced(self._sublayer(residual, layer), layer, edit, wires)
-        return {**state, **wires.state(), "residual": after}
+            after = self._replaced(self._sublayer(residual, layer), layer, edit, edges)
+        return {**state, **edges.state(), "residual": after}
 
     def _sublayer(self, residual: Tensor, layer: int) -> Tensor:
         """The stream after an MLP of the dense model."""
         return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
 
-    def _replaced(self, true: Tensor, layer: int, edit: Edit, wires: Wires) -> Tensor:
+    def _replaced(self, true: Tensor, layer: int, edit: Edit, edges: EdgeHooks) -> Tensor:
         at = f"blocks.{layer}.resid_post"
         features = self.encoders[layer](true)
-        if wires.cut is not None:
-            features = self._own_runs(features, layer, wires, wires.cut)
+        if edges.ablation is not None:
+            features = self._own_runs(features, layer, edges, edges.ablation)
         edited = self._edited(f"{at}.feature", features, edit)
-        wires.wrote(f"{at}.feature", edited)
+        edges.wrote(f"{at}.feature", edited)
         reconstruction = self._decoded(layer, edited)
         error: Tensor = self.mean_error[layer]
         if self.errors_available:
             missed = true - (reconstruction if edited is features else self._decoded(layer, features))
             error = self._edited(f"{at}.error", missed, edit)
-            wires.wrote(f"{at}.error", error)
+            edges.wrote(f"{at}.error", error)
         return reconstruction + error
 
-    def _own_runs(self, features: Tensor, layer: int, wires: Wires, cut: Cut) -> Tensor:
+    def _own_runs(self, features: Tensor, layer: int, edges: EdgeHooks, ablated_edges: EdgeAblation) -> Tensor:
         """Features of which some edges through the block are cut, each by a run of its own."""
         target = f"blocks.{layer}.resid_post.feature"
         sources = self._boundary(layer - 1) or [EMBEDDING]
-        masks = {source: mask for source in sources if (mask := cut.opaque(target, source)) is not None}
+        masks = {source: mask for source in sources if (mask := ablated_edges.opaque(target, source)) is not None}
         if not masks:
             return features
         changed = torch.stack([mask.any(1) for mask in masks.values()]).any(0).nonzero().flatten()
         features = features.clone()
         for index in changed.tolist():
             held = {
-                source: torch.where(masks[source][index] > 0, cut.mean(source), wires.written[source])
+                source: torch.where(masks[source][index] > 0, ablated_edges.mean(source), edges.written[source])
                 if source in masks
-                else wires.written[source]
+                else edges.written[source]
                 for source in sources
             }
             features[..., index] = self.encoders[layer](self.through_block(held, layer))[..., index]

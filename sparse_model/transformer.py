@@ -22,9 +22,20 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
-from benchmark.model.edge_hooks import UNCUT, Cut, Wires
+from benchmark.model.edge_hooks import NO_EDGES_ABLATED, EdgeHooks
 from benchmark.model.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
-from benchmark.model.interface import GRAPHS, KIND_OF_HOOK, Connection, Edit, Graph, Kind, Site, State, at_positions
+from benchmark.model.interface import (
+    GRAPHS,
+    KIND_OF_HOOK,
+    Connection,
+    EdgeAblation,
+    Edit,
+    Graph,
+    Kind,
+    Site,
+    State,
+    at_positions,
+)
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
@@ -78,6 +89,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         config: Its shape.
     """
 
+    can_ablate_edges = True
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
@@ -125,33 +138,36 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             residual = residual + self.W_pos[: tokens.shape[1]]
         return {"tokens": tokens, "residual": residual}
 
-    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer has added its write to the stream."""
         layer, is_mlp = divmod(stage, 2)
-        residual, wires = state["residual"], self.wires(state, cut)
+        residual, edges = state["residual"], self.edge_hooks(state, ablated_edges)
         if is_mlp:
-            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit, wires, residual)
+            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit, edges, residual)
         else:
-            write = self.attention(layer, residual, edit, wires)
-        return {**state, **wires.state(), "residual": residual + write}
+            write = self.attention(layer, residual, edit, edges)
+        return {**state, **edges.state(), "residual": residual + write}
 
-    def wires(self, state: State, cut: Cut | None) -> Wires:
+    def edge_hooks(self, state: State, ablated_edges: EdgeAblation | None) -> EdgeHooks:
         """What has been written to the stream, the embeddings first."""
-        wires = Wires(cut, state)
-        if cut is not None and EMBEDDING not in wires.written:
-            wires.wrote(EMBEDDING, F.embedding(state["tokens"], self.W_E))
-        return wires
+        edges = EdgeHooks(ablated_edges, state)
+        if ablated_edges is not None and EMBEDDING not in edges.written:
+            edges.wrote(EMBEDDING, F.embedding(state["tokens"], self.W_E))
+        return edges
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None = None, cut: Cut | None = None
+        self,
+        state: State,
+        positions: Int[Tensor, "batch asked"] | None = None,
+        ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch asked vocab"]:
         """Logits at the asked positions."""
         residual = at_positions(state["residual"], positions)
         logits = linear(self.ln_final(residual), self.W_U)
-        if cut is not None:
-            wires = Wires(cut, state)
-            wires.written = {name: at_positions(values, positions) for name, values in wires.written.items()}
-            logits = wires.into(LOGITS, logits, residual=residual)
+        if ablated_edges is not None:
+            edges = EdgeHooks(ablated_edges, state)
+            edges.written = {name: at_positions(values, positions) for name, values in edges.written.items()}
+            logits = edges.into(LOGITS, logits, residual=residual)
         if not self.config.bigram:
             return logits
         tokens = state["tokens"] if positions is None else state["tokens"].gather(1, positions)
@@ -161,22 +177,26 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     # The sublayers
 
     def attention(
-        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit, wires: Wires = UNCUT
+        self,
+        layer: int,
+        residual: Float[Tensor, "batch position channel"],
+        edit: Edit,
+        edges: EdgeHooks = NO_EDGES_ABLATED,
     ) -> Float[Tensor, "batch position channel"]:
         """What the attention sublayer of a block writes to the stream."""
         block, at = self.blocks[layer], f"blocks.{layer}."
         read = self._at(layer, "attn_in", self._normalised(block, "ln1", residual), edit)
 
         def projected(hook: str, weight: Tensor, bias: Tensor) -> Tensor:
-            values = wires.into(f"{at}{hook}", linear(read, weight, bias), {f"{at}attn_in": read}, residual)
+            values = edges.into(f"{at}{hook}", linear(read, weight, bias), {f"{at}attn_in": read}, residual)
             return self._at(layer, hook, values, edit)  # [batch, position, head * d_head]
 
         q = projected("q", block.W_Q, block.b_Q)
         k = projected("k", block.W_K, block.b_K)
         v = projected("v", block.W_V, block.b_V)
         mixed = self.attend(layer, q, k, v)
-        wires.wrote(f"{at}v", mixed)
-        out = wires.into(f"{at}attn_out", linear(mixed, block.W_O, block.b_O), {f"{at}v": mixed})
+        edges.wrote(f"{at}v", mixed)
+        out = edges.into(f"{at}attn_out", linear(mixed, block.W_O, block.b_O), {f"{at}v": mixed})
         return self._at(layer, "attn_out", out, edit)
 
     def attend(
@@ -206,15 +226,15 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         layer: int,
         mlp_in: Float[Tensor, "batch position read"],
         edit: Edit,
-        wires: Wires = UNCUT,
+        edges: EdgeHooks = NO_EDGES_ABLATED,
         residual: Float[Tensor, "batch position channel"] | None = None,
     ) -> Float[Tensor, "batch position channel"]:
         """What the MLP of a block writes to the stream: the sites `neuron` and `mlp_out`."""
         block, at = self.blocks[layer], f"blocks.{layer}."
-        before = wires.into(f"{at}neuron", linear(mlp_in, block.W_in, block.b_in), {f"{at}mlp_in": mlp_in}, residual)
+        before = edges.into(f"{at}neuron", linear(mlp_in, block.W_in, block.b_in), {f"{at}mlp_in": mlp_in}, residual)
         neuron = self._at(layer, "neuron", F.gelu(before), edit)
-        wires.wrote(f"{at}neuron", neuron)
-        out = wires.into(f"{at}mlp_out", linear(neuron, block.W_out, block.b_out), {f"{at}neuron": neuron})
+        edges.wrote(f"{at}neuron", neuron)
+        out = edges.into(f"{at}mlp_out", linear(neuron, block.W_out, block.b_out), {f"{at}neuron": neuron})
         return self._at(layer, "mlp_out", out, edit)
 
     def _normalised(self, block: Block, norm: str, residual: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How much flows along each edge of a circuit: what decides which edges are cut first.
+"""How much flows along each edge of a circuit: what decides which edges are ablated first.
 
 - An edge with a weight: mean over prompts and positions at which the target is nonzero of |W[t, s] (u_s - mean u_s)|,
   before the target's nonlinearity; of values u is what the attention pattern makes of them. Edges to the logits are
@@ -15,10 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.interventions.ablation import Means
-from benchmark.interventions.edge_ablation import EdgeCut, Joined, Pair
-from benchmark.model.edge_hooks import WROTE, Cut, Sources, advance, read_out
+from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, SitePair
+from benchmark.model.edge_hooks import WROTE
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import CircuitModel, Edit, Site, run_stages, stage_count, unedited
+from benchmark.model.interface import CircuitModel, Edit, Site, Sources, run_stages
+from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
 IG_STEPS = 10
@@ -32,25 +33,16 @@ EditOn = Callable[[PromptBatch], Edit]
 """The circuit's edit on given prompts."""
 
 
-@torch.no_grad()
-def cut_logits(model: CircuitModel, batch: PromptBatch, edit: Edit, cut: Cut) -> Float[Tensor, "prompt vocab"]:
-    """Logits at the last position of each prompt, some edges cut."""
-    state = model.start(batch.tokens)
-    for stage in range(stage_count(model)):
-        state = advance(model, state, stage, edit, cut)
-    return read_out(model, state, batch.positions, cut)[:, 0]
-
-
 @dataclass
 class _Watch:
-    """A cut that cuts nothing and keeps what every target's sources hold.
+    """An edge ablation that ablates nothing and keeps what every target's sources hold.
 
     Attributes:
         seen: By source and target what the source holds, times the norm's scale where it is read through the stream.
         held: By source what it holds.
     """
 
-    seen: dict[Pair, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    seen: dict[SitePair, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
     held: dict[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> None:
@@ -61,10 +53,10 @@ class _Watch:
                 self.held[source] = values
 
     def opaque(self, target: str, source: str) -> None:
-        """Nothing is cut."""
+        """No edge is ablated."""
 
     def mean(self, source: str) -> Tensor:
-        """Never asked for, as nothing is cut."""
+        """Never asked for, as no edge is ablated."""
         raise AssertionError(source)
 
 
@@ -73,9 +65,8 @@ def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) ->
     """Mean over the corpus of what each source brings."""
     totals: dict[str, Tensor] = {}
     for rows in corpus.split(8):
-        watch, state = _Watch(), model.start(rows)
-        for stage in range(stage_count(model)):
-            state = advance(model, state, stage, unedited, watch)
+        watch = _Watch()
+        state = run_stages(model, model.start(rows), ablated_edges=watch)
         for name, values in {**watch.held, **_written(state)}.items():
             totals[name] = totals.get(name, torch.zeros(())) + values.sum((0, 1), dtype=torch.float64)
     return {name: (total / corpus.numel()).float() for name, total in totals.items()}
@@ -86,7 +77,7 @@ def _written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def attributions(
-    model: CircuitModel, joined: Sequence[Joined], means: Means, batch: PromptBatch, edit_on: EditOn
+    model: CircuitModel, joined: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit_on: EditOn
 ) -> list[Float[Tensor, "_target _source"]]:
     """Attribution of every edge between kept nodes, a matrix for each connection."""
     watch, values, edit = _Watch(), dict[str, Tensor](), edit_on(batch)
@@ -96,7 +87,7 @@ def attributions(
         return values[site.name]
 
     with torch.no_grad():
-        cut_logits(model, batch, recorded, watch)
+        answer_logits(model, batch, recorded, watch)
     real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
     opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
     return [
@@ -107,7 +98,7 @@ def attributions(
 
 @torch.no_grad()
 def _attribution(
-    each: Joined, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
+    each: KeptConnection, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
 ) -> Float[Tensor, "_target _source"]:
     """Attribution along a connection with weights; zero weights are no edges and come last."""
     weight, full = each.connection.weight, each.connection.full
@@ -129,8 +120,8 @@ def _attribution(
 
 
 def _integrated(
-    model: CircuitModel, joined: Sequence[Joined], means: Means, few: PromptBatch, edit_on: EditOn
-) -> dict[Pair, Float[Tensor, "_target _source"]]:
+    model: CircuitModel, joined: Sequence[KeptConnection], means: Means, few: PromptBatch, edit_on: EditOn
+) -> dict[SitePair, Float[Tensor, "_target _source"]]:
     """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
     edit, real = edit_on(few), (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
     hidden = [each for each in joined if each.connection.weight is None]
@@ -145,8 +136,8 @@ def _integrated(
 
 
 def _from_sites(
-    model: CircuitModel, into: Sequence[Joined], means: Means, batch: PromptBatch, edit: Edit, real: Tensor
-) -> dict[Pair, Tensor]:
+    model: CircuitModel, into: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit: Edit, real: Tensor
+) -> dict[SitePair, Tensor]:
     """Integrated gradients of one target site in all sites that reach it through its block."""
     totals = {each.pair: torch.zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
     away: dict[str, Tensor] = {}
@@ -204,18 +195,18 @@ class _Path:
 
 @torch.no_grad()
 def _from_embeddings(
-    model: CircuitModel, each: Joined, means: Means, batch: PromptBatch, edit: Edit, real: Tensor
+    model: CircuitModel, each: KeptConnection, means: Means, batch: PromptBatch, edit: Edit, real: Tensor
 ) -> Float[Tensor, "target 1"]:
     """All of a target's integrated gradient in the embeddings: how far it moves when they are at their mean."""
     found = []
-    everything = EdgeCut({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
-    for cut in (_Watch(), everything):
+    everything = AblatedEdges({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
+    for ablation in (_Watch(), everything):
         values: dict[str, Tensor] = {}
 
         def recorded(site: Site, before: Tensor, values: dict[str, Tensor] = values) -> Tensor:
             values[site.name] = edit(site, before)
             return values[site.name]
 
-        cut_logits(model, batch, recorded, cut)
+        answer_logits(model, batch, recorded, ablation)
         found.append(values[each.connection.target][..., each.targets])
     return ((found[0] - found[1]) * real[..., None]).sum(1).abs().mean(0)[:, None]

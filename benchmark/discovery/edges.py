@@ -1,7 +1,7 @@
-"""Edges that are tested, not counted: the fewest with which a circuit still does its task when all others are cut.
+"""Edges that are tested, not counted: the fewest with which a circuit still does its task when all others are ablated.
 
 1. *Attribute* (`benchmark.discovery.edge_attribution`): how much flows along each edge between kept nodes.
-2. *Cut* (`benchmark.interventions.edge_ablation`): a cut edge carries its source's mean over the corpus.
+2. *Ablate* (`benchmark.interventions.edge_ablation`): an ablated edge carries its source's mean over the corpus.
 3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target;
    sizes are tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
 """
@@ -15,13 +15,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from benchmark.discovery.bisection import fewest_nodes
-from benchmark.discovery.edge_attribution import attributions, cut_logits, source_means
+from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
-from benchmark.interventions.edge_ablation import EdgeCut, kept_ends
+from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
-from benchmark.model.edge_hooks import Cut, can_cut
-from benchmark.model.interface import CircuitModel, Connection, Edit
-from benchmark.tasks.answers import prompt_losses
+from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, Edit, can_ablate_edges
+from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
 MOST_OPAQUE_TARGETS = 150
@@ -36,13 +35,13 @@ class VerifiedEdges:
         status: `ok`; `not_reached` if all its edges together miss the target; `undefined` if it cannot be told.
         edges: The fewest at the target that `fewest_nodes` finds; says nothing unless the status is `ok`.
         reason: Why the status is not `ok`.
-        cut: What cuts all others, to be used on other prompts.
+        ablation: Ablates all others, on any prompts.
     """
 
     status: Literal["ok", "not_reached", "undefined"]
     edges: int = 0
     reason: str = ""
-    cut: Cut | None = None
+    ablation: EdgeAblation | None = None
 
 
 def verify_edges(
@@ -61,14 +60,14 @@ def verify_edges(
         model: The model that the circuit is of.
         circuit: Its kept nodes.
         connections: Of the circuit's graph.
-        means: What a cut edge carries, and an ablated node holds unless `held_on` says otherwise.
+        means: What an ablated edge carries, and an ablated node holds unless `held_on` says otherwise.
         batch: Validation prompts.
         corpus: Tokens over which sources are averaged.
         target: Loss to reach, nats.
         held_on: What ablated nodes hold on given prompts.
     """
-    if not can_cut(model):
-        return VerifiedEdges("undefined", reason="the model does not say how its edges can be cut")
+    if not can_ablate_edges(model):
+        return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
     joined = [each for each in (kept_ends(one, circuit) for one in connections) if each is not None]
     opaque = sum(len(each.targets) for each in joined if each.connection.weight is None)
     if any(each.connection.weight is None and each.connection.target.endswith("error") for each in joined):
@@ -86,14 +85,14 @@ def verify_edges(
     weights = attributions(model, joined, brought, batch, edit_on)
     order = torch.cat([weight.flatten() for weight in weights]).argsort(descending=True, stable=True)
 
-    def cut(edges: int) -> EdgeCut:
-        return EdgeCut.keeping(joined, order, edges, brought)
+    def all_but(edges: int) -> AblatedEdges:
+        return AblatedEdges.keeping(joined, order, edges, brought)
 
     @torch.no_grad()
     def loss(edges: int) -> float:
-        return float(prompt_losses(cut_logits(model, batch, edit, cut(edges)), batch).mean())
+        return float(prompt_losses(answer_logits(model, batch, edit, all_but(edges)), batch).mean())
 
     fewest = fewest_nodes(loss, len(order), target)
     if fewest is None:
         return VerifiedEdges("not_reached", reason="with every edge kept the circuit misses the target")
-    return VerifiedEdges("ok", fewest, cut=cut(fewest))
+    return VerifiedEdges("ok", fewest, ablation=all_but(fewest))

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from benchmark.interventions.ablation import corpus_means
 from benchmark.model.circuit import Circuit
-from benchmark.model.edge_hooks import Cut, Wires
+from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, Site, State, at_positions
+from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, Edit, Graph, Site, State, at_positions
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 GAIN = 2.0
@@ -46,36 +46,38 @@ class GateModel:
         sites: Value nodes, then a site of neurons a layer.
         weights: By target and source site, `[target, source]`; the bits count as a source, the logits as a target.
         biases: By site of neurons, and for the logits, `[target]`.
+        can_ablate_edges: As every model of `EdgeAblatable` says.
     """
 
     inputs: int
     sites: tuple[Site, ...]
     weights: dict[tuple[str, str], Float[Tensor, "_target _source"]]
     biases: dict[str, Float[Tensor, " _target"]]
+    can_ablate_edges: bool = True
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The bits of each token, -1 or 1."""
         return {EMBEDDING: bits_of(tokens, self.inputs)}
 
-    def advance(self, state: State, stage: int, edit: Edit, cut: Cut | None = None) -> State:
+    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """One site."""
         site = self.sites[stage]
         direct = {source: state[source] for target, source in self.weights if target == site.name}
         before = sum(values @ self.weights[site.name, source].T for source, values in direct.items())
         assert isinstance(before, Tensor)
         if site.name in self.biases:
-            before = Wires(cut).into(site.name, before + self.biases[site.name], direct)
+            before = EdgeHooks(ablated_edges).into(site.name, before + self.biases[site.name], direct)
             return {**state, site.name: edit(site, torch.tanh(GAIN * before))}
-        return {**state, site.name: edit(site, Wires(cut).into(site.name, before, direct))}
+        return {**state, site.name: edit(site, EdgeHooks(ablated_edges).into(site.name, before, direct))}
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None, cut: Cut | None = None
+        self, state: State, positions: Int[Tensor, "batch asked"] | None, ablated_edges: EdgeAblation | None = None
     ) -> Float[Tensor, "batch asked vocab"]:
         """Logits of no, yes and the other outputs."""
         direct = {source: at_positions(state[source], positions) for target, source in self.weights if target == LOGITS}
         logits = sum(values @ self.weights[LOGITS, source].T for source, values in direct.items())
         assert isinstance(logits, Tensor)
-        return Wires(cut).into(LOGITS, logits + self.biases[LOGITS], direct)
+        return EdgeHooks(ablated_edges).into(LOGITS, logits + self.biases[LOGITS], direct)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The weights as they are, in either graph."""

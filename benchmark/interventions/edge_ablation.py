@@ -1,4 +1,4 @@
-"""The edges between a circuit's kept nodes, and cutting any of them."""
+"""The edges between a circuit's kept nodes, and the ablation of any of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,15 @@ from torch import Tensor
 
 from benchmark.interventions.ablation import Means
 from benchmark.model.circuit import Circuit
-from benchmark.model.edge_hooks import Sources
 from benchmark.model.graph import TERMINALS
-from benchmark.model.interface import Connection
+from benchmark.model.interface import Connection, Sources
 
-Pair = tuple[str, str]
+SitePair = tuple[str, str]
 """Source and target site of a connection."""
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
+class KeptConnection:
     """A connection, the kept nodes at its ends, and how many nodes there are."""
 
     connection: Connection
@@ -27,7 +26,7 @@ class Joined:
     shape: tuple[int, int]
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> SitePair:
         """Source and target site."""
         return self.connection.source, self.connection.target
 
@@ -37,14 +36,14 @@ class Joined:
         whole[self.targets[:, None], self.sources] = values
         return whole
 
-    def cut_weights(self, cut: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
-        """The weights of cut edges, the others zero; where an end stands for many numbers, of all of them."""
+    def ablated_weights(self, ablated: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
+        """The weights of ablated edges, the others zero; where an end stands for many numbers, of all of them."""
         weight, full = self.connection.weight, self.connection.full
         assert weight is not None
-        return self.spread(cut) * (weight if full is None else full)
+        return self.spread(ablated) * (weight if full is None else full)
 
 
-def kept_ends(connection: Connection, circuit: Circuit) -> Joined | None:
+def kept_ends(connection: Connection, circuit: Circuit) -> KeptConnection | None:
     """A connection between kept nodes; `None` if an end keeps none."""
     ends, sizes = [], []
     for name in (connection.target, connection.source):
@@ -53,40 +52,42 @@ def kept_ends(connection: Connection, circuit: Circuit) -> Joined | None:
         mask = circuit.masks.get(name, torch.ones(1, dtype=torch.bool))
         ends.append(mask.nonzero().flatten())
         sizes.append(len(mask))
-    return Joined(connection, ends[0], ends[1], (sizes[0], sizes[1])) if all(map(len, ends)) else None
+    return KeptConnection(connection, ends[0], ends[1], (sizes[0], sizes[1])) if all(map(len, ends)) else None
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeCut:
-    """Cuts some edges of a circuit, as `benchmark.model.edge_hooks.Cut` says.
+class AblatedEdges:
+    """Some ablated edges of a circuit: a `benchmark.model.interface.EdgeAblation`.
 
     Attributes:
-        matrices: For each connection the weights of its cut edges, the others zero.
-        masks: For each opaque connection 1 for its cut edges.
+        matrices: For each connection the weights of its ablated edges, the others zero.
+        masks: For each opaque connection 1 for its ablated edges.
         means: What a source brings on average.
     """
 
-    matrices: Mapping[Pair, Float[Tensor, "_ _"]]
-    masks: Mapping[Pair, Float[Tensor, "_ _"]]
+    matrices: Mapping[SitePair, Float[Tensor, "_ _"]]
+    masks: Mapping[SitePair, Float[Tensor, "_ _"]]
     means: Means
 
     @classmethod
-    def keeping(cls, joined: Sequence[Joined], order: Int[Tensor, " edge"], edges: int, means: Means) -> "EdgeCut":
-        """Cuts all but the first edges of an order over all of them."""
-        cut = torch.ones(len(order))
-        cut[order[:edges]] = 0
-        parts = cut.split([len(each.targets) * len(each.sources) for each in joined])
+    def keeping(
+        cls, joined: Sequence[KeptConnection], order: Int[Tensor, " edge"], edges: int, means: Means
+    ) -> "AblatedEdges":
+        """Ablates all but the first edges of an order over all of them."""
+        ablated = torch.ones(len(order))
+        ablated[order[:edges]] = 0
+        parts = ablated.split([len(each.targets) * len(each.sources) for each in joined])
         matrices, masks = {}, {}
         for each, part in zip(joined, parts, strict=True):
             mine = part.view(len(each.targets), len(each.sources))
             if mine.any() and each.connection.weight is None:
                 masks[each.pair] = each.spread(mine)
             elif mine.any():
-                matrices[each.pair] = each.cut_weights(mine)
+                matrices[each.pair] = each.ablated_weights(mine)
         return cls(matrices, masks, means)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> Tensor | None:
-        """What the cut edges into a target bring beyond their means."""
+        """What the ablated edges into a target bring beyond their means."""
         total: Tensor | None = None
         for sources, factor in ((direct, None), (stream, scale)):
             for source, values in sources.items():
@@ -98,9 +99,9 @@ class EdgeCut:
         return total
 
     def opaque(self, target: str, source: str) -> Tensor | None:
-        """1 for each cut edge through an opaque block."""
+        """1 for each ablated edge through an opaque block."""
         return self.masks.get((source, target))
 
     def mean(self, source: str) -> Tensor:
-        """What a cut source brings instead."""
+        """The mean that the ablated edges of a source carry."""
         return self.means[source]

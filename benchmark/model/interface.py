@@ -1,8 +1,8 @@
 """The one interface: a circuit model is a list of stages with named sites, and `forward` is its only runner."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -115,11 +115,7 @@ class CircuitModel(Protocol):
         ...
 
     def advance(self, state: State, stage: int, edit: Edit) -> State:
-        """The state after a stage, `edit` being called at each of its sites in order.
-
-        A model whose edges can be cut takes a further argument `cut` here and in `read_out`
-        (`benchmark.model.edge_hooks`).
-        """
+        """The state after a stage, `edit` being called at each of its sites in order."""
         ...
 
     def read_out(
@@ -133,6 +129,63 @@ class CircuitModel(Protocol):
         ...
 
 
+Sources = Mapping[str, Float[Tensor, "batch position _"]]
+"""What sources hold, by site name; of values what the attention pattern makes of them."""
+
+
+@runtime_checkable
+class EdgeAblation(Protocol):
+    """Which edges are ablated: each carries its source's mean instead of its value."""
+
+    def __call__(
+        self,
+        target: str,
+        direct: Sources,
+        stream: Sources,
+        scale: Float[Tensor, "batch position 1"] | None,
+    ) -> Float[Tensor, "batch position target"] | None:
+        """What the ablated edges into a target bring beyond their means; `None` for nothing.
+
+        Args:
+            target: Name of the target's site.
+            direct: Sources joined to it by a weight matrix (the channel graph's edges).
+            stream: Sources that it reads through the stream (the unit graph's edges).
+            scale: By which the norm multiplies the stream; its gain is in the virtual weights.
+        """
+        ...
+
+    def opaque(self, target: str, source: str) -> Float[Tensor, "target source"] | None:
+        """1 for each ablated edge through an opaque block, 0 for the others; `None` where none is ablated."""
+        ...
+
+    def mean(self, source: str) -> Float[Tensor, " _"]:
+        """The mean that the ablated edges of a source carry."""
+        ...
+
+
+@runtime_checkable
+class EdgeAblatable(CircuitModel, Protocol):
+    """A circuit model whose single edges can be ablated, too; `benchmark.model.edge_hooks` does most of the work."""
+
+    can_ablate_edges: bool
+    """Whether they can be in this very model."""
+
+    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
+        """The state after a stage, some edges ablated."""
+        ...
+
+    def read_out(
+        self, state: State, positions: Int[Tensor, "batch asked"] | None, ablated_edges: EdgeAblation | None = None
+    ) -> Float[Tensor, "batch asked vocab"]:
+        """Logits at the asked positions, some edges into them ablated."""
+        ...
+
+
+def can_ablate_edges(model: CircuitModel) -> TypeGuard[EdgeAblatable]:
+    """Whether single edges of a model can be ablated."""
+    return isinstance(model, EdgeAblatable) and model.can_ablate_edges
+
+
 def unedited(site: Site, values: Float[Tensor, "batch position node"]) -> Float[Tensor, "batch position node"]:
     """The edit that changes nothing."""
     return values
@@ -144,11 +197,21 @@ def stage_count(model: CircuitModel) -> int:
 
 
 def run_stages(
-    model: CircuitModel, state: State, edit: Edit = unedited, *, first: int = 0, last: int | None = None
+    model: CircuitModel,
+    state: State,
+    edit: Edit = unedited,
+    *,
+    first: int = 0,
+    last: int | None = None,
+    ablated_edges: EdgeAblation | None = None,
 ) -> State:
     """The state after the stages `first` to before `last` (`None`: to the end)."""
     for stage in range(first, stage_count(model) if last is None else last):
-        state = model.advance(state, stage, edit)
+        if ablated_edges is None:
+            state = model.advance(state, stage, edit)
+        else:
+            assert can_ablate_edges(model)
+            state = model.advance(state, stage, edit, ablated_edges)
     return state
 
 
@@ -159,6 +222,7 @@ def forward(
     positions: Int[Tensor, "batch asked"] | None = None,
     state: State | None = None,
     stage: int = 0,
+    ablated_edges: EdgeAblation | None = None,
 ) -> Float[Tensor, "batch asked vocab"]:
     """Run a model: the only runner that there is.
 
@@ -169,12 +233,17 @@ def forward(
         positions: Where logits are wanted, per row; `None` means everywhere.
         state: A stored state to start from instead of the tokens.
         stage: The first stage to run on `state`.
+        ablated_edges: Edges that carry their sources' means; only for an `EdgeAblatable` model.
 
     Returns:
         Logits, in nats.
     """
     begun = model.start(tokens) if state is None else state
-    return model.read_out(run_stages(model, begun, edit, first=stage), positions)
+    ended = run_stages(model, begun, edit, first=stage, ablated_edges=ablated_edges)
+    if ablated_edges is None:
+        return model.read_out(ended, positions)
+    assert can_ablate_edges(model)
+    return model.read_out(ended, positions, ablated_edges)
 
 
 def record(

@@ -24,8 +24,15 @@ from benchmark import metrics
 from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.interventions.ablation import Means
 from benchmark.interventions.edge_ablation import kept_ends
-from benchmark.model.edge_hooks import can_cut
-from benchmark.model.interface import CircuitModel, Connection, Edit, forward, run_stages, unedited
+from benchmark.model.interface import (
+    CircuitModel,
+    Connection,
+    Edit,
+    can_ablate_edges,
+    forward,
+    run_stages,
+    unedited,
+)
 from benchmark.records.table import Measurement
 from benchmark.scoring.intervention_prediction import equally_long, other_prompts
 from benchmark.scoring.redundant_nodes import first_pairs
@@ -79,7 +86,7 @@ def path_lengths(
 
 
 def _why_no_attributions(trial: Trial, connections: Sequence[Connection]) -> str:
-    if not can_cut(trial.model):
+    if not can_ablate_edges(trial.model):
         return "the model does not say what flows along its edges"
     joined = (kept_ends(each, trial.circuit) for each in connections)
     if any(each is not None and each.connection.weight is None for each in joined):

@@ -12,7 +12,6 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.calibration import calibrated_loss
-from benchmark.discovery.edge_attribution import cut_logits
 from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.finder import FoundCircuit
 from benchmark.interventions.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
@@ -168,9 +167,9 @@ def _verified_edges(
         config.target_loss,
         setting.held_on,
     )
-    if verified.cut is None:
+    if verified.ablation is None:
         return trial.missing("verified_edges", verified.reason, verified.status)
-    logits = cut_logits(setting.model, test, trial.edit(test), verified.cut)
+    logits = answer_logits(setting.model, test, trial.edit(test), verified.ablation)
     loss = metrics.task_loss(logits, test.answer, test.other)
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"with {verified.edges} edges the test loss is {loss:.3f}"

@@ -4,13 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmark.model.interface import CircuitModel, Edit, forward
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, forward
 from benchmark.tasks.prompts import PromptBatch
 
 
-def answer_logits(model: CircuitModel, batch: PromptBatch, edit: Edit) -> Float[Tensor, "prompt vocab"]:
+def answer_logits(
+    model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: EdgeAblation | None = None
+) -> Float[Tensor, "prompt vocab"]:
     """Logits at the last position of each prompt."""
-    return forward(model, batch.tokens, edit, batch.positions)[:, 0]
+    return forward(model, batch.tokens, edit, batch.positions, ablated_edges=ablated_edges)[:, 0]
 
 
 def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:

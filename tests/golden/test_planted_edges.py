@@ -11,7 +11,6 @@ import torch
 import two_hop
 
 from benchmark import metrics
-from benchmark.discovery.edge_attribution import cut_logits
 from benchmark.discovery.edges import verify_edges
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.graph import node_sites
@@ -47,9 +46,9 @@ def test_verified_edges_are_the_true_edges_of_the_planted_circuit(module):
 @pytest.mark.parametrize("module", [two_hop, boolean_function], ids=lambda module: module.__name__)
 def test_the_edges_that_are_kept_do_the_task_on_test_prompts_too(module):
     planted = module.planted()
-    cut = verified(planted, planted.nodes).cut
+    ablation = verified(planted, planted.nodes).ablation
     edit = keep_only(planted.nodes, corpus_means(planted.model, planted.means_tokens))
-    logits = cut_logits(planted.model, planted.task.test, edit, cut)
+    logits = answer_logits(planted.model, planted.task.test, edit, ablation)
     assert metrics.task_loss(logits, planted.task.test.answer, planted.task.test.other) <= 0.2
 
 

@@ -1,4 +1,4 @@
-"""Cutting an edge takes out of the target exactly what it brings beyond its mean, in every kind of model."""
+"""Ablating an edge takes out of the target exactly what it brings beyond its mean, in every kind of model."""
 
 import pytest
 import torch
@@ -7,19 +7,19 @@ from torch.testing import assert_close
 
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.interventions.ablation import corpus_means
-from benchmark.interventions.edge_ablation import EdgeCut, kept_ends
+from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
-from benchmark.model.edge_hooks import advance, norm_scale, read_out
+from benchmark.model.edge_hooks import norm_scale
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.model.interface import forward, record
+from benchmark.model.interface import forward, record, run_stages
 
-CUTTABLE = {
+MODELS_OF = {
     "dense": lambda: random_dense(),
     "transcoders": lambda: random_transcoders(random_dense(), "errors_ablated"),
     "clt": lambda: random_clt(random_dense(), "errors_ablated"),
     "saes": lambda: random_saes(random_dense(), "errors_ablated"),
 }
-MODELS = pytest.mark.parametrize("kind", CUTTABLE)
+MODELS = pytest.mark.parametrize("kind", MODELS_OF)
 
 
 def joined(model, graph="unit"):
@@ -35,49 +35,46 @@ def means_of(model, tokens):
     return {**corpus_means(model, tokens), **source_means(model, tokens)}
 
 
-def run(model, tokens, cut, edit=lambda site, values: values):
-    state = model.start(tokens)
-    for stage in range(max(site.stage for site in model.sites) + 1):
-        state = advance(model, state, stage, edit, cut)
-    return read_out(model, state, None, cut)
+def run(model, tokens, ablation, edit=lambda site, values: values):
+    return forward(model, tokens, edit, ablated_edges=ablation)
 
 
 @MODELS
-def test_nothing_cut_changes_nothing(kind):
-    model, tokens = CUTTABLE[kind](), random_tokens()
+def test_no_ablated_edge_changes_nothing(kind):
+    model, tokens = MODELS_OF[kind](), random_tokens()
     parts = joined(model)
-    cut = EdgeCut.keeping(parts, torch.arange(edges_of(parts)), edges_of(parts), means_of(model, tokens))
-    assert_close(run(model, tokens, cut), forward(model, tokens), atol=1e-5, rtol=1e-5)
+    ablation = AblatedEdges.keeping(parts, torch.arange(edges_of(parts)), edges_of(parts), means_of(model, tokens))
+    assert_close(run(model, tokens, ablation), forward(model, tokens), atol=1e-5, rtol=1e-5)
 
 
-def units(model, tokens, cut):
+def units(model, tokens, ablation):
     seen = {}
 
     def watch(site, values):
         seen[site.name] = values
         return values
 
-    run(model, tokens, cut, watch)
+    run(model, tokens, ablation, watch)
     return seen
 
 
 @pytest.mark.parametrize("kind", ["dense", "transcoders", "clt"])
-def test_one_cut_edge_takes_its_virtual_weight_times_its_sources_distance_from_the_mean(kind):
-    model, tokens = CUTTABLE[kind](), random_tokens()
+def test_one_ablated_edge_takes_its_virtual_weight_times_its_sources_distance_from_the_mean(kind):
+    model, tokens = MODELS_OF[kind](), random_tokens()
     parts, means = joined(model), means_of(model, tokens)
     site = "blocks.1.neuron" if kind == "dense" else "blocks.1.feature"
     source = "blocks.0.neuron" if kind == "dense" else "blocks.0.feature"
     order, at = edge_order(parts, source, site, target=5, node=3)
-    cut = EdgeCut.keeping(parts, order, len(order) - 1, means)
+    ablation = AblatedEdges.keeping(parts, order, len(order) - 1, means)
     weight = parts[at].connection.weight[5, 3]
     seen = {}
 
     class Watching:
         def __call__(self, target, direct, stream, scale):
             if target == site:
-                seen["brought"] = cut(target, direct, stream, scale)
+                seen["brought"] = ablation(target, direct, stream, scale)
                 seen["expected"] = weight * (stream[source][..., 3] - means[source][3]) * scale[..., 0]
-            return cut(target, direct, stream, scale)
+            return ablation(target, direct, stream, scale)
 
         def opaque(self, target, source):
             return None
@@ -111,17 +108,15 @@ def test_all_edges_into_the_logits_cut_is_every_source_at_its_mean_there():
     starts = torch.tensor([0, *sizes]).cumsum(0)
     last = torch.cat([torch.arange(starts[index], starts[index + 1]) for index in mine])
     order = torch.cat([torch.tensor([e for e in range(sum(sizes)) if e not in set(last.tolist())]), last])
-    cut = EdgeCut.keeping(parts, order, sum(sizes) - len(last), means)
-    state = model.start(tokens)
-    for stage in range(2 * model.config.layers):
-        state = advance(model, state, stage, lambda site, values: values, cut)
+    ablation = AblatedEdges.keeping(parts, order, sum(sizes) - len(last), means)
+    state = run_stages(model, model.start(tokens), ablated_edges=ablation)
     moved = state["residual"].clone()
     for layer, block in enumerate(model.blocks):
         for name, weight in ((f"blocks.{layer}.v", block.W_O), (f"blocks.{layer}.neuron", block.W_out)):
             moved -= (state[f"wrote {name}"] - means[name]) @ weight.T
     scaled = moved * norm_scale(state["residual"]) * model.ln_final.weight
     expected = scaled @ model.W_U.T + model.bigram[tokens]
-    assert_close(read_out(model, state, None, cut), expected, atol=1e-4, rtol=1e-4)
+    assert_close(model.read_out(state, None, ablation), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_feature_behind_an_opaque_block_is_computed_from_a_run_with_its_cut_sources_at_their_means():
@@ -129,7 +124,7 @@ def test_a_feature_behind_an_opaque_block_is_computed_from_a_run_with_its_cut_so
     parts, means = joined(model), means_of(model, tokens)
     source, target = "blocks.0.resid_post.feature", "blocks.1.resid_post.feature"
     order, _ = edge_order(parts, source, target, target=4, node=2)
-    cut = EdgeCut.keeping(parts, order, len(order) - 1, means)
+    ablation = AblatedEdges.keeping(parts, order, len(order) - 1, means)
     ablated = record(
         model,
         tokens,
@@ -139,7 +134,7 @@ def test_a_feature_behind_an_opaque_block_is_computed_from_a_run_with_its_cut_so
             else values
         ),
     )[target]
-    clean, seen = record(model, tokens)[target], units(model, tokens, cut)[target]
+    clean, seen = record(model, tokens)[target], units(model, tokens, ablation)[target]
     assert_close(seen[..., 4], ablated[..., 4], atol=1e-5, rtol=1e-5)
     others = torch.arange(seen.shape[-1]) != 4
     assert_close(seen[..., others], clean[..., others], atol=1e-5, rtol=1e-5)
