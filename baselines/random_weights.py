@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts, Method, Progress
+from benchmark.methods import Facts, Method
+from benchmark.progress import Progress
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import NATIVE
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from baselines.activations import Normaliser
 from baselines.config import DictionaryConfig
 from baselines.dictionary import auxiliary_loss, kth_largest, revived
-from benchmark.methods import Progress
+from benchmark.progress import Progress
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # sae-lens imports TransformerLens's old names

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benchmark.discovery.finder import find_circuit
     from benchmark.evaluate import load_model
-    from benchmark.methods import Facts, Method, Progress, Variant
+    from benchmark.methods import Facts, Method, Variant
     from benchmark.model.circuit import Circuit
     from benchmark.model.interface import CircuitModel, Connection, Site, forward
+    from benchmark.progress import Progress
 
 __all__ = [
     "Circuit",
@@ -30,7 +31,7 @@ _HOME = {
     "Connection": "model.interface",
     "Facts": "methods",
     "Method": "methods",
-    "Progress": "methods",
+    "Progress": "progress",
     "Site": "model.interface",
     "Variant": "methods",
     "find_circuit": "discovery.finder",

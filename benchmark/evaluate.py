@@ -24,8 +24,9 @@ from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import octave_means, over_octaves
-from benchmark.methods import Progress, method_named
+from benchmark.methods import method_named
 from benchmark.model.interface import CircuitModel, forward
+from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
 from benchmark.running.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed

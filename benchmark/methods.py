@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
 from benchmark.plugins.versions import outside_sources, source_digest
+from benchmark.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +56,6 @@ class Facts:
     bigram_parameters: int
     training_flops: float
     dictionary: Mapping[str, float] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Where a long computation tells how far it is."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps; `note` is a short text such as `loss 1.23, 12k tokens/s`."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts, Progress
+from benchmark.methods import Facts
 from benchmark.model.interface import nonzero_parameters
+from benchmark.progress import Progress
 from sparse_model.batches import Batches, tokens_and_targets
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
 from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig

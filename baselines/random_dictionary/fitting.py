@@ -15,8 +15,9 @@ from baselines.quality import BATCH, finish, first_windows
 from baselines.random_dictionary import RandomDictionaryConfig
 from baselines.replacement import ReplacedStream, dense_of, no_errors
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts, Progress
+from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
+from benchmark.progress import Progress
 
 
 def train(

@@ -11,8 +11,9 @@ from baselines.quality import finish, training_flops
 from baselines.replacement import ReplacedStream, dense_of, no_errors
 from baselines.sae import SAEConfig
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts, Progress
+from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
+from benchmark.progress import Progress
 
 
 def train(

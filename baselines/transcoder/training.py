@@ -13,8 +13,9 @@ from baselines.quality import finish, training_flops
 from baselines.replacement import ReplacedMLPs, dense_of, no_errors
 from baselines.transcoder import TranscoderConfig
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts, Progress
+from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
+from benchmark.progress import Progress
 from sparse_model.transformer import Transformer
 
 

@@ -16,8 +16,8 @@ from benchmark.claims.token_losses import token_losses
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
 from benchmark.interventions.ablation import Means
-from benchmark.methods import Progress
 from benchmark.model.interface import CircuitModel
+from benchmark.progress import Progress
 
 LISTS = 16
 """Lists of each kind and length whose closing bracket is asked for."""

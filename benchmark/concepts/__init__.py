@@ -9,6 +9,9 @@ KARPATHY = "Karpathy et al. 2015, Visualizing and understanding recurrent networ
 GAO = "Gao et al. 2025, Weight-sparse transformers have interpretable circuits"
 OURS = "this benchmark"
 
+TOKEN_DECIDES = 0.9
+"""Average precision from the current token alone above which a concept is shown, not aggregated."""
+
 
 @dataclass(frozen=True)
 class Concept:

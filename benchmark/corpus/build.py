@@ -18,7 +18,7 @@ from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDupl
 from benchmark.corpus.sources import Source, open_source
 from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.corpus.windows import window_starts
-from benchmark.methods import Progress
+from benchmark.progress import Progress
 
 Tokens = UInt16[np.ndarray, " _"]
 

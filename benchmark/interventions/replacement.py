@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, run_stages, unedited
+from benchmark.tasks.prompts import PromptBatch
 
 Losses = Float[np.ndarray, " cluster"]
 """Mean loss of each cluster (a window of the corpus, a pair of prompts), nats."""
@@ -178,3 +179,14 @@ def next_token_scene(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "
         return losses
 
     return Scene(tokens, None, loss)
+
+
+def task_scene(batch: PromptBatch) -> Scene:
+    """The prompts of a task: two-way cross entropy at the last position; a pair is a cluster."""
+    answer, other = batch.answer, batch.other
+
+    def loss(logits: Tensor, row: Tensor) -> Tensor:
+        at = torch.arange(len(row))
+        return torch.nn.functional.softplus(logits[at, 0, other[row]] - logits[at, 0, answer[row]])
+
+    return Scene(batch.tokens, batch.positions, loss, cluster=2)

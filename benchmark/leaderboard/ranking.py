@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import METRICS, Aggregate
 from benchmark.records.table import Key, Record, csv_text, printed
 from benchmark.statistics.intervals import geometric_mean, student_interval
@@ -22,9 +23,6 @@ _COUNTS = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_t
 
 FIRST = ("validation_loss", "nonzero_parameters")
 """The metrics that come before the others."""
-
-TOKEN_DECIDES = 0.9
-"""Average precision from the current token alone above which a concept is shown, not aggregated."""
 
 SAME_AREA = 1e-9
 """Areas that differ by less share a rank."""

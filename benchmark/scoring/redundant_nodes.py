@@ -12,12 +12,11 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.interventions.ablation import random_circuit
-from benchmark.interventions.replacement import Node, Stand
+from benchmark.interventions.replacement import Node, Stand, task_scene
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.robustness import RANDOM_CIRCUITS, Trial, standing
 from benchmark.tasks.prompts import PromptBatch
-from benchmark.validity.in_circuit import task_scene
 
 TRIED = 64
 """Kept nodes that are ablated alone, at most; a random sample of them where there are more."""

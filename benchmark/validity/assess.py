@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 
 from benchmark import metrics
-from benchmark.concepts import Concept
+from benchmark.concepts import TOKEN_DECIDES, Concept
 from benchmark.interventions.replacement import Losses, Stand, next_token_scene
-from benchmark.leaderboard.ranking import TOKEN_DECIDES
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases

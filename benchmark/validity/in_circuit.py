@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from tokenizers import Tokenizer
 
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
 from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
-from benchmark.interventions.replacement import Losses, Node, Scene, Stand
+from benchmark.interventions.replacement import Losses, Node, Stand, task_scene
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
@@ -79,17 +78,6 @@ class CircuitValidity:
     kept: int
     labelled: int
     curve: Sequence[Coverage]
-
-
-def task_scene(batch: PromptBatch) -> Scene:
-    """The prompts of a task: two-way cross entropy at the last position; a pair is a cluster."""
-    answer, other = batch.answer, batch.other
-
-    def loss(logits: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-        at = torch.arange(len(row))
-        return torch.nn.functional.softplus(logits[at, 0, other[row]] - logits[at, 0, answer[row]])
-
-    return Scene(batch.tokens, batch.positions, loss, cluster=2)
 
 
 def circuit_validity(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmark.leaderboard.ranking import TOKEN_DECIDES
+from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import CONTROLS
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.validity.assess import Assessment, ConceptValidity
