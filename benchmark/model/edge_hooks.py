@@ -20,10 +20,14 @@ class EdgeHooks:
     Args:
         ablation: Which edges are ablated; `None` for none.
         state: Holds what units have written so far.
+        eps: Of the model's RMS norms; `None` for that of `torch.nn.RMSNorm`.
     """
 
-    def __init__(self, ablation: EdgeAblation | None = None, state: State | None = None) -> None:
+    def __init__(
+        self, ablation: EdgeAblation | None = None, state: State | None = None, eps: float | None = None
+    ) -> None:
         self.ablation = ablation
+        self._eps = eps
         kept = {} if ablation is None or state is None else state
         self.written = {name.removeprefix(WROTE): values for name, values in kept.items() if name.startswith(WROTE)}
 
@@ -45,7 +49,7 @@ class EdgeHooks:
         if self.ablation is None:
             return values
         stream = {} if residual is None else self.written
-        scale = None if residual is None else norm_scale(residual)
+        scale = None if residual is None else norm_scale(residual, self._eps)
         missing = self.ablation(target, direct or {}, stream, scale)
         return values if missing is None else values - missing
 
@@ -63,6 +67,9 @@ NO_EDGES_ABLATED = EdgeHooks()
 """No edge is ablated."""
 
 
-def norm_scale(residual: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position 1"]:
-    """By which an RMS norm multiplies the stream, its gain apart; epsilon as in `torch.nn.RMSNorm`."""
-    return torch.rsqrt(residual.square().mean(-1, keepdim=True) + torch.finfo(residual.dtype).eps)
+def norm_scale(
+    residual: Float[Tensor, "batch position d_model"], eps: float | None = None
+) -> Float[Tensor, "batch position 1"]:
+    """By which an RMS norm multiplies the stream, its gain apart; without `eps` that of `torch.nn.RMSNorm`."""
+    added = torch.finfo(residual.dtype).eps if eps is None else eps
+    return torch.rsqrt(residual.square().mean(-1, keepdim=True) + added)
