@@ -6,7 +6,7 @@ it needs, which writes files into its folder.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
-from benchmark.discovery.finder import FoundCircuit, find_circuit
-from benchmark.discovery.search import Budget
+from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import method_named
 from benchmark.model.interface import CircuitModel, forward
@@ -31,16 +30,13 @@ from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
 from benchmark.running.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed
 from benchmark.running.store import verify
-from benchmark.scoring.off_distribution import agreement_measurements, agreement_points, shift_curves
-from benchmark.scoring.score_circuit import Setting, score_circuit
-from benchmark.scoring.second_circuit import redundancy
+from benchmark.scoring.case import DiscoveredCircuit, Setting
+from benchmark.scoring.score_circuit import score_circuit
 from benchmark.seeds import seed_of
 from benchmark.tasks import TASKS
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
-from benchmark.tasks.shifts import SHIFTS
 from benchmark.validity.assess import Settings, assess
-from benchmark.validity.in_circuit import circuit_validity
-from benchmark.validity.rows import circuit_measurements, measurements, write_validity
+from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.splitting import Watched, splitting_measurements
 
@@ -169,19 +165,15 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
         graph=setting.graph,
         target=config.target_loss,
         ranking=config.ranking,
-        budget=budget_of(config),
+        budget=config.budget,
         held_on=setting.held_on,
         generator=generator,
     )
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
     progress(1, 2, "scoring")
-    rows = score_circuit(setting, found, config)
-    if config.redundancy:
-        rows.append(redundancy(setting, found, config, budget_of(config), rows[0]))
-    rows += label_circuit(setting, found, params["task"], corpus, rows[0], folder)
-    rows += shift_circuit(setting, found, params["task"], corpus, rows[0], folder)
-    write_measurements(rows, folder)
+    case = DiscoveredCircuit.of(setting, found, config, TASKS[params["task"]], corpus, folder)
+    write_measurements(score_circuit(case), folder)
 
 
 # What the cells are made of
@@ -252,19 +244,6 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
     )
 
 
-def budget_of(config: CircuitConfig) -> Budget:
-    """The part of the settings that the finder may spend."""
-    return Budget(
-        tokens=config.budget_tokens,
-        batch_pairs=config.batch_pairs,
-        coefficients=config.coefficients,
-        learning_rate=config.learning_rate,
-        temperature=config.temperature,
-        initial_mean=config.initial_mean,
-        initial_noise=config.initial_noise,
-    )
-
-
 @torch.no_grad()
 def next_token_loss(model: CircuitModel, windows: Int[Tensor, "window position"], batch: int = 16) -> float:
     """Mean cross entropy of the next token over windows, nats."""
@@ -273,59 +252,3 @@ def next_token_loss(model: CircuitModel, windows: Int[Tensor, "window position"]
         logits = forward(model, rows[:, :-1])
         total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum"))
     return total / windows[:, 1:].numel()
-
-
-def label_circuit(
-    setting: Setting, found: FoundCircuit, task: str, corpus: Corpus, size: Measurement, folder: Path
-) -> list[Measurement]:
-    """Labels of the task's concepts in the place of the circuit's nodes; in the unit graph, where nodes are units.
-
-    Nodes are chosen and their levels fitted on train prompts, on which nothing is reported, and scored on test prompts.
-
-    Args:
-        setting: What the circuit was found in.
-        found: The circuit.
-        task: Name of the task.
-        corpus: Whose tokenizer maps labels to tokens.
-        size: A measurement of the circuit, whose status says whether the circuit counts.
-        folder: Gets the coverage curve.
-    """
-    belonging = TASKS[task].concepts
-    if setting.graph != "unit" or not belonging:
-        return []
-    found_labels = circuit_validity(
-        setting.model,
-        found.circuit,
-        setting.means,
-        (setting.prompts.train, setting.prompts.test),
-        corpus.tokenizer,
-        list(CONCEPTS.values()),
-        belonging,
-        np.random.default_rng(seed_of("labels", task, setting.seed)),
-        setting.held_on,
-    )
-    write_validity(found_labels, folder)
-    measured = circuit_measurements(found_labels, setting.prompts.test.clusters)
-    rows = [replace(row, ablation=setting.ablation) for row in measured]
-    return rows if size.status == "ok" else [row.without_value(size.status, size.reason) for row in rows]
-
-
-def shift_circuit(
-    setting: Setting, found: FoundCircuit, task: str, corpus: Corpus, size: Measurement, folder: Path
-) -> list[Measurement]:
-    """Agreement with the whole model off the task's prompts; of a circuit that does not count, only why.
-
-    Args:
-        setting: What the circuit was found in.
-        found: The circuit.
-        task: Name of the task.
-        corpus: Whose tokenizer and context the models have.
-        size: A measurement of the circuit, whose status says whether the circuit counts.
-        folder: Gets the curves.
-    """
-    if size.status != "ok":
-        names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task)]
-        return [replace(size, metric=name) for name in names]
-    curves = shift_curves(setting, found.circuit, TASKS.named(task), corpus.tokenizer, corpus.config.context)
-    write_points(agreement_points(curves), folder)
-    return list(agreement_measurements(curves, setting.ablation))

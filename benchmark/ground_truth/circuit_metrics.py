@@ -17,7 +17,8 @@ from benchmark.interventions.ablation import keep_only
 from benchmark.metrics.registry import METRICS, Direction
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
-from benchmark.scoring.robustness import Trial, robust_faithfulness
+from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.robustness import robust_faithfulness
 from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
@@ -107,7 +108,9 @@ def _verified_edges(case: Case) -> float:
 
 def _robust_faithfulness(case: Case) -> float:
     known = case.known
-    trial = Trial(known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator)
+    trial = CircuitUnderTest(
+        known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator
+    )
     return robust_faithfulness(trial)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Literal, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,9 @@ from benchmark.corpus import CorpusConfig
 from benchmark.methods import method_named, methods
 from benchmark.running.cells import Cell
 from benchmark.tasks import TASKS
+
+if TYPE_CHECKING:
+    from benchmark.discovery.search import Budget
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Table = dict[str, Any]
@@ -88,6 +91,14 @@ class CircuitConfig(BaseModel):
     def found_by(self) -> str:
         """How circuits are found, for the records: the ranking, and the ablation unless that is by means."""
         return self.ranking if self.ablation == "mean" else f"{self.ranking}:{self.ablation}"
+
+    @property
+    def budget(self) -> "Budget":
+        """What a search may spend."""
+        from benchmark.discovery.search import Budget
+
+        shared = ("batch_pairs", "coefficients", "learning_rate", "temperature", "initial_mean", "initial_noise")
+        return Budget(tokens=self.budget_tokens, **{name: getattr(self, name) for name in shared})
 
     @model_validator(mode="after")
     def _second_at_means(self) -> "CircuitConfig":

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
-from benchmark.scoring.robustness import Trial, standing
+from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
+from benchmark.scoring.robustness import standing
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -44,18 +45,18 @@ class Levels:
 
 
 @torch.no_grad()
-def interchange(trial: Trial, known: PromptBatch) -> list[Measurement]:
-    """Task loss with values interchanged, and with values binarised.
+def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
+    """Task loss with values resampled within a class, and with values at two levels fitted on validation prompts."""
+    return scrubbed(case, case.setting.prompts.validation)
 
-    Args:
-        trial: The circuit on test prompts.
-        known: Prompts from which the levels are taken.
-    """
+
+def scrubbed(trial: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
+    """The same for any circuit, the two levels fitted on `known` prompts."""
     binarised = standing(trial, _changed(trial, binariser(trial, known))).loss
     return [_interchanged(trial), trial.measured("binarised_loss", binarised)]
 
 
-def _changed(trial: Trial, change: Edit) -> Edit:
+def _changed(trial: CircuitUnderTest, change: Edit) -> Edit:
     """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
     keep = trial.edit(trial.batch)
 
@@ -73,7 +74,7 @@ def _changed(trial: Trial, change: Edit) -> Edit:
 # Interchange
 
 
-def _interchanged(trial: Trial) -> Measurement:
+def _interchanged(trial: CircuitUnderTest) -> Measurement:
     """Task loss with every kept node's values from other prompts, over the prompts that have others of their class."""
     group = classes(trial.batch)
     shared = group.bincount()[group] > 1
@@ -113,13 +114,13 @@ def exchanger(batch: PromptBatch, generator: torch.Generator) -> Edit:
 # Two levels
 
 
-def binariser(trial: Trial, known: PromptBatch) -> Edit:
+def binariser(trial: CircuitUnderTest, known: PromptBatch) -> Edit:
     """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
     levels = fitted_levels(trial, known)
     return lambda site, values: levels[site.name](values)
 
 
-def fitted_levels(trial: Trial, known: PromptBatch) -> Mapping[str, Levels]:
+def fitted_levels(trial: CircuitUnderTest, known: PromptBatch) -> Mapping[str, Levels]:
     """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
     values = record(trial.model, known.tokens, trial.edit(known))
     real = torch.arange(known.tokens.shape[1]) <= known.positions

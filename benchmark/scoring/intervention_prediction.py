@@ -19,8 +19,8 @@ from benchmark.interventions.replacement import Node, Scene, Stand
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Edit, unedited
 from benchmark.records.table import Measurement
+from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs
-from benchmark.scoring.robustness import Trial
 from benchmark.tasks.prompts import PromptBatch
 
 EDITS = 24
@@ -46,7 +46,7 @@ class Effects:
 
 
 @torch.no_grad()
-def prediction(trial: Trial) -> list[Measurement]:
+def intervention_prediction(trial: CircuitUnderTest) -> list[Measurement]:
     """Rank correlation over edits of their mean effects, and explained variance over all edits and prompts."""
     batch = first_pairs(equally_long(trial.batch))
     if not len(batch):
@@ -73,7 +73,7 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
     return torch.arange(len(batch)) ^ 1
 
 
-def effects_of_edits(trial: Trial, batch: PromptBatch) -> Effects:
+def effects_of_edits(trial: CircuitUnderTest, batch: PromptBatch) -> Effects:
     """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
     whole, circuit = _Run(trial, batch, unedited), _Run(trial, batch, trial.edit(batch))
     live = whole.moving()
@@ -88,7 +88,7 @@ def effects_of_edits(trial: Trial, batch: PromptBatch) -> Effects:
 class _Run:
     """A model under an edit that always holds, on the prompts on which single nodes are edited."""
 
-    def __init__(self, trial: Trial, batch: PromptBatch, base: Edit) -> None:
+    def __init__(self, trial: CircuitUnderTest, batch: PromptBatch, base: Edit) -> None:
         self._stand = Stand(trial.model, _difference_scene(batch), base, len(batch))
         self._values = self._stand.values([site.name for site in trial.sites])
         self._other = other_prompts(batch)

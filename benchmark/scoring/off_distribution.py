@@ -15,9 +15,9 @@ from benchmark import metrics
 from benchmark.interventions.ablation import ablate
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
-from benchmark.records.curves import Point
+from benchmark.records.curves import Point, write_points
 from benchmark.records.table import Measurement
-from benchmark.scoring.score_circuit import Setting
+from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.tasks import Task
 from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch, prompts
@@ -59,6 +59,20 @@ class Curve:
     shift: Shift
     levels: tuple[Agreement, ...]
     stopped: str
+
+
+def off_distribution(case: DiscoveredCircuit) -> list[Measurement]:
+    """Agreement with the reference model off the task's prompts; a circuit that counts leaves curves in its folder."""
+    task, corpus = case.task, case.corpus
+    if task is None or corpus is None:
+        return []
+    if case.status[0] != "ok":
+        names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task.name)]
+        return [case.missing(name, *reversed(case.status)) for name in names]
+    curves = shift_curves(case.setting, case.circuit, task, corpus.tokenizer, corpus.config.context)
+    if case.folder is not None:
+        write_points(agreement_points(curves), case.folder)
+    return list(agreement_measurements(curves, case.ablation))
 
 
 @torch.no_grad()

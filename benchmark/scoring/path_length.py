@@ -34,9 +34,9 @@ from benchmark.model.interface import (
     unedited,
 )
 from benchmark.records.table import Measurement
+from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
 from benchmark.scoring.intervention_prediction import equally_long, other_prompts
 from benchmark.scoring.redundant_nodes import first_pairs
-from benchmark.scoring.robustness import Trial
 from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
@@ -53,10 +53,18 @@ Part = Callable[
 
 
 @torch.no_grad()
-def depth(
-    trial: Trial, explained: CircuitModel, connections: Iterable[Connection], corpus: Int[Tensor, "window position"]
+def path_length(case: DiscoveredCircuit) -> list[Measurement]:
+    """Path lengths of a circuit, and what an interchange of the stream does in it."""
+    return depth_scores(case, case.setting.explained, case.connections, case.setting.windows)
+
+
+def depth_scores(
+    trial: CircuitUnderTest,
+    explained: CircuitModel,
+    connections: Iterable[Connection],
+    corpus: Int[Tensor, "window position"],
 ) -> list[Measurement]:
-    """Path lengths of a circuit, and what an interchange of the stream does in it.
+    """The same for any circuit.
 
     Args:
         trial: The circuit on test prompts.
@@ -71,7 +79,7 @@ def depth(
 
 
 def path_lengths(
-    trial: Trial, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Measurement]:
     """The mean length of paths by attribution, and the longest."""
     missing = "no path joins the embeddings and the logits"
@@ -85,7 +93,7 @@ def path_lengths(
     return [mean, replace(trial.measured("longest_path", longest, why=missing), n=None)]
 
 
-def _why_no_attributions(trial: Trial, connections: Sequence[Connection]) -> str:
+def _why_no_attributions(trial: CircuitUnderTest, connections: Sequence[Connection]) -> str:
     if not can_ablate_edges(trial.model):
         return "the model does not say what flows along its edges"
     joined = (kept_ends(each, trial.circuit) for each in connections)
@@ -95,7 +103,7 @@ def _why_no_attributions(trial: Trial, connections: Sequence[Connection]) -> str
 
 
 def attributed_connections(
-    trial: Trial, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Connection]:
     """The connections between kept nodes, each with what flows along its edges as its weights."""
     joined = [each for each in (kept_ends(one, trial.circuit) for one in connections) if each is not None]
@@ -128,7 +136,7 @@ class Interchanged:
         return metrics.logit_difference_r2(self.known.flatten(), self.circuit.flatten())
 
 
-def stream_interchange(trial: Trial, explained: CircuitModel) -> list[Measurement]:
+def stream_interchange(trial: CircuitUnderTest, explained: CircuitModel) -> list[Measurement]:
     """How well a circuit predicts both interchanges, and how much of itself passes through the stream."""
     batch = first_pairs(equally_long(trial.batch))
     reason = _why_no_interchange(trial.model, explained, batch)
@@ -153,13 +161,13 @@ def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: Pro
     return ""
 
 
-def interchanged(trial: Trial, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
+def interchanged(trial: CircuitUnderTest, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
     """What a part of the stream of each pair's other prompt does, in the model that is explained and in the circuit."""
     ours = stream_effects(trial.model, batch, trial.edit(batch), part=part)
     return Interchanged(stream_effects(explained, batch, part=part), ours)
 
 
-def _moved(trial: Trial, batch: PromptBatch) -> Float[Tensor, " prompt"]:
+def _moved(trial: CircuitUnderTest, batch: PromptBatch) -> Float[Tensor, " prompt"]:
     """Change in the circuit when its whole run is that of the other prompt."""
     logits = answer_logits(trial.model, batch, trial.edit(batch))
     difference = first_answer_difference(logits, batch)

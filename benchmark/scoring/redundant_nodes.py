@@ -15,7 +15,8 @@ from benchmark.interventions.ablation import random_circuit
 from benchmark.interventions.replacement import Node, Stand, task_scene
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
-from benchmark.scoring.robustness import RANDOM_CIRCUITS, Trial, standing
+from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.robustness import RANDOM_CIRCUITS, standing
 from benchmark.tasks.prompts import PromptBatch
 
 TRIED = 64
@@ -26,7 +27,7 @@ PAIRS = 16
 
 
 @torch.no_grad()
-def minimality(trial: Trial) -> list[Measurement]:
+def redundant_nodes(trial: CircuitUnderTest) -> list[Measurement]:
     """The share of kept nodes that idle, and the loss with random circuits of the same size per site ablated."""
     rises = loss_rises(trial, drawn_nodes(trial.circuit, TRIED, trial.generator))
     return [_idle_share(trial, rises), trial.measured("random_necessity", _random_necessity(trial))]
@@ -39,7 +40,7 @@ def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list
     return [nodes[index] for index in chosen.tolist()]
 
 
-def loss_rises(trial: Trial, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
+def loss_rises(trial: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
     """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
     batch = first_pairs(trial.batch)
     stand = Stand(trial.model, task_scene(batch), trial.edit(batch), len(batch))
@@ -57,13 +58,13 @@ def first_pairs(batch: PromptBatch) -> PromptBatch:
     return batch.rows(slice(2 * PAIRS))
 
 
-def _idle_share(trial: Trial, rises: Float[np.ndarray, " node"]) -> Measurement:
+def _idle_share(trial: CircuitUnderTest, rises: Float[np.ndarray, " node"]) -> Measurement:
     if not len(rises):
         return trial.missing("idle_share", "the circuit keeps no node")
     return trial.measured("idle_share", metrics.idle_share(rises), first_pairs(trial.batch))
 
 
-def _random_necessity(trial: Trial) -> float:
+def _random_necessity(trial: CircuitUnderTest) -> float:
     """Mean task loss of the model with a random circuit ablated."""
     drawn = (random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS))
     losses = [standing(trial, trial.edit(trial.batch, circuit.complement())).loss for circuit in drawn]

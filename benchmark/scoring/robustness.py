@@ -1,33 +1,26 @@
 """Scores a circuit under every ablation, its finder's and others, beside random circuits of its size."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from benchmark import metrics
 from benchmark.interventions.ablation import (
     NODE_ABLATIONS,
-    HeldOn,
-    Means,
     NodeAblation,
-    PositionMeans,
     ablate,
     adversarial_subset,
-    held_on,
     keep_only,
     partly_ablated,
     random_circuit,
     random_subset,
 )
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Edit, Site
+from benchmark.model.interface import Edit
 from benchmark.records.table import Measurement
+from benchmark.scoring.case import CircuitUnderTest
 from benchmark.tasks.answers import answer_logits
-from benchmark.tasks.prompts import PromptBatch
 
 DRAWS = 8
 """Random subsets of the nodes outside a circuit: their mean is stochastic ablation, the worst `worst_subset`."""
@@ -45,54 +38,6 @@ EditOf = Callable[[Circuit], Edit]
 """The edit that ablates what is outside a circuit."""
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A circuit on the test prompts of a task.
-
-    Attributes:
-        model: The model that is cut.
-        sites: Whose nodes are kept or ablated.
-        circuit: The circuit.
-        means: What an ablated node holds under mean ablation.
-        batch: The prompts.
-        explained: Logits of the model that is explained.
-        generator: Source of all draws.
-        position_means: What it holds under mean ablation by position; without them that is left out.
-        ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
-            another.
-    """
-
-    model: CircuitModel
-    sites: tuple[Site, ...]
-    circuit: Circuit
-    means: Means
-    batch: PromptBatch
-    explained: Float[Tensor, "prompt vocab"]
-    generator: torch.Generator
-    position_means: PositionMeans | None = None
-    ablation: NodeAblation = "mean"
-
-    def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
-        """What ablated nodes hold on given prompts, under the circuit's own ablation or another."""
-        seed = self.generator.initial_seed()
-        return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
-
-    def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
-        """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
-        return ablate(self.circuit if circuit is None else circuit, self.held_on()(batch))
-
-    def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
-        """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
-        if not math.isfinite(value):
-            return self.missing(metric, why or f"{metric} came out as {value}")
-        n = (self.batch if batch is None else batch).clusters
-        return Measurement(metric, value, n=n, ablation=self.ablation)
-
-    def missing(self, metric: str, reason: str, status: str = "undefined") -> Measurement:
-        """Why there is no number."""
-        return Measurement(metric, status=status, reason=reason, ablation=self.ablation)
-
-
 @dataclass(frozen=True)
 class Standing:
     """Task loss and divergence from the explained model of what an ablation leaves."""
@@ -101,7 +46,7 @@ class Standing:
     kl: float
 
 
-def robustness(trial: Trial) -> list[Measurement]:
+def robustness(trial: CircuitUnderTest) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
     edits = _edits(trial)
     standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
@@ -114,14 +59,14 @@ def robustness(trial: Trial) -> list[Measurement]:
     return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=trial.batch.clusters)]
 
 
-def robust_faithfulness(trial: Trial) -> float:
+def robust_faithfulness(trial: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
     edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
     standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
     return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
 
 
-def standing(trial: Trial, edit: Edit) -> Standing:
+def standing(trial: CircuitUnderTest, edit: Edit) -> Standing:
     """How the model stands under an edit."""
     batch = trial.batch
     logits = answer_logits(trial.model, batch, edit)
@@ -131,17 +76,17 @@ def standing(trial: Trial, edit: Edit) -> Standing:
     )
 
 
-def _edits(trial: Trial) -> Mapping[str, EditOf]:
+def _edits(trial: CircuitUnderTest) -> Mapping[str, EditOf]:
     """The edits of the ablations that ablate every node outside a circuit."""
     return {name: _edit_of(trial, name) for name in NODE_ABLATIONS if trial.position_means or name != "position_mean"}
 
 
-def _edit_of(trial: Trial, ablation: NodeAblation) -> EditOf:
+def _edit_of(trial: CircuitUnderTest, ablation: NodeAblation) -> EditOf:
     held = trial.held_on(ablation)(trial.batch)
     return lambda circuit: ablate(circuit, held)
 
 
-def _ends(trial: Trial) -> tuple[Circuit, Circuit]:
+def _ends(trial: CircuitUnderTest) -> tuple[Circuit, Circuit]:
     """The circuit, and the empty one that it is held to."""
     return trial.circuit, Circuit.empty(trial.sites)
 
@@ -153,17 +98,17 @@ def _faithful(standings: Mapping[str, Standing], empty: Mapping[str, Standing]) 
     }
 
 
-def _subsets(trial: Trial) -> list[Standing]:
+def _subsets(trial: CircuitUnderTest) -> list[Standing]:
     """The circuit beside random parts of the rest."""
     return [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
 
 
-def _with(trial: Trial, kept: Tensor) -> Standing:
+def _with(trial: CircuitUnderTest, kept: Tensor) -> Standing:
     """The circuit with some of the nodes outside it kept, the others at their means."""
     return standing(trial, keep_only(partly_ablated(trial.circuit, kept, trial.sites), trial.means))
 
 
-def _adversarial(trial: Trial) -> Standing:
+def _adversarial(trial: CircuitUnderTest) -> Standing:
     """The circuit with the nodes outside it kept that hurt it most."""
 
     def loss(circuit: Circuit) -> float:
@@ -172,7 +117,7 @@ def _adversarial(trial: Trial) -> Standing:
     return _with(trial, adversarial_subset(trial.circuit, trial.sites, loss, trial.generator, ROUNDS))
 
 
-def _random_losses(trial: Trial, edits: Mapping[str, EditOf]) -> dict[str, float]:
+def _random_losses(trial: CircuitUnderTest, edits: Mapping[str, EditOf]) -> dict[str, float]:
     """Mean task loss of random circuits of equal size per site, by ablation."""
     circuits = [random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS)]
     return {name: _mean([standing(trial, edit(each)) for each in circuits]).loss for name, edit in edits.items()}
@@ -184,7 +129,10 @@ def _mean(standings: list[Standing]) -> Standing:
 
 
 def _rows(
-    trial: Trial, standings: Mapping[str, Standing], faithful: Mapping[str, float], random: Mapping[str, float]
+    trial: CircuitUnderTest,
+    standings: Mapping[str, Standing],
+    faithful: Mapping[str, float],
+    random: Mapping[str, float],
 ) -> Iterator[Measurement]:
     """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
     n = trial.batch.clusters

@@ -14,8 +14,7 @@ from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
 from benchmark.records.table import Measurement
-from benchmark.running.config import CircuitConfig
-from benchmark.scoring.score_circuit import Setting
+from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.seeds import seed_of
 from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import TaskPrompts
@@ -54,7 +53,7 @@ class Forbidding:
         return self._model.connections(graph)
 
 
-def second_circuit(
+def find_second_circuit(
     model: CircuitModel,
     task: TaskPrompts,
     means: Means,
@@ -97,44 +96,33 @@ def second_circuit(
     return replace(found, circuit=Circuit(masks))
 
 
-def redundancy(
-    setting: Setting, found: FoundCircuit, config: CircuitConfig, budget: Budget, size: Measurement
-) -> Measurement:
-    """Nodes of a second circuit, if there is one that counts as a first would.
-
-    Args:
-        setting: What the first circuit was found in.
-        found: The first circuit.
-        config: How it was searched.
-        budget: What that search could spend; this one may spend as much.
-        size: A measurement of the first circuit, whose status says whether that counts.
-    """
-    if size.status != "ok":
-        return replace(size, metric="second_circuit_nodes")
-    second = second_circuit(
-        setting.model,
+def second_circuit(case: DiscoveredCircuit) -> list[Measurement]:
+    """Nodes of a second circuit, if one was asked for and there is one that counts as a first would."""
+    config, setting = case.config, case.setting
+    if not config.redundancy:
+        return []
+    if case.status[0] != "ok":
+        return [_undefined(*reversed(case.status))]
+    second = find_second_circuit(
+        case.model,
         setting.prompts,
-        setting.means,
-        found.circuit,
+        case.means,
+        case.circuit,
         graph=setting.graph,
         target=config.target_loss,
         ranking=config.ranking,
-        budget=budget,
+        budget=config.budget,
         generator=torch.Generator().manual_seed(seed_of("second circuit", setting.seed)),
     )
-    return _second_size(setting, second, config)
-
-
-@torch.no_grad()
-def _second_size(setting: Setting, second: FoundCircuit, config: CircuitConfig) -> Measurement:
-    """Nodes of the second circuit, or why there is none."""
     if second.status != "ok":
         reason = f"without the circuit's nodes the lowest validation loss is {second.lowest_loss:.3f}"
-        return Measurement("second_circuit_nodes", status=second.status, reason=reason, ablation="mean")
-    test = setting.prompts.test
-    logits = answer_logits(setting.model, test, keep_only(second.circuit, setting.means))
-    loss = metrics.task_loss(logits, test.answer, test.other)
+        return [_undefined(reason, second.status)]
+    logits = answer_logits(case.model, case.batch, keep_only(second.circuit, case.means))
+    loss = metrics.task_loss(logits, case.batch.answer, case.batch.other)
     if loss > config.target_loss + config.generalisation_margin:
-        reason = f"the second circuit's test loss is {loss:.3f}"
-        return Measurement("second_circuit_nodes", status="not_generalised", reason=reason, ablation="mean")
-    return Measurement("second_circuit_nodes", metrics.node_count(second.circuit), ablation="mean")
+        return [_undefined(f"the second circuit's test loss is {loss:.3f}", "not_generalised")]
+    return [Measurement("second_circuit_nodes", metrics.node_count(second.circuit), ablation="mean")]
+
+
+def _undefined(reason: str, status: str) -> Measurement:
+    return Measurement("second_circuit_nodes", status=status, reason=reason, ablation="mean")

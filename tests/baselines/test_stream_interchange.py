@@ -11,17 +11,17 @@ from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
+from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.intervention_prediction import other_prompts
 from benchmark.scoring.path_length import (
     along,
     boundaries,
-    depth,
+    depth_scores,
     first_answer_difference,
     stream_effects,
     whole_stream,
     written,
 )
-from benchmark.scoring.robustness import Trial
 from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
@@ -41,17 +41,17 @@ def moved(model, edit=unedited):
     return (difference[other_prompts(batch())] - difference).expand(LAYERS - 1, -1)
 
 
-def trial(model, kept, prompts=None) -> Trial:
+def trial(model, kept, prompts=None) -> CircuitUnderTest:
     prompts = prompts or batch()
     means = corpus_means(model, random_tokens(rows=6, seed=9))
     explained = answer_logits(DENSE, prompts, unedited)
-    return Trial(model, node_sites(model, "unit"), kept, means, prompts, explained, torch.Generator())
+    return CircuitUnderTest(model, node_sites(model, "unit"), kept, means, prompts, explained, torch.Generator())
 
 
 def rows_of(model, kept, explained=DENSE, prompts=None):
     connections = model.connections("unit")
     corpus = random_tokens(rows=6, seed=9)
-    return {row.metric: row for row in depth(trial(model, kept, prompts), explained, connections, corpus)}
+    return {row.metric: row for row in depth_scores(trial(model, kept, prompts), explained, connections, corpus)}
 
 
 def half(model) -> Circuit:

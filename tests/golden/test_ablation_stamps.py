@@ -17,11 +17,11 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import record, unedited
 from benchmark.records.table import Record
 from benchmark.running.config import CircuitConfig
-from benchmark.scoring.causal_scrubbing import interchange
-from benchmark.scoring.intervention_prediction import EDITS, equally_long, prediction
-from benchmark.scoring.path_length import depth
-from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs, minimality
-from benchmark.scoring.robustness import Trial
+from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
+from benchmark.scoring.causal_scrubbing import scrubbed
+from benchmark.scoring.intervention_prediction import EDITS, equally_long, intervention_prediction
+from benchmark.scoring.path_length import depth_scores
+from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs, redundant_nodes
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.tasks.answers import answer_logits, logit_difference
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
@@ -54,7 +54,9 @@ def scored(ablation: str):
         held_on=setting.held_on, generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     found = replace(found, circuit=planted().nodes, status="ok")
-    return setting, score_circuit(setting, found, CircuitConfig(ablation=ablation, target_loss=9.0))
+    return setting, score_circuit(
+        DiscoveredCircuit.of(setting, found, CircuitConfig(ablation=ablation, target_loss=9.0))
+    )
 
 
 @some_ablations
@@ -110,7 +112,7 @@ def test_the_same_circuit_scores_the_same_under_an_ablation_whichever_the_run_is
 class Held:
     """A model whose nodes outside a circuit hold what an ablation says, whatever an edit does to them."""
 
-    def __init__(self, trial: Trial, *batches: PromptBatch) -> None:
+    def __init__(self, trial: CircuitUnderTest, *batches: PromptBatch) -> None:
         self._batches = batches
         self.sites = trial.model.sites
         self._trial = trial
@@ -129,7 +131,7 @@ class Held:
         return self._trial.model.advance(state, stage, held)
 
 
-def trial_of(ablation: str, missing: int = 1) -> Trial:
+def trial_of(ablation: str, missing: int = 1) -> CircuitUnderTest:
     """The planted circuit without its last nodes, so that what stands in their place matters."""
     setting = setting_of(planted(), ablation)
     batch = first(setting.prompts.test, 16)
@@ -138,7 +140,7 @@ def trial_of(ablation: str, missing: int = 1) -> Trial:
         kept[name][kept[name].nonzero()[0]] = False
     explained = answer_logits(setting.model, batch, unedited)
     generator = torch.Generator().manual_seed(7)
-    return Trial(
+    return CircuitUnderTest(
         setting.model, setting.model.sites, Circuit(kept), setting.means, batch, explained, generator,
         setting.position_means, ablation,
     )  # fmt: skip
@@ -153,9 +155,9 @@ def test_interchange_levels_and_stream_run_the_circuit_under_the_ablation(ablati
     trial, known = trial_of(ablation), first(planted().task.validation, 16)
     batches = (trial.batch, known, first_pairs(equally_long(trial.batch)))
     held = replace(trial, model=Held(trial, *batches), ablation="mean", generator=torch.Generator().manual_seed(7))
-    assert values(interchange(trial, known)) == pytest.approx(values(interchange(held, known)), abs=1e-5)
+    assert values(scrubbed(trial, known)) == pytest.approx(values(scrubbed(held, known)), abs=1e-5)
     found, expected = (
-        values(depth(each, trial.model, list(trial.model.connections("unit")), planted().means_tokens))
+        values(depth_scores(each, trial.model, list(trial.model.connections("unit")), planted().means_tokens))
         for each in (trial, held)
     )
     for metric in ("stream_interchange_r2", "write_interchange_r2", "stream_share"):
@@ -165,7 +167,7 @@ def test_interchange_levels_and_stream_run_the_circuit_under_the_ablation(ablati
 @every_ablation
 def test_single_nodes_are_ablated_as_all_others_are(ablation):
     trial, generator = trial_of(ablation), torch.Generator().manual_seed(7)
-    found, batch = values(minimality(trial)), trial.batch
+    found, batch = values(redundant_nodes(trial)), trial.batch
     held, nodes = trial.held_on()(batch), drawn_nodes(trial.circuit, 64, generator)
     before = loss(trial.model, batch, ablate(trial.circuit, held))
     rises = []
@@ -182,7 +184,7 @@ def test_single_nodes_are_ablated_as_all_others_are(ablation):
 @every_ablation
 def test_predicted_edits_are_made_in_the_circuit_under_the_ablation(ablation):
     trial = trial_of(ablation)
-    found, batch = values(prediction(trial)), trial.batch
+    found, batch = values(intervention_prediction(trial)), trial.batch
     live = {
         name: (rows - rows[torch.arange(len(rows)) ^ 1]).abs().flatten(0, 1).amax(0) > 1e-5 * rows.abs().max()
         for name, rows in record(trial.model, batch.tokens).items()
@@ -198,7 +200,7 @@ def test_predicted_edits_are_made_in_the_circuit_under_the_ablation(ablation):
     assert found["prediction_r2"] == pytest.approx(metrics.logit_difference_r2(whole.ravel(), cut.ravel()), abs=1e-4)
 
 
-def _effect(trial: Trial, base, node) -> np.ndarray:
+def _effect(trial: CircuitUnderTest, base, node) -> np.ndarray:
     """Change of the logit difference with a node at its value in the pair's other prompt."""
     batch, mirror = trial.batch, torch.arange(len(trial.batch)) ^ 1
 

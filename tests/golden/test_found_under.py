@@ -12,7 +12,8 @@ from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, corpus_means, held_on, octave_means
 from benchmark.running.config import CircuitConfig
-from benchmark.scoring.score_circuit import Setting, score_circuit
+from benchmark.scoring.case import DiscoveredCircuit, Setting
+from benchmark.scoring.score_circuit import score_circuit
 
 
 def setting_of(planted, ablation: str) -> Setting:
@@ -61,7 +62,9 @@ def test_a_search_under_another_ablation_keeps_the_nodes_whose_values_tell_promp
 def test_scores_under_another_ablation_name_it_and_all_others():
     planted = planted_string_closing.planted()
     circuit = found("resample")
-    rows = score_circuit(setting_of(planted, "resample"), circuit, CircuitConfig(ablation="resample"))
+    rows = score_circuit(
+        DiscoveredCircuit.of(setting_of(planted, "resample"), circuit, CircuitConfig(ablation="resample"))
+    )
     faithful = {row.ablation: row for row in rows if row.metric == "faithfulness"}
     assert faithful["resample"].value == pytest.approx(1.0, abs=0.05)
     assert {"mean", "position_mean", "zero", "counterfactual"} <= faithful.keys()

@@ -20,8 +20,8 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.graph import LOGITS, node_sites
 from benchmark.model.interface import CircuitModel, forward, unedited
 from benchmark.records.table import Measurement
-from benchmark.scoring.path_length import along, depth, interchanged, stream_effects
-from benchmark.scoring.robustness import Trial
+from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.path_length import along, depth_scores, interchanged, stream_effects
 from benchmark.tasks.answers import answer_logits
 
 HONEST = ("dense", "transcoder")
@@ -51,9 +51,9 @@ def found(name: str) -> FoundCircuit:
     )
 
 
-def trial(cut: CircuitModel, kept: Circuit) -> Trial:
+def trial(cut: CircuitModel, kept: Circuit) -> CircuitUnderTest:
     batch = planted().task.test
-    return Trial(
+    return CircuitUnderTest(
         model=cut,
         sites=node_sites(cut, "unit"),
         circuit=kept,
@@ -65,7 +65,7 @@ def trial(cut: CircuitModel, kept: Circuit) -> Trial:
 
 
 def measured(cut: CircuitModel, kept: Circuit) -> dict[str, Measurement]:
-    rows = depth(trial(cut, kept), planted().model, cut.connections("unit"), planted().means_tokens)
+    rows = depth_scores(trial(cut, kept), planted().model, cut.connections("unit"), planted().means_tokens)
     return {row.metric: row for row in rows}
 
 

@@ -16,12 +16,12 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import forward, record, unedited
 from benchmark.records.table import Measurement
 from benchmark.running.config import CircuitConfig
-from benchmark.scoring.causal_scrubbing import interchange
-from benchmark.scoring.intervention_prediction import prediction
-from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, minimality
-from benchmark.scoring.robustness import Trial
-from benchmark.scoring.score_circuit import Setting, score_circuit
-from benchmark.scoring.second_circuit import Forbidding, redundancy, second_circuit
+from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit, Setting
+from benchmark.scoring.causal_scrubbing import scrubbed
+from benchmark.scoring.intervention_prediction import intervention_prediction
+from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, redundant_nodes
+from benchmark.scoring.score_circuit import score_circuit
+from benchmark.scoring.second_circuit import Forbidding, find_second_circuit, second_circuit
 from benchmark.tasks.answers import answer_logits
 
 MODULES = (
@@ -51,11 +51,13 @@ def means(module: str) -> dict[str, torch.Tensor]:
     return corpus_means(planted(module).model, planted(module).means_tokens)
 
 
-def trial(module: str, kept: Circuit, seed: int = 0) -> Trial:
+def trial(module: str, kept: Circuit, seed: int = 0) -> CircuitUnderTest:
     model, batch = planted(module), planted(module).task.test
     with torch.no_grad():
         explained = answer_logits(model.model, batch, unedited)
-    return Trial(model.model, model.sites, kept, means(module), batch, explained, torch.Generator().manual_seed(seed))
+    return CircuitUnderTest(
+        model.model, model.sites, kept, means(module), batch, explained, torch.Generator().manual_seed(seed)
+    )
 
 
 def by_name(rows: list[Measurement]) -> dict[str, Measurement]:
@@ -89,30 +91,30 @@ def distractors(module: str, count: int) -> Circuit:
 @every_model
 def test_no_node_of_a_planted_circuit_idles(module):
     tried = trial(module, planted(module).nodes)
-    row = by_name(minimality(tried))["idle_share"]
+    row = by_name(redundant_nodes(tried))["idle_share"]
     assert (row.value, row.n) == (0.0, first_pairs(tried.batch).clusters)
 
 
 def test_idle_share_of_a_padded_circuit_is_the_share_of_its_padding():
     padded = union(planted("planted_string_closing").nodes, distractors("planted_string_closing", 33))
-    row = by_name(minimality(trial("planted_string_closing", padded)))["idle_share"]
+    row = by_name(redundant_nodes(trial("planted_string_closing", padded)))["idle_share"]
     assert row.value == 33 / 44
 
 
 def test_each_of_two_copies_idles_beside_the_other():
     copies = planted("redundant_copies")
     both = union(copies.nodes, copies.alternatives[0].nodes)
-    assert by_name(minimality(trial("redundant_copies", both)))["idle_share"].value == 1
+    assert by_name(redundant_nodes(trial("redundant_copies", both)))["idle_share"].value == 1
 
 
 def test_of_many_nodes_a_sample_is_tried():
     tried = trial("two_hop", whole("two_hop"))
     assert len(drawn_nodes(tried.circuit, TRIED, tried.generator)) == TRIED
-    assert by_name(minimality(tried))["idle_share"].n == first_pairs(tried.batch).clusters
+    assert by_name(redundant_nodes(tried))["idle_share"].n == first_pairs(tried.batch).clusters
 
 
 def test_a_circuit_without_nodes_has_no_idle_share():
-    row = by_name(minimality(trial("two_hop", Circuit.empty(planted("two_hop").sites))))["idle_share"]
+    row = by_name(redundant_nodes(trial("two_hop", Circuit.empty(planted("two_hop").sites))))["idle_share"]
     assert (row.status, row.reason) == ("undefined", "the circuit keeps no node")
 
 
@@ -120,7 +122,7 @@ def test_a_circuit_without_nodes_has_no_idle_share():
 def test_ablating_a_planted_circuit_does_more_harm_than_ablating_random_ones(module):
     model = planted(module)
     necessity = loss(model.model, model.task.test, keep_only(model.nodes.complement(), means(module)))
-    assert by_name(minimality(trial(module, model.nodes)))["random_necessity"].value < necessity
+    assert by_name(redundant_nodes(trial(module, model.nodes)))["random_necessity"].value < necessity
 
 
 # Interchange and two levels
@@ -128,7 +130,7 @@ def test_ablating_a_planted_circuit_does_more_harm_than_ablating_random_ones(mod
 
 def behaviour(module: str, kept: Circuit | None = None) -> dict[str, Measurement]:
     chosen = planted(module).nodes if kept is None else kept
-    return by_name(interchange(trial(module, chosen), planted(module).task.validation))
+    return by_name(scrubbed(trial(module, chosen), planted(module).task.validation))
 
 
 @pytest.mark.parametrize("module", ["planted_string_closing", "bracket_counting", "redundant_copies"])
@@ -156,7 +158,7 @@ def test_interchange_of_an_empty_circuit_is_that_of_no_node():
 def test_prompts_without_another_of_their_class_cannot_be_interchanged():
     tried = trial("two_hop", planted("two_hop").nodes)
     alone = replace(tried, batch=tried.batch.rows(slice(2)), explained=tried.explained[:2])
-    row = by_name(interchange(alone, planted("two_hop").task.validation))["interchange_loss"]
+    row = by_name(scrubbed(alone, planted("two_hop").task.validation))["interchange_loss"]
     assert (row.status, row.reason) == ("undefined", "no two prompts share answer and length")
 
 
@@ -173,7 +175,7 @@ def test_an_averaged_depth_cannot_be_binarised():
 
 
 def predicted(module: str, kept: Circuit, seed: int = 0) -> dict[str, Measurement]:
-    return by_name(prediction(trial(module, kept, seed)))
+    return by_name(intervention_prediction(trial(module, kept, seed)))
 
 
 @every_model
@@ -213,7 +215,7 @@ def test_an_empty_circuit_predicts_nothing():
 def test_prediction_is_undefined_where_no_edit_can_be_made(last, reason):
     tried = trial("two_hop", planted("two_hop").nodes)
     batch = replace(tried.batch.rows(slice(2)), last=torch.tensor(last))
-    rows = prediction(replace(tried, batch=batch, explained=tried.explained[:2]))
+    rows = intervention_prediction(replace(tried, batch=batch, explained=tried.explained[:2]))
     assert {(row.status, row.reason) for row in rows} == {("undefined", reason)}
     assert len(rows) == 2
 
@@ -242,11 +244,16 @@ def found(module: str) -> FoundCircuit:
     return replace(result, circuit=model.nodes)
 
 
+def discovered(module: str, **settings) -> DiscoveredCircuit:
+    config = CircuitConfig(**{"redundancy": True, "ranking": "attribution", "budget_tokens": BUDGET.tokens, **settings})
+    return DiscoveredCircuit.of(setting(module), found(module), config)
+
+
 def test_second_circuit_is_the_other_copy():
     copies = planted("redundant_copies")
     first, other = copies.nodes, copies.alternatives[0].nodes
     for given, expected in ((first, other), (other, first)):
-        second = second_circuit(
+        second = find_second_circuit(
             copies.model,
             copies.task,
             means("redundant_copies"),
@@ -260,18 +267,22 @@ def test_second_circuit_is_the_other_copy():
 
 
 def test_second_circuit_nodes_are_those_of_the_other_copy_or_not_reached():
-    config, size = CircuitConfig(redundancy=True, ranking="attribution"), Measurement("nodes", 6)
-    row = redundancy(setting("redundant_copies"), found("redundant_copies"), config, BUDGET, size)
+    [row] = second_circuit(discovered("redundant_copies"))
     assert (row.metric, row.value) == ("second_circuit_nodes", 6)
-    row = redundancy(setting("two_hop"), found("two_hop"), config, BUDGET, size)
+    [row] = second_circuit(discovered("two_hop"))
     assert (row.status, row.value) == ("not_reached", None)
     assert row.reason.startswith("without the circuit's nodes the lowest validation loss is")
 
 
 def test_no_second_circuit_is_searched_where_the_first_does_not_count():
-    size = Measurement("nodes", status="unsolved", reason="the whole model cannot")
-    row = redundancy(setting("two_hop"), found("two_hop"), CircuitConfig(redundancy=True), BUDGET, size)
-    assert (row.status, row.reason) == (size.status, size.reason)
+    case = discovered("two_hop", target_loss=1e-9, generalisation_margin=0)
+    [row] = second_circuit(case)
+    assert row.status == "unsolved"
+    assert (row.status, row.reason) == case.status
+
+
+def test_no_second_circuit_is_searched_unless_it_is_asked_for():
+    assert second_circuit(discovered("two_hop", redundancy=False)) == []
 
 
 def test_forbidden_nodes_hold_their_means_whatever_an_edit_says():
@@ -288,13 +299,9 @@ def test_forbidden_nodes_hold_their_means_whatever_an_edit_says():
 
 
 def test_scores_of_a_circuit_hold_the_new_metrics_or_its_status():
-    result = found("planted_string_closing")
-    reached = by_name(score_circuit(setting("planted_string_closing"), result, CircuitConfig(target_loss=0.15)))
+    reached = by_name(score_circuit(discovered("planted_string_closing", redundancy=False)))
     assert all(reached[metric].status == "ok" for metric in NEW)
-    missed = by_name(
-        score_circuit(
-            setting("planted_string_closing"), result, CircuitConfig(target_loss=1e-9, generalisation_margin=0)
-        )
-    )
+    impossible = {"redundancy": False, "target_loss": 1e-9, "generalisation_margin": 0}
+    missed = by_name(score_circuit(discovered("planted_string_closing", **impossible)))
     assert all((missed[metric].status, missed[metric].value) == ("unsolved", None) for metric in NEW)
     assert "second_circuit_nodes" not in reached

@@ -15,7 +15,8 @@ from benchmark.discovery.edges import verify_edges
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
-from benchmark.scoring.robustness import Trial, robustness
+from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.robustness import robustness
 from benchmark.tasks.answers import answer_logits
 
 MODELS = (
@@ -81,7 +82,7 @@ def test_an_honest_circuit_is_faithful_under_every_ablation_and_random_ones_are_
 def scores(model, circuit, graph, means_tokens, batch):
     means, sites = corpus_means(model, means_tokens), node_sites(model, graph)
     explained = answer_logits(model, batch, unedited)
-    trial = Trial(model, sites, circuit, means, batch, explained, torch.Generator().manual_seed(0))
+    trial = CircuitUnderTest(model, sites, circuit, means, batch, explained, torch.Generator().manual_seed(0))
     with torch.no_grad():
         rows = {(row.metric, row.ablation): row.value for row in robustness(trial)}
         logits = answer_logits(model, batch, keep_only(circuit, means))

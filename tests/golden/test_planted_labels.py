@@ -9,13 +9,12 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from benchmark import evaluate
 from benchmark.concepts import Concept
 from benchmark.corpus import Corpus
-from benchmark.discovery.finder import FoundCircuit
 from benchmark.interventions.ablation import corpus_means
-from benchmark.records.table import Measurement
-from benchmark.scoring.score_circuit import Setting
+from benchmark.scoring import label_replacement
+from benchmark.scoring.case import DiscoveredCircuit, Setting
+from benchmark.tasks import TASKS
 from benchmark.tasks.prompts import TaskPrompts
 from benchmark.validity.in_circuit import CircuitValidity, circuit_validity
 
@@ -74,16 +73,18 @@ def test_all_kept_nodes_that_a_concept_labels_are_replaced_at_once(found):
     assert found.curve[-1].nodes == found.labelled
 
 
-def test_nodes_are_chosen_on_train_prompts_and_scored_on_test_prompts(monkeypatch, tmp_path):
+def test_nodes_are_chosen_on_train_prompts_and_scored_on_test_prompts(monkeypatch):
     batches = [cancelling.batch(4, torch.Generator().manual_seed(seed)) for seed in range(3)]
-    setting = Mock(spec=Setting, model=None, graph="unit", means={}, seed=0, prompts=TaskPrompts(*batches))
+    setting = Mock(spec=Setting, graph="unit", seed=0, prompts=TaskPrompts(*batches))
+    corpus = Mock(spec=Corpus, tokenizer=None)
+    case = Mock(spec=DiscoveredCircuit, setting=setting, batch=batches[2], task=TASKS["for_while"], corpus=corpus)
+    case.folder = None
     given = []
 
     def watched(model, circuit, means, prompts, *arguments):
         given.extend(prompts)
         return CircuitValidity([], 0, 0, [])
 
-    monkeypatch.setattr(evaluate, "circuit_validity", watched)
-    found, corpus = Mock(spec=FoundCircuit, circuit=None), Mock(spec=Corpus, tokenizer=None)
-    evaluate.label_circuit(setting, found, "for_while", corpus, Measurement("nodes", 1.0), tmp_path)
+    monkeypatch.setattr(label_replacement, "circuit_validity", watched)
+    label_replacement.label_replacement(case)
     assert given == [setting.prompts.train, setting.prompts.test]

@@ -1,0 +1,192 @@
+"""What a circuit is scored on: the model, the circuit, the prompts, and everything a score may ask for."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark.corpus import Corpus
+from benchmark.discovery.finder import FoundCircuit
+from benchmark.interventions.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
+from benchmark.model.circuit import Circuit
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, Site, unedited
+from benchmark.records.table import Measurement
+from benchmark.running.config import CircuitConfig
+from benchmark.seeds import seed_of
+from benchmark.tasks import Task
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
+
+
+@dataclass(frozen=True, eq=False)
+class CircuitUnderTest:
+    """A circuit on the test prompts of a task.
+
+    Attributes:
+        model: The model that is cut.
+        sites: Whose nodes are kept or ablated.
+        circuit: The circuit.
+        means: What an ablated node holds under mean ablation.
+        batch: The prompts.
+        explained: Logits of the model that is explained.
+        generator: Source of all draws.
+        position_means: What it holds under mean ablation by position; without them that is left out.
+        ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
+            another.
+    """
+
+    model: CircuitModel
+    sites: tuple[Site, ...]
+    circuit: Circuit
+    means: Means
+    batch: PromptBatch
+    explained: Float[Tensor, "prompt vocab"]
+    generator: torch.Generator
+    position_means: PositionMeans | None = None
+    ablation: NodeAblation = "mean"
+
+    def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
+        """What ablated nodes hold on given prompts, under the circuit's own ablation or another."""
+        seed = self.generator.initial_seed()
+        return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
+
+    def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
+        """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
+        return ablate(self.circuit if circuit is None else circuit, self.held_on()(batch))
+
+    def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
+        """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
+        if not math.isfinite(value):
+            return self.missing(metric, why or f"{metric} came out as {value}")
+        n = (self.batch if batch is None else batch).clusters
+        return Measurement(metric, value, n=n, ablation=self.ablation)
+
+    def missing(self, metric: str, reason: str, status: str = "undefined") -> Measurement:
+        """Why there is no number."""
+        return Measurement(metric, status=status, reason=reason, ablation=self.ablation)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A model with its nodes' means, and the prompts on which its circuit is found and scored.
+
+    Attributes:
+        model: The model that is cut.
+        explained: The trained model that the circuit is held to; the same object where a method explains itself.
+        means: What an ablated node holds.
+        graph: Which sites count as nodes.
+        prompts: Of the task.
+        windows: Of the corpus, over which what flows along edges is averaged.
+        seed: Of the bootstrap.
+        position_means: What an ablated node holds under mean ablation by position.
+        ablation: What an ablated node holds while the circuit is searched and scored. What flows along edges is taken
+            against their sources' means, and ablated edges carry these, under every ablation.
+    """
+
+    model: CircuitModel
+    explained: CircuitModel
+    means: Means
+    graph: Graph
+    prompts: TaskPrompts
+    windows: Int[Tensor, "window position"]
+    seed: int
+    position_means: PositionMeans = field(default_factory=dict)
+    ablation: NodeAblation = "mean"
+
+    @property
+    def held_on(self) -> HeldOn:
+        """What ablated nodes hold on given prompts."""
+        seed = seed_of("ablations", self.seed)
+        return held_on(self.ablation, self.model, self.means, self.position_means, seed)
+
+    @cached_property
+    def held(self) -> Held:
+        """What ablated nodes hold on test prompts."""
+        return self.held_on(self.prompts.test)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DiscoveredCircuit(CircuitUnderTest):
+    """A circuit that a search has found, with all that its scores are computed from.
+
+    Attributes:
+        setting: What it was found in.
+        found: What the search found.
+        config: How it was searched.
+        task: Its task; without one, scores that need its concepts or its shifts are left out.
+        corpus: Of the model; goes with the task.
+        folder: Of the cell: a score may leave there what `bench show` prints.
+    """
+
+    setting: Setting
+    found: FoundCircuit
+    config: CircuitConfig
+    task: Task | None = None
+    corpus: Corpus | None = None
+    folder: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        setting: Setting,
+        found: FoundCircuit,
+        config: CircuitConfig,
+        task: Task | None = None,
+        corpus: Corpus | None = None,
+        folder: Path | None = None,
+    ) -> "DiscoveredCircuit":
+        """What a search has found in a setting; runs the reference model on the test prompts."""
+        return cls(
+            model=setting.model,
+            sites=node_sites(setting.model, setting.graph),
+            circuit=found.circuit,
+            means=setting.means,
+            batch=setting.prompts.test,
+            explained=answer_logits(setting.explained, setting.prompts.test, unedited),
+            generator=torch.Generator().manual_seed(seed_of("ablations", setting.seed)),
+            position_means=setting.position_means or None,
+            ablation=setting.ablation,
+            setting=setting,
+            found=found,
+            config=config,
+            task=task,
+            corpus=corpus,
+            folder=folder,
+        )
+
+    @cached_property
+    def connections(self) -> list[Connection]:
+        """Of the graph that it was found in."""
+        return list(self.model.connections(self.setting.graph))
+
+    @cached_property
+    def logits(self) -> dict[str, Float[Tensor, "prompt vocab"]]:
+        """Answers to the test prompts by what is kept: `explained` (the reference model), `whole`, `circuit`, ..."""
+        kept = {"circuit": self.circuit, "complement": self.circuit.complement(), "empty": Circuit.empty(self.sites)}
+        return {
+            "explained": self.explained,
+            "whole": answer_logits(self.model, self.batch, unedited),
+            **{name: self.logits_of(circuit) for name, circuit in kept.items()},
+        }
+
+    def logits_of(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
+        """Answers to the test prompts with only a circuit kept."""
+        return answer_logits(self.model, self.batch, ablate(circuit, self.setting.held))
+
+    @cached_property
+    def status(self) -> tuple[str, str]:
+        """Whether the circuit counts, and if not, why."""
+        whole, circuit = (float(prompt_losses(self.logits[name], self.batch).mean()) for name in ("whole", "circuit"))
+        target, margin = self.config.target_loss, self.config.generalisation_margin
+        if self.found.status == "ok" and circuit <= target + margin:
+            return "ok", ""
+        if whole > target:
+            return "unsolved", f"the whole model's test loss is {whole:.3f}, above {target}"
+        if self.found.status == "not_reached":
+            return "not_reached", f"the lowest validation loss of any prefix is {self.found.lowest_loss:.3f}"
+        return "not_generalised", f"test loss {circuit:.3f}, above {target} + {margin}"
