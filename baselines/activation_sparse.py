@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from benchmark.methods import Method
+from benchmark.settings import Positive, Size
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import NATIVE
 
@@ -10,7 +11,7 @@ from sparse_model.method import NATIVE
 class ActivationSparseConfig(CorpusModelConfig):
     """The settings of the weight-sparse transformer, with the densities of the weights fixed at 1."""
 
-    d_model: int = Field(64, ge=1)
+    d_model: Size = 64
     """Width of the residual stream, channels."""
 
     density: float = Field(1.0, ge=1, le=1)
@@ -19,7 +20,7 @@ class ActivationSparseConfig(CorpusModelConfig):
     embedding_density: float = Field(1.0, ge=1, le=1)
     """The same share for the embedding and the unembedding: all."""
 
-    learning_rate: float = Field(0.015, gt=0)
+    learning_rate: Positive = 0.015
     """Of Adam; multiplied by warm-up and linear decay."""
 
 
@@ -31,4 +32,5 @@ ACTIVATION_SPARSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    matched_to="weight_sparse",
 )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt16
 from torch import Tensor
 
+from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.model.interface import unedited
 from sparse_model.transformer import Transformer
 
@@ -50,8 +51,8 @@ def activations(
 
 
 def inputs(windows: Windows) -> Int[Tensor, "window position"]:
-    """The tokens that a model reads of some windows: all but the last of each."""
-    return torch.from_numpy(windows[:, :-1].astype(np.int64))
+    """The tokens that a model reads of some windows."""
+    return tokens_and_targets(windows)[0]
 
 
 def stream(

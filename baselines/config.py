@@ -1,20 +1,24 @@
 """The settings that the trained dictionaries share, importable without torch."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from benchmark.methods import Axis
+from benchmark.settings import Positive, Settings, Share, Size, Tokens, Weight
+
+SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
+"""What is varied in a sweep of dictionaries."""
 
 
-class WidthConfig(BaseModel):
+class WidthConfig(Settings):
     """How many features a place has, and how many of them fire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    features: int = Field(256, ge=1)
+    features: Size = 256
     """Features at each replaced place."""
 
-    k: int = Field(12, ge=1)
+    k: Size = 12
     """L0: how many features fire at a position, the mean over positions and layers."""
 
-    measured_tokens: int = Field(65_536, ge=1)
+    measured_tokens: Tokens = 65_536
     """Tokens over which mean errors, and on the validation split the quality, are measured."""
 
     @model_validator(mode="after")
@@ -27,28 +31,28 @@ class WidthConfig(BaseModel):
 class DictionaryConfig(WidthConfig):
     """How a dictionary is trained."""
 
-    tokens: int = Field(2_000_000, ge=1)
+    tokens: Tokens = 2_000_000
     """Training tokens; each gives one activation vector a place."""
 
-    batch: int = Field(2048, ge=1)
+    batch: Size = 2048
     """Tokens in an optimizer step."""
 
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: Positive = 2e-3
     """Adam's learning rate at its highest."""
 
-    warm_up: float = Field(0.05, ge=0, le=1)
+    warm_up: Share = 0.05
     """Share of the steps over which the learning rate rises linearly from zero."""
 
-    decay: float = Field(0.3, ge=0, le=1)
+    decay: Share = 0.3
     """Share of the steps, the last ones, over which it falls linearly to zero."""
 
-    dead_after: int = Field(10, ge=1)
+    dead_after: int = Field(10, ge=1, le=10**9)
     """Steps without firing after which a feature counts as dead while training."""
 
-    auxiliary: float = Field(1.0, ge=0)
+    auxiliary: Weight = 1.0
     """Coefficient of AuxK: dead features predict what the living ones miss (Gao et al. 2024, arXiv 2406.04093)."""
 
-    revivals: int = Field(36, ge=0)
+    revivals: int = Field(36, ge=0, le=10**6)
     """How often, at even distances until the learning rate has half fallen, dead features are put where the error is
     large: often, since each time a part of them dies again, and few at a time disturb the others less."""
 

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from benchmark.methods import Method
+from benchmark.methods import Axis, Method
+from benchmark.settings import Positive, Size
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import NATIVE
 
@@ -10,7 +11,7 @@ from sparse_model.method import NATIVE
 class DenseConfig(CorpusModelConfig):
     """The settings of the weight-sparse transformer, with the densities fixed at 1."""
 
-    d_model: int = Field(64, ge=1)
+    d_model: Size = 64
     """Width of the residual stream, channels."""
 
     activation_density: float = Field(1.0, ge=1, le=1)
@@ -22,7 +23,7 @@ class DenseConfig(CorpusModelConfig):
     embedding_density: float = Field(1.0, ge=1, le=1)
     """The same share for the embedding and the unembedding: all."""
 
-    learning_rate: float = Field(0.015, gt=0)
+    learning_rate: Positive = 0.015
     """Of Adam; multiplied by warm-up and linear decay."""
 
 
@@ -34,4 +35,8 @@ DENSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    role="reference",
+    matched_to="weight_sparse",
+    family="primary",
+    sweep=(Axis("d_model", (0.5, 1.0, 1.5), "width", multiple_of="d_head"),),
 )

@@ -1,5 +1,6 @@
 """What a dictionary is made of: an encoder whose features are sparse, and the ways to make them so."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from baselines.config import DictionaryConfig
+from benchmark.methods import DivergedError
 
 REVIVED_REACH = 0.5
 """A revived feature fires where a row reaches further in its direction than this share of the row it was put on."""
@@ -80,6 +84,12 @@ def revived(
     drawn = torch.multinomial(chance, max(count, 1), replacement=True, generator=generator)[:count]
     decoder = REVIVED_SHARE * missed[drawn] / ((1 - REVIVED_REACH) * norms[drawn])
     return source[drawn] / norms[drawn], -REVIVED_REACH * norms[drawn, 0], decoder
+
+
+def check_weights(modules: Iterable[nn.Module], config: DictionaryConfig) -> None:
+    """`DivergedError` unless every weight is finite; the loss of the last step was taken before that step."""
+    if not all(weight.isfinite().all() for module in modules for weight in module.parameters()):
+        raise DivergedError(f"weights that are not finite after step {config.steps}", config)
 
 
 class Encoder(nn.Module):

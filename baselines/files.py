@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Encoder, Place
+from sparse_model.checkpoint import read_json, read_tensors, readable
 
 WEIGHTS, SETTINGS, MEAN_ERROR = "sae_weights.safetensors", "cfg.json", "mean_error.safetensors"
 
@@ -19,17 +20,17 @@ def load_place(folder: Path) -> Place:
     Raises:
         ValueError: For an architecture that the dictionaries here do not have.
     """
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    weights = load_file(folder / WEIGHTS)
-    bias = weights["b_enc"]
-    if settings["apply_b_dec_to_input"]:
-        bias = bias - weights["b_dec"] @ weights["W_enc"]
-    encoder, architecture = weights["W_enc"].T.contiguous(), settings["architecture"]
-    if architecture == "topk":
-        return Place(Encoder(encoder, bias, k=settings["k"]), weights["W_dec"].T.contiguous(), weights["b_dec"])
-    if architecture in ("jumprelu", "jumprelu_transcoder"):
-        thresholded = Encoder(encoder, bias, threshold=weights["threshold"])
-        return Place(thresholded, weights["W_dec"].T.contiguous(), weights["b_dec"])
+    settings, weights = read_json(folder / SETTINGS), read_tensors(folder / WEIGHTS)
+    architecture = settings.get("architecture")
+    with readable(folder / WEIGHTS, "dictionary"):
+        bias = weights["b_enc"]
+        if settings["apply_b_dec_to_input"]:
+            bias = bias - weights["b_dec"] @ weights["W_enc"]
+        encoder, decoder = weights["W_enc"].T.contiguous(), weights["W_dec"].T.contiguous()
+        if architecture == "topk":
+            return Place(Encoder(encoder, bias, k=settings["k"]), decoder, weights["b_dec"])
+        if architecture in ("jumprelu", "jumprelu_transcoder"):
+            return Place(Encoder(encoder, bias, threshold=weights["threshold"]), decoder, weights["b_dec"])
     raise ValueError(
         f"unknown architecture {architecture!r} in {folder}; choose from topk, jumprelu, jumprelu_transcoder"
     )
@@ -74,5 +75,5 @@ def save_mean_errors(errors: Sequence[Float[Tensor, " channel"]], folder: Path) 
 
 def load_mean_errors(folder: Path) -> list[Float[Tensor, " channel"]]:
     """Read what an ablated error holds, layer by layer."""
-    errors = load_file(folder / MEAN_ERROR)
+    errors = read_tensors(folder / MEAN_ERROR)
     return [errors[f"blocks.{layer}"] for layer in range(len(errors))]

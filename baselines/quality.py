@@ -17,6 +17,7 @@ from baselines.files import save_mean_errors
 from baselines.replacement import Replacement
 from benchmark import metrics
 from benchmark.corpus import Corpus
+from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel, Edit, Site, forward, unedited
 
@@ -127,12 +128,8 @@ def measure(model: Replacement, windows: Windows) -> Quality:
 def next_token_loss(model: CircuitModel, windows: Windows, edit: Edit = unedited) -> float:
     """Mean cross entropy of the next token, nats."""
     losses = [
-        F.cross_entropy(
-            forward(model, inputs(part), edit).flatten(0, 1),
-            torch.from_numpy(part[:, 1:].astype("int64")).flatten(),
-            reduction="sum",
-        ).item()
-        for part in _parts(windows)
+        F.cross_entropy(forward(model, tokens, edit).flatten(0, 1), targets.flatten(), reduction="sum").item()
+        for tokens, targets in map(tokens_and_targets, _parts(windows))
     ]
     return sum(losses) / windows[:, 1:].size
 

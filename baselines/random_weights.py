@@ -16,7 +16,7 @@ RANDOM_WEIGHTS = Method(
     variants=NATIVE,
     train="baselines.random_weights:train",
     load="sparse_model.transformer:load",
-    control=True,
+    role="control",
 )
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from baselines.activations import Normaliser
 from baselines.config import DictionaryConfig
-from baselines.dictionary import auxiliary_loss, kth_largest, revived
+from baselines.dictionary import auxiliary_loss, check_weights, kth_largest, revived
+from benchmark.methods import DivergedError
 from benchmark.progress import Progress
 
 with warnings.catch_warnings():
@@ -169,13 +170,16 @@ def fit(
     for step in range(1, config.steps + 1):
         batch = next(batches)
         outputs = {name: trainer.step(batch[name]) for name, trainer in trainers.items()}
+        if told := step % REPORT_EVERY == 0 or step == config.steps or config.revives(step):
+            loss = sum(output.loss.item() for output in outputs.values()) / len(outputs)
+            DivergedError.unless_finite(loss, step, config)
         for name, trainer in trainers.items():
             trainer.n_training_steps += 1
             if config.revives(step):
                 revive(trainer, batch[name], outputs[name], generator)
-        if step % REPORT_EVERY == 0 or step == config.steps:
-            loss = sum(output.loss.item() for output in outputs.values()) / len(outputs)
+        if told:
             progress(step * config.batch, config.steps * config.batch, f"loss {loss:.3f}")
+    check_weights(saes.values(), config)
     for sae in saes.values():
         sae.eval()
 

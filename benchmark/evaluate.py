@@ -79,12 +79,12 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     corpus = Corpus.load(inputs["corpus"])
     model = load_variant(params["method"], params["variant"], inputs)
     progress(0, 2, "corpus means")
-    windows = spread_windows(corpus, "train", params["mean_tokens"])
-    position_means = octave_means(model, windows)
+    tokens, _ = spread_windows(corpus, "train", params["mean_tokens"])
+    position_means = octave_means(model, tokens)
     save_file(position_means, folder / "position_means.safetensors")
-    save_file(over_octaves(position_means, windows.shape[1]), folder / "means.safetensors")
+    save_file(over_octaves(position_means, tokens.shape[1]), folder / "means.safetensors")
     progress(1, 2, "validation loss")
-    loss = next_token_loss(model, spread_windows(corpus, "validation", params["validation_tokens"]))
+    loss = next_token_loss(model, *spread_windows(corpus, "validation", params["validation_tokens"]))
     facts = json.loads((inputs[params["method"]] / "facts.json").read_text(encoding="utf-8"))
     values = {
         "validation_loss": loss,
@@ -189,7 +189,7 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
         means=load_file(inputs["profile"] / "means.safetensors"),
         graph=params["graph"],
         prompts=task_prompts(params["task"], corpus, config, params["seed"]),
-        windows=spread_windows(corpus, "train", config.edge_tokens)[:, :-1],
+        windows=spread_windows(corpus, "train", config.edge_tokens)[0],
         seed=params["seed"],
         position_means=load_file(inputs["profile"] / "position_means.safetensors"),
         ablation=config.ablation,
@@ -245,10 +245,15 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
 
 
 @torch.no_grad()
-def next_token_loss(model: CircuitModel, windows: Int[Tensor, "window position"], batch: int = 16) -> float:
+def next_token_loss(
+    model: CircuitModel,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    batch: int = 16,
+) -> float:
     """Mean cross entropy of the next token over windows, nats."""
     total = 0.0
-    for rows in windows.split(batch):
-        logits = forward(model, rows[:, :-1])
-        total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum"))
-    return total / windows[:, 1:].numel()
+    for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True):
+        logits = forward(model, rows)
+        total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="sum"))
+    return total / targets.numel()

@@ -1,5 +1,6 @@
 """What a method declares, and the one door through which ours and other people's are found."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -37,6 +38,30 @@ class Variant:
     ranked: bool = True
 
 
+Role = Literal["method", "reference", "control"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting that `bench sweep` varies, the others staying as they are.
+
+    Attributes:
+        key: Its name in the method's section of a preset.
+        factors: What the preset's value is multiplied by.
+        quantity: What it sets, to be printed: `L0`, `width`; the key if left out.
+        multiple_of: Setting of which it has to be a multiple.
+        least: Smallest value that it may have beside the method's other settings.
+        most: Largest value.
+    """
+
+    key: str
+    factors: tuple[float, ...]
+    quantity: str = ""
+    multiple_of: str | None = None
+    least: Callable[[Mapping[str, Any]], float] = lambda config: 0.0
+    most: float = math.inf
+
+
 @dataclass(frozen=True)
 class Facts:
     """What training tells about an artifact.
@@ -58,6 +83,25 @@ class Facts:
     dictionary: Mapping[str, float] = field(default_factory=dict)
 
 
+class DivergedError(ValueError):
+    """A loss, or weights, that are no longer finite numbers.
+
+    Args:
+        what: What was seen, and when.
+        config: The settings of the training; the error names their learning rate, if they have one.
+    """
+
+    def __init__(self, what: str, config: BaseModel) -> None:
+        rate = getattr(config, "learning_rate", None)
+        super().__init__(what if rate is None else f"{what}; choose a learning_rate below {rate:g}")
+
+    @classmethod
+    def unless_finite(cls, loss: float, step: int, config: BaseModel) -> None:
+        """Raise if the loss of a step is not a finite number."""
+        if not math.isfinite(loss):
+            raise cls(f"loss {loss} at step {step}", config)
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to make circuit models, declared without importing torch.
@@ -73,7 +117,12 @@ class Method:
         load: `module:function`, called as `(folder, variant, needed) -> CircuitModel`.
         needs: Methods whose artifact it is fitted on; `needed` maps each name to that method's first variant, loaded.
         explains: The method whose model its circuits are held to; `None` means its own.
-        control: A null: listed, never ranked.
+        role: `reference`: a task counts if every reference solves it, and validation losses have to match theirs;
+            `control`: a null, listed, never ranked; `method`: everything else.
+        matched_to: The method whose validation loss its training is matched to; the leading reference has none.
+        family: The family of tests in which it is compared with the leading reference; empty for a family of its own,
+            in which it is compared with every reference.
+        sweep: The settings that `bench sweep` varies; without any it is not swept.
         version: Raised by hand when the same config trains another artifact; it is then trained anew.
         origin: `module:name` of the record itself, as its entry point gives it; filled in when the method is found.
     """
@@ -87,7 +136,10 @@ class Method:
     load: str
     needs: tuple[str, ...] = ()
     explains: str | None = None
-    control: bool = False
+    role: Role = "method"
+    matched_to: str | None = None
+    family: str = ""
+    sweep: tuple[Axis, ...] = ()
     version: int = 1
     origin: str = field(default="", compare=False)
 
@@ -105,9 +157,14 @@ class Method:
         folder: "Path",
         progress: Progress,
     ) -> Facts:
-        """Train, or go on training, into `folder`."""
-        facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
-        assert isinstance(facts, Facts), f"{self.train} returned {type(facts).__name__}, not Facts"
+        """Train, or go on training, into `folder`; `ValueError` with the method's name if the training diverges."""
+        try:
+            facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
+            assert isinstance(facts, Facts), f"{self.train} returned {type(facts).__name__}, not Facts"
+            if not math.isfinite(facts.validation_loss):
+                raise DivergedError(f"validation loss {facts.validation_loss} after training", config)
+        except DivergedError as error:
+            raise ValueError(f"{self.name}: {error}") from error
         return facts
 
     def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
@@ -138,7 +195,18 @@ def methods() -> dict[str, Method]:
 def _place(method: Method) -> tuple[bool, bool, bool, str]:
     """Where a method stands among all."""
     ours = source_digest(method.origin) is None
-    return not ours, method.control, bool(method.needs), method.name
+    return not ours, method.role == "control", bool(method.needs), method.name
+
+
+def with_role(role: Role) -> tuple[str, ...]:
+    """The installed methods of a role; of references, the leading one, which is matched to no other, comes first."""
+    found = [method for method in methods().values() if method.role == role]
+    return tuple(method.name for method in sorted(found, key=lambda method: method.matched_to is not None))
+
+
+def dictionaries() -> tuple[str, ...]:
+    """The installed methods that explain the model of another, controls apart."""
+    return tuple(method.name for method in methods().values() if method.explains and method.role != "control")
 
 
 def method_named(name: str) -> Method:

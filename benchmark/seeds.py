@@ -3,6 +3,9 @@
 import hashlib
 import json
 
+LARGEST_SEED = 2**31 - 1
+"""The largest seed that a user may choose."""
+
 
 def seed_of(*parts: str | int) -> int:
     """A seed that depends on all parts and on nothing else."""

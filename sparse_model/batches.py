@@ -1,9 +1,9 @@
 """The order of the training tokens: a pure function of corpus, seed and step, the same for every method."""
 
 import numpy as np
-import torch
-from jaxtyping import Int, UInt16
-from torch import Tensor
+from jaxtyping import UInt16
+
+from benchmark.corpus.sampling import TokensAndTargets, tokens_and_targets
 
 
 class Batches:
@@ -23,7 +23,7 @@ class Batches:
         self.seed = seed
         self._orders: dict[int, np.ndarray] = {}
 
-    def at(self, step: int) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch position"]]:
+    def at(self, step: int) -> TokensAndTargets:
         """The tokens of a step and their targets."""
         places = range(step * self.size, (step + 1) * self.size)
         rows = [self._order(place // len(self.windows))[place % len(self.windows)] for place in places]
@@ -35,11 +35,3 @@ class Batches:
             self._orders = {key: self._orders[key] for key in self._orders if key == epoch - 1}
             self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
         return self._orders[epoch]
-
-
-def tokens_and_targets(
-    windows: UInt16[np.ndarray, "batch token"],
-) -> tuple[Int[Tensor, "batch position"], Int[Tensor, "batch position"]]:
-    """The positions of windows that are read, and what follows each."""
-    tokens = torch.from_numpy(windows.astype(np.int64))
-    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

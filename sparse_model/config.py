@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from benchmark.settings import Positive, PositiveShare, Settings, Share, Size, Tokens, Weight
 
 D_HEAD = 16
 """Channels of an attention head when nothing else is asked for (paper A.1)."""
@@ -14,37 +16,31 @@ Positional = Literal["none", "learned", "concatenated"]
 """Position embeddings: none; added to the token's; or read beside the stream by every sublayer."""
 
 
-class Settings(BaseModel):
-    """Frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ArchitectureConfig(Settings):
     """The architecture, apart from what the corpus decides (paper A.1)."""
 
-    layers: int = Field(2, ge=1)
+    layers: int = Field(2, ge=1, le=1000)
     """Number of blocks; each is an attention and an MLP sublayer."""
 
-    d_model: int = Field(128, ge=1)
+    d_model: Size = 128
     """Width of the residual stream, channels."""
 
-    d_head: int = Field(D_HEAD, ge=1)
+    d_head: Size = D_HEAD
     """Width of an attention head, channels; there are d_model / d_head heads."""
 
-    d_mlp: int | None = Field(None, ge=1)
+    d_mlp: Size | None = None
     """MLP neurons of a block; 4 x d_model if left out."""
 
-    activation_density: float = Field(0.25, gt=0, le=1)
+    activation_density: PositiveShare = 0.25
     """Share of a site's entries that AbsTopK keeps; 1 switches it off."""
 
-    activation_sites: tuple[str, ...] = SPARSE_HOOKS
+    activation_sites: tuple[str, ...] = Field(SPARSE_HOOKS, strict=False)
     """The sites of every block at which AbsTopK acts."""
 
     positional: Positional = "none"
     """Position embeddings: `none`, `learned` (added), `concatenated` (read-only, beside the stream)."""
 
-    d_positional: int = Field(32, ge=1)
+    d_positional: Size = 32
     """Width of a concatenated position embedding, channels."""
 
     sink: bool = False
@@ -71,9 +67,10 @@ class ArchitectureConfig(Settings):
 
     @model_validator(mode="after")
     def _something_is_kept(self) -> "ArchitectureConfig":
-        if self.activation_density * self.d_model < 1:
-            kept = f"activation_density {self.activation_density} keeps none of {self.d_model} entries"
-            raise ValueError(f"{kept}; choose at least {1 / self.d_model}")
+        least = min(self.d_model, self.neurons)
+        if self.activation_density * least < 1:
+            kept = f"activation_density {self.activation_density} keeps none of {least} entries"
+            raise ValueError(f"{kept}; choose at least {1 / least}")
         return self
 
     @property
@@ -95,35 +92,35 @@ class ArchitectureConfig(Settings):
 class TransformerConfig(ArchitectureConfig):
     """All that is needed to build a transformer."""
 
-    vocabulary: int = Field(2048, ge=2)
+    vocabulary: int = Field(2048, ge=2, le=2**20)
     """Number of token ids."""
 
-    context: int = Field(256, ge=1)
+    context: int = Field(256, ge=1, le=2**20)
     """The longest sequence, tokens."""
 
 
 class TrainingConfig(Settings):
     """How a transformer is trained (paper A.2, and the released script where the two differ)."""
 
-    density: float = Field(0.05, gt=0, le=1)
+    density: PositiveShare = 0.05
     """Share of the weights of every block's matrices that are not zero at the end; 1 leaves them dense."""
 
-    embedding_density: float = Field(0.25, gt=0, le=1)
+    embedding_density: PositiveShare = 0.25
     """The same share for the embedding and the unembedding."""
 
     sparse_biases: bool = False
     """Whether biases keep only that share too; the released script leaves them dense."""
 
-    minimum_per_neuron: int = Field(4, ge=0)
+    minimum_per_neuron: int = Field(4, ge=0, le=10**6)
     """Weights that every neuron and attention channel keeps in each matrix."""
 
-    tokens: int = Field(4_000_000, ge=1)
+    tokens: Tokens = 4_000_000
     """Training tokens; beyond the corpus's size it is read again, in another order."""
 
-    batch: int = Field(4, ge=1)
+    batch: Size = 4
     """Windows of an optimizer step, each as long as the context."""
 
-    learning_rate: float = Field(0.06, gt=0)
+    learning_rate: Positive = 0.06
     """Of Adam; multiplied by warm-up, linear decay and sqrt(density at the end / density now)."""
 
     warm_up: float = Field(0.05, ge=0, lt=1)
@@ -132,10 +129,10 @@ class TrainingConfig(Settings):
     anneal_from: float = Field(0.01, ge=0, lt=1)
     """Share of the steps after which the density begins to fall from 1."""
 
-    anneal_until: float = Field(0.5, ge=0, le=1)
+    anneal_until: Share = 0.5
     """Share of the steps after which it has reached its end."""
 
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: Weight = 0.1
     """Share of a weight that a step at learning rate 1 takes away; biases, gains and the bigram table are spared."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -144,10 +141,10 @@ class TrainingConfig(Settings):
     second_momentum: float = Field(0.95, ge=0, lt=1)
     """Adam's second beta."""
 
-    epsilon: float = Field(0.1, gt=0)
+    epsilon: Positive = 0.1
     """Adam's epsilon; so large because gradients are scaled to a root mean square of 1."""
 
-    validation_windows: int = Field(1024, ge=1)
+    validation_windows: Size = 1024
     """Validation windows, from the first, that the loss is taken on at the end."""
 
     @model_validator(mode="after")

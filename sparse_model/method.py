@@ -1,10 +1,20 @@
 """The weight-sparse transformer as a method, declared without torch."""
 
-from benchmark.methods import Method, Variant
+from collections.abc import Mapping
+from typing import Any
+
+from benchmark.methods import Axis, Method, Variant
 from sparse_model.config import CorpusModelConfig
 
 NATIVE = (Variant("native", ("channel", "unit")),)
 """How a transformer trained on the corpus is read: as it is, in both graphs."""
+
+
+def _least_density(config: Mapping[str, Any]) -> float:
+    """Below it the smallest rows of weights would keep fewer than a neuron's minimum."""
+    least: float = config["minimum_per_neuron"] / config["d_model"]
+    return least
+
 
 WEIGHT_SPARSE = Method(
     name="weight_sparse",
@@ -14,4 +24,6 @@ WEIGHT_SPARSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    role="reference",
+    sweep=(Axis("density", (0.4, 1.0, 2.5), "density", least=_least_density, most=1.0),),
 )

@@ -5,18 +5,18 @@ configs hold keys that its own loader refuses; here every key that does not chan
 must have a value that this transformer can follow.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from benchmark.settings import PositiveShare, Size, validated
+from sparse_model.checkpoint import check_tensors, read_json, readable
 from sparse_model.config import Positional, TransformerConfig
-from sparse_model.transformer import Transformer
-
-Json = Mapping[str, Any]
+from sparse_model.transformer import Transformer, with_parameters
 
 HOOK_OF_LOCATION = {
     "attn_in": "attn_in",
@@ -30,15 +30,29 @@ HOOK_OF_LOCATION = {
 }
 """Our names of the released code's places for AbsTopK."""
 
-SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "rms_norm": (True,),
-    "activation_type": ("gelu",),
-    "residual_activation_type": ("identity",),
-}
-"""Settings of the released code that this transformer has in one form only."""
 
-DEFAULTS = {"rms_norm": False, "activation_type": "gelu", "residual_activation_type": "identity"}
-"""What the released code takes where a config leaves them out."""
+class ReleasedConfig(BaseModel):
+    """What decides the logits in a released config, with the released code's defaults; `null` stands for left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    n_layer: Size
+    n_head: Size
+    d_model: Size
+    vocab_size: Size
+    block_size: Size
+    rms_norm: Literal[True]
+    activation_type: Literal["gelu"] = "gelu"
+    residual_activation_type: Literal["identity"] = "identity"
+    d_head: Size | None = None
+    d_mlp: Size | None = None
+    d_pos_emb: Size | None = None
+    afrac: PositiveShare = 1.0
+    afrac_loctypes: str = "attn_in,attn_out,mlp_in,mlp_out"
+    bias: bool = True
+    sink: bool = False
+    enable_bigram_table: bool = False
+    tied_unembed: bool | None = None
 
 
 def load_released(folder: Path) -> Transformer:
@@ -48,45 +62,114 @@ def load_released(folder: Path) -> Transformer:
         folder: Holds `beeg_config.json` and `final_model.pt`.
 
     Raises:
-        ValueError: For a model that this transformer cannot follow, with the setting and the choices.
+        ValueError: One line with the file and the remedy, for a file that is missing, damaged or of something else, and
+            for a model that this transformer cannot follow.
     """
-    settings = json.loads((folder / "beeg_config.json").read_text(encoding="utf-8"))
-    released = torch.load(folder / "final_model.pt", map_location="cpu", weights_only=True)
-    weights = {name: tensor.float() for name, tensor in released.items() if tensor.is_floating_point()}
+    path = folder / "final_model.pt"
+    settings = released_config(read_json(folder / "beeg_config.json"), str(folder / "beeg_config.json"))
+    weights = tied(read_weights(path), settings, path)
+    shapes = shapes_of(settings)
+    if "final_logits_bias" not in weights:
+        del shapes["final_logits_bias"]
+    check_tensors(path, weights, shapes)
     config = config_of(settings, weights)
-    model = Transformer(config)
-    model.load_state_dict(parameters_of(weights, config))
-    model.eval().requires_grad_(False)
-    return model
+    return with_parameters(config, parameters_of(weights, config), path)
 
 
-def config_of(settings: Json, weights: Mapping[str, Tensor]) -> TransformerConfig:
-    """Our config of a released one; what it leaves out has the released code's default."""
-    for name, choices in SUPPORTED.items():
-        value = settings.get(name, DEFAULTS[name])
-        if value not in choices:
-            raise ValueError(f"{name} {value!r} of a released config is unknown; choose from {choices}")
-    heads, d_model = settings["n_head"], settings["d_model"]
-    d_head = settings.get("d_head") or d_model // heads
-    if heads * d_head != d_model:
+def released_config(content: Mapping[str, Any], name: str = "beeg_config.json") -> ReleasedConfig:
+    """A released config from its JSON; `ValueError` in one line for one that cannot be followed."""
+    stated = {key: value for key, value in content.items() if value is not None}
+    settings = validated(ReleasedConfig, {"d_mlp": stated.get("n_mlp"), **stated}, name)
+    if settings.d_model % settings.n_head:
+        raise ValueError(f"{name}: d_model {settings.d_model} is not a multiple of n_head {settings.n_head}")
+    return settings
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint in float32, under the names that they have without `torch.compile`."""
+    with readable(path, "PyTorch checkpoint"):
+        released = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(released, dict):
+        raise ValueError(f"{path} holds a {type(released).__name__}; save the model's state_dict() alone")
+    others = [str(name) for name, value in released.items() if not isinstance(value, Tensor)]
+    if others:
         raise ValueError(
-            f"{heads} heads of {d_head} channels do not fill d_model {d_model}; choose {d_model // d_head}"
+            f"{path} holds more than tensors: {', '.join(others[:5])}; save the model's state_dict() alone"
         )
-    density = settings.get("afrac")
-    return TransformerConfig(
-        layers=settings["n_layer"],
-        d_model=d_model,
-        d_head=d_head,
-        d_mlp=settings.get("d_mlp") or settings.get("n_mlp"),
-        activation_density=1.0 if density is None else density,
-        activation_sites=_activation_sites(settings.get("afrac_loctypes", "attn_in,attn_out,mlp_in,mlp_out")),
-        positional=_positional(settings, weights),
-        d_positional=settings.get("d_pos_emb") or 1,
-        sink=settings.get("sink", False),
-        bigram=bool(settings.get("enable_bigram_table", False)) or _logit_bias(weights) is not None,
-        vocabulary=settings["vocab_size"],
-        context=settings["block_size"],
-    )
+    weights = {name.replace("_orig_mod.", ""): value.float() for name, value in released.items()}
+    if len(weights) < len(released):
+        raise ValueError(f"{path} holds the same weights with and without the prefix _orig_mod.; remove one of the two")
+    return {name: value for name, value in weights.items() if not name.endswith(".attn.bias")}  # the causal mask
+
+
+def tied(weights: dict[str, Tensor], settings: ReleasedConfig, path: Path) -> dict[str, Tensor]:
+    """The weights with both embeddings, where a config ties them or leaves open whether they are tied."""
+    read, written = weights.get("transformer.wte.weight"), weights.get("lm_head.weight")
+    if settings.tied_unembed is False or (read is None and written is None):
+        return weights
+    if read is not None and written is not None:
+        if settings.tied_unembed and not torch.equal(read, written):
+            names = "transformer.wte.weight and lm_head.weight"
+            raise ValueError(f"{path}: {names} differ, but the config has tied_unembed true; set it to false")
+        return weights
+    either = written if read is None else read
+    assert either is not None
+    return {**weights, "transformer.wte.weight": either, "lm_head.weight": either}
+
+
+def shapes_of(settings: ReleasedConfig) -> dict[str, Sequence[int]]:
+    """The shape of every weight of a released model by its name."""
+    d_model, vocabulary, positions = settings.d_model, settings.vocab_size, settings.d_pos_emb or 0
+    d_mlp = settings.d_mlp or 4 * d_model
+    shapes: dict[str, Sequence[int]] = {
+        "transformer.wte.weight": [vocabulary, d_model],
+        "transformer.wpe.weight": [settings.block_size, positions or d_model],
+        "transformer.ln_f.weight": [d_model],
+        "lm_head.weight": [vocabulary, d_model],
+        "final_logits_bias": [vocabulary],
+    }
+    if settings.enable_bigram_table:
+        shapes["bigram_table"] = [vocabulary, vocabulary]
+    for layer in range(settings.n_layer):
+        at = f"transformer.h.{layer}."
+        shapes |= {f"{at}ln_{number}.weight": [d_model] for number in (1, 2)}
+        if positions:
+            shapes |= {f"{at}ln_p{number}.weight": [positions] for number in (1, 2)}
+        if settings.sink:
+            shapes[f"{at}attn.attn_imp.sink_logit"] = [settings.n_head]
+        for name, target, source in (
+            ("attn.c_attn", 3 * d_model, d_model + positions),
+            ("attn.c_proj", d_model, d_model),
+            ("mlp.c_fc", d_mlp, d_model + positions),
+            ("mlp.c_proj", d_model, d_mlp),
+        ):
+            shapes[f"{at}{name}.weight"] = [target, source]
+            if settings.bias:
+                shapes[f"{at}{name}.bias"] = [target]
+    return shapes
+
+
+def config_of(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> TransformerConfig:
+    """Our config of a released one; the weights tell whether positions and the constant of the logits matter."""
+    d_head = settings.d_head or settings.d_model // settings.n_head
+    if settings.n_head * d_head != settings.d_model:
+        filled = f"{settings.n_head} heads of {d_head} channels do not fill d_model {settings.d_model}"
+        raise ValueError(f"{filled}; choose {settings.d_model // d_head}")
+    ours = {
+        "layers": settings.n_layer,
+        "d_model": settings.d_model,
+        "d_head": d_head,
+        "d_mlp": settings.d_mlp,
+        "activation_density": settings.afrac,
+        "activation_sites": _activation_sites(settings.afrac_loctypes),
+        "positional": _positional(settings, weights),
+        "d_positional": settings.d_pos_emb or 1,
+        "sink": settings.sink,
+        "bigram": settings.enable_bigram_table or _logit_bias(weights) is not None,
+        "vocabulary": settings.vocab_size,
+        "context": settings.block_size,
+    }
+    return validated(TransformerConfig, ours, "beeg_config.json")
 
 
 def parameters_of(weights: Mapping[str, Tensor], config: TransformerConfig) -> dict[str, Tensor]:
@@ -136,9 +219,9 @@ def _activation_sites(locations: str) -> tuple[str, ...]:
     return tuple(hook for location, hook in HOOK_OF_LOCATION.items() if location in locations.split(","))
 
 
-def _positional(settings: Json, weights: Mapping[str, Tensor]) -> Positional:
+def _positional(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> Positional:
     """Which position embeddings a model has: those that it adds count only if they are not zero."""
-    if settings.get("d_pos_emb") is not None:
+    if settings.d_pos_emb is not None:
         return "concatenated"
     return "learned" if weights["transformer.wpe.weight"].any() else "none"
 

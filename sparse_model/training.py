@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts
+from benchmark.corpus.sampling import tokens_and_targets
+from benchmark.methods import DivergedError, Facts
 from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
-from sparse_model.batches import Batches, tokens_and_targets
+from sparse_model.batches import Batches
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
 from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
 from sparse_model.loss import next_token_losses, train_on
@@ -73,7 +74,7 @@ def train_transformer(
         What is known about the trained transformer.
 
     Raises:
-        ValueError: If the folder holds a checkpoint of other settings, or the loss is no longer a number.
+        ValueError: If the folder holds a checkpoint of other settings, or the training diverges.
     """
     run = Run(corpus, model_config, training, seed)
     identity = {"model": model_config.model_dump(), "training": training.model_dump(), "seed": seed}
@@ -127,9 +128,7 @@ class Run:
         begun, started, reported = len(self.losses), time.monotonic(), -math.inf
         for step in range(begun, self.total):
             loss = self.step(step)
-            if not math.isfinite(loss):
-                rate = self.training.learning_rate
-                raise ValueError(f"loss {loss} at step {step}; choose a learning_rate below {rate}")
+            DivergedError.unless_finite(loss, step, self.training)
             self.losses.append(loss)
             now = time.monotonic()
             if now - reported >= REPORT_SECONDS or step + 1 == self.total:

@@ -8,15 +8,13 @@ Every matrix is stored as `[target, source]`. A stage is one sublayer: stage 2l 
 2l + 1 its MLP. At a site three things happen in this order: AbsTopK, the edit, the TransformerLens hook point.
 """
 
-import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
@@ -36,6 +34,8 @@ from benchmark.model.interface import (
     State,
     at_positions,
 )
+from benchmark.settings import validated
+from sparse_model.checkpoint import check_tensors, read_json, read_tensors
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
@@ -133,6 +133,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The embedded tokens."""
+        if self.config.positional != "none" and tokens.shape[1] > self.config.context:
+            raise ValueError(f"{tokens.shape[1]} tokens are more than the {self.config.context} that have positions")
         residual = F.embedding(tokens, self.W_E)  # [batch, position, d_model]
         if self.config.positional == "learned":
             residual = residual + self.W_pos[: tokens.shape[1]]
@@ -304,9 +306,17 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
 def load_transformer(folder: Path) -> Transformer:
     """The trained transformer of an artifact's folder, ready for circuits: in evaluation mode, without gradients."""
-    config = TransformerConfig.model_validate(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    config = validated(TransformerConfig, read_json(folder / "config.json"), str(folder / "config.json"))
+    return with_parameters(config, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+
+
+def with_parameters(config: TransformerConfig, parameters: Mapping[str, Tensor], path: Path) -> Transformer:
+    """A transformer ready for circuits, of parameters that come from a file, which errors name."""
+    with torch.device("meta"):
+        shapes = {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
+    check_tensors(path, parameters, shapes)
     model = Transformer(config)
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    model.load_state_dict(parameters)
     model.eval().requires_grad_(False)
     return model
 

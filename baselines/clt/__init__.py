@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from baselines.config import DictionaryConfig
+from baselines.config import SWEEP, DictionaryConfig
 from benchmark.methods import Method, Variant
+from benchmark.settings import Positive, Weight
 
 
 class CLTConfig(DictionaryConfig):
@@ -15,19 +14,19 @@ class CLTConfig(DictionaryConfig):
     """`topk`: k features of each layer at every position; `batchtopk`: k a layer on average, over all layers together,
     saved as one threshold; `jumprelu`: a threshold a feature and a tanh penalty, as in Ameisen et al., without k."""
 
-    sparsity: float = Field(1.0, ge=0)
+    sparsity: Weight = 1.0
     """JumpReLU: coefficient of the tanh penalty, rising linearly over the whole run."""
 
-    tanh_scale: float = Field(4.0, gt=0)
+    tanh_scale: Positive = 4.0
     """JumpReLU: c of the penalty tanh(c x norm of all decoders x activation)."""
 
-    bandwidth: float = Field(1.0, gt=0)
+    bandwidth: Positive = 1.0
     """JumpReLU: width of the straight-through estimator."""
 
-    threshold: float = Field(0.03, gt=0)
+    threshold: Positive = 0.03
     """JumpReLU: every threshold before training."""
 
-    revival: float = Field(1e-3, ge=0)
+    revival: Weight = 1e-3
     """JumpReLU: coefficient of the penalty that pulls silent pre-activations up to their thresholds."""
 
 
@@ -41,5 +40,7 @@ CLT = Method(
     load="baselines.clt.training:load",
     needs=("dense",),
     explains="dense",
+    family="primary",
+    sweep=SWEEP,
     version=2,
 )

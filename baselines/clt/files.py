@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Encoder
+from sparse_model.checkpoint import read_json, read_tensors, readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,16 @@ def save_layers(layers: Layers, folder: Path) -> None:
 
 def load_layers(folder: Path) -> Layers:
     """Read all files."""
-    settings = json.loads((folder / "clt.json").read_text(encoding="utf-8"))
+    settings = read_json(folder / "clt.json")
     encoders, decoders, biases = [], [], []
-    for layer in range(settings["layers"]):
-        weights = load_file(folder / f"W_enc_{layer}.safetensors")
-        threshold = None if settings["k"] else weights[f"threshold_{layer}"]
-        encoders.append(
-            Encoder(weights[f"W_enc_{layer}"], weights[f"b_enc_{layer}"], k=settings["k"], threshold=threshold)
-        )
-        decoders.append(load_file(folder / f"W_dec_{layer}.safetensors")[f"W_dec_{layer}"])
-        biases.append(weights[f"b_dec_{layer}"])
+    with readable(folder / "clt.json", "cross-layer transcoder"):
+        layers, k = settings["layers"], settings["k"]
+    for layer in range(layers):
+        path = folder / f"W_enc_{layer}.safetensors"
+        weights = read_tensors(path) | read_tensors(folder / f"W_dec_{layer}.safetensors")
+        with readable(path, "cross-layer transcoder"):
+            threshold = None if k else weights[f"threshold_{layer}"]
+            encoders.append(Encoder(weights[f"W_enc_{layer}"], weights[f"b_enc_{layer}"], k=k, threshold=threshold))
+            decoders.append(weights[f"W_dec_{layer}"])
+            biases.append(weights[f"b_dec_{layer}"])
     return Layers(encoders, decoders, biases)

@@ -11,11 +11,12 @@ from baselines.activations import normalised, normalisers, places, stream
 from baselines.clt import CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder
 from baselines.clt.files import Layers, load_layers, save_layers
+from baselines.dictionary import check_weights
 from baselines.files import load_mean_errors
 from baselines.quality import finish, training_flops
 from baselines.replacement import ReplacedMLPs, dense_of, no_errors
 from benchmark.corpus import Corpus
-from benchmark.methods import Facts
+from benchmark.methods import DivergedError, Facts
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
 from sparse_model.transformer import Transformer
@@ -67,6 +68,7 @@ def fit(
     for step in range(config.steps):
         inputs, targets = next(batches)
         loss = coder.loss(inputs, targets, silent_for > config.dead_after, step)
+        DivergedError.unless_finite(loss.error, step, config)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(coder.parameters(), LARGEST_GRADIENT)
         optimizer.step()
@@ -80,6 +82,7 @@ def fit(
             silent_for[dead] = 0
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == config.steps:
             progress((step + 1) * config.batch, config.steps * config.batch, f"loss {loss.error:.3f}")
+    check_weights([coder], config)
     coder.eval()
 
 

@@ -18,5 +18,5 @@ RANDOM_DICTIONARY = Method(
     load="baselines.random_dictionary.fitting:load",
     needs=("dense",),
     explains="dense",
-    control=True,
+    role="control",
 )

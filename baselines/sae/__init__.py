@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from baselines.config import DictionaryConfig
+from baselines.config import SWEEP, DictionaryConfig
 from benchmark.methods import Method, Variant
 
 
@@ -23,5 +23,7 @@ SAE = Method(
     load="baselines.sae.training:load",
     needs=("dense",),
     explains="dense",
+    family="primary",
+    sweep=SWEEP,
     version=2,
 )

@@ -1,6 +1,6 @@
 """Per-layer transcoders: sparse features predict each MLP's output from its input, and take its place."""
 
-from baselines.config import DictionaryConfig
+from baselines.config import SWEEP, DictionaryConfig
 from benchmark.methods import Method, Variant
 
 
@@ -18,5 +18,7 @@ TRANSCODER = Method(
     load="baselines.transcoder.training:load",
     needs=("dense",),
     explains="dense",
+    family="primary",
+    sweep=SWEEP,
     version=2,
 )

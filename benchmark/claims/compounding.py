@@ -44,7 +44,13 @@ def error_sites(model: CircuitModel) -> list[Site]:
 
 
 @torch.no_grad()
-def error_curve(model: CircuitModel, means: Means, windows: Int[Tensor, "window token"], batch: int = 16) -> ErrorCurve:
+def error_curve(
+    model: CircuitModel,
+    means: Means,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    batch: int = 16,
+) -> ErrorCurve:
     """Replace the layers of a dictionary whose errors are available, the first n of them or one alone.
 
     A replaced layer is one whose error is held at its mean; with none replaced, the model is the one that it explains.
@@ -53,12 +59,14 @@ def error_curve(model: CircuitModel, means: Means, windows: Int[Tensor, "window 
     Args:
         model: A model with error sites.
         means: What a held error holds.
-        windows: Corpus windows, each with the token after it in the last column.
+        tokens: Corpus windows.
+        targets: The token that follows each.
         batch: Windows run at once.
     """
     errors = error_sites(model)
     runs = [errors[:replaced] for replaced in range(len(errors) + 1)] + [[site] for site in errors]
-    parts = [_scores(model, means, rows, runs) for rows in windows.split(batch)]
+    batches = zip(tokens.split(batch), targets.split(batch), strict=True)
+    parts = [_scores(model, means, *rows, runs) for rows in batches]
     kl, loss = (np.concatenate([part[which] for part in parts], axis=1) for which in (0, 1))
     increase = loss - loss[:1]
     consecutive = len(errors) + 1
@@ -66,11 +74,14 @@ def error_curve(model: CircuitModel, means: Means, windows: Int[Tensor, "window 
 
 
 def _scores(
-    model: CircuitModel, means: Means, rows: Int[Tensor, "window token"], runs: Sequence[Sequence[Site]]
+    model: CircuitModel,
+    means: Means,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    runs: Sequence[Sequence[Site]],
 ) -> tuple[Float[np.ndarray, "run window"], Float[np.ndarray, "run window"]]:
     """Divergences from the first run, and next-token losses, of the windows of one batch."""
-    tokens, targets = rows[:, :-1], rows[:, 1:]
-    positions = torch.arange(tokens.shape[1])[EVERY - 1 :: EVERY].expand(len(rows), -1)
+    positions = torch.arange(tokens.shape[1])[EVERY - 1 :: EVERY].expand(len(tokens), -1)
     asked = targets.gather(1, positions)
     reference: Tensor | None = None
     found: list[Scores] = []

@@ -1,6 +1,5 @@
 """Are connections between units dense? The share of pairs that carries what the targets read, beside a null."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from benchmark import metrics
 from benchmark.claims.activity import Activity
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, Connection, Kind
+from benchmark.statistics.intervals import none_for_nan
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def density(
     reads = [_reads([each for each in connections if each.target == name], activity, permuted) for name in targets]
     rows = [(each, *row) for each in reads for row in enumerate(each.coactive.bool())]
     return Density(
-        _known(metrics.connection_density([each.real for each in reads])),
-        _known(metrics.connection_density([each.null for each in reads])),
-        _known(metrics.connection_density([each.real[target, mask][None] for each, target, mask in rows])),
-        _known(metrics.connection_density([each.null[target, mask][None] for each, target, mask in rows])),
+        none_for_nan(metrics.connection_density([each.real for each in reads])),
+        none_for_nan(metrics.connection_density([each.null for each in reads])),
+        none_for_nan(metrics.connection_density([each.real[target, mask][None] for each, target, mask in rows])),
+        none_for_nan(metrics.connection_density([each.null[target, mask][None] for each, target, mask in rows])),
         pairs=sum(each.real.numel() for each in reads),
         coactive_pairs=sum(int(each.coactive.count_nonzero()) for each in reads),
     )
@@ -135,7 +135,3 @@ def _reads(connections: Sequence[Connection], activity: Activity, permuted: Mapp
         real, null, coactive = (matrix[target][:, source] for matrix in matrices)
         parts.append((real, null, coactive))
     return _Reads(*(torch.cat(matrices, dim=1) for matrices in zip(*parts, strict=True)))
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -70,8 +70,8 @@ def measure(
         seed: Of names, numbers and permutations.
         progress: Told after each part.
     """
-    windows = spread_windows(corpus, "validation", tokens)
-    errors = error_curve(model, means, windows) if error_sites(model) else None
+    windows, targets = spread_windows(corpus, "validation", tokens)
+    errors = error_curve(model, means, windows, targets) if error_sites(model) else None
     progress(1, 4, "connections")
     rates, dense, kinds = _traffic(model, means, windows, seed)
     progress(2, 4, "token losses")
@@ -82,8 +82,8 @@ def measure(
         rates=rates,
         density=dense,
         kinds=kinds,
-        losses=token_losses(model, windows),
-        reference_losses=None if isinstance(reference, str) else token_losses(reference, windows),
+        losses=token_losses(model, windows, targets),
+        reference_losses=None if isinstance(reference, str) else token_losses(reference, windows, targets),
         why_alone=reference if isinstance(reference, str) else "",
         lists=lists,
         why_no_lists=why_no_lists,
@@ -91,11 +91,11 @@ def measure(
 
 
 def _traffic(
-    model: CircuitModel, means: Means, windows: Int[Tensor, "window token"], seed: int
+    model: CircuitModel, means: Means, windows: Int[Tensor, "window position"], seed: int
 ) -> tuple[dict[str, Float[np.ndarray, " _"]], Density | None, dict[str, Density]]:
     """Firing rates of features, and densities of all connections and of those between each two kinds."""
     connections = drawn_connections(model)
-    seen = activity(model, means, windows[:, :-1], [(each.source, each.target) for each in connections])
+    seen = activity(model, means, windows, [(each.source, each.target) for each in connections])
     rates = {
         site.name: (seen.fires[site.name].double() / seen.positions).numpy()
         for site in model.sites

@@ -11,17 +11,21 @@ from benchmark.model.interface import CircuitModel, forward
 
 @torch.no_grad()
 def token_losses(
-    model: CircuitModel, windows: Int[Tensor, "window token"], batch: int = 16
+    model: CircuitModel,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    batch: int = 16,
 ) -> Float[np.ndarray, "window position"]:
     """Cross entropy of the next token at every position, nats.
 
     Args:
         model: Any circuit model.
-        windows: Corpus windows, each with the token after it in the last column.
+        tokens: Corpus windows.
+        targets: The token that follows each.
         batch: Windows run at once.
     """
     found = [
-        F.cross_entropy(forward(model, rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
-        for rows in windows.split(batch)
+        F.cross_entropy(forward(model, rows).flatten(0, 1), following.flatten(), reduction="none")
+        for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True)
     ]
-    return torch.cat(found).view(len(windows), -1).numpy()
+    return torch.cat(found).view_as(targets).numpy()

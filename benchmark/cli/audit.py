@@ -21,8 +21,8 @@ WIDTH = 80
 
 
 @click.command()
-@click.option("--draws", default=40, show_default=True, type=click.IntRange(5), help="Wrong circuits a model.")
-@click.option("--searches", default=5, show_default=True, type=click.IntRange(3), help="Finder seeds a model.")
+@click.option("--draws", default=40, show_default=True, type=click.IntRange(5, 10**6), help="Wrong circuits a model.")
+@click.option("--searches", default=5, show_default=True, type=click.IntRange(3, 10**4), help="Finder seeds a model.")
 @click.option(
     "--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of audit.csv."
 )
@@ -42,6 +42,7 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     from benchmark.ground_truth.planted_models import known_models
     from benchmark.ground_truth.trained_models import TrainedModel, trained_models
     from benchmark.records.table import locked
+    from benchmark.statistics.intervals import none_for_nan
 
     with user_errors():
         claim(out)
@@ -56,16 +57,8 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     verdicts = judge(known_models(), trained=trained, draws=draws, searches=searches)
     with user_errors(), locked(out):
         write_audit(out, verdicts)
-    click.echo(_as_json(verdicts) if as_json else "\n".join(_text(verdicts)))
-
-
-def _as_json(verdicts: "Sequence[Verdict]") -> str:
-    rows = [asdict(verdict) for verdict in verdicts]
-    finite = [
-        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
-        for row in rows
-    ]
-    return json.dumps(finite, indent=1)
+    rows = none_for_nan([asdict(verdict) for verdict in verdicts])
+    click.echo(json.dumps(rows, indent=1) if as_json else "\n".join(_text(verdicts)))
 
 
 def _text(verdicts: "Sequence[Verdict]") -> Iterator[str]:

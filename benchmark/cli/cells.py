@@ -41,7 +41,9 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
         ),
         click.option("--out", default="results", show_default=True, type=folder, help=f"Folder of {writes}."),
         click.option("--store", default="store", show_default=True, type=folder, help="Folder of artifacts."),
-        click.option("--workers", type=click.IntRange(1), help="Processes; default: one a core. Changes no number."),
+        click.option(
+            "--workers", type=click.IntRange(1, 1024), help="Processes; default: one a core. Changes no number."
+        ),
     )
 
     def decorated(command: Command) -> Command:

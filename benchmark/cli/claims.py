@@ -31,10 +31,8 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     prompts, with Kendall's tau of the methods' order. Reads records and `sweep.csv` alone, which `bench run` and
     `bench sweep` write.
     """
-    import numpy as np
-
     from benchmark.cli.compare import board_of
-    from benchmark.seeds import seed_of
+    from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.ablation_comparison import under_ablations, under_shifts
     from benchmark.studies.frontier import read_sweep
     from benchmark.studies.verdicts import findings
@@ -42,12 +40,11 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     with user_errors():
         board = board_of(out, preset)
         sweep = [row for row in read_sweep(out) if row.preset == board.preset]
-    judged = findings(board, sweep, np.random.default_rng(seed_of("claims", board.preset)))
+    judged = findings(board, sweep)
     tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}
     if as_json:
-        click.echo(
-            json.dumps({"claims": _json(judged), **{name: _under(rows) for name, rows in tables.items()}}, indent=1)
-        )
+        found = {"claims": _json(judged), **{name: _under(rows) for name, rows in tables.items()}}
+        click.echo(json.dumps(none_for_nan(found), indent=1))
         return
     click.echo("\n".join([*_claims(judged), *(line for name, rows in tables.items() for line in _table(name, rows))]))
 
@@ -84,35 +81,23 @@ def _table(name: str, rows: "Sequence[Under]") -> Iterator[str]:
 
 
 def _short(method: str) -> str:
-    """A name that fits a column: `weight_sparse` becomes `w_sparse`."""
+    """A name that fits a column: of one that is too long, the first word is cut to its first letter."""
     first, _, rest = method.partition("_")
     return f"{first[0]}_{rest}"[:8] if len(method) > 8 and rest else method[:8]
 
 
 def _json(judged: "Sequence[tuple[Claim, list[Finding]]]") -> list[dict[str, Any]]:
-    return [
-        {
-            "claim": claim.sentence,
-            "findings": [_plain(criterion, finding) for criterion, finding in zip(claim.criteria, found, strict=True)],
-        }
-        for claim, found in judged
-    ]
+    return [{"claim": claim.sentence, "findings": list(map(_plain, claim.criteria, found))} for claim, found in judged]
 
 
 def _plain(criterion: "Criterion | AtPoint", finding: "Finding") -> dict[str, Any]:
-    """A finding with `None` for what is not known."""
-    numbers = {"value": finding.value, "low": finding.interval.low, "high": finding.interval.high}
-    known = {name: None if math.isnan(number) else number for name, number in numbers.items()}
+    limits = finding.interval._asdict()
     told = {"seeds": finding.seeds, "verdict": finding.verdict, "reason": finding.reason}
-    return {**asdict(criterion), **known, **told}
+    return {**asdict(criterion), "value": finding.value, **limits, **told}
 
 
 def _under(rows: "Sequence[Under]") -> list[dict[str, Any]]:
     return [
-        {
-            "name": row.name,
-            "scores": {"/".join(place): score for place, score in row.scores.items()},
-            "tau": None if math.isnan(row.tau) else row.tau,
-        }
+        {"name": row.name, "scores": {"/".join(place): score for place, score in row.scores.items()}, "tau": row.tau}
         for row in rows
     ]

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns of the text."""
 
-REFERENCE = Path("results/reference")
-"""The run that comes with the code."""
-
 LARGEST_EXPONENT = 700.0
 """Logs above it are no ratio that a float can hold."""
 
@@ -36,11 +33,12 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
     """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.
 
     A and B are METHOD or METHOD/VARIANT; without a variant the first that is ranked. Circuits are those of the unit
-    graph. p is corrected over all pairs of ranked methods and three metrics, not only over what is shown.
+    graph. p is corrected over the family of comparisons that the methods declare, for each metric apart.
     """
     import numpy as np
 
     from benchmark.seeds import seed_of
+    from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.compare import contrast_methods, place_named
 
     with user_errors():
@@ -49,7 +47,8 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
     found = contrast_methods(board, *places, np.random.default_rng(seed_of("compare", board.preset)))
-    click.echo(json.dumps(_json(found, board.preset), indent=1) if as_json else "\n".join(_text(found, board)))
+    told = none_for_nan(_json(found, board.preset)) if as_json else None
+    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(_text(found, board)))
 
 
 def board_of(out: Path, preset: str | None) -> "Board":
@@ -68,18 +67,9 @@ def board_of(out: Path, preset: str | None) -> "Board":
 def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     """All rows of a folder, and the rules of each preset that has any; `ValueError` if there are none."""
     from benchmark.leaderboard.ranking import preset_rules, rules_of
-    from benchmark.records.table import RECORDS, read_records
-    from benchmark.running.experiment import circuit_settings
+    from benchmark.running.experiment import circuit_settings, records_in
 
-    records = read_records(out / RECORDS)
-    if not records:
-        there = (
-            ""
-            if out == REFERENCE or not (REFERENCE / RECORDS).exists()
-            else (f"; `--out {REFERENCE}` shows the run that comes with the code")
-        )
-        raise ValueError(f"there is no run in folder {str(out)!r}: `bench run --out {out}` makes one{there}")
-    circuit = circuit_settings(out)
+    records, circuit = records_in(out), circuit_settings(out)
     presets = {row.preset for row in records}
     return records, {preset: preset_rules(preset) if circuit is None else rules_of(circuit) for preset in presets}
 
@@ -93,7 +83,7 @@ def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
     yield from wrap(f"{names[0]} against {names[1]}: preset {board.preset}, unit graph", WIDTH)
     yield from wrap(_loss_gap(found.loss_gap, names, board.rules.tolerance), WIDTH)
     if not found.declared:
-        yield from wrap("not a pair of ranked methods: its tests were added to the family", WIDTH)
+        yield from wrap("not a declared comparison: it was added to the family of those that are", WIDTH)
     for one in found.contrasts:
         yield ""
         yield _heading(one)
@@ -115,7 +105,7 @@ def _name(place: "Place") -> str:
 
 
 def _loss_gap(gap: float, names: tuple[str, str], tolerance: float) -> str:
-    of = f"validation loss of {names[0]} less that of {names[1]}"
+    of = f"validation loss of {names[0]} minus that of {names[1]}"
     if math.isnan(gap):
         return f"{of}: not known, as no seed has both"
     warning = f" (above {tolerance:g}, so not matched: that alone may explain a difference)" * (abs(gap) > tolerance)
@@ -133,9 +123,9 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
         return
     if one.pairs:
         mean, low, high, *_ = one.difference
-        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {one.item}s: {_range(one, low, high)}"
+        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {_plural(one.unit)}: {_range(one, low, high)}"
         seeds = f"{'seed' if len(one.seeds) == 1 else 'seeds'} {', '.join(map(str, one.seeds))}"
-        yield f"n = {_count(one.pairs, 'pair')}: {_count(one.difference.pairs, one.item)}, {seeds}"
+        yield f"n = {_count(one.pairs, 'pair')}: {_count(one.difference.pairs, one.unit)}, {seeds}"
         if not math.isnan(one.over_prompts.low):
             low, high = one.over_prompts
             yield f"95 % interval over prompts, of these {one.item}s: {low:.3g} to {high:.3g}"
@@ -180,7 +170,7 @@ def _range(one: "Contrast", low: float, high: float) -> str:
     return f"{_shown(one, low)} to {_shown(one, high)}"
 
 
-def _listed(only: Mapping[str, tuple[int | None, ...]], several: bool) -> str:
+def _listed(only: Mapping[str, tuple[int, ...]], several: bool) -> str:
     """Tasks by name, with their seeds where there are several."""
     return ", ".join(
         f"{item} ({', '.join(f'seed {seed}' for seed in seeds)})" if several else item for item, seeds in only.items()
@@ -188,7 +178,11 @@ def _listed(only: Mapping[str, tuple[int | None, ...]], several: bool) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number} {noun if number == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def _conclusion(one: "Contrast", names: tuple[str, str]) -> str:
@@ -212,9 +206,9 @@ def _conclusion(one: "Contrast", names: tuple[str, str]) -> str:
 
 def _power(one: "Contrast") -> str:
     """What so many pairs could have shown."""
-    items = _count(one.difference.pairs, one.item)
+    items = _count(one.difference.pairs, one.unit)
     if math.isnan(one.detectable_corrected):
-        return f"{items} cannot show any: {one.tests} tests need at least {one.fewest} {one.item}s"
+        return f"{items} cannot show any: {one.tests} tests need at least {_count(one.fewest, one.unit)}"
     return f"{items} could show a {_kind(one)} of at least {_least(one, one.detectable_corrected)}"
 
 
@@ -235,7 +229,7 @@ def _json(found: "Contrasts", preset: str) -> dict[str, Any]:
         "preset": preset,
         "first": found.first._asdict(),
         "second": found.second._asdict(),
-        "validation_loss_gap": _finite(found.loss_gap),
+        "validation_loss_gap": found.loss_gap,
         "in_family": found.declared,
         "contrasts": [_contrast_json(one, _names(found)) for one in found.contrasts],
         "note": _note(found),
@@ -261,17 +255,14 @@ def _contrast_json(one: "Contrast", names: tuple[str, str]) -> dict[str, Any]:
         "kind": _kind(one),
         "paired_by": [one.item, "seed"],
         "pairs": one.pairs,
-        f"{one.item}s": items,
+        _plural(one.unit).replace(" ", "_"): items,
         "seeds": one.seeds,
-        **{name: _finite(_number(one, difference)) for name, difference in scaled.items()},
-        **{name: _finite(number) for name, number in (plain | tested).items()},
+        **{name: _number(one, difference) for name, difference in scaled.items()},
+        **plain,
+        **tested,
         "tests": one.tests,
         "first_only": one.first_only,
         "second_only": one.second_only,
         "concluded": one.concluded,
         "conclusion": _conclusion(one, names),
     }
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

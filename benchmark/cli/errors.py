@@ -1,5 +1,6 @@
 """Bad usage is one line and exit code 2; Ctrl-C is exit code 130."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from benchmark.running.store import CorruptArtifactError
+from benchmark.seeds import LARGEST_SEED
 
 STOPPED = 130
 """The exit code after Ctrl-C."""
@@ -81,6 +83,16 @@ def names(context: click.Context, parameter: click.Parameter, value: str | None)
 def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
     """Callback of an option that takes `0,1,2`."""
     found = names(context, parameter, value)
-    if not all(name.isascii() and name.isdigit() for name in found):
-        raise click.BadParameter(f"{value!r} is not a list of whole numbers from 0, such as 0,1,2", context, parameter)
+    wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
+    if not all(name.isascii() and name.isdigit() and len(name) <= 10 and int(name) <= LARGEST_SEED for name in found):
+        raise click.BadParameter(f"{value!r} is not a list of {wanted}", context, parameter)
     return [int(name) for name in found]
+
+
+class FiniteRange(click.FloatRange):
+    """A `click.FloatRange` that refuses `nan`, which is outside no range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)

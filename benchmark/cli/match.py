@@ -5,16 +5,16 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.errors import user_errors
+from benchmark.cli.errors import FiniteRange, user_errors
 
 
 @click.command()
 @click.argument("method")
-@click.option("--to", default="weight_sparse", show_default=True, help="The method whose loss is to be met.")
+@click.option("--to", default="", help="The method whose loss is to be met; what METHOD declares if left out.")
 @click.option("--preset", default="quick", show_default=True, help="Settings to start from.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: dense.d_model=48.")
-@click.option("--tolerance", default=0.02, show_default=True, type=click.FloatRange(0, min_open=True), help="Nats.")
-@click.option("--trials", default=6, show_default=True, type=click.IntRange(1), help="Most models to train.")
+@click.option("--tolerance", default=0.02, show_default=True, type=FiniteRange(0, 100, min_open=True), help="Nats.")
+@click.option("--trials", default=6, show_default=True, type=click.IntRange(1, 1000), help="Most models to train.")
 @click.option(
     "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
 )
@@ -27,12 +27,14 @@ def match(
     """
     from rich.console import Console
 
+    from benchmark.methods import method_named, with_role
     from benchmark.running.config import configure
     from benchmark.running.progress_display import Tally, display_on
     from benchmark.running.store import Store
     from benchmark.studies.match import match as search
 
     with user_errors():
+        to = to or method_named(method).matched_to or next(iter(with_role("reference")), method)
         run = configure(preset, [method, to], (), (0,), changes)
         place = Store(store)
         trial = None

@@ -50,9 +50,9 @@ def sweep(
     """Run families at several settings each: density, width, a dictionary's L0 and features.
 
     Writes sweep.csv: what each point can do, what it cost, how large its circuits are, beside those of the family's own
-    point and of weight_sparse, whether another point of any family is better in both, and among how many features of a
-    dictionary concepts and features of another width are divided. Cells are shared with `bench run`; the same command
-    goes on after a stop. Exit 1 if a cell failed; its point has a row all the same.
+    point and of the leading reference, whether another point of any family is better in both, and among how many
+    features of a dictionary concepts and features of another width are divided. Cells are shared with `bench run`; the
+    same command resumes after a stop. Exit 1 if a cell failed; its point has a row all the same.
     """
     from benchmark.cli.ownership import check_ownership
     from benchmark.running.experiment import joined_experiment
@@ -117,7 +117,7 @@ def _tables(rows: "Sequence[SweepRow]") -> str:
         if row.status != "ok":
             lines += wrap(f"{row.family} {row.point}: {row.status}: {row.reason}", WIDTH, subsequent_indent="  ")
     lines += ["", *_caption(rows), ""]
-    lines += _aligned(("family", "point", "/ own", "/ w_sparse", "split", "back", "null"), _compared, rows)
+    lines += _aligned(("family", "point", "/ own", "/ ref", "split", "back", "null"), _compared, rows)
     return "\n".join([*lines, "", *COMPARED])
 
 
@@ -157,7 +157,7 @@ def _compared(row: "SweepRow") -> list[str]:
         row.family,
         row.point,
         _ratio(row.over_own, row.over_own_low, row.over_own_high),
-        _ratio(row.over_weight_sparse, row.over_weight_sparse_low, row.over_weight_sparse_high),
+        _ratio(row.over_reference, row.over_reference_low, row.over_reference_high),
         _digits(row.feature_splits, ".2f"),
         _digits(row.feature_splits_back, ".2f"),
         _digits(row.feature_splits_null, ".2f"),
@@ -184,8 +184,8 @@ def _caption(rows: "Sequence[SweepRow]") -> list[str]:
 
 
 COMPARED = (
-    "/ own, / w_sparse: size over that of the preset's point of the family, and of",
-    "  weight_sparse, over the tasks that both reach, with 95 % intervals over tasks",
+    "/ own, / ref: size over that of the preset's point of the family, and of the",
+    "  leading reference, over tasks that both reach, with 95 % intervals over tasks",
     "split: features of the wider of this point and the family's own among which one",
     "  of the narrower is divided; back: the other way round; null: by chance",
 )

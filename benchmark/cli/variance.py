@@ -36,8 +36,14 @@ LARGEST_EXPONENT = 700.0
 """Logs above it are no factor that a float can hold."""
 
 
+def _references() -> str:
+    from benchmark.methods import with_role
+
+    return ",".join(with_role("reference"))
+
+
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default="weight_sparse,dense", callback=names)
+@click.argument("methods", metavar="[METHOD,...]", default=_references, callback=names)
 @cell_options("variance.csv", default_tasks="for_while,else_elif", default_seeds="0,1,2")
 @click.option(
     "--finder-seeds",
@@ -62,7 +68,7 @@ def variance(
 ) -> None:
     """Split the variance of scores into training seed, finder seed and prompts.
 
-    METHODs are weight_sparse,dense if none are given. Writes variance.csv: the parts, and the least difference between
+    METHODs are the references if none are given. Writes variance.csv: the parts, and the least difference between
     two methods that so many training seeds would show. Cells are those of `bench run` and are shared with it; its
     records are left alone. Exit 1 if a cell failed.
     """

@@ -109,3 +109,15 @@ _CONJUNCTIONS = (
 
 CONCEPTS: Registry[Concept] = Registry("concept", Concept, (*_SINGLE, *_CONJUNCTIONS))
 """Every concept by name."""
+
+
+def concept_families() -> dict[str, str]:
+    """The family of each concept, by the name of one of its members: a conjunction is of that of its parts.
+
+    Concepts that share a part, near or far, are of one family, so that scores of different families are independent.
+    """
+    found = {name: name for name in CONCEPTS}
+    for concept in CONCEPTS.values():
+        joined = {found[name] for name in (concept.name, *concept.parts)}
+        found = {name: min(joined) if family in joined else family for name, family in found.items()}
+    return found

@@ -3,7 +3,9 @@
 import math
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from benchmark.settings import PositiveShare, Seed, Settings, Tokens
 
 Split = Literal["train", "validation", "test"]
 """One of the three parts of a corpus; no document is in two of them."""
@@ -27,32 +29,28 @@ def check_source(name: str) -> None:
         raise ValueError(f"unknown corpus source {name!r}; choose from {CHOICES}")
 
 
-class CorpusConfig(BaseModel):
+class CorpusConfig(Settings):
     """Settings of a corpus."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sources: dict[str, float] = Field(default={"idioms": 0.7, "stdlib": 0.3}, min_length=1)
+    sources: dict[str, PositiveShare] = Field(default={"idioms": 0.7, "stdlib": 0.3}, min_length=1)
     """Share of the tokens by source: `idioms`, `stdlib`, `path:DIR` or `hf:NAME`; positive, adding up to 1."""
 
-    tokens: int = Field(default=4_000_000, gt=0)
+    tokens: Tokens = 4_000_000
     """Training tokens wanted, end-of-text tokens included; validation and test hold 5 % of that each, on top."""
 
     vocabulary: int = Field(default=2048, ge=257, le=2**16)
     """Tokens in the vocabulary: the 256 bytes, the end of text, and what byte-pair encoding finds."""
 
-    context: int = Field(default=256, ge=1)
+    context: int = Field(default=256, ge=1, le=2**20)
     """Positions that a model sees; a window holds one token more, the target of the last position."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Decides which documents are drawn, how they are split and their order."""
 
     @model_validator(mode="after")
     def _check_shares(self) -> "CorpusConfig":
-        for source, share in self.sources.items():
+        for source in self.sources:
             check_source(source)
-            if not (math.isfinite(share) and share > 0):
-                raise ValueError(f"the share of source {source!r} is {share}; it must be positive")
         total = math.fsum(self.sources.values())
         if not math.isclose(total, 1.0, abs_tol=1e-6):
             raise ValueError(f"the shares of {', '.join(self.sources)} add up to {total:g}; they must add up to 1")

@@ -1,17 +1,26 @@
-"""Windows of a split as a tensor, evenly spread over its documents."""
+"""Windows as tensors, cut into what a model reads and what follows: here alone, so that none reads past the context."""
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt16
 from torch import Tensor
 
 from benchmark.corpus.config import Split
 from benchmark.corpus.windows import Corpus
 
+TokensAndTargets = tuple[Int[Tensor, "window position"], Int[Tensor, "window position"]]
+"""Token ids, and the id that follows each."""
 
-def spread_windows(corpus: Corpus, split: Split, tokens: int) -> Int[Tensor, "window position"]:
-    """Evenly spaced windows of a split with about that many tokens, each with the token after it in the last column."""
+
+def spread_windows(corpus: Corpus, split: Split, tokens: int) -> TokensAndTargets:
+    """Evenly spaced windows of a split with about that many tokens, cut."""
     windows = corpus.windows(split)
     count = max(1, min(len(windows), tokens // (windows.shape[1] - 1)))
     chosen = np.linspace(0, len(windows) - 1, count).astype(int)
-    return torch.from_numpy(windows[chosen].astype(np.int64))
+    return tokens_and_targets(windows[chosen])
+
+
+def tokens_and_targets(windows: UInt16[np.ndarray, "window token"]) -> TokensAndTargets:
+    """What a model reads of windows, `context` tokens of each, and what follows each token."""
+    tokens = torch.from_numpy(windows.astype(np.int64))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

@@ -35,6 +35,7 @@ from benchmark.interventions.ablation import random_circuit
 from benchmark.metrics.registry import METRICS, Direction
 from benchmark.records.table import csv_text, replace_file
 from benchmark.seeds import seed_of
+from benchmark.statistics.intervals import none_for_nan
 
 AUDIT = "audit.csv"
 
@@ -130,7 +131,7 @@ def audit(
 def write_audit(folder: Path, verdicts: Iterable[Verdict]) -> None:
     """Write `audit.csv` into a folder, in the place of an earlier one."""
     names = [field.name for field in fields(Verdict)]
-    rows = [[_finite(getattr(verdict, name)) for name in names] for verdict in verdicts]
+    rows = [none_for_nan([getattr(verdict, name) for name in names]) for verdict in verdicts]
     replace_file(folder / AUDIT, csv_text(names, rows))
 
 
@@ -266,7 +267,3 @@ def _status(candidate: Candidate, faults: Sequence[str], told: Agreement, ratio:
 def _relative(spread: Float[np.ndarray, " model"], size: Float[np.ndarray, " model"]) -> float:
     """Mean over models of the spread relative to the size; `nan` where a size is 0."""
     return float((spread / size).mean()) if (size > 0).all() else math.nan
-
-
-def _finite(value: str | float | int | None) -> str | float | int | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

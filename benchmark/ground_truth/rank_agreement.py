@@ -36,7 +36,7 @@ from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import keep_only, random_circuit
 from benchmark.model.circuit import Circuit
 from benchmark.seeds import seed_of
-from benchmark.statistics.intervals import UNKNOWN, Interval, cluster_bootstrap
+from benchmark.statistics.intervals import UNKNOWN, Interval, cluster_bootstrap, spearman
 from benchmark.tasks.answers import answer_logits
 
 SWAPPED = (1 / 6, 1 / 3, 2 / 3)
@@ -125,23 +125,13 @@ def agreement(candidate: Candidate, models: Sequence[Examined]) -> Agreement:
     def drawn(chosen: Int[NDArray[np.int64], " group"]) -> float:
         return _mean([_mean([_resampled(row, generator) for row in groups[group]]) for group in chosen])
 
-    value = _mean([_mean([spearman(row) for row in rows]) for rows in groups])
+    value = _mean([_mean([spearman(*row.T) for row in rows]) for rows in groups])
     interval: Interval = cluster_bootstrap(drawn, len(groups), generator, RESAMPLES) if groups else UNKNOWN
     return Agreement(value, *interval, len(sizes), sum(sizes))
 
 
 Pairs = Float[NDArray[np.float64], "circuit 2"]
 """Metric and truth of circuits."""
-
-
-def spearman(pairs: Pairs) -> float:
-    """Spearman's rank correlation of two columns, ties at their mean rank; `nan` if a column is constant."""
-    from scipy.stats import rankdata
-
-    if (pairs == pairs[0]).all(axis=0).any():
-        return math.nan
-    first, second = (rankdata(column) for column in pairs.T)
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 def degraded(circuit: Circuit, generator: torch.Generator, share: float = 1 / 3) -> Circuit:
@@ -201,7 +191,7 @@ def _row(candidate: Candidate, model: Examined) -> Pairs | None:
 
 
 def _resampled(pairs: Pairs, generator: np.random.Generator) -> float:
-    return spearman(pairs[generator.integers(len(pairs), size=len(pairs))])
+    return spearman(*pairs[generator.integers(len(pairs), size=len(pairs))].T)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from benchmark.records.table import Key, Record, csv_text, printed
 from benchmark.statistics.intervals import geometric_mean, student_interval
 
 if TYPE_CHECKING:
+    from benchmark.methods import Role
     from benchmark.running.config import CircuitConfig
 
 LEADERBOARD = "leaderboard.csv"
@@ -23,6 +24,12 @@ _COUNTS = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_t
 
 FIRST = ("validation_loss", "nonzero_parameters")
 """The metrics that come before the others."""
+
+LIMITS = {
+    "fvu": (1.0, "worse than predicting the mean"),
+    "dead_fraction": (0.5, "most of its features never fire"),
+}
+"""Values above which a dictionary is not ranked, and what they say."""
 
 SAME_AREA = 1e-9
 """Areas that differ by less share a rank."""
@@ -39,7 +46,7 @@ class Rules:
         largest_size: Edges at which the axis of the performance profile ends.
         references: A task counts if these methods solve it at half the target; they also fix the validation loss.
         tolerance: Greatest difference of validation losses, mean over seeds, that still counts as matched, nats.
-        controls: Methods that are nulls; so is every method whose name begins with `random_`.
+        controls: Methods that are nulls.
         unranked: Variants, as (method, variant), that are listed only.
         control_tasks: Tasks that are listed only.
         explains: The method that a method's circuits are held to, where that is not itself.
@@ -49,16 +56,22 @@ class Rules:
     ranking: str = "mask"
     ablation: str = "mean"
     largest_size: int = LARGEST_SIZE
-    references: tuple[str, ...] = ("weight_sparse", "dense")
+    references: tuple[str, ...] = field(default_factory=lambda: _installed("reference"))
     tolerance: float = 0.02
-    controls: frozenset[str] = frozenset()
+    controls: frozenset[str] = field(default_factory=lambda: frozenset(_installed("control")))
     unranked: frozenset[tuple[str, str]] = frozenset()
     control_tasks: frozenset[str] = frozenset({"nonsense"})
     explains: Mapping[str, str] = field(default_factory=dict)
 
     def is_control(self, method: str) -> bool:
         """Whether a method is a null."""
-        return method in self.controls or method.startswith("random_")
+        return method in self.controls
+
+
+def _installed(role: "Role") -> tuple[str, ...]:
+    from benchmark.methods import with_role
+
+    return with_role(role)
 
 
 def rules_of(circuit: "CircuitConfig") -> Rules:
@@ -71,7 +84,6 @@ def rules_of(circuit: "CircuitConfig") -> Rules:
         target_loss=circuit.target_loss,
         ranking=circuit.found_by,
         ablation=circuit.ablation,
-        controls=frozenset(method.name for method in known if method.control),
         unranked=frozenset((method.name, way.name) for method in known for way in method.variants if not way.ranked),
         control_tasks=frozenset(task.name for task in TASKS.values() if task.control),
         explains={method.name: method.explains for method in known if method.explains is not None},
@@ -274,7 +286,7 @@ class Board:
                 self.losses.get((name, task, seed), math.inf) <= self.rules.target_loss / 2
                 for name in self.rules.references
             )
-            if method == self.rules.references[0] and solved and task not in self.rules.control_tasks:
+            if self.rules.references[:1] == (method,) and solved and task not in self.rules.control_tasks:
                 found.setdefault(seed, []).append(task)
         return found
 
@@ -375,6 +387,8 @@ class Board:
             return "not ranked: a control"
         if (place.method, place.variant) in self.rules.unranked:
             return f"not ranked: variant {place.variant} is listed only"
+        if self.useless(place):
+            return "not ranked: the dictionary is useless"
         if place.graph == "channel":
             return "not ranked: the unit graph is"
         return "" if place.graph == "unit" else "not ranked: no circuit was searched"
@@ -385,15 +399,29 @@ class Board:
         failed = [row for row in rows if row.status == "failed"]
         if len(failed) == len(rows):
             return "failed", failed[0].reason
+        useless = self.useless(place)
+        if useless:
+            return "failed", useless
         unmatched = self.unmatched(self.rules.explains.get(place.method, place.method))
         if unmatched:
             return "unmatched", unmatched
         if not self.references:
             at = f"task loss {self.rules.target_loss / 2:g}"
-            return "undefined", f"no reference task: none that {' and '.join(self.rules.references)} solve at {at}"
+            names = " and ".join(self.rules.references) or "a reference method (none is installed)"
+            return "undefined", f"no reference task: none that {names} solve at {at}"
         if len({row.seed for row in rows}) == 1:
             return "one_seed", "one training seed: no interval over seeds"
         return "ok", ""
+
+    def useless(self, place: Place) -> str:
+        """Why a dictionary, in any of its seeds, is not worth explaining; empty for one that is, and for controls."""
+        if self.rules.is_control(place.method):
+            return ""
+        for metric, (limit, why) in LIMITS.items():
+            worst = max((_value(row) for row in _of(metric, self.rows_of(place))), default=0.0)
+            if worst > limit:
+                return f"{metric} {worst:.3g}: {why}"
+        return ""
 
     def unmatched(self, method: str) -> str:
         """Which validation loss a model trained on the corpus does not match; empty if it matches all references.

@@ -1,12 +1,10 @@
 """Metrics of what interventions on single nodes of a circuit do: nodes that idle, effects that it predicts."""
 
-import math
-
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from benchmark.metrics.arrays import Array, double, mean
+from benchmark.statistics.intervals import spearman
 
 IDLE = 0.01
 """A node idles if the task loss rises by less than this without it, and an edit does nothing below it, nats."""
@@ -41,7 +39,4 @@ def rank_correlation(reference: Float[Array, " edit"], predicted: Float[Array, "
         same in either.
     """
     known, found = (np.where(np.abs(each) < IDLE, 0.0, each) for each in (double(reference), double(predicted)))
-    if known.size == 0 or np.ptp(known) == 0 or np.ptp(found) == 0:
-        return math.nan
-    correlation = float(np.corrcoef(rankdata(known), rankdata(found))[0, 1])
-    return min(max(correlation, -1.0), 1.0)  # rounding can leave a hair beyond
+    return spearman(known, found)

@@ -28,7 +28,7 @@ class Point:
 
     curve: str
     unit: str
-    x: float
+    x: int | float
     series: str
     value: float
     n: int
@@ -65,7 +65,7 @@ class CurveRow(Keyed):
     ranking: str = ""
     curve: str
     unit: str
-    x: float
+    x: int | float
     series: str
     value: float
     n: int

@@ -17,7 +17,8 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
 from benchmark.records.curves import Point, read_points
-from benchmark.records.table import RECORDS, Record, read_records
+from benchmark.records.table import RECORDS, Record
+from benchmark.running.experiment import records_in
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40
@@ -72,7 +73,7 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
     Raises:
         ValueError: If the run in `out` has no such circuit, or the store has none of them.
     """
-    rows = [row for row in read_records(out / RECORDS) if row.method == method and row.metric == "edges"]
+    rows = [row for row in records_in(out) if row.method == method and row.metric == "edges"]
     rows = [row for row in rows if task in (None, row.task)]
     if not rows:
         wanted = method if task is None else f"{method} and task {task}"
@@ -133,7 +134,7 @@ def _responses(
     model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
 ) -> dict[str, tuple[str, ...]]:
     """For each kept node, the distinct tokens at which it is furthest from its mean."""
-    tokens = spread_windows(corpus, "validation", RESPONSE_TOKENS)
+    tokens, _ = spread_windows(corpus, "validation", RESPONSE_TOKENS)
     values = record(model, tokens)
     found = {}
     for site, kept in circuit.kept().items():

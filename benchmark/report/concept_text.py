@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.concepts import CONCEPTS
-from benchmark.records.table import RECORDS, VALIDITY, Record, read_records
+from benchmark.records.table import RECORDS, VALIDITY, Record
 from benchmark.report.circuit_text import readable
+from benchmark.running.experiment import records_in
 from benchmark.running.store import Store
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
     CONCEPTS.named(concept)
     rows = [
         row
-        for row in read_records(out / RECORDS)
+        for row in records_in(out)
         if (row.method, row.concept, row.metric) == (method, concept, "label_replacement_score") and not row.task
     ]
     if not rows:

@@ -31,7 +31,7 @@ KINDS: dict[str, CellKind] = {
     "corpus": CellKind(1, "benchmark.evaluate:compute_corpus"),
     "prompts": CellKind(1, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
-    "profile": CellKind(2, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
+    "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(1, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),

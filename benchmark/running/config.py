@@ -8,80 +8,79 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Any, Literal, cast, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import CorpusConfig
-from benchmark.methods import method_named, methods
+from benchmark.methods import method_named, methods, with_role
 from benchmark.running.cells import Cell
+from benchmark.seeds import LARGEST_SEED
+from benchmark.settings import Positive, Seed, Settings, Size, Tokens, Weight, validated
 from benchmark.tasks import TASKS
 
 if TYPE_CHECKING:
     from benchmark.discovery.search import Budget
 
-Settings = TypeVar("Settings", bound=BaseModel)
 Table = dict[str, Any]
 
 
-class CircuitConfig(BaseModel):
+class CircuitConfig(Settings):
     """How a circuit is found and scored; the same for every method."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    target_loss: float = Field(0.15, gt=0)
+    target_loss: Positive = 0.15
     """Task loss that a circuit has to reach, nats."""
 
-    generalisation_margin: float = Field(0.05, ge=0)
+    generalisation_margin: Weight = 0.05
     """A circuit counts if its loss on test prompts is at most this much above the target, nats."""
 
-    budget_tokens: int = Field(200_000, ge=1)
+    budget_tokens: Tokens = 200_000
     """Prompt tokens run forward and backward while masks are learned, over all coefficients."""
 
-    batch_pairs: int = Field(16, ge=1)
+    batch_pairs: Size = 16
     """Prompt pairs of a step."""
 
-    train_pairs: int = Field(256, ge=1)
+    train_pairs: Size = 256
     """Prompt pairs that masks are learned on."""
 
-    validation_pairs: int = Field(64, ge=1)
+    validation_pairs: Size = 64
     """Prompt pairs that the ranking is cut on."""
 
-    test_pairs: int = Field(64, ge=1)
+    test_pairs: Size = 64
     """Prompt pairs that everything is reported on."""
 
     ranking: Literal["mask", "attribution", "random"] = "mask"
     """What orders the nodes."""
 
-    finder_seed: int = Field(0, ge=0)
+    finder_seed: Seed = 0
     """Of the search for the circuit, beside the training seed."""
 
     ablation: Literal["mean", "position_mean", "zero", "resample", "counterfactual"] = "mean"
     """What an ablated node holds while the circuit is searched."""
 
-    coefficients: tuple[float, ...] = Field((1e-4, 1e-3), min_length=1)
+    coefficients: tuple[Weight, ...] = Field((1e-4, 1e-3), min_length=1, max_length=1000, strict=False)
     """Loss that a kept node costs, nats; each gets an equal share of the budget."""
 
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: Positive = 0.01
     """Of AdamW at the start; decays linearly to zero."""
 
-    temperature: float = Field(1.0, gt=0)
+    temperature: Positive = 1.0
     """Of the sigmoid whose derivative stands in for that of the step."""
 
     initial_mean: float = Field(0.3, ge=-1, le=1)
     """Mean of the masks' parameters at the start."""
 
-    initial_noise: float = Field(0.1, ge=0)
+    initial_noise: Weight = 0.1
     """Their standard deviation."""
 
-    edge_tokens: int = Field(4_096, ge=1)
+    edge_tokens: Tokens = 4_096
     """Training tokens over which what flows along edges is averaged, for edges that are cut."""
 
-    largest_size: int = Field(10_000, ge=2)
+    largest_size: int = Field(10_000, ge=2, le=10**9)
     """Number of nodes at which the areas over log size end."""
 
-    area_factor: float = Field(2.0, gt=1)
+    area_factor: float = Field(2.0, ge=1.01, le=1e6)
     """Ratio of neighbouring sizes at which faithfulness is taken for the areas."""
 
     redundancy: bool = False
@@ -107,36 +106,32 @@ class CircuitConfig(BaseModel):
         return self
 
 
-class ProfileConfig(BaseModel):
+class ProfileConfig(Settings):
     """How the nodes of a model are averaged and its loss is taken."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean_tokens: int = Field(100_000, ge=1)
+    mean_tokens: Tokens = 100_000
     """Training tokens over which the mean of each node is taken."""
 
-    validation_tokens: int = Field(100_000, ge=1)
+    validation_tokens: Tokens = 100_000
     """Validation tokens over which the next-token loss is taken."""
 
 
-class ValidityConfig(BaseModel):
+class ValidityConfig(Settings):
     """How it is found out what nodes mean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    choice_tokens: int = Field(24_576, ge=1)
+    choice_tokens: Tokens = 24_576
     """Validation tokens on which a node is chosen for each concept."""
 
-    score_tokens: int = Field(24_576, ge=1)
+    score_tokens: Tokens = 24_576
     """Test tokens on which it is scored."""
 
-    concepts: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = Field((), strict=False)
     """Concepts that are scored; empty for every one. Nodes are named by any."""
 
-    ablated_nodes: int = Field(40, ge=1)
+    ablated_nodes: Size = 40
     """Nodes of highest estimated effect that are ablated, to find out which matter."""
 
-    top_k: int = Field(100, ge=1)
+    top_k: Size = 100
     """Top positions that a person names a node by."""
 
     @field_validator("concepts")
@@ -147,15 +142,13 @@ class ValidityConfig(BaseModel):
         return names
 
 
-class ClaimsConfig(BaseModel):
+class ClaimsConfig(Settings):
     """How what is said of sparse circuits is measured."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tokens: int = Field(16_384, ge=1)
+    tokens: Tokens = 16_384
     """Validation tokens on which errors, connections and losses are taken."""
 
-    reference: str = "dense"
+    reference: str = Field(default_factory=lambda: next(reversed(with_role("reference")), ""))
     """The method whose token losses all others are compared with; its own with those of its next seed."""
 
     @field_validator("reference")
@@ -174,8 +167,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 """The settings that every run has, whatever its methods."""
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(Settings):
     """A named set of settings, as it stands in its file.
 
     Attributes:
@@ -189,10 +181,10 @@ class Preset:
 
     name: str
     summary: str
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    tables: Mapping[str, Table]
-    seconds: Mapping[str, float]
+    tasks: tuple[str, ...] = Field(strict=False)
+    seeds: tuple[Seed, ...] = Field(strict=False)
+    tables: dict[str, Table]
+    seconds: dict[str, Weight]
 
 
 @dataclass(frozen=True)
@@ -246,9 +238,8 @@ def load_preset(name: str) -> Preset:
     if not re.fullmatch(r"\w+", name) or not file.is_file():
         raise ValueError(f"unknown preset {name!r}; choose from {', '.join(preset_names())}")
     content = tomllib.loads(file.read_text(encoding="utf-8"))
-    summary, tasks, seeds, seconds = (content.pop(key) for key in ("summary", "tasks", "seeds", "seconds"))
-    expected = {cell: float(value) for cell, value in seconds.items()}
-    return Preset(name, summary, tuple(tasks), tuple(seeds), content, expected)
+    own: Table = {key: content.pop(key) for key in ("summary", "tasks", "seeds", "seconds") if key in content}
+    return validated(Preset, {"name": name, **own, "tables": content}, f"preset {name}")
 
 
 def configure(
@@ -278,6 +269,9 @@ def configure(
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
         _change(tables, change, classes)
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
     settings = {section: validated(classes[section], table, section) for section, table in tables.items()}
     return RunConfig(
         preset=base.name,
@@ -299,19 +293,6 @@ def with_needed(name: str) -> list[str]:
     method = method_named(name)
     near = [*method.needs, *([] if method.explains is None else [method.explains])]
     return list(dict.fromkeys([*(far for need in near for far in with_needed(need)), name]))
-
-
-def validated(model: type[Settings], table: Table, section: str) -> Settings:
-    """The settings of a section; `ValueError` in one line that names the key, the value and what was expected."""
-    try:
-        return model.model_validate(table)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join([section, *map(str, first["loc"])])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "value_error" and isinstance(first["input"], dict):
-            raise ValueError(f"{place}: {message}") from None
-        raise ValueError(f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}") from None
 
 
 def _preset_folder() -> Traversable:
@@ -359,6 +340,6 @@ def _value(text: str) -> Any:
     """A TOML value; text that is none stands for itself, so that names need no quotes."""
     try:
         content = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # not TOML, or an integer of too many digits
         return text
     return content["value"] if content.keys() == {"value"} else text

@@ -114,6 +114,8 @@ def _drain(schedule: "Schedule", crew: "Crew", display: Display) -> None:
                 display.finished(worker, report.seconds)
             else:
                 display.failed(worker, report.reason, schedule.fail(crew.release(worker), report.reason))
+                if schedule.stopped:
+                    display.say(schedule.stopped)
 
 
 @dataclass
@@ -125,12 +127,14 @@ class Schedule:
         done: Keys of the cells whose artifacts are there.
         checks: The cells that all others but those that they need wait for.
         outcomes: How the cells that are no longer waiting ended.
+        stopped: Why the rest is left undone; empty while it is not.
     """
 
     waiting: list[Cell]
     done: set[str]
     checks: Sequence[Cell] = ()
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    stopped: str = ""
 
     def take(self) -> Cell | None:
         """The most urgent cell whose needs are there; `None` if there is none now."""
@@ -160,9 +164,11 @@ class Schedule:
                 self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
         ended = [self.outcomes.get(check.key) for check in self.checks]
         if ended and all(outcome is not None and outcome.status == "failed" for outcome in ended):
-            why = f"nothing is trained, as every task of the run fails, the first with: {ended[0] and ended[0].reason}"
+            why = (
+                f"nothing is trained, as no task of the run can be done, the first for: {ended[0] and ended[0].reason}"
+            )
             rest = [other for other in self.waiting if other.key not in self.outcomes]
-            lost += rest
+            lost, self.stopped = [*lost, *rest], why
             self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}
         self.waiting = [other for other in self.waiting if other.key not in self.outcomes]
         return lost[1:]

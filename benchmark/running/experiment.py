@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
-from benchmark.records.table import COSTS, RECORDS, locked, replace_file
+from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
 from benchmark.running.config import SECTIONS, CircuitConfig, RunConfig
 from benchmark.running.plan import Planner
 
 RUN = "run.json"
+
+REFERENCE = Path("results/reference")
+"""The run that comes with the code."""
 
 TABLES = (RECORDS, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv")
 """The files that hold what was computed with the settings of a run."""
@@ -138,6 +141,16 @@ def read_experiment(folder: Path) -> Experiment | None:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ValueError(f"{path} was not written by a run: {place}: {first['msg']}") from None
+
+
+def records_in(folder: Path) -> list[Record]:
+    """The records of a folder; `ValueError` in one line that says how to get some if there are none."""
+    records = read_records(folder / RECORDS)
+    if not records:
+        other = folder != REFERENCE and (REFERENCE / RECORDS).exists()
+        told = f"; `--out {REFERENCE}` shows the run that comes with the code" * other
+        raise ValueError(f"there is no run in folder {str(folder)!r}: `bench run --out {folder}` makes one{told}")
+    return records
 
 
 def circuit_settings(folder: Path) -> CircuitConfig | None:

@@ -1,12 +1,16 @@
 """Uncertainty: intervals over training seeds and over prompts, ratios between methods, paired tests."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = NDArray[np.float64]
 
@@ -58,10 +62,7 @@ def proportion_interval(successes: int, cases: int, confidence: float = 0.95) ->
     """
     from scipy.stats import binomtest
 
-    if not cases:
-        return UNKNOWN
-    found = binomtest(successes, cases).proportion_ci(confidence)
-    return Interval(float(found.low), float(found.high))
+    return Interval(*map(float, binomtest(successes, cases).proportion_ci(confidence))) if cases else UNKNOWN
 
 
 def cluster_bootstrap(
@@ -86,10 +87,21 @@ def cluster_bootstrap(
     Returns:
         The interval; unknown below two clusters, or if a draw leaves the statistic undefined.
     """
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
     if clusters < 2:
         return UNKNOWN
-    drawn = generator.integers(clusters, size=(draws, clusters))
-    return _percentiles(np.array([statistic(row) for row in drawn], dtype=np.float64), confidence)
+    with warnings.catch_warnings(action="ignore", category=DegenerateDataWarning):  # both limits are nan then
+        found = bootstrap(
+            (np.arange(clusters),),
+            statistic,
+            n_resamples=draws,
+            vectorized=False,
+            confidence_level=confidence,
+            method="percentile",
+            rng=generator,
+        )
+    return Interval(*map(float, found.confidence_interval))
 
 
 def geometric_mean(sizes: Sequence[float | int]) -> float:
@@ -107,40 +119,29 @@ class Ratio(NamedTuple):
     tasks: int
 
 
-def size_ratio(
-    first: Mapping[str, Sequence[float | int]],
-    second: Mapping[str, Sequence[float | int]],
-    generator: np.random.Generator,
-) -> Ratio:
+def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]", generator: np.random.Generator) -> Ratio:
     """Ratio of the geometric means of two methods' sizes, over the tasks that both have.
 
-    Each task counts once: its log ratio is the mean over the seeds, which are paired by position. The interval draws
-    tasks with replacement, as it is to tasks of this kind that one wants to conclude.
+    Each task counts once: its log ratio is the mean over the seeds that both have. The interval draws tasks with
+    replacement, as it is to tasks of this kind that one wants to conclude.
 
     Args:
-        first: Sizes of the first method, a sequence over seeds for each task that it reaches.
-        second: Those of the second method; the same seeds in a task that both have.
+        first: Sizes of the first method, by task and seed.
+        second: Those of the second method.
         generator: Source of the draws.
 
     Returns:
         The ratio, its 95 % interval (`nan` below two tasks) and the number of tasks; the ratio is `nan` without tasks.
-
-    Raises:
-        ValueError: If a task has other numbers of seeds.
     """
-    shared = [task for task in first if task in second]
-    for task in shared:
-        if len(first[task]) != len(second[task]):
-            raise ValueError(f"task {task!r}: {len(first[task])} sizes against {len(second[task])}")
-    rows = [_logs(np.asarray(first[task])) - _logs(np.asarray(second[task])) for task in shared]
-    logs = np.array([row.mean() for row in rows])
+    ratios = (first.clip(lower=1) / second.clip(lower=1)).dropna()
+    logs = ratios.map(math.log).groupby(level=0).mean().to_numpy()
     if not logs.size:
         return Ratio(math.nan, math.nan, math.nan, 0)
     interval = cluster_bootstrap(lambda drawn: float(np.exp(logs[drawn].mean())), len(logs), generator)
     return Ratio(float(np.exp(logs.mean())), *interval, len(logs))
 
 
-def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]]) -> Interval:
+def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]] | Row) -> Interval:
     """Interval over prompts of a ratio of geometric means, from the intervals of the sizes that it is made of.
 
     The circuits' intervals are taken as independent and log-normal: half-widths of logs add in quadrature. It says what
@@ -254,22 +255,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     The family is declared beforehand; an undefined p-value stays `nan` and counts as a member.
     """
-    order = sorted(range(len(p_values)), key=lambda test: (math.isnan(p_values[test]), p_values[test]))
-    adjusted, highest = [math.nan] * len(p_values), 0.0
-    for place, test in enumerate(order):
-        if not math.isnan(p_values[test]):
-            highest = max(highest, min(1.0, (len(p_values) - place) * p_values[test]))
-            adjusted[test] = highest
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted: list[float] = multipletests(p_values, method="holm")[1].tolist()
     return adjusted
+
+
+def spearman(first: Sequence[float] | Row, second: Sequence[float] | Row) -> float:
+    """Spearman's rank correlation, ties at their mean rank; `nan` without values or if either row is constant."""
+    from scipy.stats import spearmanr
+
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    return float(np.clip(spearmanr(first, second).statistic, -1, 1))  # rounding can leave a hair beyond
+
+
+def none_for_nan(value: Any) -> Any:
+    """The same value with `None` for every number that is not finite, also within mappings and sequences."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: none_for_nan(each) for key, each in value.items()}
+    return [none_for_nan(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _logs(sizes: Row) -> Row:
     logs: Row = np.log(np.maximum(sizes, 1.0))
     return logs
-
-
-def _percentiles(values: Row, confidence: float) -> Interval:
-    if not values.size or not np.isfinite(values).all():
-        return UNKNOWN
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))

@@ -1,11 +1,14 @@
 """How faithful each method's circuits are under each ablation, and whether that changes who is ahead."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import pandas as pd
 
 from benchmark.leaderboard.ranking import Board, Place
 from benchmark.metrics.registry import SHIFTED
+from benchmark.studies.compare import values
 
 UNDER = ("mean", "position_mean", "resample", "counterfactual", "stochastic", "zero", "adversarial")
 """The ablations, in the order of the table."""
@@ -53,12 +56,8 @@ def ranked(board: Board) -> list[Place]:
 
 def kendall(first: Mapping[Place, float], second: Mapping[Place, float]) -> float:
     """Kendall's tau-b of two scores over the places that have both; `nan` where there are fewer than two."""
-    from scipy.stats import kendalltau
-
-    shared = [place for place in first if not math.isnan(first[place]) and not math.isnan(second[place])]
-    if len(shared) < 2:
-        return math.nan
-    return float(kendalltau([first[place] for place in shared], [second[place] for place in shared]).statistic)
+    scores = pd.DataFrame([(first[place], second.get(place, math.nan)) for place in first], columns=["first", "second"])
+    return float(scores["first"].corr(scores["second"], method="kendall", min_periods=2))
 
 
 def _faithfulness(board: Board, place: Place, ablation: str) -> float:
@@ -75,15 +74,11 @@ def _faithfulness(board: Board, place: Place, ablation: str) -> float:
         and row.target_loss is not None
         and math.isclose(row.target_loss, board.rules.target_loss)
     ]
-    return _mean([value for value in rows if value is not None])
+    return float(pd.Series(rows, dtype=float).mean())
 
 
 def _mean_of(board: Board, place: Place, metric: str) -> float:
-    return _mean([row.value for row in board.reached(place, metric).values() if row.value is not None])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
+    return float(values(board, place, metric)["value"].mean())
 
 
 def _known(scores: Mapping[Place, float]) -> dict[Place, float]:

@@ -1,15 +1,17 @@
-"""Two methods side by side: paired differences, with p-values corrected over every comparison that could be made."""
+"""Two methods side by side: paired differences, with p-values corrected over families of tests declared beforehand."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, count
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from benchmark.leaderboard.ranking import Board, Place, Rules
-from benchmark.records.table import Record
+from benchmark.concepts import concept_families
+from benchmark.leaderboard.ranking import Board, Place
+from benchmark.methods import methods
 from benchmark.statistics.intervals import (
     UNKNOWN,
     Interval,
@@ -31,72 +33,50 @@ LEVEL = 0.05
 DRAWS = 20_000
 """Random flips of a permutation test; up to 14 tasks are flipped in every way."""
 
-Key = tuple[str, int | None]
-"""A task, or a concept, and a training seed."""
-
 
 class Declared(NamedTuple):
-    """A metric of the family, and what it is measured on."""
+    """A metric that methods are compared by, and what it is measured on."""
 
     metric: str
     item: str
 
 
-FAMILY = (
+DECLARED = (
     Declared("verified_edges", "task"),
-    Declared("faithfulness", "task"),
+    Declared("robust_faithfulness", "task"),
     Declared("label_replacement_score", "concept"),
 )
-"""The metrics by which every pair of ranked methods is compared, declared before any result is seen."""
+"""The metrics that methods are compared by, the primary one first; p-values of each are corrected apart."""
 
 SIZES = ("verified_edges", "edges")
 """Those of which logarithms are compared."""
 
 
-# Sizes alone
+def values(board: Board, place: Place, metric: str) -> pd.DataFrame:
+    """What a place has of a metric, by task (or concept) and seed: `value`, and `low` and `high` over prompts."""
+    rows = [
+        (*at, row.value, *((row.low, row.high) if row.interval == "prompts" else (None, None)))
+        for at, row in board.reached(place, metric).items()
+    ]
+    found = pd.DataFrame(rows, columns=["item", "seed", "value", "low", "high"]).set_index(["item", "seed"])
+    return found.astype(float).sort_index()
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two methods' circuit sizes on the tasks that both reach.
-
-    Attributes:
-        ratio: First over second, with its interval over tasks and their number.
-        over_prompts: Interval of the ratio over prompts, for these tasks and models; `nan` if sizes have none.
-        loss_gap: Validation loss of the first less that of the second, mean over shared seeds, nats.
-    """
-
-    ratio: Ratio
-    over_prompts: Interval
-    loss_gap: float
-
-
-def compare(
-    records: Iterable[Record],
-    first: Place,
-    second: Place,
-    rules: Rules,
-    generator: np.random.Generator,
-    metric: str = "edges",
-) -> Comparison:
+def ratio_of_sizes(board: Board, first: Place, second: Place, metric: str, generator: np.random.Generator) -> Ratio:
     """Geometric-mean ratio of two methods' sizes in one preset, over only the tasks that both reach.
 
     Args:
-        records: Rows of one preset.
+        board: The rows of the preset.
         first: The method above the line.
         second: The method below it.
-        rules: Of the preset.
-        generator: Source of the draws of tasks.
         metric: The size to compare.
+        generator: Source of the draws of tasks.
     """
-    board = Board("", list(records), rules)
-    above, below = board.reached(first, metric), board.reached(second, metric)
-    shared = sorted(above.keys() & below.keys(), key=str)
-    ratio = size_ratio(_by_item(above, shared), _by_item(below, shared), generator)
-    return Comparison(ratio, _over_prompts(above, below, ratio.value), board.loss_gap(first, second))
+    above, below = (values(board, place, metric)["value"] for place in (first, second))
+    return size_ratio(above, below, generator)
 
 
-# The declared family
+# The declared families
 
 
 @dataclass(frozen=True)
@@ -105,14 +85,15 @@ class Contrast:
 
     Attributes:
         metric: What was compared.
-        declared: What the family names: `verified_edges` where `edges` stand in for it.
+        declared: What was declared: `verified_edges` where `edges` stand in for it.
         item: What it is paired by, besides the seed: `task` or `concept`.
-        difference: First less second, of logs where the metric is a size; over tasks, each the mean over its seeds.
+        difference: First minus second, of logs where the metric is a size; over tasks, each the mean over its seeds, or
+            over families of concepts, each the mean over its concepts.
         pairs: Number of pairs of task and seed.
         seeds: The training seeds among them.
         over_seeds: Student's t interval of the difference over training seeds; `nan` below three.
         over_prompts: Interval of a ratio of sizes over prompts, for these tasks and trained models; else `nan`.
-        p: Of the permutation test over tasks; `nan` without pairs.
+        p: Of the permutation test over tasks or families of concepts; `nan` without pairs.
         corrected: p by Holm's correction over the family.
         tests: Number of tests in the family.
         first_only: What only the first method has a value for, with the seeds.
@@ -125,15 +106,20 @@ class Contrast:
     item: str
     difference: PairedDifference
     pairs: int
-    seeds: tuple[int | None, ...]
+    seeds: tuple[int, ...]
     over_seeds: Interval
     over_prompts: Interval
     p: float
     corrected: float
     tests: int
-    first_only: Mapping[str, tuple[int | None, ...]]
-    second_only: Mapping[str, tuple[int | None, ...]]
+    first_only: Mapping[str, tuple[int, ...]]
+    second_only: Mapping[str, tuple[int, ...]]
     recorded: bool
+
+    @property
+    def unit(self) -> str:
+        """What the difference is over."""
+        return "concept family" if self.item == "concept" else self.item
 
     @property
     def is_ratio(self) -> bool:
@@ -177,14 +163,14 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Two methods, by every metric of the family.
+    """Two methods, by every declared metric.
 
     Attributes:
         first: The first method.
         second: The second one.
-        contrasts: In the order of the family.
-        loss_gap: Validation loss of the first less that of the second, mean over shared seeds, nats.
-        declared: Whether the pair is one of the family; if not, the family was enlarged by it.
+        contrasts: In the order of the metrics.
+        loss_gap: Validation loss of the first minus that of the second, mean over shared seeds, nats.
+        declared: Whether the pair is of a declared family; if not, the families were enlarged by it.
     """
 
     first: Place
@@ -194,15 +180,39 @@ class Contrasts:
     declared: bool
 
     @property
-    def seeds(self) -> tuple[int | None, ...]:
+    def seeds(self) -> tuple[int, ...]:
         """The training seeds behind any of the contrasts."""
-        return tuple(sorted({seed for one in self.contrasts for seed in one.seeds}, key=str))
+        return tuple(sorted({seed for one in self.contrasts for seed in one.seeds}))
 
 
-def family(board: Board) -> list[tuple[Place, Place]]:
-    """All pairs of ranked methods, each by its first ranked variant in the unit graph."""
-    ranked = sorted({place.method for place in board.places if not board.why_unranked(place)})
-    return list(combinations([place_named(board, method) for method in ranked], 2))
+Pair = tuple[str, str]
+"""Names of two methods."""
+
+
+def families(board: Board) -> list[list[Pair]]:
+    """The pairs of methods whose tests are corrected together, as the records of the methods declare them.
+
+    Methods that share a family are each compared with the leading reference, whether they were run or not. Any other
+    method is compared with every reference, in a family of its own, and changes none of the others.
+    """
+    installed = {one.name: one.family for one in methods().values()}
+    declared = installed | {place.method: "" for place in board.places if place.method not in installed}
+    references = board.rules.references
+    found: dict[Pair, list[Pair]] = {}
+    for name, family in declared.items():
+        if not board.rules.is_control(name) and name not in references[:1]:
+            others = references[:1] if family else references
+            pairs = found.setdefault((family, "" if family else name), [])
+            pairs += [(other, name) for other in others if other != name]
+    return list(found.values())
+
+
+def family_of(board: Board, first: str, second: str) -> list[Pair]:
+    """The family that a pair of methods belongs to; of a pair that is of none, those that methods share."""
+    found = families(board)
+    own = (pairs for pairs in found if any(set(pair) == {first, second} for pair in pairs))
+    shared = [(lead, one.name) for lead in board.rules.references[:1] for one in methods().values() if one.family]
+    return next(own, shared)
 
 
 def place_named(board: Board, name: str) -> Place:
@@ -229,11 +239,12 @@ def place_named(board: Board, name: str) -> Place:
 
 
 def contrast_methods(board: Board, first: Place, second: Place, generator: np.random.Generator) -> Contrasts:
-    """Compare two methods by every metric of the family, with p corrected over the whole family.
+    """Compare two methods by every declared metric, with p corrected over the family of the pair, metric by metric.
 
-    The unit of every test is the task (or the concept): a task's difference is the mean over its training seeds, as
-    seeds of one task are no independent pairs. Tests run in the order of the family, whichever pair is asked for, so
-    that each has one p-value. A pair outside the family (a control, another variant) enlarges it by its own tests.
+    The unit of every test is the task: a task's difference is the mean over its training seeds, as seeds of one task
+    are no independent pairs. Neither are a conjunction of concepts and its parts: concepts are averaged by family.
+    Tests run in the order of the family, whichever pair is asked for, so that each has one p-value; a test without
+    rows counts all the same. A pair outside all families (a control, another variant) enlarges the shared ones.
 
     Args:
         board: The rows of one preset.
@@ -244,50 +255,79 @@ def contrast_methods(board: Board, first: Place, second: Place, generator: np.ra
     Returns:
         The contrasts of the pair.
     """
-    declared = family(board)
-    asked = (first, second) if first < second else (second, first)
-    pairs = declared if asked in declared else [*declared, asked]
-    found = {pair: [_contrast(board, *pair, one, generator) for one in FAMILY] for pair in pairs}
-    every = [contrast for contrasts in found.values() for contrast in contrasts]
-    corrected = dict(zip(map(id, every), holm([contrast.p for contrast in every]), strict=True))
-    shown = [replace(one, corrected=corrected[id(one)], tests=len(every)) for one in found[asked]]
+    ranked = {place.method: place_named(board, place.method) for place in board.places if not board.why_unranked(place)}
+    pairs = [(ranked.get(one), ranked.get(other)) for one, other in family_of(board, first.method, second.method)]
+    declared = next((pair for pair in pairs if set(pair) == {first, second}), None)
+    asked = declared or (min(first, second), max(first, second))
+    tested = pairs if declared else [*pairs, asked]
+    shown = [_corrected(board, tested, tested.index(asked), one, generator) for one in DECLARED]
     return Contrasts(
         first=first,
         second=second,
         contrasts=tuple(one if asked == (first, second) else _turned(one) for one in shown),
         loss_gap=board.loss_gap(first, second),
-        declared=asked in declared,
+        declared=declared is not None,
     )
+
+
+def _corrected(
+    board: Board,
+    pairs: Sequence[tuple[Place | None, Place | None]],
+    asked: int,
+    declared: Declared,
+    generator: np.random.Generator,
+) -> Contrast:
+    """The contrast of one of the pairs, corrected over them all."""
+    found = [_contrast(board, one, other, declared, generator) if one and other else None for one, other in pairs]
+    corrected = holm([each.p if each else math.nan for each in found])
+    shown = found[asked]
+    assert shown is not None, pairs
+    return replace(shown, corrected=corrected[asked], tests=len(pairs))
 
 
 def _contrast(
     board: Board, first: Place, second: Place, declared: Declared, generator: np.random.Generator
 ) -> Contrast:
-    """One contrast, not yet corrected."""
+    """One metric of two methods; the p-value is not corrected yet."""
     metric = board.size_metric if declared.metric in SIZES else declared.metric
-    above, below = board.reached(first, metric), board.reached(second, metric)
-    differences = {
-        at: _compared(above[at], metric) - _compared(below[at], metric)
-        for at in sorted(above.keys() & below.keys(), key=str)
-    }
-    by_item = _means(differences)
-    difference = paired_difference(by_item)
+    above, below = (values(board, place, metric) for place in (first, second))
+    scaled = [np.log(each["value"].clip(lower=1)) if metric in SIZES else each["value"] for each in (above, below)]
+    differences = (scaled[0] - scaled[1]).dropna()
+    units = differences.groupby("item").mean()
+    if declared.item == "concept":
+        families = concept_families()
+        units = units.groupby(lambda concept: families.get(concept, concept)).mean()
+    difference = paired_difference(units.tolist())
+    by_seed = differences.unstack("seed").dropna().mean()  # over the tasks that have every seed: the same for all
     return Contrast(
         metric=metric,
         declared=declared.metric,
         item=declared.item,
         difference=difference,
         pairs=len(differences),
-        seeds=tuple(sorted({seed for _, seed in differences}, key=str)),
-        over_seeds=student_interval(_by_seed(differences)),
+        seeds=tuple(differences.index.unique("seed").sort_values()),
+        over_seeds=student_interval(by_seed.tolist()),
         over_prompts=_over_prompts(above, below, math.exp(difference.mean)) if metric in SIZES else UNKNOWN,
-        p=permutation_test(by_item, generator, DRAWS),
+        p=permutation_test(units.tolist(), generator, DRAWS),
         corrected=math.nan,
         tests=1,
-        first_only=_seeds_by_item(above.keys() - below.keys()),
-        second_only=_seeds_by_item(below.keys() - above.keys()),
-        recorded=bool(above or below),
+        first_only=_seeds_by_item(above.index.difference(below.index)),
+        second_only=_seeds_by_item(below.index.difference(above.index)),
+        recorded=bool(len(above) or len(below)),
     )
+
+
+def _seeds_by_item(keys: pd.Index) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for item, seed in keys:
+        found[item] = (*found.get(item, ()), seed)
+    return found
+
+
+def _over_prompts(above: pd.DataFrame, below: pd.DataFrame, ratio: float) -> Interval:
+    """Interval over prompts of a ratio of sizes."""
+    both = pd.concat([each[["low", "high"]] for each in (above, below)], axis=1, join="inner")
+    return prompt_ratio_interval(ratio, both.to_numpy().reshape(-1, 2, 2))
 
 
 def _turned(one: Contrast) -> Contrast:
@@ -303,40 +343,6 @@ def _turned(one: Contrast) -> Contrast:
     )
 
 
-def _compared(row: Record, metric: str) -> float:
-    """What is subtracted: the value, or the log of a size."""
-    assert row.value is not None, row
-    return math.log(max(row.value, 1)) if metric in SIZES else row.value
-
-
-def _means(differences: Mapping[Key, float]) -> list[float]:
-    """Mean over seeds of each task."""
-    by_item: dict[str, list[float]] = {}
-    for (item, _), difference in differences.items():
-        by_item.setdefault(item, []).append(difference)
-    return [sum(values) / len(values) for values in by_item.values()]
-
-
-def _by_seed(differences: Mapping[Key, float]) -> list[float]:
-    """Mean of each seed over the tasks that have a difference with every seed: the same tasks for all."""
-    seeds = sorted({seed for _, seed in differences}, key=str)
-    items = [item for item, own in _seeds_by_item(differences).items() if len(own) == len(seeds)]
-    return [sum(differences[item, seed] for item in items) / len(items) for seed in seeds] if items else []
-
-
-def _seeds_by_item(keys: Iterable[Key]) -> dict[str, tuple[int | None, ...]]:
-    found: dict[str, list[int | None]] = {}
-    for item, seed in sorted(keys, key=str):
-        found.setdefault(item, []).append(seed)
-    return {item: tuple(seeds) for item, seeds in found.items()}
-
-
-def _over_prompts(above: Mapping[Key, Record], below: Mapping[Key, Record], ratio: float) -> Interval:
-    """Interval over prompts of a ratio of sizes."""
-    shared = above.keys() & below.keys()
-    return prompt_ratio_interval(ratio, [(_interval(above[at]), _interval(below[at])) for at in shared])
-
-
 def _order(board: Board, place: Place) -> tuple[bool, bool, int, Place]:
     """Ranked methods before controls, and the variants of a method as it declares them, ranked ones first."""
     from benchmark.methods import methods
@@ -345,19 +351,3 @@ def _order(board: Board, place: Place) -> tuple[bool, bool, int, Place]:
     variants = [variant.name for variant in known.variants] if known is not None else []
     at = variants.index(place.variant) if place.variant in variants else len(variants)
     return board.rules.is_control(place.method), bool(board.why_unranked(place)), at, place
-
-
-def _interval(row: Record) -> Interval:
-    """The interval over prompts that a row carries."""
-    known = row.interval == "prompts" and row.low is not None and row.high is not None
-    return Interval(row.low, row.high) if known else UNKNOWN  # type: ignore[arg-type]
-
-
-def _by_item(rows: Mapping[Key, Record], wanted: Sequence[Key]) -> dict[str, list[float]]:
-    """Values of the wanted tasks and seeds, a list over seeds for each task."""
-    found: dict[str, list[float]] = {}
-    for at in wanted:
-        value = rows[at].value
-        assert value is not None, rows[at]
-        found.setdefault(at[0], []).append(value)
-    return found

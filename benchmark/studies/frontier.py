@@ -8,22 +8,21 @@ from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from benchmark.leaderboard.ranking import size_metric
+from benchmark.methods import with_role
 from benchmark.metrics.registry import SPLITS
 from benchmark.records.table import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.running.cells import Cell
 from benchmark.running.executor import Outcome
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
-from benchmark.statistics.intervals import Interval, geometric_mean, size_ratio, student_interval
+from benchmark.statistics.intervals import Interval, geometric_mean, none_for_nan, size_ratio, student_interval
 from benchmark.studies.sweep import Item, Point
 from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
-
-REFERENCE = "weight_sparse"
-"""The family whose own point all others' circuits are compared with."""
 
 Status = Literal["ok", "not_reached", "failed"]
 
@@ -52,10 +51,10 @@ class SweepRow(Keyed):
         over_own_low: Lower limit.
         over_own_high: Upper limit.
         over_own_tasks: Number of tasks.
-        over_weight_sparse: The same over weight_sparse's own point.
-        over_weight_sparse_low: Lower limit.
-        over_weight_sparse_high: Upper limit.
-        over_weight_sparse_tasks: Number of tasks.
+        over_reference: The same over the own point of the leading reference, the method that others are matched to.
+        over_reference_low: Lower limit.
+        over_reference_high: Upper limit.
+        over_reference_tasks: Number of tasks.
         concept_splits: Of a dictionary: features among which a concept is divided.
         concept_splits_low: Lower limit.
         concept_splits_high: Upper limit.
@@ -98,10 +97,10 @@ class SweepRow(Keyed):
     over_own_low: float | None
     over_own_high: float | None
     over_own_tasks: int
-    over_weight_sparse: float | None
-    over_weight_sparse_low: float | None
-    over_weight_sparse_high: float | None
-    over_weight_sparse_tasks: int
+    over_reference: float | None
+    over_reference_low: float | None
+    over_reference_high: float | None
+    over_reference_tasks: int
     concept_splits: float | None
     concept_splits_low: float | None
     concept_splits_high: float | None
@@ -150,14 +149,14 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
     stood = [_stood(each, metric) for each in found]
     own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
-    reference = own.get(REFERENCE, {})
+    lead = next(iter(with_role("reference")), "")
     reached = {name: [each.sizes for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
     return [
         SweepRow(
             **_facts(point, each),
             **_place(how, reached[point.family], metric, [other.standing for other in stood]),
             **_over("over_own", point, how.sizes, {} if point.own is None else own[point.family]),
-            **_over("over_weight_sparse", point, how.sizes, {} if point.family == REFERENCE else reference),
+            **_over("over_reference", point, how.sizes, {} if point.family == lead else own.get(lead, {})),
             **_splitting(each.splits),
         )
         for point, each, how in zip(points, found, stood, strict=True)
@@ -234,27 +233,24 @@ def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Meas
         return {row.metric: row for row in rows if row.ablation in ("", cell.ablation)}
 
     failed = [ended[cell.key] for cell in point.cells if ended[cell.key].status == "failed"]
-    profiles = [read(cell) for cell in point.profiles.values()]
-    facts = {}
-    for name in set.intersection(*(set(profile) for profile in profiles)):
-        values = [value for profile in profiles if (value := profile[name].value) is not None]
-        if len(values) == len(profiles):
-            facts[name] = sum(values) / len(values)
+    profiles = pd.DataFrame([_numbers(read(cell)) for cell in point.profiles.values()], dtype=float)
+    facts = {str(name): mean for name, mean in profiles.mean(skipna=False).dropna().items()}
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
     splits = _splits([read(cell) for cell in point.splittings.values()])
     reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
     return _Measured(facts, circuits, splits, reason)
 
 
+def _numbers(rows: Mapping[str, Measurement]) -> dict[str, float | int | None]:
+    return {name: row.value for name, row in rows.items()}
+
+
 def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]]:
     """How features are divided, seed by seed, and one way over the other; what a seed has no value of is left out."""
-    found = {}
-    for name in SPLITS:
-        values = [value for rows in seeds if name in rows and (value := rows[name].value) is not None]
-        if values and len(values) == len(seeds):
-            found[name] = values
-    ways = [found.get(name, []) for name in ("feature_splits", "feature_splits_back", "feature_splits_null")]
-    return {**found, "splitting": [there / max(back, null) for there, back, null in zip(*ways, strict=False)]}
+    found = pd.DataFrame(map(_numbers, seeds), columns=list(SPLITS), dtype=float).dropna(axis="columns")
+    ways = found.reindex(columns=["feature_splits", "feature_splits_back", "feature_splits_null"])
+    splitting = ways["feature_splits"] / ways[["feature_splits_back", "feature_splits_null"]].max(axis=1, skipna=False)
+    return {**{str(name): found[name].tolist() for name in found}, "splitting": splitting.dropna().tolist()}
 
 
 def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
@@ -318,10 +314,10 @@ def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Seque
 
 def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
     """The columns of a point's sizes over those of another, where both reach a task in a seed."""
-    pairs: dict[str, list[Item]] = {}
-    for item in sorted(own.keys() & others.keys()):
-        pairs.setdefault(item[0], []).append(item)
-    first, second = ({task: [of[item] for item in items] for task, items in pairs.items()} for of in (own, others))
+    first, second = (
+        pd.Series(list(sizes.values()), pd.MultiIndex.from_tuples(sizes, names=["task", "seed"]), float)
+        for sizes in (own, others)
+    )
     generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
     ratio = size_ratio(first, second, generator)
     return {**_limits(name, ratio.value, Interval(ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
@@ -338,8 +334,10 @@ def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 def _limits(name: str, value: float, interval: Interval) -> dict[str, float | None]:
     """A value and its interval as three columns, `None` for what is not known."""
-    told = {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return {column: number if math.isfinite(number) else None for column, number in told.items()}
+    known: dict[str, float | None] = none_for_nan(
+        {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    )
+    return known
 
 
 def _status(found: _Measured, reached: Sizes) -> tuple[Status, str]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from benchmark.methods import method_named
 from benchmark.records.table import read_measurements
-from benchmark.running.config import RunConfig, validated
+from benchmark.running.config import RunConfig
 from benchmark.running.executor import Display, execute
 from benchmark.running.plan import Planner
 from benchmark.running.store import Store
+from benchmark.settings import validated
 
 NATS_AN_E_FOLD = 0.45
 """First guess of how much the loss falls when tokens are multiplied by e; replaced by what is seen."""

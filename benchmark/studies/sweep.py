@@ -4,12 +4,11 @@ A point is an ordinary run of one family with some settings changed, made of the
 is computed twice. Circuits are those of the unit graph, of the family's first ranked variant.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from benchmark.methods import Variant, method_named, methods
+from benchmark.methods import Axis, Variant, method_named, methods, with_role
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, Table, configure
 from benchmark.running.plan import Planner, by_urgency
@@ -19,43 +18,6 @@ FEWEST = 3
 
 Item = tuple[str, int]
 """Task and seed."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A setting that is varied, the others staying as they are.
-
-    Attributes:
-        key: Its name in the family's section of the preset.
-        factors: What the preset's value is multiplied by.
-        multiple_of: Setting of which it has to be a multiple.
-        least: Least value that it may have beside a family's other settings.
-        most: Greatest value.
-    """
-
-    key: str
-    factors: tuple[float, ...]
-    multiple_of: str | None = None
-    least: Callable[[Table], float] = lambda config: 0.0
-    most: float = math.inf
-
-
-def _least_density(config: Table) -> float:
-    """Below it the smallest rows of weights would keep fewer than a neuron's minimum."""
-    least: float = config.get("minimum_per_neuron", 0) / config.get("d_model", math.inf)
-    return least
-
-
-_DICTIONARY = (Axis("k", (0.5, 1.0, 2.0)), Axis("features", (0.5, 1.0, 2.0)))
-
-FAMILIES: Mapping[str, tuple[Axis, ...]] = {
-    "weight_sparse": (Axis("density", (0.4, 1.0, 2.5), least=_least_density, most=1.0),),
-    "dense": (Axis("d_model", (0.5, 1.0, 1.5), multiple_of="d_head"),),
-    "sae": _DICTIONARY,
-    "transcoder": _DICTIONARY,
-    "clt": _DICTIONARY,
-}
-"""What is varied in each family."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +80,8 @@ class Point:
 
 
 def family_names() -> list[str]:
-    """The installed methods that can be swept."""
-    return [name for name in FAMILIES if name in methods()]
+    """The installed methods that declare what is varied in a sweep of them, the references first."""
+    return [name for name in dict.fromkeys((*with_role("reference"), *methods())) if method_named(name).sweep]
 
 
 def sweep_points(
@@ -146,7 +108,7 @@ def sweep_points(
             raise ValueError(f"unknown family {name!r}; choose from {', '.join(family_names())}")
     chosen = list(dict.fromkeys(families or family_names()))
     if not chosen:
-        raise ValueError(f"no family is installed that can be swept; known are {', '.join(FAMILIES)}")
+        raise ValueError("no installed method declares what is varied in a sweep")
     base = configure(preset, chosen, tasks, seeds, changes)
     points = []
     for family in chosen:
@@ -163,9 +125,14 @@ def sweep_points(
 def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
     """The varied settings of each point of a family, the preset's own first."""
     config = base.method_configs[family].model_dump()
-    own = {axis.key: config[axis.key] for axis in FAMILIES[family]}
+    axes = method_named(family).sweep
+    for axis in axes:
+        if not isinstance(config.get(axis.key), int | float):
+            choices = ", ".join(key for key, value in config.items() if isinstance(value, int | float))
+            raise ValueError(f"{family} varies {axis.key!r} in a sweep, which is not a number; choose from {choices}")
+    own = {axis.key: config[axis.key] for axis in axes}
     found = [own]
-    for axis in FAMILIES[family]:
+    for axis in axes:
         values = [_varied(config, axis, factor) for factor in axis.factors]
         if len(set(values)) < min(FEWEST, len(values)):
             told = ", ".join(f"{value:g}" for value in values)
@@ -176,8 +143,7 @@ def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
 
 def _varied(config: Table, axis: Axis, factor: float) -> float | int:
     """A setting times a factor: whole if it is a count, a multiple of what it has to be one of, and in its range."""
-    value = config[axis.key]
-    assert isinstance(value, int | float), axis.key
+    value: float | int = config[axis.key]
     if factor == 1:
         return value
     if isinstance(value, float):

@@ -22,7 +22,7 @@ from benchmark.running.config import RunConfig, configure
 from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
 from benchmark.running.store import Store
-from benchmark.statistics.intervals import Interval, detectable_difference
+from benchmark.statistics.intervals import Interval, detectable_difference, none_for_nan
 from benchmark.statistics.variance_components import Component, variance_split
 
 VARIANCE = "variance.csv"
@@ -290,12 +290,9 @@ def _columns(row: Row) -> dict[str, Value]:
         value = getattr(row, field.name)
         if isinstance(value, Component):
             numbers = {"variance": value.variance, "deviation": math.sqrt(value.variance)}
-            found |= {f"{field.name}_{name}": _or_nothing(number) for name, number in numbers.items()}
+            found |= {f"{field.name}_{name}": number for name, number in numbers.items()}
             found[f"{field.name}_reason"] = value.reason
         else:
-            found[field.name] = _or_nothing(value) if isinstance(value, float) else value
-    return found
-
-
-def _or_nothing(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+            found[field.name] = value
+    known: dict[str, Value] = none_for_nan(found)
+    return known

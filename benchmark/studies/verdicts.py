@@ -7,16 +7,19 @@ known, which say nothing about the method: the verdict is then undecided.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from benchmark.leaderboard.ranking import Board, Place, aggregated
+from benchmark.methods import dictionaries, method_named, methods, with_role
 from benchmark.metrics.registry import METRICS
+from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval, student_interval
-from benchmark.studies.compare import compare, place_named
+from benchmark.studies.compare import place_named, ratio_of_sizes, values
 from benchmark.studies.frontier import SweepRow, settings_of
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
@@ -107,142 +110,146 @@ class Finding:
 ENOUGH = 10
 """Cases below which a share says nothing."""
 
-_DICTIONARIES = ("sae", "transcoder", "clt")
 
 # Where each claim begins to hold; its sentence says the same number.
 SMALLER, DENSE, OF_NULL, FOLD, ALIKE = 8.0, 0.25, 0.5, 10.0, 0.9
 ILLUSIONS, REPLACED, PRIVILEGED, DILUTED = 0.1, 0.5, 0.2, -0.5
 
-CLAIMS: tuple[Claim, ...] = (
-    Claim(
+
+def claims() -> list[Claim]:
+    """What is said, in the order of the talk that it is from, of the installed methods by what their records declare.
+
+    Sparse are all methods but controls and the last reference, the dense model that the others are held against.
+    """
+    lead, dense = (*with_role("reference"), "", "")[:2]
+    native = [method.name for method in methods().values() if not method.explains and method.role != "control"]
+    native.sort(key=lambda name: name != lead)
+    coded = dictionaries()
+    sparse = [*coded, *(name for name in native if name != dense)]
+    told = (
+        *_of_sizes(lead, dense, native),
+        *_of_dictionaries(lead, coded, sparse),
+        *_of_losses(lead, dense),
+        *_of_labels(sparse),
+        *_of_transformers(lead, dense, native),
+    )
+    return [claim for claim in told if claim.criteria]
+
+
+def _of_sizes(lead: str, dense: str, native: Sequence[str]) -> Iterator[Claim]:
+    compared = [("edges", name) for name in native if name != dense] + [("verified_edges", lead)]
+    yield Claim(
         f"weight-sparse circuits are about 16 times smaller than dense ones at equal loss (at least {SMALLER:g} times)",
-        (
+        tuple(
             Criterion(
-                "edges, dense / weight_sparse", "dense", "edges", SMALLER, over_method="weight_sparse", graph="channel"
-            ),
-            Criterion(
-                "edges, dense / activation_sparse",
-                *("dense", "edges", SMALLER),
-                over_method="activation_sparse",
+                f"{metric.replace('_', ' ')}, {dense} / {name}",
+                *(dense, metric, SMALLER),
+                over_method=name,
                 graph="channel",
-            ),
-            Criterion(
-                "verified edges, dense / weight_sparse",
-                *("dense", "verified_edges", SMALLER),
-                over_method="weight_sparse",
-                graph="channel",
-            ),
+            )
+            for metric, name in compared
         ),
-    ),
-    Claim(
+    )
+
+
+def _of_dictionaries(lead: str, coded: Sequence[str], sparse: Sequence[str]) -> Iterator[Claim]:
+    density = "connection_density"
+    yield Claim(
         f"connections between features are dense: over {DENSE:.0%} of all pairs are needed to carry 95 % of what is "
         f"read, and more than {OF_NULL:.0%} of what permuted decoders need",
         (
-            *(
-                Criterion(f"density, {name}", name, "connection_density", DENSE)
-                for name in ("transcoder", "clt", "weight_sparse")
-            ),
-            *(
-                Criterion(
-                    f"density / null, {name}", name, "connection_density", OF_NULL, over="connection_density_null"
-                )
-                for name in ("transcoder", "clt")
-            ),
+            *(Criterion(f"density, {name}", name, density, DENSE) for name in sparse),
+            *(Criterion(f"density / null, {name}", name, density, OF_NULL, over=f"{density}_null") for name in coded),
         ),
-    ),
-    Claim(
+    )
+    yield Claim(
         "errors of dictionaries compound over layers: more than one layer at a time adds up to",
         tuple(
             Criterion(f"KL together / added up, {name}", name, "error_compounding", 1.0, variant="errors_available")
-            for name in _DICTIONARIES
+            for name in coded
         ),
-    ),
-    Claim(
-        "raising L0 or width does not fix it: at the highest of either, circuits of dictionaries still have more edges "
-        "than those of weight-sparse transformers",
+    )
+    axes = [(name, axis) for name in coded for axis in method_named(name).sweep]
+    yield Claim(
+        "raising L0 or width does not fix it: at the highest of either, circuits of dictionaries still "
+        "have more edges than those of weight-sparse transformers",
         tuple(
-            AtPoint(f"{name}, {{times}} {said} / weight_sparse", name, key, "over_weight_sparse", 1.0)
-            for name in _DICTIONARIES
-            for key, said in (("k", "L0"), ("features", "width"))
+            AtPoint(f"{name}, {{times}} {axis.quantity or axis.key} / {lead}", name, axis.key, "over_reference", 1.0)
+            for name, axis in axes
         ),
-    ),
-    Claim(
-        "wider dictionaries split features: the widest divide a feature of the preset's among more of theirs than are "
+    )
+    yield Claim(
+        "wider dictionaries split features: the widest that was swept divides a feature among more of its own than are "
         "needed by chance, or the other way round",
-        tuple(AtPoint(f"splitting, {name}", name, "features", "splitting", 1.0) for name in _DICTIONARIES),
-    ),
-    Claim(
-        f"some features are naturally sparser than others: rates differ {FOLD:g}-fold between the 10th and "
-        "90th percentile",
-        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(FOLD)) for name in _DICTIONARIES),
-    ),
-    Claim(
+        tuple(
+            AtPoint(f"splitting, {name}", name, axis.key, "splitting", 1.0)
+            for name, axis in axes
+            if axis.quantity == "width"
+        ),
+    )
+    yield Claim(
+        f"some features are naturally sparser than others: rates differ {FOLD:g}-fold between the 10th and 90th "
+        "percentile",
+        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(FOLD)) for name in coded),
+    )
+
+
+def _of_losses(lead: str, dense: str) -> Iterator[Claim]:
+    yield Claim(
         f"sparse and dense models find the same tokens hard (the paper: 0.93; here: above {ALIKE:g})",
         (
-            Criterion("correlation, weight_sparse with dense", "weight_sparse", "token_loss_correlation", ALIKE),
-            Criterion("correlation, dense with its next seed", "dense", "token_loss_correlation", ALIKE),
+            Criterion(f"correlation, {lead} with {dense}", lead, "token_loss_correlation", ALIKE),
+            Criterion(f"correlation, {dense} with its next seed", dense, "token_loss_correlation", ALIKE),
         ),
-    ),
-    Claim(
+    )
+
+
+def _of_labels(sparse: Sequence[str]) -> Iterator[Claim]:
+    yield Claim(
         f'top-activating examples hide "dogs on jetskis": of nodes named by them over {ILLUSIONS:.0%} are illusions',
         tuple(
             Criterion(f"illusion rate, {name}", name, "illusion_rate", ILLUSIONS, among="named_nodes")
-            for name in (*_DICTIONARIES, "weight_sparse")
+            for name in sparse
         ),
-    ),
-    Claim(
+    )
+    yield Claim(
         f"labels can replace a feature of their concept: over {REPLACED:.0%} of what it does",
-        tuple(
-            Criterion(f"label replacement, {name}", name, "label_replacement_score", REPLACED)
-            for name in (*_DICTIONARIES, "weight_sparse")
-        ),
-    ),
-    Claim(
+        tuple(Criterion(f"label replacement, {name}", name, "label_replacement_score", REPLACED) for name in sparse),
+    )
+
+
+def _of_transformers(lead: str, dense: str, native: Sequence[str]) -> Iterator[Claim]:
+    yield Claim(
         f"neurons have a privileged basis, the residual stream has none (ln kurtosis, own basis over random: "
         f"{PRIVILEGED:g})",
         (
-            Criterion("neurons, dense", "dense", "basis_privilege_neuron", PRIVILEGED),
-            Criterion("residual reads, dense", "dense", "basis_privilege_residual_read", PRIVILEGED, above=False),
-            Criterion(
-                "residual reads, weight_sparse",
-                "weight_sparse",
-                "basis_privilege_residual_read",
-                PRIVILEGED,
-                above=False,
+            Criterion(f"neurons, {dense}", dense, "basis_privilege_neuron", PRIVILEGED),
+            *(
+                Criterion(f"residual reads, {name}", name, "basis_privilege_residual_read", PRIVILEGED, above=False)
+                for name in (dense, lead)
             ),
         ),
-    ),
-    Claim(
-        f"attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, "
+    )
+    yield Claim(
+        "attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, "
         f"below {DILUTED:g})",
-        tuple(
-            Criterion(f"slope, {name}", name, "dilution_slope", DILUTED, above=False)
-            for name in ("dense", "weight_sparse", "activation_sparse")
-        ),
-    ),
-)
-"""What is said, in the order of the talk that it is from."""
+        tuple(Criterion(f"slope, {name}", name, "dilution_slope", DILUTED, above=False) for name in native),
+    )
 
 
-def findings(
-    board: Board, sweep: Sequence[SweepRow], generator: np.random.Generator
-) -> list[tuple[Claim, list[Finding]]]:
+def findings(board: Board, sweep: Sequence[SweepRow]) -> list[tuple[Claim, list[Finding]]]:
     """All claims, judged by the rows of one preset.
 
     Args:
         board: The rows.
         sweep: Operating points of the same preset.
-        generator: Source of resampled tasks.
     """
     return [
         (
             replace(claim, criteria=tuple(_said(sweep, one) for one in claim.criteria)),
-            [
-                _at_point(sweep, one) if isinstance(one, AtPoint) else _finding(board, one, generator)
-                for one in claim.criteria
-            ],
+            [_at_point(sweep, one) if isinstance(one, AtPoint) else _finding(board, one) for one in claim.criteria],
         )
-        for claim in CLAIMS
+        for claim in claims()
     ]
 
 
@@ -280,10 +287,10 @@ def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
     return _judged(criterion, value, Interval(low, high), row.seeds)
 
 
-def _finding(board: Board, criterion: Criterion, generator: np.random.Generator) -> Finding:
+def _finding(board: Board, criterion: Criterion) -> Finding:
     try:
         place = _place(board, criterion.method, criterion.variant, criterion.graph)
-        return _ratio(board, criterion, place, generator) if criterion.over_method else _mean(board, criterion, place)
+        return _ratio(board, criterion, place) if criterion.over_method else _mean(board, criterion, place)
     except ValueError as error:
         return _undecided(str(error))
 
@@ -292,12 +299,13 @@ def _place(board: Board, method: str, variant: str, graph: str) -> Place:
     return place_named(board, f"{method}/{variant}" if variant else method)._replace(graph=graph)
 
 
-def _ratio(board: Board, criterion: Criterion, place: Place, generator: np.random.Generator) -> Finding:
+def _ratio(board: Board, criterion: Criterion, place: Place) -> Finding:
     """Of sizes, over the tasks that both methods reach."""
     other = _place(board, criterion.over_method, "", criterion.graph)
-    found = compare(board.records, place, other, board.rules, generator, criterion.metric).ratio
-    shared = (board.reached(each, criterion.metric).keys() for each in (place, other))
-    seeds = {seed for _, seed in set.intersection(*map(set, shared))}
+    generator = np.random.default_rng(seed_of("claims", board.preset, criterion.of))
+    found = ratio_of_sizes(board, place, other, criterion.metric, generator)
+    keys = [values(board, each, criterion.metric).index for each in (place, other)]
+    seeds = keys[0].intersection(keys[1]).unique("seed")
     if found.tasks < 2:
         return _undecided("no task that both reach" if not found.tasks else "one task", found.value, len(seeds))
     return _judged(criterion, found.value, Interval(found.low, found.high), len(seeds))
@@ -306,46 +314,35 @@ def _ratio(board: Board, criterion: Criterion, place: Place, generator: np.rando
 def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
     """Of a metric over tasks, then over seeds."""
     by_seed = _by_seed(board, place, criterion.metric)
-    if not criterion.over:
-        return _of_seeds(board, criterion, place, by_seed)
-    below = _by_seed(board, place, criterion.over)
-    ratios = {seed: value / below[seed] for seed, value in by_seed.items() if below.get(seed)}
-    finding = _of_seeds(board, criterion, place, ratios)
-    left_out = [f"seed {seed}" for seed in by_seed if seed not in ratios]
-    told = [f"{', '.join(left_out)} left out: {criterion.over} is 0 or not known there"] * bool(left_out)
-    return replace(finding, reason="; ".join([*filter(None, [finding.reason]), *told]))
-
-
-def _of_seeds(board: Board, criterion: Criterion, place: Place, by_seed: Mapping[int | None, float]) -> Finding:
-    """Of one number per seed."""
-    values = list(by_seed.values())
-    if not values:
+    if criterion.over:
+        by_seed = by_seed / _by_seed(board, place, criterion.over).reindex(by_seed.index).replace(0, math.nan)
+    if by_seed.empty:
         return _undecided(f"no value of {criterion.metric}")
+    unknown = ", ".join(f"{seed}" for seed in by_seed.index[by_seed.isna()])
+    if unknown:
+        return _undecided(f"{criterion.over} is 0 or missing with seed {unknown}", seeds=len(by_seed))
     if criterion.among:
         cases = _by_seed(board, place, criterion.among)
-        if sum(cases.values()) < ENOUGH:
+        if cases.sum() < ENOUGH:
             return _few(criterion, by_seed, cases)
-    value = sum(values) / len(values)
-    interval = student_interval(values)
+    interval = student_interval(by_seed.tolist())
     if math.isnan(interval.low):
-        return _undecided(f"{_seeds(len(values))}: no interval", value, len(values))
-    return _judged(criterion, value, interval, len(values))
+        return _undecided(f"{_seeds(len(by_seed))}: no interval", by_seed.mean(), len(by_seed))
+    return _judged(criterion, by_seed.mean(), interval, len(by_seed))
 
 
-def _few(criterion: Criterion, by_seed: Mapping[int | None, float], cases: Mapping[int | None, float]) -> Finding:
+def _few(criterion: Criterion, by_seed: "pd.Series[float]", cases: "pd.Series[float]") -> Finding:
     """A share of too few cases to judge by: that of all seeds' cases together, with its exact interval."""
-    counted = round(sum(value * cases.get(seed, 0) for seed, value in by_seed.items()))
-    every = round(sum(cases.values()))
+    counted, every = round((by_seed * cases).sum()), round(cases.sum())
     told = f"{every} {criterion.among.replace('_', ' ')} in all"
     return _undecided(told, counted / every if every else math.nan, len(by_seed), proportion_interval(counted, every))
 
 
-def _by_seed(board: Board, place: Place, metric: str) -> Mapping[int | None, float]:
-    found: dict[int | None, list[float]] = {}
-    for (_, seed), row in board.reached(place, metric).items():
-        assert row.value is not None
-        found.setdefault(seed, []).append(row.value)
-    return {seed: aggregated(values, METRICS[metric].aggregate) for seed, values in found.items()}
+def _by_seed(board: Board, place: Place, metric: str) -> "pd.Series[float]":
+    """A metric over the tasks of each seed."""
+    aggregate = METRICS[metric].aggregate
+    grouped = values(board, place, metric)["value"].groupby("seed")
+    return grouped.agg(lambda each: aggregated(each.tolist(), aggregate))
 
 
 def _seeds(count: int) -> str:

@@ -15,6 +15,9 @@ from benchmark.tasks import Pair, Split, Task
 MAX_TOKENS = 64
 """The longest prompt of any task."""
 
+REMEDY = "more text like it (such as the source idioms) or a larger corpus.vocabulary"
+"""What helps where a tokenizer breaks the words of a task."""
+
 ATTEMPTS = 2000
 """How often a pair is drawn again before it is said that none fits."""
 
@@ -115,7 +118,8 @@ def _pairs(task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_t
         else:
             raise ValueError(
                 f"task {task.name!r}: after {len(seen)} pairs no new one of equal length in {ATTEMPTS} attempts, "
-                f"such as {pair.prompts[0]!r} and {pair.prompts[1]!r}"
+                f"such as {pair.prompts[0]!r} and {pair.prompts[1]!r} ({len(first)} and {len(second)} tokens); "
+                f"{REMEDY} helps where the tokenizer breaks words"
             )
         seen.add(frozenset(pair.prompts))
         yield _checked(task, tokenizer, pair, (first, second), max_tokens)
@@ -133,7 +137,7 @@ def _checked(
         prompt = pair.prompts[len(second) > len(first)]
         raise ValueError(
             f"task {task.name!r}: the prompt {prompt!r} has {longest} tokens, more than {max_tokens} ({MAX_TOKENS}, or "
-            "corpus.context where that is less); more text like it or a larger corpus.vocabulary makes it shorter"
+            f"corpus.context where that is less); {REMEDY} makes it shorter"
         )
     answers = tuple(_one_token(task, tokenizer, answer) for answer in pair.answers)
     for prompt, ids, text, answer, continuation in zip(
@@ -153,7 +157,7 @@ def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
     if len(ids) != 1:
         raise ValueError(
             f"task {task.name!r}: the answer {answer!r} is {len(ids)} tokens ({_pieces(tokenizer, ids)}), not one; "
-            "more text like it (the source idioms) or a larger corpus.vocabulary makes it one"
+            f"{REMEDY} makes it one"
         )
     return ids[0]
 

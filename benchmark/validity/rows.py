@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import CONTROLS
 from benchmark.records.table import VALIDITY, Measurement
+from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
 from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.scoring import Score
@@ -121,13 +121,5 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
 
 def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:
     """Write everything into a folder; what is not finite becomes null."""
-    text = json.dumps(_finite(asdict(found)), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(none_for_nan(asdict(found)), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / VALIDITY).write_text(text + "\n", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value

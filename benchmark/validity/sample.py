@@ -42,13 +42,12 @@ def draw_sample(corpus: Corpus, split: Split, tokens: int, concepts: Sequence[Co
     Raises:
         ValueError: A concept raises or gives wrong labels; the message names the document and position.
     """
-    windows = spread_windows(corpus, split, tokens)
-    read = windows[:, :-1].numpy()
+    read, targets = spread_windows(corpus, split, tokens)
     return Sample(
-        tokens=windows[:, :-1],
-        targets=windows[:, 1:],
-        labels=window_labels(concepts, corpus.tokenizer, read, corpus.end_of_text),
-        text_starts=_text_starts(read, corpus.end_of_text),
+        tokens=read,
+        targets=targets,
+        labels=window_labels(concepts, corpus.tokenizer, read.numpy(), corpus.end_of_text),
+        text_starts=_text_starts(read.numpy(), corpus.end_of_text),
     )
 
 

@@ -34,7 +34,7 @@ def test_it_is_the_initial_transformer_with_as_many_weights_as_a_trained_one(tmp
     assert torch.equal(weight[kept], initial.blocks[1].W_in[kept])
     assert abs(facts.validation_loss - np.log(300)) < 0.1
     assert facts.training_flops == 0
-    assert RANDOM_WEIGHTS.control
+    assert RANDOM_WEIGHTS.role == "control"
 
 
 def test_the_records_are_read_without_importing_torch():

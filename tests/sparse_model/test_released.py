@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sparse_model.config import TransformerConfig
-from sparse_model.released import config_of, load_released
+from sparse_model.released import config_of, load_released, released_config
 
 VOCABULARY, BLOCK, LAYERS, WIDTH, HEADS, MLP, POSITION = 29, 10, 2, 32, 2, 64, 8
 
@@ -131,7 +131,7 @@ def test_positions_that_are_all_zero_are_none():
     settings = {**SETTINGS, "d_pos_emb": None}
     weights = checkpoint(settings)
     weights["transformer.wpe.weight"].zero_()
-    assert config_of(settings, weights).positional == "none"
+    assert config_of(released_config(settings), weights).positional == "none"
 
 
 def test_the_largest_released_config_is_understood():
@@ -139,7 +139,7 @@ def test_the_largest_released_config_is_understood():
         **SETTINGS,
         **{"n_layer": 8, "d_model": 2048, "n_head": 128, "d_mlp": 8192, "d_pos_emb": 32, "vocab_size": 2048},
     }
-    config = config_of(settings, {})
+    config = config_of(released_config(settings), {})
     assert isinstance(config, TransformerConfig)
     assert (config.heads, config.d_read, config.neurons, config.positional) == (128, 2080, 8192, "concatenated")
 
@@ -147,8 +147,8 @@ def test_the_largest_released_config_is_understood():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rms_norm": False}, "rms_norm False of a released config is unknown; choose from (True,)"),
-        ({"activation_type": "relu"}, "activation_type 'relu' of a released config is unknown; choose from ('gelu',)"),
+        ({"rms_norm": False}, "beeg_config.json.rms_norm = False: input should be True"),
+        ({"activation_type": "relu"}, "beeg_config.json.activation_type = 'relu': input should be 'gelu'"),
         ({"n_head": 4}, "4 heads of 16 channels do not fill d_model 32; choose 2"),
         (
             {"afrac_loctypes": "resid_post_mlp"},
@@ -159,5 +159,134 @@ def test_the_largest_released_config_is_understood():
 )
 def test_a_model_that_cannot_be_followed_is_an_error_that_says_why(change, message):
     with pytest.raises(ValueError) as raised:  # noqa: PT011 (the whole message is compared)
-        config_of({**SETTINGS, **change}, checkpoint(SETTINGS))
+        config_of(released_config({**SETTINGS, **change}), checkpoint(SETTINGS))
     assert str(raised.value) == message
+
+
+def broken(folder, weights=None, **settings):
+    """What loading a checkpoint says that was changed."""
+    changed = {key: value for key, value in {**SETTINGS, **settings}.items() if value != "left out"}
+    write(folder, changed, checkpoint(SETTINGS) if weights is None else weights)
+    return refusal(folder)
+
+
+def refusal(folder):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 (the message is compared)
+        load_released(folder)
+    assert "\n" not in str(raised.value)
+    return str(raised.value).replace(str(folder), "FOLDER")
+
+
+@pytest.mark.parametrize("name", ["final_model.pt", "beeg_config.json"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty; get it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not the file itself"),
+        (b"<html>", "is not a whole"),
+        (None, "does not exist; check the folder, or get the file again"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_one_line_with_file_and_remedy(tmp_path, name, content, said):
+    write(tmp_path, SETTINGS, checkpoint(SETTINGS))
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert f"FOLDER/{name} {said}" in refusal(tmp_path)
+
+
+def test_a_truncated_checkpoint_is_one_line(tmp_path):
+    write(tmp_path, SETTINGS, checkpoint(SETTINGS))
+    whole = (tmp_path / "final_model.pt").read_bytes()
+    (tmp_path / "final_model.pt").write_bytes(whole[: len(whole) // 2])
+    assert "FOLDER/final_model.pt is not a whole PyTorch checkpoint; get it again" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1, 2], "holds a list; save the model's state_dict() alone"),
+        ({"model": {}, "step": 3}, "holds more than tensors: model, step; save the model's state_dict() alone"),
+        (TransformerConfig, "holds more than tensors; save the model's state_dict() alone"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_one_line(tmp_path, weights, said):
+    assert f"FOLDER/final_model.pt {said}" in broken(tmp_path, weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n_layer": None}, "beeg_config.json.n_layer: field required"),
+        ({"vocab_size": "left out"}, "beeg_config.json.vocab_size: field required"),
+        ({"d_model": "32"}, "beeg_config.json.d_model = '32': input should be a valid integer"),
+        (
+            {"block_size": 0},
+            "block_size = 0: input should be greater than or equal to 1; choose a number from 1 up to 1,000,000",
+        ),
+        (
+            {"n_head": 0},
+            "n_head = 0: input should be greater than or equal to 1; choose a number from 1 up to 1,000,000",
+        ),
+        ({"afrac": 2.0}, "beeg_config.json.afrac = 2.0: input should be less than or equal to 1"),
+        ({"sink": "yes"}, "beeg_config.json.sink = 'yes': input should be a valid boolean"),
+    ],
+)
+def test_a_config_without_its_fields_is_one_line_that_names_them(tmp_path, settings, said):
+    assert said in broken(tmp_path, **settings)
+
+
+def test_a_config_that_is_a_list_is_one_line(tmp_path):
+    write(tmp_path, [SETTINGS], checkpoint(SETTINGS))
+    assert "FOLDER/beeg_config.json holds a list; it should hold an object" in refusal(tmp_path)
+
+
+def test_null_in_a_config_stands_for_left_out(tmp_path):
+    write(tmp_path, {**SETTINGS, "residual_activation_type": None, "d_mlp": None, "n_mlp": MLP}, checkpoint(SETTINGS))
+    assert load_released(tmp_path).config.d_mlp == MLP
+
+
+BLOCK_1 = "transformer.h.1.attn"
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "said"),
+    [
+        ({"transformer.ln_f.weight": None}, {}, "lacks transformer.ln_f.weight"),
+        ({"lm_head.weight": None}, {}, "lacks lm_head.weight"),
+        ({"extra.weight": torch.ones(2)}, {}, "holds unknown extra.weight"),
+        ({}, {"sink": False}, "holds unknown transformer.h.0.attn.attn_imp.sink_logit"),
+        ({"bigram_table": None}, {}, "lacks bigram_table"),
+        ({}, {"n_layer": 1}, "holds unknown transformer.h.1.ln_1.weight"),
+        ({}, {"vocab_size": 999_999}, f"transformer.wte.weight [{VOCABULARY}, {WIDTH}] for [999999, {WIDTH}]"),
+        (
+            {f"{BLOCK_1}.c_proj.bias": torch.full((WIDTH,), math.nan)},
+            {},
+            f"holds values that are not finite in {BLOCK_1}.c_proj.bias",
+        ),
+        ({}, {"tied_unembed": True}, "transformer.wte.weight and lm_head.weight differ"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_before_anything_is_built(tmp_path, change, settings, said):
+    weights = {name: tensor for name, tensor in {**checkpoint(SETTINGS), **change}.items() if tensor is not None}
+    message = broken(tmp_path, weights, **settings)
+    assert message.startswith("FOLDER/final_model.pt")
+    assert said in message
+
+
+@pytest.mark.parametrize("states", [True, "left out"])
+def test_a_tied_embedding_is_used_at_both_ends(tmp_path, states):
+    settings = {key: value for key, value in {**SETTINGS, "tied_unembed": states}.items() if value != "left out"}
+    weights = checkpoint(SETTINGS)
+    del weights["lm_head.weight"]
+    write(tmp_path, settings, weights)
+    model = load_released(tmp_path)
+    torch.testing.assert_close(model.W_U, model.W_E)
+
+
+def test_a_compiled_checkpoint_loads_as_the_plain_one(tmp_path):
+    weights = checkpoint(SETTINGS)
+    write(tmp_path, SETTINGS, {f"_orig_mod.{name}": tensor for name, tensor in weights.items()})
+    torch.testing.assert_close(load_released(tmp_path).W_U, weights["lm_head.weight"])
+    both = {**weights, "_orig_mod.lm_head.weight": weights["lm_head.weight"]}
+    assert "with and without the prefix _orig_mod." in broken(tmp_path, both)

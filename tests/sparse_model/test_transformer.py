@@ -235,3 +235,10 @@ def test_a_saved_transformer_is_loaded_for_evaluation_without_gradients(tmp_path
 def test_any_length_and_batch_runs_and_agrees_with_the_prefix_of_a_longer_one(length, batch):
     model = transformer(positional="learned")
     torch.testing.assert_close(model(tokens(batch)[:, :length]), model(tokens(batch))[:, :length], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("positional", ["learned", "concatenated"])
+def test_a_sequence_longer_than_the_positions_is_an_error_with_both_lengths(positional):
+    model = Transformer(TransformerConfig(vocabulary=9, context=4, d_model=16, positional=positional))
+    with pytest.raises(ValueError, match="5 tokens are more than the 4 that have positions"):
+        model(torch.zeros(1, 5, dtype=torch.int64))

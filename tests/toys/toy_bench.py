@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def compute(params, inputs, folder, progress):
             Measurement("cpr", float("nan"), reason="empty equals whole"),
             Measurement("whole_loss", 0.01),
         ]
+        rows = [replace(row, ablation=params["circuit"]["ablation"]) for row in rows]
     elif "mean_tokens" in params:
         rows = [Measurement("validation_loss", 1.5), Measurement("nonzero_parameters", 100.0)]
     write_measurements(rows, folder)

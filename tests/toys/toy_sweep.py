@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from toy_bench import DIARY
 from toy_methods import installed, toy_method
 
-from benchmark.methods import Variant
+from benchmark.methods import Axis, Variant
 from benchmark.records.table import Measurement, write_measurements
 from benchmark.running.cells import KINDS, CellKind
 
@@ -31,9 +31,14 @@ def family(name, **fields):
 
 
 ERRORS = (Variant("errors_available", ("unit",), ranked=False), Variant("errors_ablated", ("unit",)))
-WEIGHT_SPARSE = family("weight_sparse")
-DENSE = family("dense")
-SAE = family("sae", needs=("dense",), explains="dense", variants=ERRORS)
+DENSITY = Axis(
+    "density", (0.4, 1.0, 2.5), least=lambda config: config["minimum_per_neuron"] / config["d_model"], most=1.0
+)
+CODED = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
+WEIGHT_SPARSE = family("weight_sparse", role="reference", sweep=(DENSITY,))
+WIDTH = Axis("d_model", (0.5, 1.0, 1.5), multiple_of="d_head")
+DENSE = family("dense", role="reference", matched_to="weight_sparse", sweep=(WIDTH,))
+SAE = family("sae", needs=("dense",), explains="dense", variants=ERRORS, sweep=CODED)
 
 
 def compute(params, inputs, folder, progress):

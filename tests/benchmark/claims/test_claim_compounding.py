@@ -13,13 +13,13 @@ from benchmark.interventions.ablation import corpus_means
 from benchmark.model.interface import forward, record
 
 WINDOWS = random_tokens(5)
-TOKENS = WINDOWS[:, :-1]
+TOKENS, TARGETS = WINDOWS[:, :-1], WINDOWS[:, 1:]
 
 every_dictionary = pytest.mark.parametrize("make", [random_clt, random_transcoders, random_saes])
 
 
 def curve_of(model, means=None):
-    return error_curve(model, means or corpus_means(model, TOKENS), WINDOWS, batch=2)
+    return error_curve(model, means or corpus_means(model, TOKENS), TOKENS, TARGETS, batch=2)
 
 
 @every_dictionary
@@ -48,7 +48,7 @@ def test_all_layers_replaced_is_the_variant_without_errors(make):
     replaced, original = (forward(each, TOKENS)[:, EVERY - 1 :: EVERY] for each in (alone, dense))
     for window, kl in enumerate(found.consecutive_kl[-1]):
         assert kl == pytest.approx(metrics.kl_divergence(replaced[window], original[window]), rel=1e-4)
-    targets = WINDOWS[:, 1:][:, EVERY - 1 :: EVERY]
+    targets = TARGETS[:, EVERY - 1 :: EVERY]
     losses = [
         torch.nn.functional.cross_entropy(each.transpose(1, 2), targets, reduction="none").mean(1)
         for each in (replaced, original)

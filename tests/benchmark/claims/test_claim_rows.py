@@ -24,7 +24,7 @@ def silent(done, total, note=""):
 
 
 def measured(model, reference="one training seed"):
-    means = corpus_means(model, spread_windows(CORPUS, "train", 100)[:, :-1])
+    means = corpus_means(model, spread_windows(CORPUS, "train", 100)[0])
     return measure(model, means, CORPUS, 100, reference, 0, silent)
 
 
@@ -118,7 +118,7 @@ def test_dilution_is_a_length_or_a_reason(of_clt, nested, value, reason):
 
 
 def test_token_losses_average_to_the_validation_loss():
-    dense, windows = random_dense(), spread_windows(CORPUS, "validation", 100)
-    losses = token_losses(dense, windows, batch=3)
-    assert losses.shape == (len(windows), windows.shape[1] - 1)
-    assert losses.mean() == pytest.approx(next_token_loss(dense, windows))
+    dense, (tokens, targets) = random_dense(), spread_windows(CORPUS, "validation", 100)
+    losses = token_losses(dense, tokens, targets, batch=3)
+    assert losses.shape == tokens.shape
+    assert losses.mean() == pytest.approx(next_token_loss(dense, tokens, targets))

@@ -94,7 +94,7 @@ def test_a_run_writes_its_tables_and_prints_the_leaderboard():
     with toy_bench():
         done = call(*RUN)
     assert done.exit_code == 0, done.output
-    assert "22 cells" in done.stderr
+    assert "23 cells" in done.stderr
     assert "sparse" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert {row["method"] for row in rows()} == {"root", "sparse", "fitted"}
@@ -104,6 +104,7 @@ def test_a_run_writes_its_tables_and_prints_the_leaderboard():
     assert (edges["ranking"], edges["ablation"], edges["target_loss"]) == ("mask", "mean", "0.15")
     assert {row["kind"] for row in rows("results/costs.csv")} == {
         "corpus",
+        "prompts",
         "train",
         "profile",
         "validity",
@@ -128,7 +129,7 @@ def test_the_same_command_again_computes_nothing_and_writes_the_same_records():
         board = Path("results/leaderboard.csv").read_bytes()
         done = call(*RUN)
     assert done.exit_code == 0
-    assert len(computed()) == count == 22
+    assert len(computed()) == count == 23
     assert Path("results/records.csv").read_bytes() == before
     assert Path("results/leaderboard.csv").read_bytes() == board
 
@@ -169,13 +170,13 @@ def test_a_dry_run_lists_the_cells_and_what_is_done_and_writes_nothing():
         assert done.exit_code == 0
         assert not list(Path().iterdir())
         assert done.stdout.splitlines()[:2] == ["missing  corpus", "missing  train root seed 0"]
-        assert "7 cells, 0 done; the rest takes about" in done.stdout.splitlines()[-1]
+        assert "8 cells, 0 done; the rest takes about" in done.stdout.splitlines()[-1]
         call(*RUN)
         again = call(*RUN, "--dry-run")
         fresh = call(*RUN, "--dry-run", "--fresh")
     assert again.stdout.splitlines()[0] == "done     corpus"
-    assert "7 cells, 7 done; the rest takes about 0.0 s with 2 workers" in again.stdout
-    assert "7 cells, 0 done" in fresh.stdout
+    assert "8 cells, 8 done; the rest takes about 0.0 s with 2 workers" in again.stdout
+    assert "8 cells, 0 done" in fresh.stdout
 
 
 # What goes wrong
@@ -191,7 +192,7 @@ def test_a_method_that_raises_fails_with_its_reason_in_the_records_and_the_rest_
     assert {"edges", "faithfulness"} <= {row["metric"] for row in failed}
     assert any(row["method"] == "root" and row["status"] == "ok" for row in rows())
     assert "FAILED train raising seed 0: RuntimeError: no luck" in done.stderr
-    assert "6 of 13 cells failed" in done.stderr
+    assert "6 of 14 cells failed" in done.stderr
 
 
 def test_a_corrupt_artifact_is_said_and_computed_again():
@@ -229,7 +230,10 @@ REFUSED = [
     (["run", "--method", ","], "names no one"),
     (["run", "--tasks", "poetry"], "unknown task 'poetry'; choose from single_double_quote"),
     (["run", "--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
-    (["run", "--seeds", "a"], "'a' is not a list of whole numbers from 0, such as 0,1,2"),
+    (["run", "--seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),
+    (["run", "--seeds", "99999999999"], "'99999999999' is not a list of whole numbers from 0 to 2147483647"),
+    (["run", "--workers", "9" * 30], "is not in the range 1<=x<=1024"),
+    (["match", "dense", "--tolerance", "nan"], "'nan' is not a finite number"),
     (["run", "--seeds", "0,-1"], "'0,-1' is not a list of whole numbers from 0"),
     (["run", "--set", "nothing"], "is not of the form section.key=value"),
     (["run", "--set", "bert.density=1"], "section 'bert' is unknown; choose from"),
@@ -237,7 +241,7 @@ REFUSED = [
     (["run", "--set", "sparse.density=0"], "sparse.density = 0: input should be greater than 0"),
     (["run", "--set", "sparse.steps=-3"], "sparse.steps = -3: input should be greater than or equal to 1"),
     (["run", "--set", 'corpus.sources={"path:nowhere" = 1.0}'], "nowhere: there is no such folder"),
-    (["run", "--workers", "0"], "0 is not in the range x>=1"),
+    (["run", "--workers", "0"], "0 is not in the range 1<=x<=1024"),
     (["run", "--executor", "slurm"], "'slurm' is not 'local'"),
     (["run", "--nonsense"], "No such option"),
     (["run", "--store", "file/store"], "cannot write to folder 'file/store'"),
@@ -352,7 +356,7 @@ def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "2 found in the store" in again.stderr
-    assert len(computed()) == 1 + 2 + 1 + 2 * 3 + 2 * 2
+    assert len(computed()) == 1 + 1 + 2 + 1 + 2 * 3 + 2 * 2
 
 
 def test_a_killed_run_leaves_no_workers_behind():
@@ -423,7 +427,9 @@ def test_the_leaderboard_that_is_shown_is_the_one_that_follows_from_the_records(
         (None, "there is no run in folder 'results': `bench run --out results` makes one"),
     ],
 )
-@pytest.mark.parametrize("command", [["show"], ["claims"], ["compare", "root", "sparse"]])
+@pytest.mark.parametrize(
+    "command", [["show"], ["show", "root", "for_while"], ["claims"], ["compare", "root", "sparse"]]
+)
 def test_without_records_nothing_is_shown(command, text, said):
     with toy_bench():
         call(*RUN)

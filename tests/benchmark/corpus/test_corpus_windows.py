@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.corpus import SPLITS
+from benchmark.corpus.sampling import spread_windows
 from benchmark.corpus.windows import window_starts
 
 
@@ -72,3 +73,9 @@ def test_documents_can_be_indexed_sliced_and_iterated(small_corpus):
     assert np.array_equal(documents[-1], list(documents)[-1])
     assert [len(document) for document in documents[:3]] == [len(documents[index]) for index in range(3)]
     assert all(small_corpus.end_of_text not in document for document in documents)
+
+
+def test_spread_windows_are_cut_into_a_context_of_tokens_and_what_follows_each(small_corpus):
+    tokens, targets = spread_windows(small_corpus, "train", 200)
+    assert tokens.shape == targets.shape == (200 // 32, small_corpus.config.context)
+    assert (tokens[:, 1:] == targets[:, :-1]).all()

@@ -20,7 +20,7 @@ from benchmark.cli import main
 from benchmark.discovery.edges import verify_edges
 from benchmark.ground_truth.audit import CANDIDATES, Candidate, Case, audit, degraded
 from benchmark.ground_truth.planted_models import bits_of, known_model, known_models, model_difference
-from benchmark.ground_truth.rank_agreement import agreement, examined, spearman
+from benchmark.ground_truth.rank_agreement import agreement, examined
 from benchmark.ground_truth.trained_models import Skipped, TrainedModel
 from benchmark.interventions.ablation import keep_only
 from benchmark.leaderboard.ranking import Board, Rules
@@ -28,6 +28,7 @@ from benchmark.metrics.recovery import node_recovery
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, forward, unedited
 from benchmark.records.table import Measurement, Record
+from benchmark.statistics.intervals import spearman
 from benchmark.tasks.answers import answer_logits
 
 FAITHFULNESS = next(each for each in CANDIDATES if each.name == "faithfulness")
@@ -282,8 +283,8 @@ def test_where_nodes_are_known_quality_is_judged_at_equal_size_and_size_at_the_t
 def test_a_rank_correlation_is_that_of_the_ranks():
     rows = torch.tensor([[1.0, 1.0], [2.0, 30.0], [3.0, 2.0], [3.0, 100.0]]).double().numpy()
     # ranks 1, 2, 3.5, 3.5 and 1, 3, 2, 4: covariance 3, variances 4.5 and 5, each times n - 1
-    assert spearman(rows) == pytest.approx(3 / math.sqrt(4.5 * 5))
-    assert math.isnan(spearman(rows[2:] * [1, 0]))
+    assert spearman(*rows.T) == pytest.approx(3 / math.sqrt(4.5 * 5))
+    assert math.isnan(spearman(*(rows[2:] * [1, 0]).T))
 
 
 @pytest.mark.parametrize(

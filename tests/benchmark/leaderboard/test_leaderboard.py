@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmark.leaderboard.ranking import (
-    Place,
     Rules,
     header,
     leaderboard,
@@ -24,12 +23,11 @@ from benchmark.leaderboard.ranking import (
 from benchmark.leaderboard.text_table import leaderboard_table
 from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record
-from benchmark.studies.compare import compare
 
 TASKS = ("easy", "middle", "hard")
 RULES = Rules(
     largest_size=10_000,
-    controls=frozenset({"null"}),
+    controls=frozenset({"null", "random_weights"}),
     unranked=frozenset({("sae", "errors_available")}),
     explains={"sae": "dense", "clt": "dense"},
 )
@@ -314,43 +312,6 @@ def test_tasks_reached_are_a_mean_over_seeds():
     assert (one.tasks, one.tasks_reached, one.tasks_solved) == (2, 1.5, 2)
 
 
-# Comparisons
-
-
-def place(method):
-    return Place(method, "native", "unit")
-
-
-def test_two_methods_are_compared_on_the_tasks_that_both_reach():
-    records = [*trained("a", loss=2.5), *trained("b", loss=2.25)]
-    records += searched("a", {"easy": 40, "middle": 160, "hard": 9999})
-    records += searched("b", {"easy": 10, "middle": 10, "hard": None, "other": 1})
-    found = compare(records, place("a"), place("b"), RULES, np.random.default_rng(0))
-    assert found.ratio.value == pytest.approx(8)
-    assert (found.ratio.tasks, found.loss_gap) == (2, 0.25)
-    assert (found.ratio.low, found.ratio.high) == pytest.approx((4, 16))
-    assert math.isnan(found.over_prompts.low)
-
-
-def test_a_comparison_has_an_interval_over_prompts_where_sizes_do():
-    records = [*searched("a", {"easy": 40}), *searched("b", {"easy": 10})]
-    records = [
-        replace(row, low=row.value / 2, high=row.value * 2, interval="prompts") if row.metric == "edges" else row
-        for row in records
-    ]
-    found = compare(records, place("a"), place("b"), RULES, np.random.default_rng(0))
-    factor = 2 ** math.sqrt(2)
-    assert found.over_prompts == pytest.approx((4 / factor, 4 * factor))
-
-
-def test_methods_without_a_shared_task_cannot_be_compared():
-    records = [*searched("a", {"easy": 40}), *searched("b", {"hard": 10})]
-    found = compare(records, place("a"), place("b"), RULES, np.random.default_rng(0))
-    assert found.ratio.tasks == 0
-    assert math.isnan(found.ratio.value)
-    assert math.isnan(found.loss_gap)
-
-
 # The file
 
 
@@ -444,3 +405,32 @@ def test_rows_of_two_versions_of_a_metric_are_not_added_up():
     older = [replace(row, metric_version=1) if row.metric == "edges" and row.method == "dense" else row for row in rows]
     with pytest.raises(ValueError, match="rows of edges in preset 'quick' are of versions 1 and 2"):
         leaderboard(older, {"quick": RULES})
+
+
+# Dictionaries that explain nothing
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("fvu", 1.3, "fvu 1.3: worse than predicting the mean"),
+        ("fvu", 1e17, "fvu 1e+17: worse than predicting the mean"),
+        ("dead_fraction", 0.75, "dead_fraction 0.75: most of its features never fire"),
+    ],
+)
+def test_a_useless_dictionary_of_any_seed_failed_and_is_not_ranked(metric, value, said):
+    rows = [*references(), *searched("clt", dict.fromkeys(TASKS, 2), variant="errors_ablated")]
+    where = {"preset": "quick", "method": "clt", "variant": "errors_ablated"}
+    sound = Record.of(Measurement(metric, 0.3), **where, seed=0)
+    row = standings([*rows, sound])["clt", "errors_ablated", "unit"]
+    assert row.rank == 1
+    broken = Record.of(Measurement(metric, value), **where, seed=1)
+    row = standings([*rows, sound, broken])["clt", "errors_ablated", "unit"]
+    assert (row.rank, row.status) == (None, "failed")
+    assert row.reason == f"{said}; not ranked: the dictionary is useless"
+
+
+def test_a_null_may_explain_less_than_the_mean_and_stays_listed():
+    rows = [*references(), *searched("null", dict.fromkeys(TASKS, 2))]
+    rows.append(Record.of(Measurement("fvu", 1.3), preset="quick", method="null", variant="native", seed=0))
+    assert standings(rows)["null", "native", "unit"].status != "failed"

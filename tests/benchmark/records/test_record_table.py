@@ -193,7 +193,7 @@ def test_a_table_that_a_spreadsheet_saved_is_read_as_it_was(tmp_path):
     ],
 )
 def test_other_tables_are_checked_alike(tmp_path, change, message):
-    counts = ("size_circuits", "over_own_tasks", "over_weight_sparse_tasks", "circuits", "circuits_reached", "seeds")
+    counts = ("size_circuits", "over_own_tasks", "over_reference_tasks", "circuits", "circuits_reached", "seeds")
     texts = {"status": "ok", **dict.fromkeys(counts, "1"), "dominated": "TRUE"}
     for changes in ({}, change):
         values = [(texts | changes).get(name, "") for name in columns(SweepRow)]

@@ -4,6 +4,7 @@ import math
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +16,13 @@ from benchmark.statistics.intervals import (
     geometric_mean,
     holm,
     least_p,
+    none_for_nan,
     paired_difference,
     permutation_test,
     prompt_ratio_interval,
     proportion_interval,
     size_ratio,
+    spearman,
     student_interval,
 )
 from benchmark.statistics.variance_components import variance_split
@@ -66,6 +69,13 @@ def test_the_same_generator_gives_the_same_interval():
     assert first == second
 
 
+def test_the_bootstrap_is_the_percentiles_of_the_draws_that_the_generator_gives():
+    values = generator(1).normal(size=20)
+    drawn = generator(3).integers(20, size=(1000, 20))
+    by_hand = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+    assert cluster_bootstrap(lambda each: float(values[each].mean()), 20, generator(3)) == pytest.approx(tuple(by_hand))
+
+
 def test_the_bootstrap_says_when_it_cannot_tell():
     assert math.isnan(cluster_bootstrap(lambda drawn: 1.0, 1, generator()).low)
     assert math.isnan(cluster_bootstrap(lambda drawn: math.nan if drawn.all() else 1.0, 5, generator()).low)
@@ -77,33 +87,31 @@ def test_the_geometric_mean_counts_an_empty_circuit_as_one_edge():
     assert math.isnan(geometric_mean([]))
 
 
+def sizes(**tasks):
+    """Sizes by task and seed, from a list over seeds for each task."""
+    return pd.Series({(task, seed): size for task, row in tasks.items() for seed, size in enumerate(row)})
+
+
 def test_the_ratio_is_taken_over_shared_tasks_only():
-    first = {"a": [20.0], "b": [80.0], "easy": [1.0]}
-    second = {"a": [10.0], "b": [10.0], "hard": [1000.0]}
+    first, second = sizes(a=[20.0], b=[80.0], easy=[1.0]), sizes(a=[10.0], b=[10.0], hard=[1000.0])
     ratio = size_ratio(first, second, generator())
     assert ratio.value == pytest.approx(4)
     assert ratio.tasks == 2
     assert (ratio.low, ratio.high) == pytest.approx((2, 8))
 
 
-def test_a_task_counts_once_however_many_seeds_it_has():
-    assert size_ratio({"a": [4.0, 4.0], "b": [1.0]}, {"a": [1.0, 1.0], "b": [1.0]}, generator()).value == pytest.approx(
-        2
-    )
+def test_a_task_counts_once_however_many_seeds_it_has_and_only_with_those_that_both_have():
+    first, second = sizes(a=[4.0, 4.0, 99.0], b=[1.0]), sizes(a=[1.0, 1.0], b=[0.0])
+    assert size_ratio(first, second, generator()).value == pytest.approx(2)
 
 
 def test_the_ratio_of_nothing_is_undefined():
-    ratio = size_ratio({"a": [1.0]}, {"b": [1.0]}, generator())
+    ratio = size_ratio(sizes(a=[1.0]), sizes(b=[1.0]), generator())
     assert math.isnan(ratio.value)
     assert ratio.tasks == 0
-    alone = size_ratio({"a": [6.0]}, {"a": [2.0]}, generator())
+    alone = size_ratio(sizes(a=[6.0]), sizes(a=[2.0]), generator())
     assert alone.value == pytest.approx(3)
     assert math.isnan(alone.low)
-
-
-def test_seeds_that_do_not_pair_are_named():
-    with pytest.raises(ValueError, match="task 'a': 2 sizes against 1"):
-        size_ratio({"a": [1.0, 2.0]}, {"a": [1.0]}, generator())
 
 
 def test_intervals_over_prompts_add_in_quadrature():
@@ -160,6 +168,25 @@ def test_holm_keeps_the_order_and_never_lowers_a_p_value(p_values):
     assert all(before <= after <= 1 for before, after in zip(p_values, adjusted, strict=True))
     by_value = sorted(zip(p_values, adjusted, strict=True))
     assert [after for _, after in by_value] == sorted(adjusted)
+
+
+def test_spearman_is_the_correlation_of_ranks():
+    first, second = generator(16).integers(0, 6, size=(2, 40)).astype(float)  # with ties
+    ranks = [[np.mean([other < one for other in row]) + np.mean([other == one for other in row]) / 2 for one in row]
+             for row in (first, second)]  # fmt: skip
+    assert spearman(first, second) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert spearman(first, first) == 1
+    assert spearman(first, -first) == -1
+
+
+@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0])])
+def test_ranks_of_nothing_or_of_what_does_not_differ_are_not_correlated(first, second):
+    assert math.isnan(spearman(first, second))
+
+
+def test_what_is_not_finite_becomes_nothing_wherever_it_stands():
+    found = none_for_nan({"a": math.nan, "b": (1.0, math.inf), "c": {"d": [2, "nan", None, True]}})
+    assert found == {"a": None, "b": [1.0, None], "c": {"d": [2, "nan", None, True]}}
 
 
 # Paired differences

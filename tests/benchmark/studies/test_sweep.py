@@ -21,7 +21,7 @@ from benchmark.studies.frontier import (
     settings_of,
     write_sweep,
 )
-from benchmark.studies.sweep import FAMILIES, sweep_points
+from benchmark.studies.sweep import family_names, sweep_points
 
 SWEEP = ("sweep", "--preset", "smoke", "--tasks", "for_while,nonsense", "--workers", "2")
 
@@ -92,7 +92,7 @@ def test_points_start_from_what_the_user_changed():
 
 def test_every_preset_gives_every_installed_family_three_points():
     for preset in ("smoke", "quick", "standard"):
-        for family in FAMILIES:
+        for family in family_names():
             assert len({point.name for point in sweep_points(preset, [family])}) >= 3, (preset, family)
 
 
@@ -183,12 +183,12 @@ def test_sizes_are_compared_with_the_familys_own_point_and_with_the_reference():
     assert (half["over_own"], half["over_own_tasks"], half["over_own_low"]) == ("0.5", "1", "")  # one task, no interval
     wide = found["dense", "d_model=48"]
     assert [wide[f"over_own{end}"] for end in ("", "_low", "_high", "_tasks")] == ["1.5", "1.5", "1.5", "2"]
-    assert float(wide["over_weight_sparse"]) == pytest.approx(48 / 25)
+    assert float(wide["over_reference"]) == pytest.approx(48 / 25)
     assert (own["over_own"], own["over_own_tasks"]) == ("", "0")
     sparse = found["weight_sparse", "density=0.25"]
-    assert (sparse["over_own"], sparse["over_weight_sparse"]) == ("", "")
+    assert (sparse["over_own"], sparse["over_reference"]) == ("", "")
     unreached = found["sae", "k=4 features=64"]
-    assert (unreached["over_own"], unreached["over_weight_sparse_tasks"]) == ("", "0")
+    assert (unreached["over_own"], unreached["over_reference_tasks"]) == ("", "0")
 
 
 def test_splitting_is_against_the_larger_of_both_controls_with_an_interval_over_seeds():
@@ -236,8 +236,8 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
         ("d_model=48", "-"),
     ]
     assert "1.0e+12" in lines[1]
-    below = lines[lines.index(next(line for line in lines if "/ w_sparse" in line)) :]
-    assert below[0].split() == ["family", "point", "/", "own", "/", "w_sparse", "split", "back", "null"]
+    below = lines[lines.index(next(line for line in lines if "/ ref" in line)) :]
+    assert below[0].split() == ["family", "point", "/", "own", "/", "ref", "split", "back", "null"]
     assert below[5].split() == ["dense", "d_model=16", "0.5", "0.64"]
 
 
@@ -288,12 +288,12 @@ def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
         call(*SWEEP, "weight_sparse")
         again = call(*SWEEP, "weight_sparse", "--dry-run")
     lines = done.stdout.splitlines()
-    assert lines[1].split() == ["weight_sparse", "density=0.25", "5", "5", "6.2", "s"]
+    assert lines[1].split() == ["weight_sparse", "density=0.25", "7", "7", "8.2", "s"]
     assert lines[2].split() == ["weight_sparse", "density=0.125", "4", "4", "3.2", "s"]
     assert lines[4].split() == ["sae", "k=8", "features=64", "6", "6", "6.2", "s"]  # with the dense model
-    assert "8 points, 39 cells, 0 done; the rest takes about" in done.stdout
+    assert "8 points, 41 cells, 0 done; the rest takes about" in done.stdout
     assert all(len(line) <= 80 for line in lines)
-    assert "3 points, 13 cells, 13 done; the rest takes about 0.0 s" in again.stdout
+    assert "3 points, 15 cells, 15 done; the rest takes about 0.0 s" in again.stdout
 
 
 def test_a_sweep_and_a_run_share_a_folder_if_the_family_has_the_same_settings_of_its_own():
@@ -343,4 +343,4 @@ def test_without_a_family_it_is_said_which_there_could_be():
     with toy_sweep(ROOT):
         done = call("sweep", "--preset", "smoke")
     assert done.exit_code == 2
-    assert "no family is installed that can be swept; known are weight_sparse, dense" in done.stderr
+    assert "no installed method declares what is varied in a sweep" in done.stderr

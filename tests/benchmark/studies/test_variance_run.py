@@ -131,7 +131,7 @@ def test_cells_are_those_of_a_run_with_that_finder_seed():
             run = configure("smoke", ["dense"], ["for_while"], [0, 1], [f"circuit.finder_seed={finder}"])
             own = {cell.key for cell in plan(run).cells if cell.kind in ("train", "circuit")}
             assert own == {cell.key for cell in found.cells(finder=finder) if cell.kind in ("train", "circuit")}
-        assert len(found.cells()) == 1 + 2 * (1 + 1 + 2 * 2)
+        assert len(found.cells()) == 1 + 2 * (1 + 1 + 1 + 2 * 2)
 
 
 def test_what_a_run_has_computed_is_found_and_its_records_stay():
@@ -140,7 +140,7 @@ def test_what_a_run_has_computed_is_found_and_its_records_stay():
         assert ran.exit_code == 0, ran.output
         before = Path("results/records.csv").read_bytes()
         done = call(*VARIANCE, "dense", "--tasks", "for_while", "--seeds", "0")
-    assert "2 cells to compute, 5 found in the store" in done.stderr
+    assert "2 cells to compute, 6 found in the store" in done.stderr
     assert Path("results/records.csv").read_bytes() == before
 
 
@@ -175,7 +175,7 @@ def test_a_cell_that_failed_has_its_reason_in_the_rows_and_the_exit_code():
     with toy_variance():
         done = call(*VARIANCE, "dense", "--tasks", "nonsense")
     assert done.exit_code == 1
-    assert "4 of 13 cells failed: circuit dense native" in done.stderr
+    assert "4 of 15 cells failed: circuit dense native" in done.stderr
     reason = rows()["dense", "native", "unit", "nonsense", "edges"]["reason"]
     assert reason == "no value in 2 of 4 circuits; training seed 0, finder seed 1: failed: RuntimeError: no luck"
     assert len(rows()) == 2 * len(SCORES)
@@ -225,12 +225,12 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing():
     assert not list(Path().iterdir())
     lines = done.stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:5]] == [
-        ["weight_sparse", "0", "13"],
+        ["weight_sparse", "0", "17"],
         ["weight_sparse", "1", "8"],
         ["dense", "0", "12"],
         ["dense", "1", "8"],
     ]
-    assert "41 cells, 0 done; the rest takes about" in done.stdout
+    assert "45 cells, 0 done; the rest takes about" in done.stdout
     assert all(len(line) <= 80 for line in lines)
 
 
@@ -243,7 +243,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing():
         (["bert"], "unknown method 'bert'; choose from"),
         (["--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
         (["--tasks", "poetry"], "unknown task 'poetry'; choose from"),
-        (["--finder-seeds", "a"], "'a' is not a list of whole numbers from 0, such as 0,1,2"),
+        (["--finder-seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),
         (["--finder-seeds", ","], "names no one"),
         (["--set", "circuit.finder_seed=1"], "circuit.finder_seed=1 is set; choose --finder-seeds instead"),
         (["--set", "circuit.finder_seed=-1"], "circuit.finder_seed = -1: input should be greater than or equal to 0"),

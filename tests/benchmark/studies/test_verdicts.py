@@ -2,19 +2,20 @@
 
 import json
 import math
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from toy_methods import installed, toy_method
 
 from benchmark.cli import main
 from benchmark.leaderboard.ranking import Board, Place, Rules
+from benchmark.methods import methods
 from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record, columns, write_table
 from benchmark.studies.ablation_comparison import kendall, under_ablations, under_shifts
 from benchmark.studies.frontier import SweepRow
-from benchmark.studies.sweep import FAMILIES
-from benchmark.studies.verdicts import CLAIMS, AtPoint, Criterion, findings
+from benchmark.studies.verdicts import AtPoint, Criterion, claims, findings
 
 TASKS = ("else_elif", "for_while", "var_if")
 RULES = Rules(unranked=frozenset({("sae", "errors_available")}))
@@ -37,7 +38,7 @@ def profiled(method, metric, values, variant="native") -> list[Record]:
 
 def judged(records, sweep=()) -> dict:
     board = Board("quick", list(records), RULES)
-    found = findings(board, sweep, np.random.default_rng(0))
+    found = findings(board, sweep)
     return {criterion.of: one for claim, row in found for criterion, one in zip(claim.criteria, row, strict=True)}
 
 
@@ -52,13 +53,13 @@ def sized(dense, sparse) -> list[Record]:
 
 
 def test_every_claim_speaks_of_registered_metrics():
-    criteria = [criterion for claim in CLAIMS for criterion in claim.criteria]
+    criteria = [criterion for claim in claims() for criterion in claim.criteria]
     of_runs = [one for one in criteria if isinstance(one, Criterion)]
     assert {name for one in of_runs for name in (one.metric, one.over, one.among) if name} <= METRICS.keys()
     of_sweeps = [one for one in criteria if isinstance(one, AtPoint)]
     wanted = {one.column + end for one in of_sweeps for end in ("", "_low", "_high")}
     assert wanted <= set(columns(SweepRow))
-    assert {one.raised for one in of_sweeps} == {axis.key for axis in FAMILIES["sae"]}
+    assert {one.raised for one in of_sweeps} == {"k", "features"}
     assert len({one.of for one in criteria}) == len(criteria)
 
 
@@ -109,11 +110,29 @@ def test_a_share_of_few_is_that_of_all_seeds_together():
     assert found.interval == pytest.approx((0.00631, 0.80588), abs=1e-5)
 
 
+def test_a_seed_without_a_denominator_is_named_and_not_dropped():
+    density, null = "connection_density", "connection_density_null"
+    rows = [*sized(100, 10), *profiled("clt", density, [0.5, 0.5, 0.5]), *circuits("clt", "edges", 5)]
+    found = judged([*rows, *profiled("clt", null, [0.5, 0.0])])["density / null, clt"]
+    assert (found.verdict, found.reason) == ("undecided", f"{null} is 0 or missing with seed 1, 2")
+
+
+def test_an_outside_method_is_judged_like_ours_and_changes_no_other_finding():
+    rows = [*sized(160, 10), *(replace(row, value=20.0 + 7 * (row.task == "var_if")) for row in sized(9, 9)[3:6])]
+    rows += [replace(row, method="lean", value=4.0) for row in rows if row.method == "weight_sparse"]
+    before = judged(rows)
+    with installed(*methods().values(), toy_method("lean"), toy_method("reader", explains="dense", needs=("dense",))):
+        after = judged(rows)
+    assert after["edges, dense / lean"].value == pytest.approx(40)
+    assert "unknown method 'reader'" in after["ln ratio, reader"].reason
+    assert {name: after[name] for name in before} == before
+
+
 def test_a_method_that_is_not_there_is_said_to_be_missing():
     assert "unknown method 'clt'" in judged(sized(100, 10))["density, clt"].reason
 
 
-COUNTS = ("size_circuits", "over_own_tasks", "over_weight_sparse_tasks", "circuits", "circuits_reached")
+COUNTS = ("size_circuits", "over_own_tasks", "over_reference_tasks", "circuits", "circuits_reached")
 
 
 def point(family, name, **known) -> SweepRow:
@@ -132,7 +151,7 @@ def point(family, name, **known) -> SweepRow:
 
 
 def over(value, low, high):
-    return {"over_weight_sparse": value, "over_weight_sparse_low": low, "over_weight_sparse_high": high}
+    return {"over_reference": value, "over_reference_low": low, "over_reference_high": high}
 
 
 def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highest():
@@ -144,7 +163,8 @@ def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highes
         point("dense", "d_model=64"),
     ]
     found = judged(sized(100, 10), sweep)
-    assert (found["sae, 2x L0 / weight_sparse"].value, found["sae, 2x L0 / weight_sparse"].verdict) == (0.5, "refuted")
+    most = found["sae, 2x L0 / weight_sparse"]
+    assert (most.value, most.verdict) == (0.5, "refuted")
     assert found["sae, 2x width / weight_sparse"].verdict == "confirmed"
     assert found["splitting, sae"].reason == "the interval holds the bound, 1"
 
@@ -165,16 +185,16 @@ def test_a_setting_that_was_not_raised_decides_nothing():
     assert (one.verdict, one.reason) == ("undecided", "no point of sae has a higher k than its own")
 
 
-def test_a_seed_whose_denominator_is_0_is_left_out_and_it_is_said():
+def test_a_seed_whose_denominator_is_0_is_named_and_decides_nothing():
     rows = [*sized(100, 10), *profiled("clt", "connection_density", [0.5, 0.5, 0.5, 0.5])]
     rows += [*circuits("clt", "edges", 9), *profiled("clt", "connection_density_null", [0.5, 0.0, 0.5, 0.5])]
     found = judged(rows)["density / null, clt"]
-    assert (found.value, found.seeds, found.verdict) == (1.0, 3, "confirmed")
-    assert found.reason == "seed 1 left out: connection_density_null is 0 or not known there"
+    assert (found.seeds, found.verdict) == (4, "undecided")
+    assert found.reason == "connection_density_null is 0 or missing with seed 1"
 
 
 def test_a_claims_sentence_says_the_bound_that_it_is_judged_by():
-    sizes, *_, labels, _, _ = CLAIMS
+    sizes, *_, labels, _, _ = claims()
     assert f"at least {sizes.criteria[0].bound:g} times" in sizes.sentence
     assert f"over {labels.criteria[0].bound:.0%} of what it does" in labels.sentence
 
@@ -182,14 +202,14 @@ def test_a_claims_sentence_says_the_bound_that_it_is_judged_by():
 def test_a_point_without_a_number_or_an_interval_decides_nothing():
     sweep = [
         point("sae", "k=8 features=128", splitting=1.5, seeds=1),
-        point("sae", "k=16 features=64", over_weight_sparse=2.0, over_weight_sparse_tasks=1),
+        point("sae", "k=16 features=64", over_reference=2.0, over_reference_tasks=1),
         point("clt", "k=8 features=128", status="failed", reason="train clt seed 0: RuntimeError: no luck"),
     ]
     found = judged(sized(100, 10), sweep)
     assert found["splitting, sae"].reason == "1 training seed: no interval"
     assert found["sae, 2x L0 / weight_sparse"].reason == "one task"
     assert found["splitting, clt"].reason == "train clt seed 0: RuntimeError: no luck"
-    assert found["sae, 2x width / weight_sparse"].reason == "no value of over_weight_sparse"
+    assert found["sae, 2x width / weight_sparse"].reason == "no value of over_reference"
     told = "no operating points of transcoder: `bench sweep transcoder` makes them"
     assert found["splitting, transcoder"].reason == told
 

@@ -1,0 +1,129 @@
+"""The base of every settings class, and the ranges that its numbers share: nothing unbounded, nothing converted."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import PydanticSerializationError
+
+from benchmark.seeds import LARGEST_SEED
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+Size = Annotated[int, Field(ge=1, le=10**6)]
+"""A number of channels, features, layers, prompts or windows."""
+
+Tokens = Annotated[int, Field(ge=1, le=10**12)]
+"""A number of tokens."""
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+"""Where random numbers begin."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share of a whole."""
+
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+"""A share that is not nothing."""
+
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+"""A coefficient, which may switch off what it multiplies."""
+
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+"""A learning rate, a temperature, a loss in nats."""
+
+
+class Settings(BaseModel):
+    """Settings of a run: frozen, strict about names, and about types but for whole numbers written as 1e6.
+
+    Every number has a finite range on both sides; a contract test walks all subclasses.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> Checked:
+    """The settings of a section.
+
+    Raises:
+        ValueError: One line that names the key, the value, and what was expected or the range that is allowed.
+    """
+    try:
+        settings = model.model_validate(table)
+        content = settings.model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join([section, *map(str, first["loc"])])
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        if first["type"] in ("value_error", "missing") and isinstance(first["input"], dict):
+            raise ValueError(f"{place}: {message}") from None
+        shown = f"{place} = {_shortened(first['input'])}: {message}"
+        with suppress(PydanticInvalidForJsonSchema):
+            shown += _allowed(model.model_json_schema(), first["loc"])
+        raise ValueError(shown) from None
+    except PydanticSerializationError as error:
+        raise ValueError(f"{section}: settings that cannot be written as JSON: {error}") from None
+    for place, value in _numbers(section, content):
+        if not math.isfinite(value):
+            raise ValueError(f"{place} = {value}: input should be a finite number")
+    return settings
+
+
+def _shortened(value: object) -> str:
+    """A value as it is shown in one line; Python refuses to print integers of thousands of digits."""
+    if isinstance(value, int) and value.bit_length() > 250:
+        return f"a number of about {value.bit_length() * 0.30103:.0f} digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _numbers(place: str, content: Any) -> Iterator[tuple[str, float]]:
+    """Every float in settings, with the path to it."""
+    if isinstance(content, float):
+        yield place, content
+    elif isinstance(content, Mapping):
+        for key, inside in content.items():
+            yield from _numbers(f"{place}.{key}", inside)
+    elif isinstance(content, Sequence) and not isinstance(content, str):
+        for number, inside in enumerate(content):
+            yield from _numbers(f"{place}.{number}", inside)
+
+
+def _allowed(schema: Mapping[str, Any], path: Sequence[int | str]) -> str:
+    """The range of the number at a path in settings, by the JSON schema of their class; empty where there is none."""
+    found = [schema]
+    for key in path:
+        inner = [each for outer in found for each in _inside(outer, key)]
+        found = [each for outer in inner for each in _resolved(outer, schema.get("$defs", {}))]
+    for each in found:
+        low = each.get("minimum", each.get("exclusiveMinimum"))
+        high = each.get("maximum", each.get("exclusiveMaximum"))
+        if low is not None and high is not None:
+            above = "above" if "exclusiveMinimum" in each else "from"
+            below = "to below" if "exclusiveMaximum" in each else "up to"
+            return f"; choose a number {above} {low:,.13g} {below} {high:,.13g}"
+    return ""
+
+
+def _inside(schema: Mapping[str, Any], key: int | str) -> list[Any]:
+    """The schemas of what a key, an index or any value of a dictionary leads to."""
+    return [
+        inner
+        for inner in (schema.get("properties", {}).get(key), schema.get("items"), schema.get("additionalProperties"))
+        if isinstance(inner, Mapping)
+    ]
+
+
+def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[Any]:
+    """A schema without references and alternatives: all that it may stand for."""
+    if "$ref" in schema:
+        return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return [each for choice in schema.get("anyOf", ()) for each in _resolved(choice, definitions)] or [schema]
