@@ -67,7 +67,7 @@ def tiny():
         yield from (f"{name}.{key}={value}" for key, value in TINY_METHOD.items() if key in fields)
 
 
-@pytest.mark.parametrize("changes", options(), ids=" ".join)
+@pytest.mark.parametrize("changes", options(), ids=lambda changes: f"{len(changes)} options")
 def test_every_option_goes_through_a_whole_run(changes, tmp_path):
     settings = [word for change in (*TINY, *tiny(), *changes) for word in ("--set", change)]
     command = [Path(sys.executable).with_name("bench"), "run", "--preset", "smoke", "--tasks", TASK, *settings]
