@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("options")
 
 TASK = "for_while"
 
-METHODS = {name: method for name, method in methods().items() if not method.control}
+METHODS = {name: method for name, method in methods().items() if method.role != "control"}
 
 
 TINY = (
