@@ -33,6 +33,7 @@ from benchmark.ground_truth.rank_agreement import Agreement, Examined, agreement
 from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import random_circuit
 from benchmark.metrics.registry import METRICS, Direction
+from benchmark.metrics.shares import share, shares
 from benchmark.records.table import csv_text, replace_file
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import none_for_nan
@@ -155,10 +156,10 @@ def _judge(
     mean = {level: float(values.mean()) for level, values in levels.items()}
     spread = reseeded.std(axis=1, ddof=1)
     distance = abs(mean["oracle"] - mean["random"])
-    share = float(spread.mean()) / distance if distance > 0 else math.nan
+    noise = share(float(spread.mean()), distance, mean["oracle"], mean["random"])
     told = agreement(candidate, learned)
-    reasons = [*_hand_set_faults(candidate, levels, share), *_truth_faults(candidate, told, bool(learned))]
-    status, reason = _status(candidate, reasons, told, float(reseeded.mean()) / mean["oracle"])
+    reasons = [*_hand_set_faults(candidate, levels, noise), *_truth_faults(candidate, told, bool(learned))]
+    status, reason = _status(candidate, reasons, told, share(float(reseeded.mean()), mean["oracle"]))
     registered = METRICS.get(candidate.name)
     return Verdict(
         metric=candidate.name,
@@ -173,7 +174,7 @@ def _judge(
         ordered_models=None if candidate.is_size else _ordered_models(levels, candidate.direction),
         found=float(reseeded.mean()),
         reseed_noise=_relative(spread, np.abs(reseeded.mean(axis=1))),
-        noise_share=math.nan if candidate.is_size else share,
+        noise_share=math.nan if candidate.is_size else noise,
         truth_correlation=told.correlation,
         truth_low=told.low,
         truth_high=told.high,
@@ -235,15 +236,15 @@ def _standard_error(values: Float[np.ndarray, "model draw"]) -> float:
     return float(np.sqrt((values.var(axis=1, ddof=1) / draws).sum()) / models)
 
 
-def _hand_set_faults(candidate: Candidate, levels: Levels, share: float) -> Iterator[str]:
+def _hand_set_faults(candidate: Candidate, levels: Levels, noise: float) -> Iterator[str]:
     """What is wrong with a metric on hand-set models; sizes are not asked."""
     if candidate.is_size:
         return
     if not _in_order(levels, candidate.direction):
         told = ", ".join(f"{level} {levels[level].mean():.3g}" for level in LEVELS)
         yield f"not in order beyond chance ({candidate.direction} is better): {told}"
-    if not share <= MOST_NOISE:
-        yield f"reseed noise is {share:.0%} of the distance from oracle to random"
+    if not noise <= MOST_NOISE:
+        yield f"reseed noise is {noise:.0%} of the distance from oracle to random"
 
 
 def _truth_faults(candidate: Candidate, told: Agreement, asked: bool) -> Iterator[str]:
@@ -266,4 +267,4 @@ def _status(candidate: Candidate, faults: Sequence[str], told: Agreement, ratio:
 
 def _relative(spread: Float[np.ndarray, " model"], size: Float[np.ndarray, " model"]) -> float:
     """Mean over models of the spread relative to the size; `nan` where a size is 0."""
-    return float((spread / size).mean()) if (size > 0).all() else math.nan
+    return float(shares(spread, size).mean())

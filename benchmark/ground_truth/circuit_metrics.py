@@ -18,8 +18,9 @@ from benchmark.metrics.registry import METRICS, Direction
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
 from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.robustness import robust_faithfulness
-from benchmark.tasks.answers import answer_logits, logit_difference
+from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
 TARGET = 0.05
@@ -119,7 +120,7 @@ def _necessity(case: Case) -> float:
 
 
 def _logit_difference_r2(case: Case) -> float:
-    whole, circuit = (logit_difference(logits, case.batch) for logits in (case.whole, case.logits(case.circuit)))
+    whole, circuit = (first_answer_difference(logits, case.batch) for logits in (case.whole, case.logits(case.circuit)))
     return metrics.logit_difference_r2(whole, circuit)
 
 

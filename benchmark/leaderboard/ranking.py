@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import METRICS, Aggregate
 from benchmark.records.table import Key, Record, csv_text, printed
-from benchmark.statistics.intervals import geometric_mean, student_interval
+from benchmark.statistics.intervals import Interval, geometric_mean, median_interval, student_interval
 
 if TYPE_CHECKING:
     from benchmark.methods import Role
@@ -379,7 +380,7 @@ class Board:
             profile_area([sizes.get((task, seed)) for task in self.references[seed]], self.rules.largest_size)
             for seed in seeds
         ]
-        return _over_seeds(areas, "mean")
+        return over_seeds(areas, "mean", 0.0, 1.0)
 
     def why_unranked(self, place: Place) -> str:
         """Why a place is listed only; empty if it is ranked."""
@@ -483,25 +484,33 @@ def _summary(metric: str, rows: Iterable[Record]) -> Summary:
     by_seed: dict[int | None, list[float]] = {}
     for row in _of(metric, rows):
         by_seed.setdefault(row.seed, []).append(_value(row))
-    aggregate = METRICS[metric].aggregate
-    return _over_seeds([aggregated(values, aggregate) for values in by_seed.values()], aggregate)
+    known = METRICS[metric]
+    values = [aggregated(values, known.aggregate) for values in by_seed.values()]
+    return over_seeds(values, known.aggregate, known.low, known.high)
 
 
 def aggregated(values: Sequence[float], aggregate: Aggregate) -> float:
-    """Values of a metric summed up as it asks for: by the geometric or the arithmetic mean."""
-    return geometric_mean(values) if aggregate == "geometric_mean" else sum(values) / len(values)
+    """Values of a metric summed up as it asks for: by the geometric mean, the median or the arithmetic mean."""
+    if aggregate == "geometric_mean":
+        return geometric_mean(values)
+    return median(values) if aggregate == "median" else sum(values) / len(values)
 
 
-def _over_seeds(values: Sequence[float], aggregate: Aggregate) -> Summary:
-    """Mean over seeds and its t interval, of the logs where the mean is geometric; limits only from three seeds on."""
+def over_seeds(values: Sequence[float], aggregate: Aggregate, least: float, most: float) -> Summary:
+    """Values summed up over seeds, with a 95 % interval from three seeds on.
+
+    The interval is Student's t, of the logs where the mean is geometric and about the median where it is that; its
+    limits stay within the range of the values, `least` to `most`.
+    """
     if not values:
         return Summary()
-    logs = [math.log(max(value, 1)) for value in values] if aggregate == "geometric_mean" else list(values)
-    limits = student_interval(logs)
-    if math.isnan(limits.low):
-        return Summary(aggregated(values, aggregate))
-    low, high = (math.exp(limit) for limit in limits) if aggregate == "geometric_mean" else limits
-    return Summary(aggregated(values, aggregate), low, high)
+    value = aggregated(values, aggregate)
+    if aggregate == "geometric_mean":
+        limits = Interval(*map(math.exp, student_interval([math.log(max(value, 1)) for value in values])))
+    else:
+        limits = median_interval(values) if aggregate == "median" else student_interval(values)
+    low, high = limits.within(least, most)
+    return Summary(value) if math.isnan(low) else Summary(value, low, high)
 
 
 def preset_rules(preset: str) -> Rules:

@@ -1,16 +1,24 @@
 """Metrics of how well a circuit stands in for the whole model: faithfulness, agreement, areas over log size."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Num
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import Array, double, mean, share
+from benchmark.metrics.arrays import (
+    ABOVE_1,
+    AT_LEAST_0,
+    NOT_INFINITE,
+    Array,
+    Number,
+    arrays,
+    mean,
+    numbers,
+)
+from benchmark.metrics.shares import ONE_NAT, share, unexplained
 
 
-def faithfulness(circuit_kl: float, empty_kl: float) -> float:
+def faithfulness(circuit_kl: Number, empty_kl: Number) -> float:
     """Share of the way from full ablation to the whole model: 1 - KL(whole||circuit) / KL(whole||empty).
 
     Both divergences are `pair_kl`s on the same prompts with the logits of the model that is explained as reference.
@@ -25,10 +33,11 @@ def faithfulness(circuit_kl: float, empty_kl: float) -> float:
         1 for the whole model, 0 for the empty circuit, below 0 if worse than that; higher is better; `nan` where the
         empty circuit already agrees with the whole model.
     """
-    return 1 - share(circuit_kl, empty_kl)
+    of_circuit, of_empty = numbers(AT_LEAST_0, circuit_kl=circuit_kl, empty_kl=empty_kl)
+    return 1 - share(of_circuit, of_empty, ONE_NAT)
 
 
-def recovered_task_loss(circuit: float, whole: float, empty: float) -> float:
+def recovered_task_loss(circuit: Number, whole: Number, empty: Number) -> float:
     """Share of the task loss that a circuit wins back: (empty - circuit) / (empty - whole), not clipped.
 
     Args:
@@ -40,61 +49,66 @@ def recovered_task_loss(circuit: float, whole: float, empty: float) -> float:
         1 as good as the whole model, above 1 if better, 0 as bad as the empty circuit; higher is better; `nan` unless
         the whole model is better than the empty circuit.
     """
-    return share(empty - circuit, empty - whole)
+    of_circuit, best, worst = numbers(circuit=circuit, whole=whole, empty=empty)
+    return share(worst - of_circuit, worst - best, worst, best)
 
 
-def answer_agreement(reference_difference: Float[Array, " prompt"], difference: Float[Array, " prompt"]) -> float:
+def answer_agreement(reference_difference: Array, difference: Array) -> float:
     """Share of prompts on which a circuit prefers the same of the two answers as the whole model, right or wrong.
 
     Args:
-        reference_difference: Logit of the answer less that of the alternative, in the model that is explained.
+        reference_difference: `[prompt]`, logit of the answer minus that of the alternative in the explained model.
         difference: The same in the circuit.
 
     Returns:
         0 to 1, higher is better; by chance one half where the whole model prefers each answer as often; `nan` without
         prompts.
     """
-    known, found = double(reference_difference), double(difference)
-    return float(((known > 0) == (found > 0)).mean()) if known.size else math.nan
+    known, found = _differences(reference_difference, difference)
+    return mean((known > 0) == (found > 0))
 
 
-def logit_difference_r2(reference_difference: Float[Array, " prompt"], difference: Float[Array, " prompt"]) -> float:
+def logit_difference_r2(reference_difference: Array, difference: Array) -> float:
     """Coefficient of determination of the circuit's logit difference for the whole model's, not clipped.
 
+    The difference has to be signed: the logit of the first answer of a pair of prompts minus that of the second, for
+    both of its prompts. Then its variance is between the two answers, which is what the task is about. That of the
+    right answer minus the wrong one varies only by how sure the model is.
+
     Args:
-        reference_difference: Logit of the answer less that of the alternative, in the model that is explained.
+        reference_difference: `[prompt]`, the signed difference in the model that is explained.
         difference: The same in the circuit.
 
     Returns:
         1 - sum of squared differences / sum of squares about the reference's mean; 1 if equal, 0 as good as that mean,
         higher is better; `nan` if the reference is the same on all prompts.
     """
-    known, found = double(reference_difference), double(difference)
-    if known.size == 0 or np.ptp(known) == 0:
-        return math.nan
-    return 1 - float(((known - found) ** 2).sum()) / float(((known - known.mean()) ** 2).sum())
+    return 1 - unexplained(*_differences(reference_difference, difference))
 
 
-def kl_divergence(logits: Float[Array, "*position vocab"], reference: Float[Array, "*position vocab"]) -> float:
+def _differences(reference_difference: Array, difference: Array) -> tuple[NDArray[np.float64], ...]:
+    return arrays(reference_difference=(reference_difference, "prompt"), difference=(difference, "prompt"))
+
+
+def kl_divergence(logits: Array, reference: Array) -> float:
     """Mean divergence of a model's next-token distributions from those of the model it explains.
 
     Args:
-        logits: Of the circuit or of the replaced model; any number of leading axes.
-        reference: Of the model that is explained.
+        logits: `[*position, vocab]`, of the circuit or of the replaced model; any number of leading axes.
+        reference: The same of the model that is explained.
 
     Returns:
         Mean over positions of KL(softmax reference || softmax logits) in nats, from 0, lower is closer; `nan` without
         positions.
     """
-    known, found = _log_softmax(double(reference)), _log_softmax(double(logits))
-    return max(mean((np.exp(known) * (known - found)).sum(-1)), 0.0) if known.size else math.nan
+    found, known = arrays(logits=(logits, "*position vocab"), reference=(reference, "*position vocab"))
+    if not known.size:
+        return math.nan
+    found, known = _log_softmax(found), _log_softmax(known)
+    return max(mean((np.exp(known) * (known - found)).sum(-1)), 0.0)
 
 
-def cpr(
-    sizes: Sequence[float | int] | Num[Array, " size"],
-    faithfulness: Sequence[float | int] | Float[Array, " size"],
-    largest: float | int,
-) -> float:
+def cpr(sizes: Array, faithfulness: Array, largest: Number) -> float:
     """Circuit performance ratio: the area under faithfulness over the logarithm of size.
 
     After MIB (Mueller et al. 2025, arXiv 2504.13151), but over absolute counts on a log axis from 1 to a constant, so
@@ -103,8 +117,8 @@ def cpr(
     it holds its last value. Sizes below 1 stand at 1.
 
     Args:
-        sizes: Nodes or edges of each circuit, ascending.
-        faithfulness: Of each circuit.
+        sizes: `[size]`, nodes or edges of each circuit, ascending.
+        faithfulness: `[size]`, of each circuit; `nan` where it is undefined.
         largest: The size at which the axis ends, above 1; the same for all that is compared.
 
     Returns:
@@ -113,26 +127,24 @@ def cpr(
     Raises:
         ValueError: If the sizes do not ascend, differ in number from the scores, or `largest` is not above 1.
     """
-    counts, scores = _row(sizes), _row(faithfulness)
-    _check_curve(counts, scores, largest)
-    if counts.size == 0 or not np.isfinite(scores).all():
+    counts, scores = arrays(sizes=(sizes, "size", AT_LEAST_0), faithfulness=(faithfulness, "size", NOT_INFINITE))
+    (end,) = numbers(ABOVE_1, largest=largest)
+    if not (np.diff(counts) >= 0).all():
+        raise ValueError(f"sizes must ascend, got {counts.tolist()}")
+    if counts.size == 0 or np.isnan(scores).any():
         return math.nan
-    places = np.log(np.maximum(counts, 1)) / math.log(largest)
+    places = np.log(np.maximum(counts, 1)) / math.log(end)
     return _area_to_one(places, np.clip(scores, 0, 1))
 
 
-def cmd(
-    sizes: Sequence[float | int] | Num[Array, " size"],
-    faithfulness: Sequence[float | int] | Float[Array, " size"],
-    largest: float | int,
-) -> float:
+def cmd(sizes: Array, faithfulness: Array, largest: Number) -> float:
     """Circuit-model distance: the area between faithfulness and 1 over the logarithm of size.
 
     As faithfulness is clipped to [0, 1], this is `1 - cpr`; it stands here under the name that MIB gives it.
 
     Args:
-        sizes: Nodes or edges of each circuit, ascending.
-        faithfulness: Of each circuit.
+        sizes: `[size]`, nodes or edges of each circuit, ascending.
+        faithfulness: `[size]`, of each circuit; `nan` where it is undefined.
         largest: The size at which the axis ends, above 1.
 
     Returns:
@@ -148,19 +160,6 @@ def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return normalised
-
-
-def _row(values: Sequence[float | int] | Array) -> NDArray[np.float64]:
-    return np.array(values, dtype=np.float64) if isinstance(values, Sequence) else double(values)
-
-
-def _check_curve(sizes: NDArray[np.float64], scores: NDArray[np.float64], largest: float | int) -> None:
-    if sizes.shape != scores.shape:
-        raise ValueError(f"{sizes.size} sizes but {scores.size} faithfulness scores")
-    if not (np.diff(sizes) >= 0).all():
-        raise ValueError(f"sizes must ascend, got {sizes.tolist()}")
-    if not largest > 1:
-        raise ValueError(f"the largest size must be above 1, got {largest}")
 
 
 def _area_to_one(places: NDArray[np.float64], heights: NDArray[np.float64]) -> float:

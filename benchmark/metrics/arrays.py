@@ -1,28 +1,91 @@
-"""The one place where a metric's arguments, torch tensors or numpy arrays, become numpy arrays."""
+"""The one place where a metric's arguments are checked, and become numpy arrays.
+
+Any argument may be a torch tensor (on any device, of any number type, with or without a gradient), a numpy array, a
+list or a number. What does not fit is a `ValueError` that names the argument, what it has to be, and what it is.
+"""
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-Array = Tensor | NDArray[Any]
-"""What metrics take; annotate it with a shape, `Float[Array, "prompt vocab"]`."""
+if TYPE_CHECKING:
+    Array = ArrayLike | Tensor | Sequence[Tensor]
+    """What metrics take for an array; `arrays` says of which shape."""
+
+    Number = float | np.number[Any] | NDArray[Any] | Tensor
+    """What metrics take for one number."""
+else:
+    Array = Number = object  # so that it is `arrays` that tells, under pytest too, and not a checker of annotations
 
 
-def exact(values: Array) -> NDArray[Any]:
-    """The values in their own precision (bfloat16, which numpy has not, in single precision)."""
-    if not isinstance(values, Tensor):
-        return values
-    detached = values.detach().cpu()
-    return (detached.float() if detached.dtype == torch.bfloat16 else detached).numpy()
+class Wanted(NamedTuple):
+    """What the values of an argument have to be: in words, and as a test of each value."""
+
+    said: str
+    holds: Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 
-def double(values: Array) -> NDArray[np.float64]:
-    """The values in double precision, in which all metrics are computed."""
-    return exact(values).astype(np.float64)
+FINITE = Wanted("finite", np.isfinite)
+DEFINED = Wanted("a number, not nan", lambda values: ~np.isnan(values))
+NOT_INFINITE = Wanted("finite, or nan where it is undefined", lambda values: ~np.isinf(values))
+AT_LEAST_0 = Wanted("finite and at least 0", lambda values: np.isfinite(values) & (values >= 0))
+ABOVE_0 = Wanted("finite and above 0", lambda values: np.isfinite(values) & (values > 0))
+ABOVE_1 = Wanted("finite and above 1", lambda values: np.isfinite(values) & (values > 1))
+SHARE = Wanted("between 0 and 1", lambda values: (values >= 0) & (values <= 1))
+MASS = Wanted("above 0 and at most 1", lambda values: (values > 0) & (values <= 1))
+MASK = Wanted("true or false", lambda values: (values == 0) | (values == 1))
+LABEL = Wanted("true, false or a whole number from 0", lambda values: (values >= 0) & (values % 1 == 0))
+COUNT = Wanted("a whole number from 1", lambda values: (values >= 1) & (values % 1 == 0))
+
+
+def token_of(vocab: int) -> Wanted:
+    """A token's index into so many logits; a float is none."""
+    return Wanted(
+        f"an integer from 0 to {vocab - 1}",
+        lambda values: (values >= 0) & (values < vocab) & (values.dtype.kind in "iu" or not values.size),
+    )
+
+
+Asked = tuple[Array, str] | tuple[Array, str, Wanted]
+"""An argument, its shape, and what its values have to be if not merely finite."""
+
+
+def arrays(**arguments: Asked) -> tuple[NDArray[np.float64], ...]:
+    """The arguments of a metric in double precision, in which all metrics are computed.
+
+    Args:
+        arguments: By name, each with its shape. A shape is written as names of axes, `position channel`: axes of one
+            name have one size in all arguments, `*position` stands for any number of leading axes, and a figure for
+            itself.
+
+    Returns:
+        One array for each argument.
+
+    Raises:
+        ValueError: In one line, that names the argument, what it has to be, and what it is.
+    """
+    return tuple(values.astype(np.float64) for values in checked(**arguments))
+
+
+def checked(**arguments: Asked) -> tuple[NDArray[Any], ...]:
+    """As `arrays`, in the arguments' own precision."""
+    sizes: dict[str, Any] = {}
+    found = []
+    for name, (given, axes, *wanted) in arguments.items():
+        values = _array(name, given)
+        _check_shape(name, values.shape, axes.split(), sizes)
+        _check_values(name, values, *wanted)
+        found.append(values)
+    return tuple(found)
+
+
+def numbers(wanted: Wanted = FINITE, /, **arguments: Number) -> tuple[float, ...]:
+    """Arguments that are one number each, as floats; errors as `arrays`."""
+    return tuple(float(each) for each in arrays(**{name: (given, "", wanted) for name, given in arguments.items()}))
 
 
 def rows(values: NDArray[Any]) -> NDArray[Any]:
@@ -30,11 +93,61 @@ def rows(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
 
-def mean(values: NDArray[np.float64]) -> float:
+def mean(values: NDArray[Any]) -> float:
     """Mean of all values, `nan` where there are none."""
-    return float(values.mean()) if values.size else float("nan")
+    return float(values.mean(dtype=np.float64)) if values.size else math.nan
 
 
-def share(part: float, whole: float | int) -> float:
-    """`part / whole`, `nan` unless the whole is above zero: a share of nothing is undefined."""
-    return part / whole if whole > 0 else float("nan")
+def _array(name: str, given: object) -> NDArray[Any]:
+    """An argument as an array of a number type that numpy computes with."""
+    try:
+        values = _native(given)
+        if values.dtype.kind not in "biuf":
+            if values.dtype.kind in "OSUcmM":
+                raise ValueError
+            values = values.astype(np.float64)  # such as bfloat16 of ml_dtypes
+    except (ValueError, TypeError, RuntimeError):
+        told = repr(given).splitlines()[0][:60]
+        raise ValueError(f"{name} must be numbers in rows of equal length, got {told}") from None
+    return values
+
+
+def _native(given: object) -> NDArray[Any]:
+    if isinstance(given, (list, tuple)):
+        return np.asarray([_native(each) for each in given] if _holds_tensors(given) else given)
+    if not isinstance(given, Tensor):
+        return np.asarray(given)
+    values = given.detach().cpu().to_dense()
+    try:
+        return values.numpy()
+    except TypeError:  # numpy has no bfloat16
+        return values.float().numpy()
+
+
+def _holds_tensors(given: Sequence[Any]) -> bool:
+    return any(isinstance(each, Tensor) or (isinstance(each, (list, tuple)) and _holds_tensors(each)) for each in given)
+
+
+def _check_shape(name: str, shape: tuple[int, ...], axes: Sequence[str], sizes: dict[str, Any]) -> None:
+    """Whether a shape is of these axes and agrees with the sizes that earlier arguments gave them."""
+    found: Sequence[Any] = shape
+    if axes and axes[0].startswith("*") and len(shape) >= len(axes) - 1:
+        leading = len(shape) - len(axes) + 1
+        found = [shape[:leading], *shape[leading:]]
+    if len(found) != len(axes):
+        wanted = f"have shape [{', '.join(axes)}]" if axes else "be one number"
+        raise ValueError(f"{name} must {wanted}, got shape {list(shape)}")
+    for axis, size in zip(axes, found, strict=True):
+        known, first = sizes.setdefault(axis, (int(axis), "") if axis.isdigit() else (size, name))
+        if known != size:
+            told = f" with {axis.strip('*')} {known} as in {first}" if first else ""
+            raise ValueError(f"{name} must have shape [{', '.join(axes)}]{told}, got shape {list(shape)}")
+
+
+def _check_values(name: str, values: NDArray[Any], wanted: Wanted = FINITE) -> None:
+    with np.errstate(invalid="ignore"):
+        wrong = ~wanted.holds(values)
+    if wrong.any():
+        index = np.unravel_index(int(wrong.argmax()), values.shape)
+        at = f" at {[int(each) for each in index]}" if values.ndim else ""
+        raise ValueError(f"{name} must be {wanted.said}, got {values[index]}{at}")

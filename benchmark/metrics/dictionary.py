@@ -1,60 +1,68 @@
 """Metrics of a dictionary: how well its features reconstruct, how many fire, how they are joined and divided."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import Array, double, exact, mean, rows, share
-from benchmark.metrics.size import mass_edge_count
+from benchmark.metrics.arrays import ABOVE_0, Array, Number, arrays, checked, mean, numbers, rows
+from benchmark.metrics.shares import share, unexplained
+from benchmark.metrics.size import edges_for_mass
 
 
-def fvu(target: Float[Array, "*position channel"], prediction: Float[Array, "*position channel"]) -> float:
+def fvu(target: Array, prediction: Array) -> float:
     """Fraction of variance unexplained: squared error over squares about the target's mean, summed over channels.
 
     Sums are taken over all positions before the ratio, unlike per-position averages, in which positions of small norm
     dominate.
 
     Args:
-        target: What the dictionary should give; any number of leading axes.
+        target: `[*position, channel]`, what the dictionary should give; any number of leading axes.
         prediction: What it gives.
 
     Returns:
         0 for a perfect dictionary, 1 for one that gives the mean, no upper limit, lower is better; `nan` if the target
         is the same everywhere.
     """
-    true, given = rows(double(target)), rows(double(prediction))
-    if true.size == 0:
-        return float("nan")
-    return share(float(((true - given) ** 2).sum()), float(((true - true.mean(axis=0)) ** 2).sum()))
+    both = arrays(target=(target, "*position channel"), prediction=(prediction, "*position channel"))
+    return unexplained(*map(rows, both))
 
 
-def l0(features: Float[Array, "*position feature"]) -> float:
-    """Mean number of features that are not zero at a position; lower is sparser; `nan` without positions."""
-    return mean(np.count_nonzero(exact(features), axis=-1).astype(np.float64))
+def l0(features: Array) -> float:
+    """Mean number of features that are not zero at a position; lower is sparser; `nan` without positions.
+
+    Args:
+        features: `[*position, feature]`, activations; any number of leading axes.
+    """
+    (fired,) = checked(features=(features, "*position feature"))
+    return mean(np.count_nonzero(fired, axis=-1))
 
 
-def dead_fraction(features: Float[Array, "*position feature"]) -> float:
+def dead_fraction(features: Array) -> float:
     """Share of features that are zero at every given position.
 
     Args:
-        features: Activations; any number of leading axes. Take enough positions that a rare feature can fire.
+        features: `[*position, feature]`, activations; any number of leading axes. Take enough positions that a rare
+            feature can fire.
 
     Returns:
         0 to 1, lower is better; `nan` without positions or features.
     """
-    fired = rows(exact(features)) != 0
-    return mean((~fired.any(axis=0)).astype(np.float64)) if len(fired) else float("nan")
+    (values,) = checked(features=(features, "*position feature"))
+    fired = rows(values) != 0
+    return mean(~fired.any(axis=0)) if len(fired) else math.nan
 
 
-def loss_increase(replaced: float, original: float) -> float:
+def loss_increase(replaced: Number, original: Number) -> float:
     """Next-token loss that a dictionary costs: with every place replaced, less without; nats, lower is better."""
-    return replaced - original
+    with_dictionary, without = numbers(replaced=replaced, original=original)
+    return with_dictionary - without
 
 
-def loss_recovered(replaced: float, original: float, ablated: float) -> float:
+def loss_recovered(replaced: Number, original: Number, ablated: Number) -> float:
     """Share of the next-token loss that a dictionary wins back, SAEBench's `ce_loss_score` (arXiv 2503.09532).
 
     Args:
@@ -66,10 +74,11 @@ def loss_recovered(replaced: float, original: float, ablated: float) -> float:
         (ablated - replaced) / (ablated - original), not clipped: 1 as good as the original, 0 as bad as ablation;
         higher is better; `nan` unless ablation hurts.
     """
-    return share(ablated - replaced, ablated - original)
+    with_dictionary, best, worst = numbers(replaced=replaced, original=original, ablated=ablated)
+    return share(worst - with_dictionary, worst - best, worst, best)
 
 
-def connection_density(attributions: Sequence[Float[Array, "_target _source"]], mass: float = 0.95) -> float:
+def connection_density(attributions: Iterable[Array], mass: Number = 0.95) -> float:
     """Share of all pairs of nodes that it takes to carry a share of every target's attribution.
 
     `mass_edge_count` over the number of pairs. Dead nodes are pairs like any other and make it look sparser: leave
@@ -85,16 +94,11 @@ def connection_density(attributions: Sequence[Float[Array, "_target _source"]], 
     Raises:
         ValueError: For a mass outside (0, 1].
     """
-    pairs = sum(matrix.shape[0] * matrix.shape[1] for matrix in attributions)
-    return share(mass_edge_count(attributions, mass), pairs)
+    return share(*edges_for_mass(attributions, mass))
 
 
 def split_count(
-    features: Shaped[Array, "position feature"],
-    labels: Shaped[Array, "position label"],
-    held_features: Shaped[Array, "held_position feature"],
-    held_labels: Shaped[Array, "held_position label"],
-    least_gain: float = 0.03,
+    features: Array, labels: Array, held_features: Array, held_labels: Array, least_gain: Number = 0.03
 ) -> float:
     """Among how many features a label is divided, mean over labels: feature splitting.
 
@@ -104,10 +108,10 @@ def split_count(
     counted on another, as among more features the best always looks better on what it was chosen on.
 
     Args:
-        features: Activations, on which features are chosen; a feature fires where it is not zero.
-        labels: Not 0 where a label holds: concepts, or the features of another dictionary.
-        held_features: The same features at other positions.
-        held_labels: The same labels there.
+        features: `[position, feature]`, activations, on which features are chosen; a feature fires where it is not 0.
+        labels: `[position, label]`, not 0 where a label holds: concepts, or the features of another dictionary.
+        held_features: `[held position, feature]`, the same features at other positions.
+        held_labels: `[held position, label]`, the same labels there.
         least_gain: F1 that one more feature has to add.
 
     Returns:
@@ -117,15 +121,18 @@ def split_count(
     Raises:
         ValueError: For a gain that is not above 0.
     """
-    if least_gain <= 0:
-        raise ValueError(f"least_gain must be above 0, got {least_gain}")
-    chosen_on, counted_on = _Sample.of(features, labels), _Sample.of(held_features, held_labels)
+    (gain,) = numbers(ABOVE_0, least_gain=least_gain)
+    given = checked(
+        features=(features, "position feature"),
+        labels=(labels, "position label"),
+        held_features=(held_features, "held_position feature"),
+        held_labels=(held_labels, "held_position label"),
+    )
+    chosen_on, counted_on = _Sample.of(*given[:2]), _Sample.of(*given[2:])
     known = np.flatnonzero(chosen_on.labels.any(axis=0) & counted_on.labels.any(axis=0))
     if not chosen_on.fires.shape[1]:
-        return float("nan")
-    return mean(
-        np.array([_split_count(chosen_on, counted_on, label, least_gain) for label in known.tolist()], dtype=np.float64)
-    )
+        return math.nan
+    return mean(np.array([_split_count(chosen_on, counted_on, label, gain) for label in known.tolist()]))
 
 
 class _Sample(NamedTuple):
@@ -137,10 +144,10 @@ class _Sample(NamedTuple):
     labels: Bool[NDArray[Any], "position label"]
 
     @classmethod
-    def of(cls, features: Array, labels: Array) -> "_Sample":
-        fires = exact(features) != 0
+    def of(cls, features: NDArray[Any], labels: NDArray[Any]) -> "_Sample":
+        fires = features != 0
         numbers = fires.astype(np.float32)  # counts of positions are exact in single precision up to 16 million
-        return cls(fires, numbers, numbers.sum(axis=0), exact(labels) != 0)
+        return cls(fires, numbers, numbers.sum(axis=0), labels != 0)
 
 
 def _split_count(chosen_on: _Sample, counted_on: _Sample, label: int, least_gain: float) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import double, exact, share
+from benchmark.metrics.shares import share
+from benchmark.metrics.size import joined
 from benchmark.model.circuit import Circuit
-from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
+from benchmark.model.graph import EMBEDDING, LOGITS
 from benchmark.model.interface import Connection
 
 Inflow = Mapping[str, list[tuple[str, NDArray[np.float64]]]]
@@ -57,14 +58,10 @@ def longest_path(circuit: Circuit, connections: Iterable[Connection]) -> float:
 
 def _inflow(circuit: Circuit, connections: Iterable[Connection]) -> Inflow:
     """What enters each site from kept nodes; `nan` through opaque blocks."""
-    masks = {name: exact(mask).astype(np.bool_) for name, mask in circuit.masks.items()}
-    masks |= {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
     found = defaultdict(list)
-    for each in connections:
-        if {each.source, each.target} <= masks.keys():
-            both = np.outer(masks[each.target], masks[each.source])
-            strengths = np.full(both.shape, math.nan) if each.weight is None else np.abs(double(each.weight))
-            found[each.target].append((each.source, np.where(both, strengths, 0.0)))
+    for each, weight, target, source in joined(circuit, connections):
+        strengths = math.nan if weight is None else np.abs(weight.astype(np.float64))
+        found[each.target].append((each.source, np.where(np.outer(target, source), strengths, 0.0)))
     return found
 
 

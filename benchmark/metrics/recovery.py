@@ -1,10 +1,14 @@
 """Metrics of a found circuit against a known one: precision and recall of its nodes and of its edges."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmark.metrics.arrays import exact, share
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.shares import share
+from benchmark.metrics.size import masks_of
 from benchmark.model.circuit import Circuit
 
 Edge = tuple[str, int, str, int]
@@ -49,7 +53,12 @@ def node_recovery(found: Circuit, true: Circuit) -> Recovery:
     Raises:
         ValueError: If a site has another number of nodes in one circuit than in the other.
     """
-    return _recovery(_nodes(found, true), _nodes(true, found))
+    kept, needed = masks_of(found), masks_of(true)
+    for name in kept.keys() & needed.keys():
+        if len(kept[name]) != len(needed[name]):
+            sizes = f"{len(kept[name])} nodes in one circuit and {len(needed[name])} in the other"
+            raise ValueError(f"site {name!r} has {sizes}")
+    return _recovery(_nodes(kept), _nodes(needed))
 
 
 def edge_recovery(found_edges: Iterable[Edge], true_edges: Iterable[Edge]) -> Recovery:
@@ -65,13 +74,8 @@ def edge_recovery(found_edges: Iterable[Edge], true_edges: Iterable[Edge]) -> Re
     return _recovery(frozenset(found_edges), frozenset(true_edges))
 
 
-def _nodes(circuit: Circuit, other: Circuit) -> frozenset[tuple[str, int]]:
-    """The kept nodes of a circuit whose sites are as large as another's."""
-    for name in circuit.masks.keys() & other.masks.keys():
-        sizes = len(circuit.masks[name]), len(other.masks[name])
-        if sizes[0] != sizes[1]:
-            raise ValueError(f"site {name!r} has {sizes[0]} nodes in one circuit and {sizes[1]} in the other")
-    return frozenset((name, node) for name, mask in circuit.masks.items() for node in exact(mask).nonzero()[0].tolist())
+def _nodes(masks: Mapping[str, NDArray[np.bool_]]) -> frozenset[tuple[str, int]]:
+    return frozenset((name, node) for name, mask in masks.items() for node in mask.nonzero()[0].tolist())
 
 
 def _recovery(found: frozenset[tuple[object, ...]], true: frozenset[tuple[object, ...]]) -> Recovery:

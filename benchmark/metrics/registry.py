@@ -10,8 +10,17 @@ Direction = Literal["lower", "higher", "none"]
 MeasuredBy = Literal["circuit", "profile", "validity", "claims", "splitting"]
 """The kinds of cell that measure something."""
 
-Aggregate = Literal["geometric_mean", "mean"]
-"""How values are summed up over tasks and seeds: sizes by the geometric mean of max(size, 1), the rest by the mean."""
+Aggregate = Literal["geometric_mean", "median", "mean"]
+"""How values are summed up over tasks and over seeds.
+
+- Sizes by the geometric mean of max(size, 1).
+- Quotients (`QUOTIENTS`) that are unbounded on either side by the median: in a mean, one task whose denominator happens
+  to be small would outweigh all others.
+- All else by the mean: what is bounded, and amounts, such as nats and counts, of which every unit counts alike.
+"""
+
+QUOTIENTS = ("share", "ratio", "slope")
+"""Units of numbers that are one quantity over another."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,21 @@ class Metric:
     function: str | None
     version: int = 1
     cell: MeasuredBy | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit in QUOTIENTS and self.aggregate == "mean" and _unbounded(self.low, self.high):
+            raise ValueError(
+                f"{self.name}: a {self.unit} from {self.low} to {self.high} is unbounded, so its aggregate is the "
+                f"median, not the {self.aggregate}"
+            )
+
+    def within(self, limit: float) -> float:
+        """A limit of an interval, moved into the range of the metric; `nan` stays."""
+        return min(max(limit, self.low), self.high)
+
+
+def _unbounded(low: float, high: float) -> bool:
+    return inf in (-low, high)
 
 
 _GAO = "Gao et al. 2025 (arXiv 2511.13653)"
@@ -110,8 +134,11 @@ def _loss(name: str, summary: str, direction: Direction = "lower") -> Metric:
     return Metric(name, summary, "nats", 0.0, inf, direction, "mean", _GAO, f"{_TASK}:task_loss")
 
 
-def _share(name: str, summary: str, low: float, direction: Direction, source: str, function: str) -> Metric:
-    return Metric(name, summary, "share", low, 1.0, direction, "mean", source, function)
+def _share(
+    name: str, summary: str, low: float, direction: Direction, source: str, function: str, version: int = 1
+) -> Metric:
+    aggregate: Aggregate = "median" if _unbounded(low, 1.0) else "mean"
+    return Metric(name, summary, "share", low, 1.0, direction, aggregate, source, function, version)
 
 
 def _rate(name: str, summary: str, direction: Direction) -> Metric:
@@ -141,14 +168,14 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     _loss("lowest_loss", "Least task loss, on validation prompts, of any circuit that the search tried."),
     _loss("empty_loss", "Task loss of the model with every node ablated.", "none"),
     Metric("recovered_task_loss", "(empty - circuit) / (empty - whole) of the task losses.", "share", -inf, inf,
-           "higher", "mean", _MARKS, f"{_AGREEMENT}:recovered_task_loss"),
+           "higher", "median", _MARKS, f"{_AGREEMENT}:recovered_task_loss"),
     # Does it do it as the whole model does
     _share("faithfulness", "1 - KL(whole||circuit) / KL(whole||empty) on the answer pair.", -inf, "higher", _OURS,
            f"{_AGREEMENT}:faithfulness"),
     _share("robust_faithfulness", "Least faithfulness under mean, resample, counterfactual, stochastic ablation.",
            -inf, "higher", _OURS, f"{_AGREEMENT}:faithfulness"),
-    _share("logit_difference_r2", "Variance of the whole model's logit difference that the circuit's explains.", -inf,
-           "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2"),
+    _share("logit_difference_r2", "Variance of the whole model's signed logit difference that the circuit explains.",
+           -inf, "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2", 2),
     _share("completeness", "Faithfulness of the complement: what the circuit left out.", -inf, "lower", _MARKS,
            f"{_AGREEMENT}:faithfulness"),
     _loss("necessity", "Task loss of the model with the circuit ablated.", "higher"),
@@ -164,7 +191,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     Metric("binarised_loss", "Task loss of the circuit with each kept node at one of two levels.", "nats", 0.0, inf,
            "lower", "mean", f"{_GAO}, figure 34", f"{_TASK}:task_loss"),
     _share("prediction_r2", "Variance of what edits of nodes do in the whole model that the circuit explains.", -inf,
-           "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
+           "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2", 2),
     Metric("prediction_rank_correlation", "Spearman's, over edits of nodes, of what they do in both models.",
            "correlation", -1.0, 1.0, "higher", "mean", _GEIGER, f"{_INTERVENTION}:rank_correlation"),
     # Does it agree off the prompts that it was found on
@@ -189,14 +216,14 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     _share("cmd", "Area between faithfulness and 1 over log size.", 0.0, "lower", _MIB, f"{_AGREEMENT}:cmd"),
 )), ("profile", (
     # Dictionaries
-    Metric("fvu", "Variance that the dictionary does not explain.", "share", 0.0, inf, "lower", "mean", _SAEBENCH,
+    Metric("fvu", "Variance that the dictionary does not explain.", "share", 0.0, inf, "lower", "median", _SAEBENCH,
            f"{_DICT}:fvu"),
     Metric("l0", "Features that fire at a position.", "features", 0.0, inf, "lower", "mean", _SAEBENCH, f"{_DICT}:l0"),
     _share("dead_fraction", "Features that never fire.", 0.0, "lower", _SAEBENCH, f"{_DICT}:dead_fraction"),
     Metric("loss_increase", "Next-token loss with every place replaced, less the explained model's.", "nats", -inf, inf,
            "lower", "mean", _SAEBENCH, f"{_DICT}:loss_increase"),
     Metric("loss_recovered", "(ablated - replaced) / (ablated - original) of next-token losses.", "share", -inf, inf,
-           "higher", "mean", _SAEBENCH, f"{_DICT}:loss_recovered"),
+           "higher", "median", _SAEBENCH, f"{_DICT}:loss_recovered"),
 )), ("claims", (
     _share("connection_density", "Pairs of nodes that carry 95 % of each target's attribution.", 0.0, "lower", _OURS,
            f"{_DICT}:connection_density"),
@@ -208,7 +235,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
 )), ("claims", (
     # What is said of sparse circuits and of their rivals
     Metric("error_compounding", "KL with all layers replaced over the sum of the KLs one layer at a time.", "ratio",
-           0.0, inf, "lower", "mean", _OURS, f"{_CLAIMS}:error_compounding"),
+           0.0, inf, "lower", "median", _OURS, f"{_CLAIMS}:error_compounding"),
     Metric("replaced_kl", "KL of the model with all layers replaced from the one that it explains.", "nats", 0.0, inf,
            "lower", "mean", _OURS, f"{_AGREEMENT}:kl_divergence"),
     Metric("firing_rate_spread", "ln of the 90th over the 10th percentile of the rates of features that fire.", "nats",
@@ -224,27 +251,27 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     Metric("context_dilution", "Elements at which a model forgets that a list is nested.", "elements", 0.0, inf, "none",
            "geometric_mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:context_dilution"),
     Metric("dilution_slope", "Slope of what a model knows of bracket depth over length, log-log: -1 for averaging.",
-           "slope", -inf, inf, "none", "mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:dilution_slope"),
+           "slope", -inf, inf, "none", "median", f"{_GAO}, section 3.2", f"{_CLAIMS}:dilution_slope"),
 )), ("validity", (
     # Do nodes mean what they are said to mean
     *(
-        Metric(name, summary, "share", -inf, inf, direction, "mean", _PAULO, f"{_VALIDITY}:label_replacement_score")
+        Metric(name, summary, "share", -inf, inf, direction, "median", _PAULO, f"{_VALIDITY}:label_replacement_score")
         for name, (_, summary, direction) in CONTROLS.items()
     ),
 )), ("circuit", (
     Metric("circuit_label_replacement_score", "Labels in the place of a circuit's node, inside the circuit, task loss.",
-           "share", -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
+           "share", -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("task_label_replacement_score", "The same node and labels in the whole model, task loss.", "share", -inf,
-           inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
+           inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("joint_label_replacement_score", "All labelled nodes of a circuit replaced at once, task loss.", "share",
-           -inf, inf, "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
+           -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("labelled_share", "Kept nodes that some concept labels with average precision 0.5 or more.", "share", 0.0,
            1.0, "higher", "mean", _OURS, None, 2),
 )), ("validity", (
     Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
-           "higher", "mean", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+           "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score"),
     Metric("pooled_shifted_score", "The same with labels turned within their document: no better than none.", "share",
-           -inf, inf, "none", "mean", _OURS, f"{_VALIDITY}:label_replacement_score"),
+           -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:label_replacement_score"),
     _share("p_concept_given_active", "How often the concept holds where its node is active.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_concept_given_active"),
     _share("p_active_given_concept", "How often its node is active where the concept holds.", 0.0, "higher", _HUANG,

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from benchmark.metrics.arrays import Array, double, exact
+from benchmark.metrics.arrays import MASK, MASS, Array, Number, checked, numbers
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import Connection
@@ -19,15 +19,14 @@ BITS_PER_EDGE = 8
 
 def node_count(circuit: Circuit) -> float:
     """Number of nodes that a circuit keeps, Gao et al. 2025 (arXiv 2511.13653) section 2.2; lower is better."""
-    return float(sum(exact(mask).sum() for mask in circuit.masks.values()))
+    return float(sum(mask.sum() for mask in masks_of(circuit).values()))
 
 
 def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
     """Number of edges between kept nodes, Gao et al. 2025 section 2.2.
 
     An edge is a nonzero weight with both ends kept; where a connection has no weight (an opaque block joins its ends),
-    every pair of kept nodes counts. A connection with an end that is no node of the circuit's graph counts nothing, the
-    ends of the unit graph apart: embeddings and logits are always kept.
+    every pair of kept nodes counts. The ends of the unit graph, embeddings and logits, are always kept.
 
     Args:
         circuit: The nodes kept.
@@ -35,8 +34,12 @@ def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
 
     Returns:
         Edges, from 0, lower is better.
+
+    Raises:
+        ValueError: If a connection has an end that is no site of the circuit, or a weight of another shape. So do all
+            metrics that take connections.
     """
-    return float(sum(_edges(part) for part in _joined(circuit, connections)))
+    return float(sum(_edges(weight, target, source) for _, weight, target, source in joined(circuit, connections)))
 
 
 def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
@@ -50,9 +53,8 @@ def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> f
         Edges, from 0, never fewer than `edge_count`, lower is better.
     """
     total = 0
-    for connection, target, source in _joined(circuit, connections):
-        everywhere = _edges((connection, np.ones_like(target), np.ones_like(source)))
-        total += everywhere - _edges((connection, ~target, ~source))
+    for _, weight, target, source in joined(circuit, connections):
+        total += _edges(weight, np.ones_like(target), np.ones_like(source)) - _edges(weight, ~target, ~source)
     return float(total)
 
 
@@ -70,7 +72,7 @@ def opaque_weight_count(circuit: Circuit, connections: Iterable[Connection]) -> 
     """
     crossed = {
         connection.block.name: connection.block.weights
-        for connection, target, source in _joined(circuit, connections)
+        for connection, _, target, source in joined(circuit, connections)
         if connection.block is not None and target.any() and source.any()
     }
     return float(sum(crossed.values()))
@@ -89,16 +91,15 @@ def description_bits(circuit: Circuit, connections: Iterable[Connection]) -> flo
     Returns:
         Bits, from 0, lower is better.
     """
-    nodes = sum(len(mask) for mask in circuit.masks.values())
+    nodes = sum(len(mask) for mask in masks_of(circuit).values())
     bits = _choice_bits(nodes, int(node_count(circuit)))
-    for part in _joined(circuit, connections):
-        _, target, source = part
-        edges = _edges(part)
+    for _, weight, target, source in joined(circuit, connections):
+        edges = _edges(weight, target, source)
         bits += _choice_bits(int(target.sum()) * int(source.sum()), edges) + BITS_PER_EDGE * edges
     return bits
 
 
-def mass_edge_count(attributions: Iterable[Float[Array, "_target _source"]], mass: float = 0.95) -> float:
+def mass_edge_count(attributions: Iterable[Array], mass: Number = 0.95) -> float:
     """Fewest edges that carry a share of every target's attribution.
 
     For each row the fewest sources whose absolute attributions add up to `mass` of the row's absolute sum, summed over
@@ -109,39 +110,64 @@ def mass_edge_count(attributions: Iterable[Float[Array, "_target _source"]], mas
         mass: Share to carry, above 0 and at most 1.
 
     Returns:
-        Edges, from 0, lower is sparser; `nan` if an attribution is.
+        Edges, from 0, lower is sparser.
 
     Raises:
         ValueError: For a mass outside (0, 1].
     """
-    if not 0 < mass <= 1:
-        raise ValueError(f"mass must be above 0 and at most 1, got {mass}")
-    return float(sum(_sources_for_mass(np.abs(double(matrix)), mass) for matrix in attributions))
+    return edges_for_mass(attributions, mass)[0]
 
 
-_Part = tuple[Connection, NDArray[np.bool_], NDArray[np.bool_]]
-"""A connection, and which of its target and source nodes to look at."""
+def edges_for_mass(attributions: Iterable[Array], mass: Number) -> tuple[float, float]:
+    """`mass_edge_count`, and the number of all pairs."""
+    (wanted,) = numbers(MASS, mass=mass)
+    edges = pairs = 0.0
+    for index, given in enumerate(attributions):
+        (matrix,) = checked(**{f"attributions[{index}]": (given, "target source")})
+        edges += _sources_for_mass(np.abs(matrix.astype(np.float64)), wanted)
+        pairs += matrix.size
+    return edges, pairs
 
 
-def _joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[_Part]:
-    """The connections of which both ends are sites of the circuit's graph, with the masks of target and source."""
-    masks = {name: _mask(mask) for name, mask in circuit.masks.items()}
-    masks |= {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
+class Joined(NamedTuple):
+    """A connection, its weight `[target, source]` if it has one, and which of its targets and sources are kept."""
+
+    connection: Connection
+    weight: NDArray[Any] | None
+    target: NDArray[np.bool_]
+    source: NDArray[np.bool_]
+
+
+def joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[Joined]:
+    """Connections, checked against the circuit that they are to be counted in."""
+    masks = masks_of(circuit) | {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
     for connection in connections:
-        if connection.target in masks and connection.source in masks:
-            yield connection, masks[connection.target], masks[connection.source]
+        name = f"connection {connection.source} -> {connection.target}"
+        for site in (connection.source, connection.target):
+            if site not in masks:
+                known = ", ".join(circuit.masks) or "no site"
+                raise ValueError(f"{name}: the circuit has no site {site!r}; it has {known}")
+        target, source = masks[connection.target], masks[connection.source]
+        weight = None
+        if connection.weight is not None:
+            (weight,) = checked(**{f"the weight of {name}": (connection.weight, f"{len(target)} {len(source)}")})
+        yield Joined(connection, weight, target, source)
 
 
-def _mask(mask: Bool[Array, " node"]) -> NDArray[np.bool_]:
-    return exact(mask).astype(np.bool_)
+def masks_of(circuit: Circuit) -> dict[str, NDArray[np.bool_]]:
+    """Which nodes of each site a circuit keeps."""
+    found = {}
+    for site, given in circuit.masks.items():
+        (mask,) = checked(**{f"the mask of {site}": (given, "node", MASK)})
+        found[site] = mask.astype(np.bool_)
+    return found
 
 
-def _edges(part: _Part) -> int:
-    """Edges between the chosen targets and sources of a connection."""
-    connection, target, source = part
-    if connection.weight is None:
+def _edges(weight: NDArray[Any] | None, target: NDArray[np.bool_], source: NDArray[np.bool_]) -> int:
+    """Edges between some targets and sources; all pairs where there is no weight."""
+    if weight is None:
         return int(target.sum()) * int(source.sum())
-    return int(np.count_nonzero(exact(connection.weight)[np.ix_(target, source)]))
+    return int(np.count_nonzero(weight[np.ix_(target, source)]))
 
 
 def _choice_bits(things: int, chosen: int) -> float:
@@ -153,8 +179,6 @@ def _choice_bits(things: int, chosen: int) -> float:
 
 
 def _sources_for_mass(magnitudes: NDArray[np.float64], mass: float) -> float:
-    if np.isnan(magnitudes).any():
-        return math.nan
     carried = np.cumsum(-np.sort(-magnitudes, axis=1), axis=1)
     if carried.size == 0:
         return 0.0

@@ -1,42 +1,46 @@
 """Metrics of one task: what a model's last-position logits say about an answer and its alternative."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import Array, double, exact, mean
+from benchmark.metrics.arrays import Array, checked, mean, token_of
 
 
-def logit_difference(
-    logits: Float[Array, "prompt vocab"], answer: Int[Array, " prompt"], other: Int[Array, " prompt"]
-) -> Float[NDArray[np.float64], " prompt"]:
-    """Logit of the answer less that of the alternative, a prompt.
+def logit_difference(logits: Array, answer: Array, other: Array) -> Float[NDArray[np.float64], " prompt"]:
+    """Logit of the answer minus that of the alternative, per prompt.
 
     Args:
-        logits: At the last position of each prompt.
-        answer: Token id of the right answer.
-        other: Token id of the alternative.
+        logits: `[prompt, vocab]`, at the last position of each prompt.
+        answer: `[prompt]`, token id of the right answer.
+        other: `[prompt]`, token id of the alternative.
     """
-    rows, scores = np.arange(len(logits)), exact(logits)
-    return double(scores[rows, exact(answer)]) - double(scores[rows, exact(other)])
+    return _logit_differences(answer, other, logits=logits)[0]
 
 
-def prompt_losses(
-    logits: Float[Array, "prompt vocab"], answer: Int[Array, " prompt"], other: Int[Array, " prompt"]
-) -> Float[NDArray[np.float64], " prompt"]:
+def _logit_differences(
+    answer: Array, other: Array, **logits: Array
+) -> tuple[Float[NDArray[np.float64], " prompt"], ...]:
+    """By how much each of some logits of the same prompts and vocabulary prefers the answer."""
+    known = checked(**{name: (values, "prompt vocab") for name, values in logits.items()})
+    prompts, token = str(len(known[0])), token_of(known[0].shape[1])
+    right, wrong = checked(answer=(answer, prompts, token), other=(other, prompts, token))
+    rows, (right, wrong) = np.arange(len(right)), (each.astype(np.intp) for each in (right, wrong))
+    return tuple(each[rows, right].astype(np.float64) - each[rows, wrong].astype(np.float64) for each in known)
+
+
+def prompt_losses(logits: Array, answer: Array, other: Array) -> Float[NDArray[np.float64], " prompt"]:
     """Cross entropy of the softmax over {answer, alternative}, a prompt, in nats; chance is ln 2."""
     return _softplus(-logit_difference(logits, answer, other))
 
 
-def task_loss(
-    logits: Float[Array, "prompt vocab"], answer: Int[Array, " prompt"], other: Int[Array, " prompt"]
-) -> float:
+def task_loss(logits: Array, answer: Array, other: Array) -> float:
     """Two-way cross entropy of a task, Gao et al. 2025 (arXiv 2511.13653) section 2.2.
 
     Args:
-        logits: At the last position of each prompt.
-        answer: Token id of the right answer.
-        other: Token id of the alternative.
+        logits: `[prompt, vocab]`, at the last position of each prompt.
+        answer: `[prompt]`, token id of the right answer.
+        other: `[prompt]`, token id of the alternative.
 
     Returns:
         Mean over prompts in nats, from 0, lower is better; chance is ln 2; `nan` without prompts.
@@ -44,32 +48,22 @@ def task_loss(
     return mean(prompt_losses(logits, answer, other))
 
 
-def prompt_kls(
-    reference: Float[Array, "prompt vocab"],
-    logits: Float[Array, "prompt vocab"],
-    answer: Int[Array, " prompt"],
-    other: Int[Array, " prompt"],
-) -> Float[NDArray[np.float64], " prompt"]:
+def prompt_kls(reference: Array, logits: Array, answer: Array, other: Array) -> Float[NDArray[np.float64], " prompt"]:
     """KL(reference || logits) of the two-way distributions over {answer, alternative}, a prompt, in nats."""
-    known, found = logit_difference(reference, answer, other), logit_difference(logits, answer, other)
+    known, found = _logit_differences(answer, other, reference=reference, logits=logits)
     right = np.exp(-_softplus(-known)) * (_softplus(-found) - _softplus(-known))
     wrong = np.exp(-_softplus(known)) * (_softplus(found) - _softplus(known))
     return np.maximum(right + wrong, 0)  # rounding can leave a hair below zero
 
 
-def pair_kl(
-    reference: Float[Array, "prompt vocab"],
-    logits: Float[Array, "prompt vocab"],
-    answer: Int[Array, " prompt"],
-    other: Int[Array, " prompt"],
-) -> float:
+def pair_kl(reference: Array, logits: Array, answer: Array, other: Array) -> float:
     """How far a model's choice between answer and alternative is from that of the model it explains.
 
     Args:
-        reference: Last-position logits of the model that is explained.
+        reference: `[prompt, vocab]`, last-position logits of the model that is explained.
         logits: Those of the circuit.
-        answer: Token id of the right answer.
-        other: Token id of the alternative.
+        answer: `[prompt]`, token id of the right answer.
+        other: `[prompt]`, token id of the alternative.
 
     Returns:
         Mean KL(reference || logits) over prompts in nats, from 0, lower is closer; `nan` without prompts.

@@ -44,6 +44,7 @@ class Measurement:
     """One number that a cell measured, or the reason why there is none.
 
     A value that is not finite is no measurement: it becomes `undefined`, and limits that are not finite stay empty.
+    Limits stay within the range that the metric declares.
 
     Attributes:
         metric: Name of a registered metric.
@@ -79,6 +80,8 @@ class Measurement:
         if value is None or low is None or high is None:
             self._become(interval="")
             low = high = None
+        elif self.metric in METRICS:
+            low, high = (METRICS[self.metric].within(limit) for limit in (low, high))
         self._become(value=value, low=low, high=high)
         _check(self)
 

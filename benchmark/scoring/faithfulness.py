@@ -10,9 +10,11 @@ from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.calibration import calibrated_loss
 from benchmark.discovery.finder import FoundCircuit
+from benchmark.metrics.shares import ONE_NAT, shares
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
+from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.sizes import resampled
 from benchmark.tasks.answers import logit_difference
 from benchmark.tasks.prompts import PromptBatch
@@ -22,7 +24,7 @@ def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
     """How well circuit and complement agree with the explained model."""
     views, test = case.logits, case.batch
     loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
-    difference = {name: logit_difference(logits, test) for name, logits in views.items()}
+    difference = {name: first_answer_difference(logits, test) for name, logits in views.items()}
     r2 = metrics.logit_difference_r2(difference["explained"], difference["circuit"])
     recovered = metrics.recovered_task_loss(loss["circuit"], loss["explained"], loss["empty"])
     return [
@@ -48,7 +50,7 @@ def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
     }
     value = metrics.faithfulness(float(kls[view].mean()), float(kls["empty"].mean()))
     draws = resampled(len(test) // 2, case.setting.seed)
-    scores = 1 - kls[view][draws].mean(1) / kls["empty"][draws].mean(1)
+    scores = 1 - torch.from_numpy(shares(*(kls[name][draws].mean(1).numpy() for name in (view, "empty")), ONE_NAT))
     low, high = scores.quantile(torch.tensor([0.025, 0.975], dtype=scores.dtype)).tolist()
     return replace(case.measured(metric, value), low=low, high=high, interval="prompts")
 

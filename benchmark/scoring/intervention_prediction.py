@@ -55,7 +55,8 @@ def intervention_prediction(trial: CircuitUnderTest) -> list[Measurement]:
     if not len(effects.whole):
         return [trial.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
     order = metrics.rank_correlation(effects.whole.mean(axis=1), effects.circuit.mean(axis=1))
-    r2 = metrics.logit_difference_r2(effects.whole.reshape(-1), effects.circuit.reshape(-1))
+    sign = np.where(np.arange(len(batch)) % 2, -1.0, 1.0)  # towards the answer of the same prompt of each pair
+    r2 = metrics.logit_difference_r2(*((sign * each).reshape(-1) for each in (effects.whole, effects.circuit)))
     return [
         trial.measured("prediction_rank_correlation", order, batch),
         trial.measured("prediction_r2", r2, batch),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from benchmark import metrics
@@ -56,14 +57,15 @@ def robustness(trial: CircuitUnderTest) -> list[Measurement]:
     standings["adversarial"] = _adversarial(trial)
     faithful = _faithful(standings, empty)
     rows = list(_rows(trial, standings, faithful, _random_losses(trial, edits)))
-    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=trial.batch.clusters)]
+    least = float(np.min([faithful[name] for name in ROBUST]))
+    return [*rows, Measurement("robust_faithfulness", least, n=trial.batch.clusters)]
 
 
 def robust_faithfulness(trial: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
     edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
     standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
-    return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
+    return float(np.min([*_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values()]))
 
 
 def standing(trial: CircuitUnderTest, edit: Edit) -> Standing:

@@ -24,6 +24,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> "Interval":
+        """The same with its limits moved into the range of what it is an interval of; unknown stays unknown."""
+        return Interval(*(float(np.clip(limit, least, most)) for limit in self))
+
 
 UNKNOWN = Interval(math.nan, math.nan)
 
@@ -47,6 +51,25 @@ def student_interval(values: Sequence[float | int], confidence: float = 0.95) ->
         return UNKNOWN
     half = float(stdtrit(row.size - 1, (1 + confidence) / 2)) * float(row.std(ddof=1)) / math.sqrt(row.size)
     return Interval(float(row.mean()) - half, float(row.mean()) + half)
+
+
+def median_interval(values: Sequence[float | int], confidence: float = 0.95) -> Interval:
+    """Student's t interval about the median over training seeds, sqrt(pi / 2) times as wide as that of the mean.
+
+    The factor is how much larger the standard error of the median of many normal values is than that of their mean;
+    with 3 to 20 seeds the interval covers 96 to 97 %. Order statistics give no 95 % interval below six seeds.
+
+    Args:
+        values: One per seed.
+        confidence: Share of repetitions in which the interval holds the true median.
+
+    Returns:
+        The interval, which always holds the median; unknown below three seeds or if a value is not finite.
+    """
+    low, high = student_interval(values, confidence)
+    half = math.sqrt(math.pi / 2) * (high - low) / 2
+    middle = float(np.median(np.asarray(values, dtype=np.float64))) if math.isfinite(half) else math.nan
+    return Interval(middle - half, middle + half)
 
 
 def proportion_interval(successes: int, cases: int, confidence: float = 0.95) -> Interval:
@@ -204,12 +227,13 @@ class PairedDifference(NamedTuple):
     pairs: int
 
 
-def paired_difference(differences: Sequence[float | int]) -> PairedDifference:
+def paired_difference(differences: Sequence[float | int], most: float = math.inf) -> PairedDifference:
     """Mean difference over pairs with Student's t interval (Student 1908; for evaluations, Miller 2024, section 4).
 
     Args:
         differences: One a pair, first less second; of sizes, take logs before. Pairs are to be independent: average
             what belongs together (seeds of one task) first.
+        most: Greatest difference that is possible either way; the limits stay within.
 
     Returns:
         The mean with its 95 % interval (`nan` below three pairs) and the standard deviation (`nan` below two); all
@@ -219,7 +243,8 @@ def paired_difference(differences: Sequence[float | int]) -> PairedDifference:
     if not row.size or not np.isfinite(row).all():
         return PairedDifference(math.nan, *UNKNOWN, math.nan, row.size)
     deviation = float(row.std(ddof=1)) if row.size > 1 else math.nan
-    return PairedDifference(float(row.mean()), *student_interval(differences), deviation, row.size)
+    interval = student_interval(differences).within(-most, most)
+    return PairedDifference(float(row.mean()), *interval, deviation, row.size)
 
 
 def detectable_difference(deviation: float, pairs: int, alpha: float = 0.05, power: float = 0.8) -> float:

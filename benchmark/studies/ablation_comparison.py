@@ -1,13 +1,13 @@
 """How faithful each method's circuits are under each ablation, and whether that changes who is ahead."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.leaderboard.ranking import Board, Place
-from benchmark.metrics.registry import SHIFTED
+from benchmark.leaderboard.ranking import Board, Place, aggregated
+from benchmark.metrics.registry import METRICS, SHIFTED
 from benchmark.studies.compare import values
 
 UNDER = ("mean", "position_mean", "resample", "counterfactual", "stochastic", "zero", "adversarial")
@@ -20,7 +20,7 @@ class Under:
 
     Attributes:
         name: The ablation, `least of four`, or the shift.
-        scores: By place, the mean over tasks and seeds; places without one are left out.
+        scores: By place, over tasks and seeds, as the metric is aggregated; places without one are left out.
         tau: Kendall's rank correlation with the order under the finder's own ablation; `nan` below two methods.
     """
 
@@ -37,15 +37,15 @@ def under_ablations(board: Board) -> list[Under]:
     """
     places = ranked(board)
     found = {name: {place: _faithfulness(board, place, name) for place in places} for name in UNDER}
-    found["least of four"] = {place: _mean_of(board, place, "robust_faithfulness") for place in places}
+    found["least of four"] = {place: _over_circuits(board, place, "robust_faithfulness") for place in places}
     return [Under(name, _known(scores), kendall(found[board.rules.ablation], scores)) for name, scores in found.items()]
 
 
 def under_shifts(board: Board) -> list[Under]:
     """Agreement of circuits with their whole models under each shift of the prompts."""
     places = ranked(board)
-    baseline = {place: _mean_of(board, place, "faithfulness") for place in places}
-    found = {name: {place: _mean_of(board, place, f"agreement_{name}") for place in places} for name in SHIFTED}
+    baseline = {place: _over_circuits(board, place, "faithfulness") for place in places}
+    found = {name: {place: _over_circuits(board, place, f"agreement_{name}") for place in places} for name in SHIFTED}
     return [Under(name, _known(scores), kendall(baseline, scores)) for name, scores in found.items()]
 
 
@@ -61,9 +61,9 @@ def kendall(first: Mapping[Place, float], second: Mapping[Place, float]) -> floa
 
 
 def _faithfulness(board: Board, place: Place, ablation: str) -> float:
-    """Mean over the circuits of a place that count; under the finder's own ablation that of the circuit itself."""
+    """Over the circuits of a place that count; under the finder's own ablation that of the circuit itself."""
     if ablation == board.rules.ablation:
-        return _mean_of(board, place, "faithfulness")
+        return _over_circuits(board, place, "faithfulness")
     rows = [
         row.value
         for row in board.records
@@ -74,11 +74,16 @@ def _faithfulness(board: Board, place: Place, ablation: str) -> float:
         and row.target_loss is not None
         and math.isclose(row.target_loss, board.rules.target_loss)
     ]
-    return float(pd.Series(rows, dtype=float).mean())
+    return _aggregated("faithfulness", rows)
 
 
-def _mean_of(board: Board, place: Place, metric: str) -> float:
-    return float(values(board, place, metric)["value"].mean())
+def _over_circuits(board: Board, place: Place, metric: str) -> float:
+    return _aggregated(metric, values(board, place, metric)["value"])
+
+
+def _aggregated(metric: str, values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return aggregated(known, METRICS[metric].aggregate) if known else math.nan
 
 
 def _known(scores: Mapping[Place, float]) -> dict[Place, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, Place
 from benchmark.methods import methods
+from benchmark.metrics.registry import METRICS
 from benchmark.statistics.intervals import (
     UNKNOWN,
     Interval,
@@ -297,7 +298,8 @@ def _contrast(
     if declared.item == "concept":
         families = concept_families()
         units = units.groupby(lambda concept: families.get(concept, concept)).mean()
-    difference = paired_difference(units.tolist())
+    most = METRICS[metric].high - METRICS[metric].low
+    difference = paired_difference(units.tolist(), most)
     by_seed = differences.unstack("seed").dropna().mean()  # over the tasks that have every seed: the same for all
     return Contrast(
         metric=metric,
@@ -306,7 +308,7 @@ def _contrast(
         difference=difference,
         pairs=len(differences),
         seeds=tuple(differences.index.unique("seed").sort_values()),
-        over_seeds=student_interval(by_seed.tolist()),
+        over_seeds=student_interval(by_seed.tolist()).within(-most, most),
         over_prompts=_over_prompts(above, below, math.exp(difference.mean)) if metric in SIZES else UNKNOWN,
         p=permutation_test(units.tolist(), generator, DRAWS),
         corrected=math.nan,

@@ -4,21 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from benchmark.leaderboard.ranking import size_metric
+from benchmark.leaderboard.ranking import Summary, aggregated, over_seeds, size_metric
 from benchmark.methods import with_role
-from benchmark.metrics.registry import SPLITS
+from benchmark.metrics.registry import METRICS, SPLITS, Aggregate
 from benchmark.records.table import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.running.cells import Cell
 from benchmark.running.executor import Outcome
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
-from benchmark.statistics.intervals import Interval, geometric_mean, none_for_nan, size_ratio, student_interval
+from benchmark.statistics.intervals import geometric_mean, none_for_nan, size_ratio
 from benchmark.studies.sweep import Item, Point
 from benchmark.tasks import TASKS
 
@@ -29,7 +28,7 @@ Status = Literal["ok", "not_reached", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRow(Keyed):
-    """One row of `sweep.csv`; numbers are means over seeds, `None` where there is none. Three columns name it.
+    """One row of `sweep.csv`; numbers are summed up over seeds as their metrics ask. Three columns name it.
 
     A family's own point is the preset's. Intervals are 95 %: of ratios of sizes over tasks, else over seeds.
 
@@ -234,7 +233,8 @@ def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Meas
 
     failed = [ended[cell.key] for cell in point.cells if ended[cell.key].status == "failed"]
     profiles = pd.DataFrame([_numbers(read(cell)) for cell in point.profiles.values()], dtype=float)
-    facts = {str(name): mean for name, mean in profiles.mean(skipna=False).dropna().items()}
+    known = profiles.dropna(axis="columns")
+    facts = {str(name): aggregated(known[name].tolist(), METRICS[str(name)].aggregate) for name in known}
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
     splits = _splits([read(cell) for cell in point.splittings.values()])
     reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
@@ -320,23 +320,22 @@ def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
     )
     generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
     ratio = size_ratio(first, second, generator)
-    return {**_limits(name, ratio.value, Interval(ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
+    return {**_limits(name, Summary(ratio.value, ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
 
 
 def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """The columns of how features are divided."""
     found: dict[str, float | None] = {}
     for name in (*SPLITS, "splitting"):
-        values = splits.get(name, [])
-        found |= _limits(name, fmean(values or [math.nan]), student_interval(values))
+        aggregate: Aggregate
+        aggregate, low = ("median", 0.0) if name == "splitting" else (METRICS[name].aggregate, METRICS[name].low)
+        found |= _limits(name, over_seeds(splits.get(name, []), aggregate, low, math.inf))
     return found
 
 
-def _limits(name: str, value: float, interval: Interval) -> dict[str, float | None]:
+def _limits(name: str, found: Summary) -> dict[str, float | None]:
     """A value and its interval as three columns, `None` for what is not known."""
-    known: dict[str, float | None] = none_for_nan(
-        {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    )
+    known: dict[str, float | None] = none_for_nan(dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)))
     return known
 
 

@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from benchmark.leaderboard.ranking import Board, Place, aggregated
+from benchmark.leaderboard.ranking import Board, Place, aggregated, over_seeds
 from benchmark.methods import dictionaries, method_named, methods, with_role
 from benchmark.metrics.registry import METRICS
+from benchmark.metrics.shares import share
 from benchmark.seeds import seed_of
-from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval, student_interval
+from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval
 from benchmark.studies.compare import place_named, ratio_of_sizes, values
 from benchmark.studies.frontier import SweepRow, settings_of
 
@@ -32,7 +33,7 @@ class Criterion:
     Attributes:
         of: What it is of, to be printed.
         method: The method.
-        metric: The metric, a mean over tasks and concepts.
+        metric: The metric, summed up over tasks and concepts, then over seeds, as it asks for; a ratio by the median.
         bound: Where the claim begins to hold.
         above: Whether it holds above the bound or below.
         over: Another metric of the same method that the number is divided by; empty for none.
@@ -312,10 +313,11 @@ def _ratio(board: Board, criterion: Criterion, place: Place) -> Finding:
 
 
 def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
-    """Of a metric over tasks, then over seeds."""
+    """Of a metric, or of the ratio of two, over tasks, then over seeds."""
     by_seed = _by_seed(board, place, criterion.metric)
     if criterion.over:
-        by_seed = by_seed / _by_seed(board, place, criterion.over).reindex(by_seed.index).replace(0, math.nan)
+        below = _by_seed(board, place, criterion.over).reindex(by_seed.index)
+        by_seed = by_seed.combine(below, share)
     if by_seed.empty:
         return _undecided(f"no value of {criterion.metric}")
     unknown = ", ".join(f"{seed}" for seed in by_seed.index[by_seed.isna()])
@@ -325,17 +327,24 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
         cases = _by_seed(board, place, criterion.among)
         if cases.sum() < ENOUGH:
             return _few(criterion, by_seed, cases)
-    interval = student_interval(by_seed.tolist())
-    if math.isnan(interval.low):
-        return _undecided(f"{_seeds(len(by_seed))}: no interval", by_seed.mean(), len(by_seed))
-    return _judged(criterion, by_seed.mean(), interval, len(by_seed))
+    known = METRICS[criterion.metric]
+    numbers = by_seed.tolist()
+    value, low, high = (
+        over_seeds(numbers, "median", 0.0, math.inf)
+        if criterion.over
+        else over_seeds(numbers, known.aggregate, known.low, known.high)
+    )
+    assert value is not None
+    if low is None or high is None:
+        return _undecided(f"{_seeds(len(by_seed))}: no interval", value, len(by_seed))
+    return _judged(criterion, value, Interval(low, high), len(by_seed))
 
 
 def _few(criterion: Criterion, by_seed: "pd.Series[float]", cases: "pd.Series[float]") -> Finding:
     """A share of too few cases to judge by: that of all seeds' cases together, with its exact interval."""
     counted, every = round((by_seed * cases).sum()), round(cases.sum())
     told = f"{every} {criterion.among.replace('_', ' ')} in all"
-    return _undecided(told, counted / every if every else math.nan, len(by_seed), proportion_interval(counted, every))
+    return _undecided(told, share(counted, every), len(by_seed), proportion_interval(counted, every))
 
 
 def _by_seed(board: Board, place: Place, metric: str) -> "pd.Series[float]":

@@ -1,5 +1,6 @@
 """All concepts of one model: choose a node on one split, score it on another, name the nodes that matter."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -333,12 +334,18 @@ class _Examiner:
         flat, label = rescaled.reshape(-1), self._score.flat(concept)
         known = fit.scale(self._choice.of(fit.node)).reshape(-1)
         threshold = f1_threshold(known, self._choice.sample.flat(concept))
+        at_threshold = (math.nan, math.nan)
+        if math.isfinite(threshold):
+            at_threshold = (
+                p_concept_given_active(flat, label, threshold),
+                p_active_given_concept(flat, label, threshold),
+            )
         return Observed(
             threshold=threshold,
             p_concept_given_active=p_concept_given_active(flat, label, LOW),
             p_active_given_concept=p_active_given_concept(flat, label, LOW),
-            p_concept_at_threshold=p_concept_given_active(flat, label, threshold),
-            p_active_at_threshold=p_active_given_concept(flat, label, threshold),
+            p_concept_at_threshold=at_threshold[0],
+            p_active_at_threshold=at_threshold[1],
             top_k_precision=metrics.top_k_precision(flat, label, self._settings.top_k),
             purity={name: band_purity(flat, label, *ends) for name, ends in BANDS.items()},
             band_share={name: float(((flat > low) & (flat <= high)).mean()) for name, (low, high) in BANDS.items()},

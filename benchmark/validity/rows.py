@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import CONTROLS
+from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
@@ -91,9 +92,7 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
                 yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
             else:
                 yield _score(metric, row.concept, score, pairs)
-    yield Measurement.or_why(
-        "labelled_share", found.labelled / found.kept if found.kept else math.nan, why="no node is kept"
-    )
+    yield Measurement.or_why("labelled_share", share(found.labelled, found.kept), why="no node is kept")
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
@@ -109,14 +108,12 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
     undefined = sum(bool(row.reason) for row in counted)
-    yield Measurement.or_why(
-        "undefined_rate", undefined / len(counted) if counted else math.nan, why="no concept was measured"
-    )
+    yield Measurement.or_why("undefined_rate", share(undefined, len(counted)), why="no concept was measured")
     judged = [node.verdict for node in found.named if node.verdict != "undefined"]
     yield Measurement("named_nodes", float(len(judged)))
     for verdict in ("illusion", "graded"):
-        share = judged.count(verdict) / len(judged) if judged else math.nan
-        yield Measurement.or_why(f"{verdict}_rate", share, why="no node that matters has a name with a defined score")
+        rate = share(judged.count(verdict), len(judged))
+        yield Measurement.or_why(f"{verdict}_rate", rate, why="no node that matters has a name with a defined score")
 
 
 def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:

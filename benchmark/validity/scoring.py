@@ -9,6 +9,7 @@ from scipy.cluster.vq import kmeans
 
 from benchmark.interventions.replacement import Losses, Node, Stand
 from benchmark.metrics import label_replacement_score
+from benchmark.metrics.shares import shares
 from benchmark.statistics.intervals import UNKNOWN, Interval
 
 LOW, MIDDLE = 1 / 3, 2 / 3
@@ -154,9 +155,8 @@ class Judge:
 
     def draws(self, losses: Losses, true: Losses, mean: Losses) -> Float[np.ndarray, " draw"]:
         """The score in each draw; `nan` where the mean does not harm in it."""
-        harm = self._weights @ (mean - true)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(harm > 0, 1 - self._weights @ (losses - true) / harm, np.nan)
+        numerator, harm = (self._weights @ (each - true) for each in (losses, mean))
+        return 1 - shares(numerator, harm, self._weights @ mean, self._weights @ true)
 
     def score(self, losses: Losses, true: Losses, mean: Losses) -> Score:
         """The score of a replacement; undefined as `harm` says."""

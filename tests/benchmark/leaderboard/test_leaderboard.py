@@ -291,10 +291,45 @@ def test_each_seed_has_its_own_reference_tasks_and_three_have_an_interval():
     assert (one.seeds, one.tasks, one.tasks_reached, one.status) == (3, 3, 3, "ok")
     assert one.profile_area.value == pytest.approx(0.5)
     half = 4.302652729911275 * 0.25 / math.sqrt(3)
-    assert one.profile_area[1:] == pytest.approx((0.5 - half, 0.5 + half))
+    assert one.profile_area[1:] == (0, 1)  # an area is within 0 to 1, so its limits are, and half is 0.62
     edges = one.scores["edges"]
     assert edges.value == pytest.approx(100)
     assert (edges.low, edges.high) == pytest.approx((100 / 10 ** (4 * half), 100 * 10 ** (4 * half)))
+
+
+def scored(metric, by_seed):
+    """A method with values of a metric, task by task, for each seed."""
+    records = []
+    for seed, values in enumerate(by_seed):
+        records += references(seed=seed)
+        for task, value in zip(TASKS, values, strict=True):
+            where = {"preset": "quick", "method": "clt", "variant": "native", "graph": "unit", "task": task}
+            where |= {"ranking": "mask", "ablation": "mean", "target_loss": 0.15, "seed": seed}
+            records.append(Record.of(Measurement(metric, value), **where))
+    return standings(records)["clt", "native", "unit"].scores[metric]
+
+
+def test_one_task_whose_denominator_is_small_does_not_outweigh_the_others():
+    found = scored("logit_difference_r2", [(0.9, 0.8, -50.0), (0.9, -90.0, 0.7), (0.6, 0.5, 0.4)])
+    assert found.value == 0.7  # the median of 0.8, 0.7 and 0.5
+    assert found.low < found.value < found.high <= 1
+    assert scored("circuit_loss", [(1.0, 2.0, 9.0)]).value == 4.0  # nats are summed up by their mean
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "limits"),
+    [
+        ("faithfulness", (0.99, 0.9, 0.6), (-math.inf, 1.0)),
+        ("idle_share", (0.0, 0.1, 0.9), (0.0, 1.0)),
+        ("circuit_loss", (0.01, 0.02, 0.9), (0.0, math.inf)),
+        ("prediction_rank_correlation", (0.99, -0.9, 0.9), (-1.0, 1.0)),
+        ("path_length", (1.0, 1.0, 3.0), (1.0, math.inf)),
+        ("nodes", (1.0, 1.0, 400.0), (0.0, math.inf)),
+    ],
+)
+def test_limits_over_seeds_stay_within_the_range_of_the_metric(metric, values, limits):
+    found = scored(metric, [(value,) * 3 for value in values])
+    assert limits[0] <= found.low <= found.value <= found.high <= limits[1]
 
 
 def test_below_three_seeds_there_is_no_interval():

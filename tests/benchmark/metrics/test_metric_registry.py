@@ -8,7 +8,7 @@ import pytest
 
 from benchmark import metrics
 from benchmark.methods import resolve
-from benchmark.metrics import METRICS, metric_named
+from benchmark.metrics import METRICS, Metric, metric_named
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -28,6 +28,21 @@ def test_a_metrics_function_exists_and_is_exported(name):
     function = resolve(METRICS[name].function)
     assert function.__doc__
     assert getattr(metrics, function.__name__) is function
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_quotient_that_is_unbounded_on_a_side_is_summed_up_by_the_median(name):
+    metric = METRICS[name]
+    unbounded = metric.unit in ("share", "ratio", "slope") and not math.isfinite(metric.low + metric.high)
+    assert (metric.aggregate == "median") == unbounded
+
+
+def test_a_mean_of_an_unbounded_share_is_refused():
+    for low, high in ((-math.inf, 1.0), (0.0, math.inf)):
+        with pytest.raises(ValueError, match=f"new: a share from {low} to {high} is unbounded, so its aggregate is"):
+            Metric("new", "New.", "share", low, high, "higher", "mean", "ours", None)
+    assert Metric("new", "New.", "share", 0.0, 1.0, "higher", "mean", "ours", None).aggregate == "mean"
+    assert Metric("new", "New.", "nats", 0.0, math.inf, "lower", "mean", "ours", None).aggregate == "mean"
 
 
 def test_geometric_means_are_of_counts():

@@ -42,12 +42,6 @@ def test_a_block_that_joins_no_two_kept_nodes_hides_nothing():
     assert metrics.opaque_weight_count(sources_only, [OPAQUE]) == 0
 
 
-def test_a_connection_outside_the_graph_counts_nothing():
-    outside = [Connection("a", "elsewhere", WEIGHT), Connection("elsewhere", "b", None, Block("attention", 10))]
-    for count in (metrics.edge_count, metrics.touched_edge_count, metrics.opaque_weight_count):
-        assert count(KEPT, outside) == 0
-
-
 def test_description_bits_are_those_of_choosing_nodes_then_edges():
     # 3 of 5 nodes: 10 ways. Kept pairs: b0 with a0, a1; one edge of two: 2 ways, and 8 bits for its weight.
     assert metrics.description_bits(KEPT, [DRAWN]) == pytest.approx(math.log2(10) + 1 + 8)
@@ -142,6 +136,26 @@ def test_faithfulness_is_linear_in_the_divergence_and_may_be_negative():
     assert metrics.faithfulness(2.0, 1.0) == -1.0
 
 
+def test_a_share_of_what_rounding_leaves_is_undefined():
+    assert math.isnan(metrics.faithfulness(1e-16, 1e-17))
+    assert math.isnan(metrics.label_replacement_score(2.6, 2.5, 2.5 + 1e-12))
+    assert math.isnan(metrics.recovered_task_loss(0.5, 0.5, 0.5 + 1e-9))
+    assert math.isnan(metrics.loss_recovered(4.0, 4.0, np.float32(4.0000005)))
+    assert math.isnan(metrics.error_compounding(1e-9, [1e-10, 1e-10]))
+    assert metrics.label_replacement_score(2.6, 2.5, 2.6) == 0
+    assert metrics.faithfulness(1e-4, 2e-4) == 0.5
+
+
+def test_variance_that_rounding_leaves_explains_nothing():
+    constant = np.full(30, 1000.1, dtype=np.float32)
+    nearly = np.nextafter(constant, 2000, where=np.arange(30) % 2 == 0, out=constant.copy())
+    assert math.isnan(metrics.logit_difference_r2(nearly, constant))
+    assert math.isnan(metrics.fvu(nearly[:, None], constant[:, None]))
+    assert math.isnan(metrics.token_loss_correlation(nearly, np.arange(30)))
+    assert math.isnan(metrics.rank_correlation(nearly, np.arange(30)))
+    assert math.isnan(metrics.basis_privilege(nearly[:, None], nearly[:, None]))
+
+
 def test_recovered_losses_are_not_clipped():
     assert metrics.recovered_task_loss(circuit=0.3, whole=0.1, empty=0.7) == pytest.approx(2 / 3)
     assert metrics.recovered_task_loss(circuit=0.0, whole=0.1, empty=0.7) > 1
@@ -186,8 +200,8 @@ def test_cpr_clips_faithfulness_and_puts_sizes_below_one_at_one():
     ("sizes", "scores", "largest", "message"),
     [
         ([2, 1], [0.0, 1.0], 10, "sizes must ascend"),
-        ([1, 2], [0.0], 10, "2 sizes but 1 faithfulness scores"),
-        ([1, 2], [0.0, 1.0], 1, "the largest size must be above 1, got 1"),
+        ([1, 2], [0.0], 10, r"faithfulness must have shape \[size\] with size 2 as in sizes, got shape \[1\]"),
+        ([1, 2], [0.0, 1.0], 1, "largest must be finite and above 1, got 1"),
     ],
 )
 def test_a_curve_that_is_none_is_named(sizes, scores, largest, message):
@@ -232,7 +246,7 @@ def test_what_helps_on_the_sample_that_it_was_chosen_on_alone_does_not_count():
 
 
 def test_a_gain_that_is_none_is_named():
-    with pytest.raises(ValueError, match=r"least_gain must be above 0, got 0\.0"):
+    with pytest.raises(ValueError, match=r"least_gain must be finite and above 0, got 0\.0"):
         metrics.split_count(np.ones((2, 1)), np.ones((2, 1)), np.ones((2, 1)), np.ones((2, 1)), 0.0)
 
 
@@ -258,7 +272,7 @@ def test_top_k_precision_looks_at_the_top_alone_and_of_equals_at_the_earlier():
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_a_k_that_is_no_number_of_positions_is_named(k):
-    with pytest.raises(ValueError, match=f"k must be at least 1, got {k}"):
+    with pytest.raises(ValueError, match=f"k must be a whole number from 1, got {k}"):
         metrics.top_k_precision(ACTIVATION, LABEL, k)
 
 

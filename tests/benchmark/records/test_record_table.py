@@ -250,6 +250,13 @@ def test_a_value_that_is_not_finite_is_undefined():
     assert Measurement("cpr", math.nan, reason="empty equals whole").reason == "empty equals whole"
 
 
+def test_limits_stay_within_the_range_that_the_metric_declares():
+    measured = Measurement("faithfulness", 0.9, low=-0.2, high=1.13, interval="prompts")
+    assert (measured.value, measured.low, measured.high) == (0.9, -0.2, 1.0)
+    measured = Measurement("idle_share", 0.1, low=-0.05, high=0.3, interval="prompts")
+    assert (measured.low, measured.high) == (0.0, 0.3)
+
+
 def test_whole_numbers_are_values_too():
     measured = Measurement("parameters", 12_345_678, low=1, high=2, interval="seeds")
     assert (type(measured.value), measured.value, measured.low) == (float, 12_345_678, 1)

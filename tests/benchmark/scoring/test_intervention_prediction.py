@@ -8,6 +8,7 @@ from benchmark import metrics
 from benchmark.interventions.replacement import Node
 from benchmark.model.circuit import Circuit
 from benchmark.scoring.intervention_prediction import equally_long
+from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.redundant_nodes import drawn_nodes
 from benchmark.tasks.prompts import PromptBatch
 
@@ -37,3 +38,27 @@ def test_rank_correlation_asks_for_the_order_alone_and_not_among_edits_that_do_n
 
 def test_idle_share_counts_rises_below_a_hundredth_of_a_nat_and_falls():
     assert metrics.idle_share(np.array([0.5, 0.01, 0.009, -0.3])) == 0.5
+
+
+def pairs_and_logits(sure, noise):
+    """Pairs of prompts whose answers are tokens 0 and 1, and logits that prefer the right one by about so much."""
+    answer = torch.arange(8) % 2
+    batch = PromptBatch(torch.zeros(8, 1, dtype=torch.int64), torch.zeros(8, dtype=torch.int64), answer, 1 - answer)
+    by = sure + noise * torch.tensor([1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0])
+    return batch, torch.nn.functional.one_hot(answer, 2) * by[:, None]
+
+
+def test_the_signed_difference_varies_between_the_two_answers_not_by_how_sure_a_model_is():
+    batch, whole = pairs_and_logits(5.0, 0.1)
+    _, circuit = pairs_and_logits(4.5, -0.1)
+    signed = [first_answer_difference(logits, batch).numpy() for logits in (whole, circuit)]
+    assert (signed[0] > 0).tolist() == [True, False] * 4
+    assert metrics.logit_difference_r2(*signed) == pytest.approx(1 - (0.5**2 + 0.2**2) / (5**2 + 0.1**2), abs=1e-3)
+    right_less_wrong = [metrics.logit_difference(logits, batch.answer, batch.other) for logits in (whole, circuit)]
+    assert metrics.logit_difference_r2(*right_less_wrong) < -20  # what it said of this circuit before
+
+
+def test_no_change_at_all_predicts_nothing_of_edits_that_all_flip_the_answer():
+    flips = np.full(8, 6.0) * np.where(np.arange(8) % 2, -1, 1)
+    assert metrics.logit_difference_r2(flips, np.zeros(8)) == 0
+    assert metrics.logit_difference_r2(flips, 0.9 * flips) == pytest.approx(0.99)

@@ -16,6 +16,7 @@ from benchmark.statistics.intervals import (
     geometric_mean,
     holm,
     least_p,
+    median_interval,
     none_for_nan,
     paired_difference,
     permutation_test,
@@ -38,9 +39,33 @@ def test_the_interval_over_seeds_is_students():
     assert (low, high) == pytest.approx((2 - half, 2 + half))
 
 
+def test_the_interval_of_a_median_is_about_it_and_wider():
+    low, high = median_interval([1.0, 2.0, 6.0])
+    half = math.sqrt(math.pi / 2) * 4.302652729911275 * math.sqrt(7) / math.sqrt(3)
+    assert (low, high) == pytest.approx((2 - half, 2 + half))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_of_a_median_covers_at_least_what_it_says(seeds):
+    samples = generator().normal(size=(2000, seeds)).tolist()
+    covered = np.mean([low <= 0 <= high for low, high in map(median_interval, samples)])
+    assert 0.94 < covered < 0.99
+
+
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [1.0, 2.0, math.nan]])
 def test_fewer_than_three_seeds_have_no_interval(values):
-    assert all(math.isnan(limit) for limit in student_interval(values))
+    assert all(math.isnan(limit) for limit in (*student_interval(values), *median_interval(values)))
+
+
+def test_limits_are_moved_into_a_range_and_unknown_ones_stay_unknown():
+    assert Interval(-0.2, 1.13).within(0.0, 1.0) == (0, 1)
+    assert Interval(0.2, 0.9).within(0.0, 1.0) == (0.2, 0.9)
+    assert all(map(math.isnan, Interval(math.nan, math.nan).within(0.0, 1.0)))
+
+
+def test_no_difference_is_larger_than_what_is_possible():
+    found = paired_difference([0.9, -0.9, 0.8], most=1.0)
+    assert (found.low, found.high) == (-1, 1)
 
 
 def test_the_interval_of_a_share_is_exact():

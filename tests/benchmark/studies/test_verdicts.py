@@ -69,12 +69,33 @@ def test_a_ratio_of_sizes_is_judged_over_the_tasks_that_both_reach(dense, verdic
     assert (found.value, found.verdict) == (pytest.approx(dense / 10), verdict)
 
 
-def test_a_mean_over_three_seeds_has_students_interval():
-    rows = [*sized(100, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])]
-    found = judged(rows)["slope, dense"]
-    assert found.value == pytest.approx(-1.0)
-    assert found.interval.high == pytest.approx(-1.0 + 4.3027 * 0.1 / math.sqrt(3), abs=1e-3)
+def test_three_seeds_have_students_interval():
+    half = 4.3027 * 0.1 / math.sqrt(3)
+    rows = [*circuits("clt", "edges", 9), *profiled("clt", "firing_rate_spread", [2.9, 3.0, 3.1])]
+    found = judged(rows)["ln ratio, clt"]
+    assert (found.value, *found.interval) == pytest.approx((3.0, 3.0 - half, 3.0 + half), abs=1e-3)
     assert (found.seeds, found.verdict) == (3, "confirmed")
+
+
+def test_a_slope_is_judged_by_its_median_over_seeds():
+    half = math.sqrt(math.pi / 2) * 4.3027 * 0.1 / math.sqrt(3)
+    found = judged([*sized(100, 10), *profiled("dense", "dilution_slope", [-0.9, -1.0, -1.1])])["slope, dense"]
+    assert (found.value, *found.interval) == pytest.approx((-1.0, -1.0 - half, -1.0 + half), abs=1e-3)
+    assert (found.seeds, found.verdict) == (3, "confirmed")
+
+
+def test_limits_of_a_claims_number_stay_within_its_range():
+    rows = [*circuits("clt", "edges", 9), *profiled("clt", "connection_density", [0.02, 0.5, 0.9])]
+    found = judged(rows)["density, clt"]
+    assert (found.interval.low, found.interval.high) == (0, 1)
+
+
+@pytest.mark.parametrize("null", [[0.2, 0.0, 0.2], [0.2, 0.2]])
+def test_a_seed_without_a_denominator_is_not_dropped_in_silence(null):
+    rows = [*circuits("clt", "edges", 9), *profiled("clt", "connection_density", [0.2, 0.2, 0.2])]
+    found = judged([*rows, *profiled("clt", "connection_density_null", null)])["density / null, clt"]
+    assert (found.verdict, found.seeds) == ("undecided", 3)
+    assert found.reason == "connection_density_null is 0 or missing with one of the seeds"
 
 
 def test_one_seed_decides_nothing_whatever_its_value():
