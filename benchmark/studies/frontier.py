@@ -67,7 +67,7 @@ class SweepRow(Keyed):
         feature_splits_null: feature_splits with the wider one's features turned to other text.
         feature_splits_null_low: Lower limit.
         feature_splits_null_high: Upper limit.
-        splitting: feature_splits over the larger of the other two: 1 if the dictionaries are just different.
+        splitting: feature_splits over the larger of the other two, median over seeds: 1 if they are just different.
         splitting_low: Lower limit.
         splitting_high: Upper limit.
         circuits: Circuits tried, of a task in a seed, controls apart.
