@@ -92,7 +92,7 @@ class GateModel:
 
 
 @dataclass(frozen=True, eq=False)
-class KnownModel:
+class PlantedModel:
     """A model, its task, and the circuit that does it.
 
     Attributes:
@@ -117,17 +117,17 @@ class KnownModel:
         return node_sites(self.model, "unit")
 
     @property
-    def explained(self) -> CircuitModel:
+    def reference(self) -> CircuitModel:
         """The model that circuits are held to."""
         return self.model
 
 
-def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[KnownModel]:
+def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[PlantedModel]:
     """One model for each depth, drawn from a seed."""
     return [known_model(depth, torch.Generator().manual_seed(1_000 * seed + depth)) for depth in depths]
 
 
-def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> KnownModel:
+def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> PlantedModel:
     """Draw a model.
 
     Args:
@@ -144,7 +144,7 @@ def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, widt
     draft.write_logits(roots)
     model, windows = draft.model(), torch.arange(2**draft.inputs)[:, None]
     yes = (model_difference(model, windows) > 0).flatten()
-    return KnownModel(
+    return PlantedModel(
         name=f"gates {depth} deep",
         model=model,
         circuit=draft.circuit(),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from benchmark.ground_truth.planted_models import KnownModel
+from benchmark.ground_truth.planted_models import PlantedModel
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel
 
@@ -30,7 +30,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TrainedModel(KnownModel):
+class TrainedModel(PlantedModel):
     """A model that was trained to compute a causal model in known nodes, or that replaces parts of such a model.
 
     Attributes:
@@ -47,7 +47,7 @@ class TrainedModel(KnownModel):
     exact: bool
 
     @property
-    def explained(self) -> CircuitModel:
+    def reference(self) -> CircuitModel:
         """The model that circuits are held to."""
         return self.dense
 

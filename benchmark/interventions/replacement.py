@@ -14,7 +14,7 @@ from benchmark.tasks.prompts import PromptBatch
 Losses = Float[np.ndarray, " cluster"]
 """Mean loss of each cluster (a window of the corpus, a pair of prompts), nats."""
 
-LossOf = Callable[[Float[Tensor, "row asked vocab"], Int[Tensor, " row"]], Float[Tensor, " row"]]
+LossOf = Callable[[Float[Tensor, "row query vocab"], Int[Tensor, " row"]], Float[Tensor, " row"]]
 """Loss of each row from its logits; told which rows of the batch they are."""
 
 
@@ -35,7 +35,7 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class EvalBatch:
     """What a model is run on, and what is asked of it.
 
     Attributes:
@@ -46,25 +46,25 @@ class Scene:
     """
 
     tokens: Int[Tensor, "row position"]
-    positions: Int[Tensor, "row asked"] | None
+    positions: Int[Tensor, "row query"] | None
     loss: LossOf
     cluster: int = 1
 
 
-class Stand:
-    """A model at work on a scene, with the state before each stage kept: a node's edits run only what comes after it.
+class CachedRun:
+    """A model at work on a batch, with the state before each stage kept: a node's edits run only what comes after it.
 
     Args:
         model: Any circuit model.
-        scene: What it is run on.
+        batch: What it is run on.
         base: An edit that always holds, such as that of a circuit; a node's value is replaced after it.
         rows: Rows run at once; few, so that their logits stay in the cache. All of them (each run is then of all rows,
             in order), where what `base` puts in depends on the row.
     """
 
-    def __init__(self, model: CircuitModel, scene: Scene, base: Edit = unedited, rows: int = 4) -> None:
+    def __init__(self, model: CircuitModel, batch: EvalBatch, base: Edit = unedited, rows: int = 4) -> None:
         self.model = model
-        self.scene = scene
+        self.batch = batch
         self._base = base
         self._rows = rows
         self._site = {site.name: site for site in model.sites}
@@ -83,7 +83,7 @@ class Stand:
                 found[site.name].append(edited)
             return edited
 
-        for rows in self.scene.tokens.split(self._rows):
+        for rows in self.batch.tokens.split(self._rows):
             run_stages(self.model, self.model.start(rows), watch)
         return {name: torch.cat(parts) for name, parts in found.items()}
 
@@ -105,7 +105,7 @@ class Stand:
     def at(self, node: Node, value: float) -> Losses:
         """Losses with a node at one value everywhere; kept, as every control of a node needs those at its mean."""
         if (node, value) not in self._at:
-            self._at[node, value] = self.losses([{node: np.full(self.scene.tokens.shape, value, dtype=np.float32)}])[0]
+            self._at[node, value] = self.losses([{node: np.full(self.batch.tokens.shape, value, dtype=np.float32)}])[0]
         return self._at[node, value]
 
     @torch.no_grad()
@@ -123,17 +123,17 @@ class Stand:
         return found
 
     def _run(self, changes: Sequence[Mapping[Node, np.ndarray]], stage: int) -> list[Losses]:
-        before, count = self._before(stage), len(self.scene.tokens)
+        before, count = self._before(stage), len(self.batch.tokens)
         jobs = [(change, row) for change in range(len(changes)) for row in range(count)]
         losses = np.empty((len(changes), count))
         for start in range(0, len(jobs), self._rows):
             change, row = (torch.tensor(part) for part in zip(*jobs[start : start + self._rows], strict=True))
             state = {name: values[row] for name, values in before.items()}
             edit = self._edit(changes, change, row)
-            positions = None if self.scene.positions is None else self.scene.positions[row]
-            logits = forward(self.model, self.scene.tokens[row], edit, positions, state, stage)
-            losses[change.numpy(), row.numpy()] = self.scene.loss(logits, row).numpy()
-        return list(losses.reshape(len(changes), -1, self.scene.cluster).mean(2))
+            positions = None if self.batch.positions is None else self.batch.positions[row]
+            logits = forward(self.model, self.batch.tokens[row], edit, positions, state, stage)
+            losses[change.numpy(), row.numpy()] = self.batch.loss(logits, row).numpy()
+        return list(losses.reshape(len(changes), -1, self.batch.cluster).mean(2))
 
     def _edit(self, changes: Sequence[Mapping[Node, np.ndarray]], change: Tensor, row: Tensor) -> Edit:
         """The base edit, then the new values of the rows of a batch."""
@@ -160,17 +160,17 @@ class Stand:
     def _before(self, stage: int) -> State:
         """The state before a stage, all rows, nothing replaced."""
         if stage not in self._states:
-            begun = self.model.start(self.scene.tokens) if stage == 0 else self._before(stage - 1)
+            begun = self.model.start(self.batch.tokens) if stage == 0 else self._before(stage - 1)
             parts = [] if stage else [begun]
             if stage:
-                for start in range(0, len(self.scene.tokens), self._rows):
+                for start in range(0, len(self.batch.tokens), self._rows):
                     state = {name: values[start : start + self._rows] for name, values in begun.items()}
                     parts.append(self.model.advance(state, stage - 1, self._base))
             self._states[stage] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return self._states[stage]
 
 
-def next_token_scene(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "row position"]) -> Scene:
+def next_token_eval(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "row position"]) -> EvalBatch:
     """The corpus: mean cross entropy of the next token over all positions of a window."""
 
     def loss(logits: Tensor, row: Tensor) -> Tensor:
@@ -178,10 +178,10 @@ def next_token_scene(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "
         losses: Tensor = entropy.unflatten(0, logits.shape[:2]).mean(1)
         return losses
 
-    return Scene(tokens, None, loss)
+    return EvalBatch(tokens, None, loss)
 
 
-def task_scene(batch: PromptBatch) -> Scene:
+def task_eval(batch: PromptBatch) -> EvalBatch:
     """The prompts of a task: two-way cross entropy at the last position; a pair is a cluster."""
     answer, other = batch.answer, batch.other
 
@@ -189,4 +189,4 @@ def task_scene(batch: PromptBatch) -> Scene:
         at = torch.arange(len(row))
         return torch.nn.functional.softplus(logits[at, 0, other[row]] - logits[at, 0, answer[row]])
 
-    return Scene(batch.tokens, batch.positions, loss, cluster=2)
+    return EvalBatch(batch.tokens, batch.positions, loss, cluster=2)

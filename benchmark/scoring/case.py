@@ -33,7 +33,7 @@ class CircuitUnderTest:
         circuit: The circuit.
         means: What an ablated node holds under mean ablation.
         batch: The prompts.
-        explained: Logits of the model that is explained.
+        reference_logits: Logits of the reference model.
         generator: Source of all draws.
         position_means: What it holds under mean ablation by position; without them that is left out.
         ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
@@ -45,7 +45,7 @@ class CircuitUnderTest:
     circuit: Circuit
     means: Means
     batch: PromptBatch
-    explained: Float[Tensor, "prompt vocab"]
+    reference_logits: Float[Tensor, "prompt vocab"]
     generator: torch.Generator
     position_means: PositionMeans | None = None
     ablation: NodeAblation = "mean"
@@ -77,7 +77,7 @@ class Setting:
 
     Attributes:
         model: The model that is cut.
-        explained: The trained model that the circuit is held to; the same object where a method explains itself.
+        reference: The trained model that the circuit is held to; the same object where a method explains itself.
         means: What an ablated node holds.
         graph: Which sites count as nodes.
         prompts: Of the task.
@@ -89,7 +89,7 @@ class Setting:
     """
 
     model: CircuitModel
-    explained: CircuitModel
+    reference: CircuitModel
     means: Means
     graph: Graph
     prompts: TaskPrompts
@@ -147,7 +147,7 @@ class DiscoveredCircuit(CircuitUnderTest):
             circuit=found.circuit,
             means=setting.means,
             batch=setting.prompts.test,
-            explained=answer_logits(setting.explained, setting.prompts.test, unedited),
+            reference_logits=answer_logits(setting.reference, setting.prompts.test, unedited),
             generator=torch.Generator().manual_seed(seed_of("ablations", setting.seed)),
             position_means=setting.position_means or None,
             ablation=setting.ablation,
@@ -166,10 +166,10 @@ class DiscoveredCircuit(CircuitUnderTest):
 
     @cached_property
     def logits(self) -> dict[str, Float[Tensor, "prompt vocab"]]:
-        """Answers to the test prompts by what is kept: `explained` (the reference model), `whole`, `circuit`, ..."""
+        """Answers to the test prompts by what is kept: `reference` (the reference model), `whole`, `circuit`, ..."""
         kept = {"circuit": self.circuit, "complement": self.circuit.complement(), "empty": Circuit.empty(self.sites)}
         return {
-            "explained": self.explained,
+            "reference": self.reference_logits,
             "whole": answer_logits(self.model, self.batch, unedited),
             **{name: self.logits_of(circuit) for name, circuit in kept.items()},
         }

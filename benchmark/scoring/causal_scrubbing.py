@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
-from benchmark.scoring.robustness import standing
+from benchmark.scoring.robustness import ablation_result
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -50,18 +50,18 @@ def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
     return scrubbed(case, case.setting.prompts.validation)
 
 
-def scrubbed(trial: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
+def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
     """The same for any circuit, the two levels fitted on `known` prompts."""
-    binarised = standing(trial, _changed(trial, binariser(trial, known))).loss
-    return [_interchanged(trial), trial.measured("binarised_loss", binarised)]
+    binarised = ablation_result(case, _changed(case, binariser(case, known))).loss
+    return [_interchanged(case), case.measured("binarised_loss", binarised)]
 
 
-def _changed(trial: CircuitUnderTest, change: Edit) -> Edit:
+def _changed(case: CircuitUnderTest, change: Edit) -> Edit:
     """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
-    keep = trial.edit(trial.batch)
+    keep = case.edit(case.batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
-        edited, mask = keep(site, values), trial.circuit.masks.get(site.name)
+        edited, mask = keep(site, values), case.circuit.masks.get(site.name)
         if mask is None or not mask.any():
             return edited
         changed = edited.clone()
@@ -74,16 +74,16 @@ def _changed(trial: CircuitUnderTest, change: Edit) -> Edit:
 # Interchange
 
 
-def _interchanged(trial: CircuitUnderTest) -> Measurement:
+def _interchanged(case: CircuitUnderTest) -> Measurement:
     """Task loss with every kept node's values from other prompts, over the prompts that have others of their class."""
-    group = classes(trial.batch)
+    group = classes(case.batch)
     shared = group.bincount()[group] > 1
     if not shared.any():
-        return trial.missing("interchange_loss", "no two prompts share answer and length")
-    edits = [_changed(trial, exchanger(trial.batch, trial.generator)) for _ in range(DRAWS)]
-    losses = torch.stack([prompt_losses(answer_logits(trial.model, trial.batch, edit), trial.batch) for edit in edits])
-    pairs = len(trial.batch.pair[shared].unique())
-    return replace(trial.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
+        return case.missing("interchange_loss", "no two prompts share answer and length")
+    edits = [_changed(case, exchanger(case.batch, case.generator)) for _ in range(DRAWS)]
+    losses = torch.stack([prompt_losses(answer_logits(case.model, case.batch, edit), case.batch) for edit in edits])
+    pairs = len(case.batch.pair[shared].unique())
+    return replace(case.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
 
 
 def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
@@ -114,17 +114,17 @@ def exchanger(batch: PromptBatch, generator: torch.Generator) -> Edit:
 # Two levels
 
 
-def binariser(trial: CircuitUnderTest, known: PromptBatch) -> Edit:
+def binariser(case: CircuitUnderTest, known: PromptBatch) -> Edit:
     """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
-    levels = fitted_levels(trial, known)
+    levels = fitted_levels(case, known)
     return lambda site, values: levels[site.name](values)
 
 
-def fitted_levels(trial: CircuitUnderTest, known: PromptBatch) -> Mapping[str, Levels]:
+def fitted_levels(case: CircuitUnderTest, known: PromptBatch) -> Mapping[str, Levels]:
     """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
-    values = record(trial.model, known.tokens, trial.edit(known))
+    values = record(case.model, known.tokens, case.edit(known))
     real = torch.arange(known.tokens.shape[1]) <= known.positions
-    masks = {name: mask for name, mask in trial.circuit.masks.items() if mask.any()}
+    masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
     return {name: two_levels(values[name][real][:, mask]) for name, mask in masks.items()}
 
 

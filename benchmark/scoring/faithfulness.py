@@ -19,12 +19,12 @@ from benchmark.tasks.prompts import PromptBatch
 
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
-    """How well circuit and complement agree with the explained model."""
+    """How well circuit and complement agree with the reference model."""
     views, test = case.logits, case.batch
     loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
     difference = {name: logit_difference(logits, test) for name, logits in views.items()}
-    r2 = metrics.logit_difference_r2(difference["explained"], difference["circuit"])
-    recovered = metrics.recovered_task_loss(loss["circuit"], loss["explained"], loss["empty"])
+    r2 = metrics.logit_difference_r2(difference["reference"], difference["circuit"])
+    recovered = metrics.recovered_task_loss(loss["circuit"], loss["reference"], loss["empty"])
     return [
         _agreement("faithfulness", "circuit", case),
         _agreement("completeness", "complement", case),
@@ -35,12 +35,12 @@ def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
-    """Faithfulness of a view to the explained model, with its interval over resampled pairs."""
+    """Faithfulness of a view to the reference model, with its interval over resampled pairs."""
     views, test = case.logits, case.batch
     kls = {
         name: torch.tensor(
             [
-                metrics.pair_kl(views["explained"][rows], views[name][rows], test.answer[rows], test.other[rows])
+                metrics.pair_kl(views["reference"][rows], views[name][rows], test.answer[rows], test.other[rows])
                 for rows in torch.arange(len(test)).split(2)
             ]
         )
@@ -66,7 +66,7 @@ def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[
 
 def losses(case: DiscoveredCircuit) -> list[Measurement]:
     """Losses, which have a value whatever the status."""
-    named = {"whole_loss": "whole", "explained_loss": "explained", "empty_loss": "empty", "circuit_loss": "circuit"}
+    named = {"whole_loss": "whole", "explained_loss": "reference", "empty_loss": "empty", "circuit_loss": "circuit"}
     views, test = case.logits, case.batch
     rows = [
         case.measured(metric, metrics.task_loss(views[view], test.answer, test.other)) for metric, view in named.items()
@@ -78,12 +78,12 @@ def areas(case: DiscoveredCircuit) -> list[Measurement]:
     """Areas under faithfulness over log size, along the ranking."""
     views, test, config = case.logits, case.batch, case.config
     total = sum(site.size for site in case.sites)
-    empty = metrics.pair_kl(views["explained"], views["empty"], test.answer, test.other)
+    empty = metrics.pair_kl(views["reference"], views["empty"], test.answer, test.other)
     sizes = [size for size in geometric_sizes(total, config.area_factor) if size <= config.largest_size]
     scores = []
     for size in sizes:
         logits = case.logits_of(Circuit.first(case.sites, case.found.order, size))
-        kl = metrics.pair_kl(views["explained"], logits, test.answer, test.other)
+        kl = metrics.pair_kl(views["reference"], logits, test.answer, test.other)
         scores.append(metrics.faithfulness(kl, empty))
     return [
         case.measured("cpr", metrics.cpr(sizes, scores, config.largest_size)),

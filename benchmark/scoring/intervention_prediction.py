@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.interventions.replacement import Node, Scene, Stand
+from benchmark.interventions.replacement import CachedRun, EvalBatch, Node
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Edit, unedited
 from benchmark.records.table import Measurement
@@ -46,19 +46,19 @@ class Effects:
 
 
 @torch.no_grad()
-def intervention_prediction(trial: CircuitUnderTest) -> list[Measurement]:
+def intervention_prediction(case: CircuitUnderTest) -> list[Measurement]:
     """Rank correlation over edits of their mean effects, and explained variance over all edits and prompts."""
-    batch = first_pairs(equally_long(trial.batch))
+    batch = first_pairs(equally_long(case.batch))
     if not len(batch):
-        return [trial.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
-    effects = effects_of_edits(trial, batch)
+        return [case.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
+    effects = effects_of_edits(case, batch)
     if not len(effects.whole):
-        return [trial.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
+        return [case.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
     order = metrics.rank_correlation(effects.whole.mean(axis=1), effects.circuit.mean(axis=1))
     r2 = metrics.logit_difference_r2(effects.whole.reshape(-1), effects.circuit.reshape(-1))
     return [
-        trial.measured("prediction_rank_correlation", order, batch),
-        trial.measured("prediction_r2", r2, batch),
+        case.measured("prediction_rank_correlation", order, batch),
+        case.measured("prediction_r2", r2, batch),
     ]
 
 
@@ -73,13 +73,13 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
     return torch.arange(len(batch)) ^ 1
 
 
-def effects_of_edits(trial: CircuitUnderTest, batch: PromptBatch) -> Effects:
+def effects_of_edits(case: CircuitUnderTest, batch: PromptBatch) -> Effects:
     """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
-    whole, circuit = _Run(trial, batch, unedited), _Run(trial, batch, trial.edit(batch))
+    whole, circuit = _Run(case, batch, unedited), _Run(case, batch, case.edit(batch))
     live = whole.moving()
     inside, outside = (
-        drawn_nodes(_common(live, part), EDITS // 2, trial.generator)
-        for part in (trial.circuit, trial.circuit.complement())
+        drawn_nodes(_common(live, part), EDITS // 2, case.generator)
+        for part in (case.circuit, case.circuit.complement())
     )
     nothing = np.zeros((len(outside), len(batch)))
     return Effects(whole.effects([*inside, *outside]), np.concatenate([circuit.effects(inside), nothing]))
@@ -88,9 +88,9 @@ def effects_of_edits(trial: CircuitUnderTest, batch: PromptBatch) -> Effects:
 class _Run:
     """A model under an edit that always holds, on the prompts on which single nodes are edited."""
 
-    def __init__(self, trial: CircuitUnderTest, batch: PromptBatch, base: Edit) -> None:
-        self._stand = Stand(trial.model, _difference_scene(batch), base, len(batch))
-        self._values = self._stand.values([site.name for site in trial.sites])
+    def __init__(self, case: CircuitUnderTest, batch: PromptBatch, base: Edit) -> None:
+        self._run = CachedRun(case.model, _difference_eval(batch), base, len(batch))
+        self._values = self._run.values([site.name for site in case.sites])
         self._other = other_prompts(batch)
         self._real = torch.arange(batch.tokens.shape[1]) <= batch.positions
 
@@ -105,18 +105,18 @@ class _Run:
     def effects(self, nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
         """Change of the logit difference with each node at its value in the other prompt."""
         edits = [{node: self._values[node.site][self._other][..., node.index].numpy()} for node in nodes]
-        changed = np.array(self._stand.losses(edits)).reshape(len(nodes), len(self._other))
-        return np.asarray(changed - self._stand.true)
+        changed = np.array(self._run.losses(edits)).reshape(len(nodes), len(self._other))
+        return np.asarray(changed - self._run.true)
 
 
-def _difference_scene(batch: PromptBatch) -> Scene:
+def _difference_eval(batch: PromptBatch) -> EvalBatch:
     """The prompts of a task; instead of a loss the logit of the other answer less that of the right one."""
 
     def difference(logits: Tensor, row: Tensor) -> Tensor:
         at = torch.arange(len(row))
         return logits[at, 0, batch.other[row]] - logits[at, 0, batch.answer[row]]
 
-    return Scene(batch.tokens, batch.positions, difference)
+    return EvalBatch(batch.tokens, batch.positions, difference)
 
 
 def _common(first: Circuit, second: Circuit) -> Circuit:

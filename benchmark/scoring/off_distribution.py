@@ -1,7 +1,7 @@
 """Does a circuit still answer as the whole model does when the prompts leave those that it was found on?
 
 A circuit is a claim about a mechanism, and the mechanism does not end where the task's templates end; so the prompts
-are changed step by step (`benchmark.tasks.shifts`), and what counts is agreement with the model that is explained,
+are changed step by step (`benchmark.tasks.shifts`), and what counts is agreement with the reference model,
 which may well be wrong there, too.
 """
 
@@ -28,13 +28,13 @@ PAIRS = 16
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ShiftAgreement:
     """How a circuit stands to the model that it explains, at one level of a shift.
 
     Attributes:
         level: Of the shift.
         agreement: Share of prompts on which both prefer the same answer.
-        whole: Share that the model that is explained answers rightly.
+        whole: Share that the reference model answers rightly.
         circuit: Share that the circuit answers rightly.
         pairs: How many of the pairs of prompts are distinct.
     """
@@ -57,7 +57,7 @@ class Curve:
     """
 
     shift: Shift
-    levels: tuple[Agreement, ...]
+    levels: tuple[ShiftAgreement, ...]
     stopped: str
 
 
@@ -92,7 +92,7 @@ def shift_curves(setting: Setting, circuit: Circuit, task: Task, tokenizer: Toke
 
 
 def _curve(setting: Setting, circuit: Circuit, task: Task, shift: Shift, tokenizer: Tokenizer, context: int) -> Curve:
-    levels: list[Agreement] = []
+    levels: list[ShiftAgreement] = []
     for level in shift.levels:
         try:
             batch = prompts(shift.of(task, level), tokenizer, "test", PAIRS, setting.seed, context)
@@ -102,11 +102,11 @@ def _curve(setting: Setting, circuit: Circuit, task: Task, shift: Shift, tokeniz
     return Curve(shift, tuple(levels), "")
 
 
-def _agreement(setting: Setting, circuit: Circuit, level: int, batch: PromptBatch) -> Agreement:
+def _agreement(setting: Setting, circuit: Circuit, level: int, batch: PromptBatch) -> ShiftAgreement:
     edit = ablate(circuit, setting.held_on(batch))
-    whole = logit_difference(answer_logits(setting.explained, batch, unedited), batch)
+    whole = logit_difference(answer_logits(setting.reference, batch, unedited), batch)
     found = logit_difference(answer_logits(setting.model, batch, edit), batch)
-    return Agreement(
+    return ShiftAgreement(
         level=level,
         agreement=metrics.answer_agreement(whole, found),
         whole=float((whole > 0).double().mean()),

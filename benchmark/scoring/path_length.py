@@ -55,60 +55,60 @@ Part = Callable[
 @torch.no_grad()
 def path_length(case: DiscoveredCircuit) -> list[Measurement]:
     """Path lengths of a circuit, and what an interchange of the stream does in it."""
-    return depth_scores(case, case.setting.explained, case.connections, case.setting.windows)
+    return depth_scores(case, case.setting.reference, case.connections, case.setting.windows)
 
 
 def depth_scores(
-    trial: CircuitUnderTest,
-    explained: CircuitModel,
+    case: CircuitUnderTest,
+    reference: CircuitModel,
     connections: Iterable[Connection],
     corpus: Int[Tensor, "window position"],
 ) -> list[Measurement]:
     """The same for any circuit.
 
     Args:
-        trial: The circuit on test prompts.
-        explained: The trained model that it is held to.
+        case: The circuit on test prompts.
+        reference: The trained model that it is held to.
         connections: Of the unit graph.
         corpus: Tokens over which what flows along edges is averaged.
     """
-    return [*path_lengths(trial, list(connections), corpus), *stream_interchange(trial, explained)]
+    return [*path_lengths(case, list(connections), corpus), *stream_interchange(case, reference)]
 
 
 # Path lengths
 
 
 def path_lengths(
-    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+    case: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Measurement]:
     """The mean length of paths by attribution, and the longest."""
     missing = "no path joins the embeddings and the logits"
-    longest = metrics.longest_path(trial.circuit, connections)
-    reason = _why_no_attributions(trial, connections)
+    longest = metrics.longest_path(case.circuit, connections)
+    reason = _why_no_attributions(case, connections)
     if reason:
-        mean = trial.missing("path_length", reason)
+        mean = case.missing("path_length", reason)
     else:
-        attributed = attributed_connections(trial, connections, corpus)
-        mean = trial.measured("path_length", metrics.path_length(trial.circuit, attributed), why=missing)
-    return [mean, replace(trial.measured("longest_path", longest, why=missing), n=None)]
+        attributed = attributed_connections(case, connections, corpus)
+        mean = case.measured("path_length", metrics.path_length(case.circuit, attributed), why=missing)
+    return [mean, replace(case.measured("longest_path", longest, why=missing), n=None)]
 
 
-def _why_no_attributions(trial: CircuitUnderTest, connections: Sequence[Connection]) -> str:
-    if not can_ablate_edges(trial.model):
+def _why_no_attributions(case: CircuitUnderTest, connections: Sequence[Connection]) -> str:
+    if not can_ablate_edges(case.model):
         return "the model does not say what flows along its edges"
-    joined = (kept_ends(each, trial.circuit) for each in connections)
+    joined = (kept_ends(each, case.circuit) for each in connections)
     if any(each is not None and each.connection.weight is None for each in joined):
         return "edges run through an opaque block"
     return ""
 
 
 def attributed_connections(
-    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+    case: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Connection]:
     """The connections between kept nodes, each with what flows along its edges as its weights."""
-    joined = [each for each in (kept_ends(one, trial.circuit) for one in connections) if each is not None]
-    means: Means = {**trial.means, **source_means(trial.model, corpus)}
-    flows = attributions(trial.model, joined, means, trial.batch, trial.edit)
+    joined = [each for each in (kept_ends(one, case.circuit) for one in connections) if each is not None]
+    means: Means = {**case.means, **source_means(case.model, corpus)}
+    flows = attributions(case.model, joined, means, case.batch, case.edit)
     return [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
 
 
@@ -136,40 +136,40 @@ class Interchanged:
         return metrics.logit_difference_r2(self.known.flatten(), self.circuit.flatten())
 
 
-def stream_interchange(trial: CircuitUnderTest, explained: CircuitModel) -> list[Measurement]:
+def stream_interchange(case: CircuitUnderTest, reference: CircuitModel) -> list[Measurement]:
     """How well a circuit predicts both interchanges, and how much of itself passes through the stream."""
-    batch = first_pairs(equally_long(trial.batch))
-    reason = _why_no_interchange(trial.model, explained, batch)
+    batch = first_pairs(equally_long(case.batch))
+    reason = _why_no_interchange(case.model, reference, batch)
     if reason:
-        return [trial.missing(metric, reason) for metric in INTERCHANGES]
-    stream, writes = (interchanged(trial, explained, batch, part) for part in (whole_stream, written))
-    passing = Interchanged(_moved(trial, batch).expand_as(stream.circuit), stream.circuit)
+        return [case.missing(metric, reason) for metric in INTERCHANGES]
+    stream, writes = (interchanged(case, reference, batch, part) for part in (whole_stream, written))
+    passing = Interchanged(_moved(case, batch).expand_as(stream.circuit), stream.circuit)
     found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
-    return [trial.measured(name, each.r2, batch) for name, each in found]
+    return [case.measured(name, each.r2, batch) for name, each in found]
 
 
-def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: PromptBatch) -> str:
+def _why_no_interchange(model: CircuitModel, reference: CircuitModel, batch: PromptBatch) -> str:
     if not len(batch):
         return "the prompts of every pair differ in length"
-    ours, theirs = (len(boundaries(each)) + 1 for each in (model, explained))
+    ours, theirs = (len(boundaries(each)) + 1 for each in (model, reference))
     if ours != theirs:
         return f"the circuit has {ours} blocks, what it explains {theirs}"
     if ours == 1:
         return "one block has no stream between blocks"
-    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, explained)):
+    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, reference)):
         return f"the model's state has no {STREAM!r}"
     return ""
 
 
-def interchanged(trial: CircuitUnderTest, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
-    """What a part of the stream of each pair's other prompt does, in the model that is explained and in the circuit."""
-    ours = stream_effects(trial.model, batch, trial.edit(batch), part=part)
-    return Interchanged(stream_effects(explained, batch, part=part), ours)
+def interchanged(case: CircuitUnderTest, reference: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
+    """What a part of the stream of each pair's other prompt does, in the reference model and in the circuit."""
+    ours = stream_effects(case.model, batch, case.edit(batch), part=part)
+    return Interchanged(stream_effects(reference, batch, part=part), ours)
 
 
-def _moved(trial: CircuitUnderTest, batch: PromptBatch) -> Float[Tensor, " prompt"]:
+def _moved(case: CircuitUnderTest, batch: PromptBatch) -> Float[Tensor, " prompt"]:
     """Change in the circuit when its whole run is that of the other prompt."""
-    logits = answer_logits(trial.model, batch, trial.edit(batch))
+    logits = answer_logits(case.model, batch, case.edit(batch))
     difference = first_answer_difference(logits, batch)
     return difference[other_prompts(batch)] - difference
 

@@ -39,105 +39,103 @@ EditOf = Callable[[Circuit], Edit]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Task loss and divergence from the explained model of what an ablation leaves."""
+class AblationResult:
+    """Task loss and divergence from the reference model of what an ablation leaves."""
 
     loss: float
     kl: float
 
 
-def robustness(trial: CircuitUnderTest) -> list[Measurement]:
+def robustness(case: CircuitUnderTest) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
-    edits = _edits(trial)
-    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
-    subsets = _subsets(trial)
-    standings["stochastic"] = _mean(subsets)
-    standings["worst_subset"] = max(subsets, key=lambda each: each.loss)
-    standings["adversarial"] = _adversarial(trial)
-    faithful = _faithful(standings, empty)
-    rows = list(_rows(trial, standings, faithful, _random_losses(trial, edits)))
-    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=trial.batch.clusters)]
+    edits = _edits(case)
+    results, empty = ({name: ablation_result(case, edit(kept)) for name, edit in edits.items()} for kept in _ends(case))
+    subsets = _subsets(case)
+    results["stochastic"] = _mean(subsets)
+    results["worst_subset"] = max(subsets, key=lambda each: each.loss)
+    results["adversarial"] = _adversarial(case)
+    faithful = _faithful(results, empty)
+    rows = list(_rows(case, results, faithful, _random_losses(case, edits)))
+    return [*rows, Measurement("robust_faithfulness", min(faithful[name] for name in ROBUST), n=case.batch.clusters)]
 
 
-def robust_faithfulness(trial: CircuitUnderTest) -> float:
+def robust_faithfulness(case: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
-    edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
-    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
-    return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
+    edits: dict[str, EditOf] = {name: _edit_of(case, name) for name in NODE_ABLATIONS if name in ROBUST}
+    results, empty = ({name: ablation_result(case, edit(kept)) for name, edit in edits.items()} for kept in _ends(case))
+    return min(_faithful({**results, "stochastic": _mean(_subsets(case))}, empty).values())
 
 
-def standing(trial: CircuitUnderTest, edit: Edit) -> Standing:
-    """How the model stands under an edit."""
-    batch = trial.batch
-    logits = answer_logits(trial.model, batch, edit)
-    return Standing(
+def ablation_result(case: CircuitUnderTest, edit: Edit) -> AblationResult:
+    """Task loss and divergence under an edit."""
+    batch = case.batch
+    logits = answer_logits(case.model, batch, edit)
+    return AblationResult(
         metrics.task_loss(logits, batch.answer, batch.other),
-        metrics.pair_kl(trial.explained, logits, batch.answer, batch.other),
+        metrics.pair_kl(case.reference_logits, logits, batch.answer, batch.other),
     )
 
 
-def _edits(trial: CircuitUnderTest) -> Mapping[str, EditOf]:
+def _edits(case: CircuitUnderTest) -> Mapping[str, EditOf]:
     """The edits of the ablations that ablate every node outside a circuit."""
-    return {name: _edit_of(trial, name) for name in NODE_ABLATIONS if trial.position_means or name != "position_mean"}
+    return {name: _edit_of(case, name) for name in NODE_ABLATIONS if case.position_means or name != "position_mean"}
 
 
-def _edit_of(trial: CircuitUnderTest, ablation: NodeAblation) -> EditOf:
-    held = trial.held_on(ablation)(trial.batch)
+def _edit_of(case: CircuitUnderTest, ablation: NodeAblation) -> EditOf:
+    held = case.held_on(ablation)(case.batch)
     return lambda circuit: ablate(circuit, held)
 
 
-def _ends(trial: CircuitUnderTest) -> tuple[Circuit, Circuit]:
+def _ends(case: CircuitUnderTest) -> tuple[Circuit, Circuit]:
     """The circuit, and the empty one that it is held to."""
-    return trial.circuit, Circuit.empty(trial.sites)
+    return case.circuit, Circuit.empty(case.sites)
 
 
-def _faithful(standings: Mapping[str, Standing], empty: Mapping[str, Standing]) -> dict[str, float]:
+def _faithful(results: Mapping[str, AblationResult], empty: Mapping[str, AblationResult]) -> dict[str, float]:
     """Faithfulness by ablation; those that choose whom to ablate are held to the empty circuit at its means."""
-    return {
-        name: metrics.faithfulness(found.kl, empty.get(name, empty["mean"]).kl) for name, found in standings.items()
-    }
+    return {name: metrics.faithfulness(found.kl, empty.get(name, empty["mean"]).kl) for name, found in results.items()}
 
 
-def _subsets(trial: CircuitUnderTest) -> list[Standing]:
+def _subsets(case: CircuitUnderTest) -> list[AblationResult]:
     """The circuit beside random parts of the rest."""
-    return [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
+    return [_with(case, random_subset(case.circuit, case.sites, case.generator)) for _ in range(DRAWS)]
 
 
-def _with(trial: CircuitUnderTest, kept: Tensor) -> Standing:
+def _with(case: CircuitUnderTest, kept: Tensor) -> AblationResult:
     """The circuit with some of the nodes outside it kept, the others at their means."""
-    return standing(trial, keep_only(partly_ablated(trial.circuit, kept, trial.sites), trial.means))
+    return ablation_result(case, keep_only(partly_ablated(case.circuit, kept, case.sites), case.means))
 
 
-def _adversarial(trial: CircuitUnderTest) -> Standing:
+def _adversarial(case: CircuitUnderTest) -> AblationResult:
     """The circuit with the nodes outside it kept that hurt it most."""
 
     def loss(circuit: Circuit) -> float:
-        return standing(trial, keep_only(circuit, trial.means)).loss
+        return ablation_result(case, keep_only(circuit, case.means)).loss
 
-    return _with(trial, adversarial_subset(trial.circuit, trial.sites, loss, trial.generator, ROUNDS))
+    return _with(case, adversarial_subset(case.circuit, case.sites, loss, case.generator, ROUNDS))
 
 
-def _random_losses(trial: CircuitUnderTest, edits: Mapping[str, EditOf]) -> dict[str, float]:
+def _random_losses(case: CircuitUnderTest, edits: Mapping[str, EditOf]) -> dict[str, float]:
     """Mean task loss of random circuits of equal size per site, by ablation."""
-    circuits = [random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS)]
-    return {name: _mean([standing(trial, edit(each)) for each in circuits]).loss for name, edit in edits.items()}
+    circuits = [random_circuit(case.circuit, case.generator) for _ in range(RANDOM_CIRCUITS)]
+    return {name: _mean([ablation_result(case, edit(each)) for each in circuits]).loss for name, edit in edits.items()}
 
 
-def _mean(standings: list[Standing]) -> Standing:
-    count = len(standings)
-    return Standing(sum(each.loss for each in standings) / count, sum(each.kl for each in standings) / count)
+def _mean(results: list[AblationResult]) -> AblationResult:
+    count = len(results)
+    return AblationResult(sum(each.loss for each in results) / count, sum(each.kl for each in results) / count)
 
 
 def _rows(
-    trial: CircuitUnderTest,
-    standings: Mapping[str, Standing],
+    case: CircuitUnderTest,
+    results: Mapping[str, AblationResult],
     faithful: Mapping[str, float],
     random: Mapping[str, float],
 ) -> Iterator[Measurement]:
     """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
-    n = trial.batch.clusters
-    for name, found in standings.items():
-        if name != trial.ablation:
+    n = case.batch.clusters
+    for name, found in results.items():
+        if name != case.ablation:
             yield Measurement("faithfulness", faithful[name], n=n, ablation=name)
             yield Measurement("circuit_loss", found.loss, n=n, ablation=name)
     for name, loss in random.items():

@@ -9,11 +9,11 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
-from benchmark.interventions.replacement import Losses, Stand, next_token_scene
+from benchmark.interventions.replacement import CachedRun, Losses, next_token_eval
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
-from benchmark.validity.choice import Candidate, Choice, token_precision
+from benchmark.validity.choice import CandidateNode, Choice, token_precision
 from benchmark.validity.examples import Decode, banded_examples, marked_line
 from benchmark.validity.naming import NamedNode, most_important, named_nodes
 from benchmark.validity.sample import Sample, refusal, shifted
@@ -40,7 +40,7 @@ BANDS: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class AssessmentSettings:
     """What an assessment may spend.
 
     Attributes:
@@ -159,7 +159,7 @@ def assess(
     choice: Sample,
     score: Sample,
     concepts: Sequence[Concept],
-    settings: Settings,
+    settings: AssessmentSettings,
     decode: Decode,
     generator: np.random.Generator,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
@@ -178,19 +178,19 @@ def assess(
     """
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
-    stands = [Stand(model, next_token_scene(sample.tokens, sample.targets)) for sample in (choice, score)]
-    chooser = Choice(model, choice, stands[0], Judge(len(choice.tokens), generator), usable)
+    runs = [CachedRun(model, next_token_eval(sample.tokens, sample.targets)) for sample in (choice, score)]
+    chooser = Choice(model, choice, runs[0], Judge(len(choice.tokens), generator), usable)
     judge = Judge(len(score.tokens), generator)
     progress(0, len(settings.concepts) + 2, "ablating nodes")
     chooser.ablate(most_important(model, choice, chooser, settings.ablated_nodes))
-    examiner = _Examiner(chooser, score, stands[1], judge, settings, decode, generator)
+    examiner = _Examiner(chooser, score, runs[1], judge, settings, decode, generator)
     rows, total = [], len(settings.concepts) + 2
     scored = [concept for concept in concepts if concept.name in settings.concepts]
     for done, concept in enumerate(scored):
         progress(done, total, concept.name)
         rows.append(_refused(concept, score, refused) or examiner.examine(concept, len(scored)))
     progress(total - 2, total, "naming nodes")
-    named = named_nodes(chooser, score, stands[1], judge, settings.top_k)
+    named = named_nodes(chooser, score, runs[1], judge, settings.top_k)
     progress(total - 1, total, "rotating bases")
     return Assessment(rows, named, bases(chooser.sites, chooser.values, chooser.holds, generator), examiner.pooled())
 
@@ -210,15 +210,15 @@ class _Examiner:
         self,
         choice: Choice,
         score: Sample,
-        stand: Stand,
+        run: CachedRun,
         judge: Judge,
-        settings: Settings,
+        settings: AssessmentSettings,
         decode: Decode,
         generator: np.random.Generator,
     ) -> None:
         self._choice = choice
         self._score = score
-        self._stand = stand
+        self._run = run
         self._judge = judge
         self._settings = settings
         self._decode = decode
@@ -230,7 +230,7 @@ class _Examiner:
         highest, chosen = self._chosen(concept.name)
         picked = highest if chosen is None else chosen
         fit = self._choice.fit(picked.node, picked.sign)
-        values = self._stand.node(fit.node)
+        values = self._run.node(fit.node)
         rescaled = fit.scale(values)
         losses = self._losses(concept, fit, values, defined=chosen is not None)
         reason = f"ablating any of {self._settings.ablated_nodes} nodes cannot be told from noise"
@@ -274,14 +274,14 @@ class _Examiner:
             draws = self._judge.draws(loss, losses["true"], losses["mean"])
             self._draws.setdefault(name, []).append(np.append(score, draws))
 
-    def _chosen(self, concept: str) -> tuple[Candidate, Candidate | None]:
+    def _chosen(self, concept: str) -> tuple[CandidateNode, CandidateNode | None]:
         """The node of highest average precision, and that among those that matter, if any does."""
         units = self._choice.units()
         return self._choice.best(concept, units), self._choice.best_that_matters(concept, units)
 
-    def _precision(self, concept: str, candidate: Candidate) -> float:
+    def _precision(self, concept: str, candidate: CandidateNode) -> float:
         """Average precision on the score split."""
-        values = candidate.sign * self._stand.node(candidate.node)
+        values = candidate.sign * self._run.node(candidate.node)
         return metrics.average_precision(values.reshape(-1), self._score.flat(concept))
 
     def _losses(
@@ -302,7 +302,7 @@ class _Examiner:
                 levels = 1 + int(max(part.labels[sibling].max() for part in (self._choice.sample, self._score)))
                 of_sibling = level_means(known, self._choice.sample.labels[sibling], levels)
                 replacements["sibling"] = of_sibling[self._score.labels[sibling]]
-        return replaced(self._stand, fit, replacements)
+        return replaced(self._run, fit, replacements)
 
     def _kinds(self, concept: Concept) -> dict[str, BestOfKind]:
         """The best node of each kind of site."""
@@ -321,11 +321,11 @@ class _Examiner:
             )
         return found
 
-    def _label_score(self, concept: Concept, candidate: Candidate) -> Score:
+    def _label_score(self, concept: Concept, candidate: CandidateNode) -> Score:
         """Score of a concept's labels in a node's place."""
         fit = self._choice.fit(candidate.node, candidate.sign)
         means = level_means(self._choice.of(fit.node), self._choice.sample.labels[concept.name], concept.levels)
-        losses = replaced(self._stand, fit, {"label": means[self._score.labels[concept.name]]})
+        losses = replaced(self._run, fit, {"label": means[self._score.labels[concept.name]]})
         return self._judge.score(losses["label"], losses["true"], losses["mean"])
 
     def _observed(self, concept: str, fit: Fit, rescaled: Float[np.ndarray, "row position"]) -> Observed:

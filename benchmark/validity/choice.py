@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from benchmark.interventions.replacement import Node, Stand
+from benchmark.interventions.replacement import CachedRun, Node
 from benchmark.metrics import average_precision
 from benchmark.model.graph import RESIDUAL_CHANNELS
 from benchmark.model.interface import CircuitModel, Kind, Site
@@ -23,7 +23,7 @@ UNCLAIMED: tuple[Kind, ...] = ("error",)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateNode:
     """A node, its orientation, and its average precision for a concept on the choice split."""
 
     node: Node
@@ -37,20 +37,20 @@ class Choice:
     Args:
         model: Any circuit model.
         sample: The choice split.
-        stand: The model at work on it.
+        run: The model at work on it.
         judge: Of its clusters.
         concepts: Names of the concepts.
     """
 
     def __init__(
-        self, model: CircuitModel, sample: Sample, stand: Stand, judge: Judge, concepts: Sequence[str]
+        self, model: CircuitModel, sample: Sample, run: CachedRun, judge: Judge, concepts: Sequence[str]
     ) -> None:
         self.sample = sample
         self.concepts = list(concepts)
         self.sites = tuple(site for site in model.sites if site.kind not in UNCLAIMED)
-        self._stand = stand
+        self._run = run
         self._judge = judge
-        found = stand.values([site.name for site in self.sites])
+        found = run.values([site.name for site in self.sites])
         self.values: Mapping[str, Float[np.ndarray, "_token _node"]] = {
             name: values.flatten(0, 1).numpy() for name, values in found.items()
         }
@@ -62,12 +62,12 @@ class Choice:
         """The sites of the unit graph: residual channels are no units."""
         return [site for site in self.sites if site.kind not in RESIDUAL_CHANNELS]
 
-    def detector(self, concept: str, node: Node) -> Candidate:
+    def detector(self, concept: str, node: Node) -> CandidateNode:
         """A node as a detector of a concept, whichever way round it is better."""
         first, opposite = np.nan_to_num(self.precisions[node.site][:, self.concepts.index(concept), node.index])
-        return Candidate(node, 1 if first >= opposite else -1, float(max(first, opposite)))
+        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)))
 
-    def best(self, concept: str, sites: Sequence[Site]) -> Candidate:
+    def best(self, concept: str, sites: Sequence[Site]) -> CandidateNode:
         """The node of some sites with the highest average precision, whether it matters or not."""
         row = self.concepts.index(concept)
         found = []
@@ -76,20 +76,20 @@ class Choice:
             found.append(self.detector(concept, Node(site.name, int(precisions.argmax()))))
         return max(found, key=lambda candidate: candidate.precision)
 
-    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> Candidate | None:
+    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> CandidateNode | None:
         """The node of some sites with the highest average precision among those that matter, if any does."""
         names = {site.name for site in sites}
         found = [self.detector(concept, node) for node in sorted(self.matter) if node.site in names]
         return max(found, key=lambda candidate: candidate.precision, default=None)
 
     def ablate(self, nodes: Sequence[Node]) -> None:
-        """Find out which of some nodes matter: without that, idle nodes would be chosen.
+        """Find out which of some nodes matter: without that, redundant nodes would be chosen.
 
         Ablation has to harm by so much more than noise that a score can be told, on other text too (`Judge.harm`).
         """
         means = [{node: np.full_like(self.of(node), self.of(node).mean())} for node in nodes]
-        for node, losses in zip(nodes, self._stand.losses(means), strict=True):
-            if not self._judge.harm(losses - self._stand.true, KNOWN_TO):
+        for node, losses in zip(nodes, self._run.losses(means), strict=True):
+            if not self._judge.harm(losses - self._run.true, KNOWN_TO):
                 self.matter.add(node)
 
     def of(self, node: Node) -> Float[np.ndarray, "row position"]:

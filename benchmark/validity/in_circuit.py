@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
 from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
-from benchmark.interventions.replacement import Losses, Node, Stand, task_scene
+from benchmark.interventions.replacement import CachedRun, Losses, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
@@ -130,7 +130,7 @@ class _Place:
         labels: Sequence[Mapping[str, WindowLabels]],
         generator: np.random.Generator,
     ) -> None:
-        self.choice, self.score = (Stand(model, task_scene(batch), edit_on(batch), len(batch)) for batch in prompts)
+        self.choice, self.score = (CachedRun(model, task_eval(batch), edit_on(batch), len(batch)) for batch in prompts)
         self.judges = [Judge(len(batch) // 2, generator) for batch in prompts]
         self.labels = labels
         self.real = _real(prompts[0])
@@ -157,7 +157,7 @@ class _Place:
 
     def mean(self, node: Node, part: int) -> Float[np.ndarray, "row position"]:
         """A node at its mean over the prompts of the choice."""
-        shape = (self.choice, self.score)[part].scene.tokens.shape
+        shape = (self.choice, self.score)[part].batch.tokens.shape
         return np.full(shape, self.known[node][self.real].mean(), dtype=np.float32)
 
     def labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.concepts import CONCEPTS
-from benchmark.interventions.replacement import Node, Stand
+from benchmark.interventions.replacement import CachedRun, Node
 from benchmark.model.interface import CircuitModel, Site, forward
 from benchmark.validity.choice import Choice
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Score, level_means, quantised, replaced
 
-Verdict = Literal["valid", "illusion", "graded", "undefined"]
+NameJudgement = Literal["valid", "illusion", "graded", "undefined"]
 """What a name is worth: `illusion` if labels cannot stand in for the node while its own value, as coarse, can."""
 
 NAMED = 0.95
@@ -45,7 +45,7 @@ class NamedNode:
     top_k_precision: float
     label: Score
     quantised: Score
-    verdict: Verdict
+    verdict: NameJudgement
     better: str = ""
     better_score: float = float("nan")
 
@@ -110,7 +110,7 @@ def is_conjunction(concept: str) -> bool:
 def named_nodes(
     choice: Choice,
     score: Sample,
-    stand: Stand,
+    run: CachedRun,
     judge: Judge,
     k: int,
 ) -> list[NamedNode]:
@@ -120,15 +120,15 @@ def named_nodes(
         sign = orientation(choice.of(node))
         concept, share = name_of(choice, node, sign, k)
         if share >= NAMED:
-            found.append(_judged(choice, score, stand, judge, choice.fit(node, sign), concept, share))
+            found.append(_judged(choice, score, run, judge, choice.fit(node, sign), concept, share))
     return found
 
 
 def _judged(
-    choice: Choice, score: Sample, stand: Stand, judge: Judge, fit: Fit, concept: str, share: float
+    choice: Choice, score: Sample, run: CachedRun, judge: Judge, fit: Fit, concept: str, share: float
 ) -> NamedNode:
     """What a node's name is worth, and whether another concept explains it better."""
-    known, values = choice.of(fit.node), stand.node(fit.node)
+    known, values = choice.of(fit.node), run.node(fit.node)
     other = choice_of_another(choice, fit, concept)
     levels = max(2, int(choice.sample.labels[concept].max()) + 1)
     replacements = {"quantised": quantised(known, values, levels)}
@@ -136,7 +136,7 @@ def _judged(
         labels = choice.sample.labels[name]
         means = level_means(known, labels, int(max(labels.max(), score.labels[name].max())) + 1)
         replacements[name] = means[score.labels[name]]
-    losses = replaced(stand, fit, replacements)
+    losses = replaced(run, fit, replacements)
     scores = {name: judge.score(losses[name], losses["true"], losses["mean"]) for name in replacements}
     gain = judge.interval(losses[concept] - losses[other])
     better = other if gain.low > 0 and scores[other].value > scores[concept].value else ""
@@ -161,7 +161,7 @@ def choice_of_another(choice: Choice, fit: Fit, concept: str) -> str:
     return choice.concepts[int(gains.argmax())]
 
 
-def verdict(label: Score, quantised: Score) -> Verdict:
+def verdict(label: Score, quantised: Score) -> NameJudgement:
     """`illusion`: labels fail though a value as coarse does not; `graded`: neither does, so the magnitude matters."""
     if np.isnan(label.value) or np.isnan(quantised.value):
         return "undefined"

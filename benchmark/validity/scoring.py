@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer
 from scipy.cluster.vq import kmeans
 
-from benchmark.interventions.replacement import Losses, Node, Stand
+from benchmark.interventions.replacement import CachedRun, Losses, Node
 from benchmark.metrics import label_replacement_score
 from benchmark.statistics.intervals import UNKNOWN, Interval
 
@@ -181,7 +181,7 @@ class Judge:
         return Interval(float(low), float(high))
 
 
-def replaced(stand: Stand, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
+def replaced(run: CachedRun, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
     """Losses with a node at each of these values; `true` and `mean` are always there."""
-    losses = stand.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
-    return {"true": stand.true, "mean": stand.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}
+    losses = run.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
+    return {"true": run.true, "mean": run.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}
