@@ -7,7 +7,6 @@ is as mixed as what it gives on. Deviation: a node's class is taken to be the an
 and levels have the least squared error instead of being learned.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,7 +51,7 @@ def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
 
 def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
     """The same for any circuit, the two levels fitted on `known` prompts."""
-    binarised = ablation_result(case, _changed(case, binariser(case, known))).loss
+    binarised = ablation_result(case, _changed(case, _binariser(case, known))).loss
     return [_interchanged(case), case.measured("binarised_loss", binarised)]
 
 
@@ -80,10 +79,15 @@ def _interchanged(case: CircuitUnderTest) -> Measurement:
     shared = group.bincount()[group] > 1
     if not shared.any():
         return case.missing("interchange_loss", "no two prompts share answer and length")
-    edits = [_changed(case, exchanger(case.batch, case.generator)) for _ in range(DRAWS)]
-    losses = torch.stack([prompt_losses(answer_logits(case.model, case.batch, edit), case.batch) for edit in edits])
+
+    def exchange(site: Site, values: Tensor) -> Tensor:
+        donors = class_donors(group, values.shape[-1], case.generator)
+        return values.gather(0, donors[:, None, :].expand_as(values))
+
+    edit = _changed(case, exchange)  # draws other donors in each run
+    losses = [prompt_losses(answer_logits(case.model, case.batch, edit), case.batch) for _ in range(DRAWS)]
     pairs = len(case.batch.pair[shared].unique())
-    return replace(case.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
+    return replace(case.measured("interchange_loss", float(torch.stack(losses)[:, shared].mean())), n=pairs)
 
 
 def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
@@ -100,32 +104,16 @@ def class_donors(group: Int[Tensor, " prompt"], nodes: int, generator: torch.Gen
     return torch.empty_like(mixed).index_copy_(0, home, mixed)
 
 
-def exchanger(batch: PromptBatch, generator: torch.Generator) -> Edit:
-    """The edit that takes each node's values from other prompts of the class, at all positions."""
-    group = classes(batch)
-
-    def edit(site: Site, values: Tensor) -> Tensor:
-        donors = class_donors(group, values.shape[-1], generator)
-        return values.gather(0, donors[:, None, :].expand_as(values))
-
-    return edit
-
-
 # Two levels
 
 
-def binariser(case: CircuitUnderTest, known: PromptBatch) -> Edit:
+def _binariser(case: CircuitUnderTest, known: PromptBatch) -> Edit:
     """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
-    levels = fitted_levels(case, known)
-    return lambda site, values: levels[site.name](values)
-
-
-def fitted_levels(case: CircuitUnderTest, known: PromptBatch) -> Mapping[str, Levels]:
-    """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
-    values = record(case.model, known.tokens, case.edit(known))
+    seen = record(case.model, known.tokens, case.edit(known))
     real = torch.arange(known.tokens.shape[1]) <= known.positions
     masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
-    return {name: two_levels(values[name][real][:, mask]) for name, mask in masks.items()}
+    levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
+    return lambda site, values: levels[site.name](values)
 
 
 def two_levels(values: Float[Tensor, "sample node"]) -> Levels:

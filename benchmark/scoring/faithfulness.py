@@ -3,19 +3,15 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.calibration import calibrated_loss
-from benchmark.discovery.finder import FoundCircuit
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.scoring.sizes import resampled
 from benchmark.tasks.answers import logit_difference
-from benchmark.tasks.prompts import PromptBatch
 
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
@@ -37,15 +33,10 @@ def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
 def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
     """Faithfulness of a view to the reference model, with its interval over resampled pairs."""
     views, test = case.logits, case.batch
-    kls = {
-        name: torch.tensor(
-            [
-                metrics.pair_kl(views["reference"][rows], views[name][rows], test.answer[rows], test.other[rows])
-                for rows in torch.arange(len(test)).split(2)
-            ]
-        )
-        for name in (view, "empty")
-    }
+    kls = {}
+    for name in (view, "empty"):
+        of_prompts = metrics.prompt_kls(views["reference"], views[name], test.answer, test.other)
+        kls[name] = torch.from_numpy(of_prompts.reshape(-1, 2).mean(axis=1)).float()
     value = metrics.faithfulness(float(kls[view].mean()), float(kls["empty"].mean()))
     draws = resampled(len(test) // 2, case.setting.seed)
     scores = 1 - kls[view][draws].mean(1) / kls["empty"][draws].mean(1)
@@ -55,13 +46,9 @@ def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
 
 def calibration(case: DiscoveredCircuit) -> list[Measurement]:
     """Test loss after the scale and shift that were fitted on validation prompts."""
-    return [case.measured("calibrated_loss", float(calibrated(case.found, case.logits["circuit"], case.batch)))]
-
-
-def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[Tensor, ""]:
-    """Test loss of the circuit after the scale and shift fitted on validation prompts, nats."""
-    scale, shift = torch.tensor([found.calibration.scale, found.calibration.shift])
-    return calibrated_loss(logit_difference(logits, test), scale, shift)
+    scale, shift = torch.tensor([case.found.calibration.scale, case.found.calibration.shift])
+    loss = calibrated_loss(logit_difference(case.logits["circuit"], case.batch), scale, shift)
+    return [case.measured("calibrated_loss", float(loss))]
 
 
 def losses(case: DiscoveredCircuit) -> list[Measurement]:

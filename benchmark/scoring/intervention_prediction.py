@@ -7,20 +7,21 @@ by construction: where they lie on a live path that the circuit misses, it is wr
 that the circuit was cut from, as only that has the nodes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark import metrics
 from benchmark.interventions.replacement import CachedRun, EvalBatch, Node
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import Edit, unedited
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs
+from benchmark.tasks.answers import logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
 EDITS = 24
@@ -75,50 +76,37 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
 
 def effects_of_edits(case: CircuitUnderTest, batch: PromptBatch) -> Effects:
     """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
-    whole, circuit = _Run(case, batch, unedited), _Run(case, batch, case.edit(batch))
-    live = whole.moving()
-    inside, outside = (
-        drawn_nodes(_common(live, part), EDITS // 2, case.generator)
-        for part in (case.circuit, case.circuit.complement())
-    )
+    prompts, sites = _difference_eval(batch), [site.name for site in case.sites]
+    whole = CachedRun(case.model, prompts, rows=len(batch))
+    circuit = CachedRun(case.model, prompts, case.edit(batch), len(batch))
+    values = whole.values(sites)
+    live = _moving(values, batch)
+    parts = (case.circuit, case.circuit.complement())
+    moving = [Circuit({name: part.masks[name] & moves for name, moves in live.items()}) for part in parts]
+    inside, outside = (drawn_nodes(part, EDITS // 2, case.generator) for part in moving)
     nothing = np.zeros((len(outside), len(batch)))
-    return Effects(whole.effects([*inside, *outside]), np.concatenate([circuit.effects(inside), nothing]))
+    kept = _effects(circuit, circuit.values(sites), inside)
+    return Effects(_effects(whole, values, [*inside, *outside]), np.concatenate([kept, nothing]))
 
 
-class _Run:
-    """A model under an edit that always holds, on the prompts on which single nodes are edited."""
+def _moving(values: Mapping[str, Tensor], batch: PromptBatch) -> dict[str, Bool[Tensor, " _"]]:
+    """By site, the nodes that hold different values in the two prompts of some pair."""
+    real, other = torch.arange(batch.tokens.shape[1]) <= batch.positions, other_prompts(batch)
+    return {
+        name: (found - found[other]).abs()[real].amax(dim=0) > MOVES * found.abs().max()
+        for name, found in values.items()
+    }
 
-    def __init__(self, case: CircuitUnderTest, batch: PromptBatch, base: Edit) -> None:
-        self._run = CachedRun(case.model, _difference_eval(batch), base, len(batch))
-        self._values = self._run.values([site.name for site in case.sites])
-        self._other = other_prompts(batch)
-        self._real = torch.arange(batch.tokens.shape[1]) <= batch.positions
 
-    def moving(self) -> Circuit:
-        """The nodes that hold different values in the two prompts of some pair."""
-        masks = {}
-        for name, values in self._values.items():
-            moved = (values - values[self._other]).abs()[self._real].amax(dim=0)
-            masks[name] = moved > MOVES * values.abs().max()
-        return Circuit(masks)
-
-    def effects(self, nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
-        """Change of the logit difference with each node at its value in the other prompt."""
-        edits = [{node: self._values[node.site][self._other][..., node.index].numpy()} for node in nodes]
-        changed = np.array(self._run.losses(edits)).reshape(len(nodes), len(self._other))
-        return np.asarray(changed - self._run.true)
+def _effects(run: CachedRun, values: Mapping[str, Tensor], nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
+    """Change of the logit difference with each node at its value in the other prompt of the pair."""
+    other = torch.arange(len(run.batch.tokens)) ^ 1
+    losses = run.losses([{node: values[node.site][other][..., node.index].numpy()} for node in nodes])
+    return np.array(losses).reshape(len(nodes), len(other)) - run.true
 
 
 def _difference_eval(batch: PromptBatch) -> EvalBatch:
     """The prompts of a task; instead of a loss the logit of the other answer less that of the right one."""
-
-    def difference(logits: Tensor, row: Tensor) -> Tensor:
-        at = torch.arange(len(row))
-        return logits[at, 0, batch.other[row]] - logits[at, 0, batch.answer[row]]
-
-    return EvalBatch(batch.tokens, batch.positions, difference)
-
-
-def _common(first: Circuit, second: Circuit) -> Circuit:
-    """The nodes that both keep."""
-    return Circuit({name: mask & second.masks[name] for name, mask in first.masks.items()})
+    return EvalBatch(
+        batch.tokens, batch.positions, lambda logits, row: -logit_difference(logits[:, 0], batch.rows(row))
+    )

@@ -45,10 +45,9 @@ STREAM = "residual"
 
 INTERCHANGES = ("stream_interchange_r2", "write_interchange_r2", "stream_share")
 
-Part = Callable[
-    [Float[Tensor, "prompt position channel"], Float[Tensor, "prompt position channel"]],
-    Float[Tensor, "prompt position channel"],
-]
+Stream = Float[Tensor, "prompt position channel"]
+
+Part = Callable[[Stream, Stream], Stream]
 """The part of the stream that is interchanged at a boundary, of the stream before the last block and after it."""
 
 
@@ -68,48 +67,33 @@ def depth_scores(
 
     Args:
         case: The circuit on test prompts.
-        reference: The trained model that it is held to.
+        reference: The trained model that it is compared with.
         connections: Of the unit graph.
         corpus: Tokens over which what flows along edges is averaged.
     """
-    return [*path_lengths(case, list(connections), corpus), *stream_interchange(case, reference)]
+    return [*_path_lengths(case, list(connections), corpus), *_stream_interchange(case, reference)]
 
 
 # Path lengths
 
 
-def path_lengths(
+def _path_lengths(
     case: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Measurement]:
     """The mean length of paths by attribution, and the longest."""
-    missing = "no path joins the embeddings and the logits"
-    longest = metrics.longest_path(case.circuit, connections)
-    reason = _why_no_attributions(case, connections)
-    if reason:
-        mean = case.missing("path_length", reason)
-    else:
-        attributed = attributed_connections(case, connections, corpus)
-        mean = case.measured("path_length", metrics.path_length(case.circuit, attributed), why=missing)
-    return [mean, replace(case.measured("longest_path", longest, why=missing), n=None)]
-
-
-def _why_no_attributions(case: CircuitUnderTest, connections: Sequence[Connection]) -> str:
-    if not can_ablate_edges(case.model):
-        return "the model does not say what flows along its edges"
-    joined = (kept_ends(each, case.circuit) for each in connections)
-    if any(each is not None and each.connection.weight is None for each in joined):
-        return "edges run through an opaque block"
-    return ""
-
-
-def attributed_connections(
-    case: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
-) -> list[Connection]:
-    """The connections between kept nodes, each with what flows along its edges as its weights."""
+    why = "no path joins the embeddings and the logits"
     joined = [each for each in (kept_ends(one, case.circuit) for one in connections) if each is not None]
-    means: Means = {**case.means, **source_means(case.model, corpus)}
-    flows = attributions(case.model, joined, means, case.batch, case.edit)
-    return [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
+    if not can_ablate_edges(case.model):
+        mean = case.missing("path_length", "the model does not say what flows along its edges")
+    elif any(each.connection.weight is None for each in joined):
+        mean = case.missing("path_length", "edges run through an opaque block")
+    else:
+        means: Means = {**case.means, **source_means(case.model, corpus)}
+        flows = attributions(case.model, joined, means, case.batch, case.edit)
+        attributed = [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
+        mean = case.measured("path_length", metrics.path_length(case.circuit, attributed), why=why)
+    longest = case.measured("longest_path", metrics.longest_path(case.circuit, connections), why=why)
+    return [mean, replace(longest, n=None)]
 
 
 # The stream interchanged
@@ -136,14 +120,16 @@ class Interchanged:
         return metrics.logit_difference_r2(self.known.flatten(), self.circuit.flatten())
 
 
-def stream_interchange(case: CircuitUnderTest, reference: CircuitModel) -> list[Measurement]:
+def _stream_interchange(case: CircuitUnderTest, reference: CircuitModel) -> list[Measurement]:
     """How well a circuit predicts both interchanges, and how much of itself passes through the stream."""
     batch = first_pairs(equally_long(case.batch))
     reason = _why_no_interchange(case.model, reference, batch)
     if reason:
         return [case.missing(metric, reason) for metric in INTERCHANGES]
     stream, writes = (interchanged(case, reference, batch, part) for part in (whole_stream, written))
-    passing = Interchanged(_moved(case, batch).expand_as(stream.circuit), stream.circuit)
+    difference = first_answer_difference(answer_logits(case.model, batch, case.edit(batch)), batch)
+    moved = difference[other_prompts(batch)] - difference  # the whole run becomes that of the other prompt
+    passing = Interchanged(moved.expand_as(stream.circuit), stream.circuit)
     found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
     return [case.measured(name, each.r2, batch) for name, each in found]
 
@@ -167,23 +153,12 @@ def interchanged(case: CircuitUnderTest, reference: CircuitModel, batch: PromptB
     return Interchanged(stream_effects(reference, batch, part=part), ours)
 
 
-def _moved(case: CircuitUnderTest, batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Change in the circuit when its whole run is that of the other prompt."""
-    logits = answer_logits(case.model, batch, case.edit(batch))
-    difference = first_answer_difference(logits, batch)
-    return difference[other_prompts(batch)] - difference
-
-
-def whole_stream(
-    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
-) -> Float[Tensor, "prompt position channel"]:
+def whole_stream(before: Stream, after: Stream) -> Stream:
     """All that the stream holds."""
     return after
 
 
-def written(
-    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
-) -> Float[Tensor, "prompt position channel"]:
+def written(before: Stream, after: Stream) -> Stream:
     """What the last block wrote to it."""
     return after - before
 

@@ -30,7 +30,13 @@ PAIRS = 16
 def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
     """The share of redundant nodes, and the loss with random circuits of the same size per site ablated."""
     rises = loss_rises(case, drawn_nodes(case.circuit, TRIED, case.generator))
-    return [_idle_share(case, rises), case.measured("random_necessity", _random_necessity(case))]
+    if len(rises):
+        idle = case.measured("idle_share", metrics.idle_share(rises), first_pairs(case.batch))
+    else:
+        idle = case.missing("idle_share", "the circuit keeps no node")
+    ablated = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
+    losses = [ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in ablated]
+    return [idle, case.measured("random_necessity", sum(losses) / len(losses))]
 
 
 def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
@@ -44,9 +50,9 @@ def loss_rises(case: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarra
     """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
     batch = first_pairs(case.batch)
     run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
-    held, sites = case.held_on()(batch), {site.name: site for site in case.sites}
+    ablated, sites = case.held_on()(batch), {site.name: site for site in case.sites}
     values = {
-        name: held(sites[name], kept).expand_as(kept).numpy()
+        name: ablated(sites[name], kept).expand_as(kept).numpy()
         for name, kept in run.values(sorted({node.site for node in nodes})).items()
     }
     changes = [{node: values[node.site][..., node.index]} for node in nodes]
@@ -56,16 +62,3 @@ def loss_rises(case: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarra
 def first_pairs(batch: PromptBatch) -> PromptBatch:
     """The first `PAIRS` pairs of a batch."""
     return batch.rows(slice(2 * PAIRS))
-
-
-def _idle_share(case: CircuitUnderTest, rises: Float[np.ndarray, " node"]) -> Measurement:
-    if not len(rises):
-        return case.missing("idle_share", "the circuit keeps no node")
-    return case.measured("idle_share", metrics.idle_share(rises), first_pairs(case.batch))
-
-
-def _random_necessity(case: CircuitUnderTest) -> float:
-    """Mean task loss of the model with a random circuit ablated."""
-    drawn = (random_circuit(case.circuit, case.generator) for _ in range(RANDOM_CIRCUITS))
-    losses = [ablation_result(case, case.edit(case.batch, circuit.complement())).loss for circuit in drawn]
-    return sum(losses) / len(losses)
