@@ -77,18 +77,18 @@ class BooleanChain:
         self,
         bits: Bool[Tensor, "prompt bit"],
         variable: Int[Tensor, " prompt"] | None = None,
-        held: Bool[Tensor, " prompt"] | None = None,
+        set_to: Bool[Tensor, " prompt"] | None = None,
     ) -> Bool[Tensor, "prompt variable"]:
         """The value of every variable, the answer last.
 
         Args:
             bits: Of each prompt.
             variable: The one that is set from outside, if any.
-            held: What it is set to.
+            set_to: Its value.
         """
 
         def after(number: int, value: Tensor) -> Tensor:
-            return value if variable is None or held is None else torch.where(variable == number, held, value)
+            return value if variable is None or set_to is None else torch.where(variable == number, set_to, value)
 
         found = [after(bit, bits[:, bit]) for bit in range(self.inputs)]
         value = found[0]
@@ -187,8 +187,8 @@ def balanced_interchanges(chain: BooleanChain, per_kind: int, generator: torch.G
     for number in range(chain.variables):
         base, source = chain.draw(drawn, generator), chain.draw(drawn, generator)
         variable = torch.full((drawn,), number)
-        held = chain.values(source)[:, number]
-        kind = 2 * chain.values(base)[:, -1].long() + chain.values(base, variable, held)[:, -1].long()
+        taken = chain.values(source)[:, number]
+        kind = 2 * chain.values(base)[:, -1].long() + chain.values(base, variable, taken)[:, -1].long()
         rows = torch.cat([(kind == each).nonzero().flatten()[:per_kind] for each in range(4)])
         assert len(rows) == 4 * per_kind, f"{chain}: variable {number} cannot be balanced"
         chosen.append((base[rows], source[rows], variable[rows]))
@@ -203,8 +203,8 @@ def _interchanges(
     variable: Int[Tensor, " example"],
     generator: torch.Generator,
 ) -> Interchanges:
-    held = chain.values(source).gather(1, variable[:, None])[:, 0]
-    yes, unchanged = chain.values(base, variable, held)[:, -1], chain.values(base)[:, -1]
+    taken = chain.values(source).gather(1, variable[:, None])[:, 0]
+    yes, unchanged = chain.values(base, variable, taken)[:, -1], chain.values(base)[:, -1]
     return Interchanges(chain.tokens(base, generator), chain.tokens(source, generator), variable, yes, unchanged)
 
 
@@ -223,7 +223,7 @@ def interchange_accuracy(
     Args:
         model: The model that the circuit is of.
         circuit: The nodes that it keeps; a site without a mask is left as it is.
-        means: What the others hold.
+        means: Ablation values of the others.
         chain: The causal model.
         places: By number of the variable, the nodes that stand for it.
         examples: The interchanges.

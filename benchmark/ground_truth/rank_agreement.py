@@ -114,24 +114,27 @@ def examined(known: TrainedModel) -> Examined:
 
 def agreement(metric: RankableMetric, models: Sequence[Examined]) -> RankAgreement:
     """How well a metric agrees with the truth; the same arguments give the same interval."""
+
+    def origin(model: Examined) -> str:
+        return model.known.origin
+
     groups = [
         [row for model in group if (row := _row(metric, model)) is not None]
-        for _, group in groupby(sorted(models, key=_origin), key=_origin)
+        for _, group in groupby(sorted(models, key=origin), key=origin)
     ]
     groups = [rows for rows in groups if rows]
     sizes = [len(row) for rows in groups for row in rows]
     generator = np.random.default_rng(seed_of("truth", metric.name))
 
+    def resampled(row: NDArray[np.float64]) -> float:
+        return spearman(*row[generator.integers(len(row), size=len(row))].T)
+
     def drawn(chosen: Int[NDArray[np.int64], " group"]) -> float:
-        return _mean([_mean([_resampled(row, generator) for row in groups[group]]) for group in chosen])
+        return _mean([_mean([resampled(row) for row in groups[group]]) for group in chosen])
 
     value = _mean([_mean([spearman(*row.T) for row in rows]) for rows in groups])
     interval: Interval = cluster_bootstrap(drawn, len(groups), generator, RESAMPLES) if groups else UNKNOWN
     return RankAgreement(value, *interval, len(sizes), sum(sizes))
-
-
-Pairs = Float[NDArray[np.float64], "circuit 2"]
-"""Metric and truth of circuits."""
 
 
 def degraded(circuit: Circuit, generator: torch.Generator, share: float = 1 / 3) -> Circuit:
@@ -174,11 +177,7 @@ def _validation_loss(case: Case) -> float:
     return metrics.task_loss(logits, batch.answer, batch.other)
 
 
-def _origin(model: Examined) -> str:
-    return model.known.origin
-
-
-def _row(metric: RankableMetric, model: Examined) -> Pairs | None:
+def _row(metric: RankableMetric, model: Examined) -> Float[NDArray[np.float64], "circuit 2"] | None:
     """Oriented metric and truth of the circuits that count; `None` if they are too few."""
     sign = -1.0 if metric.direction == "lower" else 1.0
     pairs = []
@@ -188,10 +187,6 @@ def _row(metric: RankableMetric, model: Examined) -> Pairs | None:
         pairs.append((sign * metric.score(case), model.truths[number]))
     found = np.array([pair for pair in pairs if not math.isnan(pair[0])]).reshape(-1, 2)
     return found if len(found) >= FEWEST else None
-
-
-def _resampled(pairs: Pairs, generator: np.random.Generator) -> float:
-    return spearman(*pairs[generator.integers(len(pairs), size=len(pairs))].T)
 
 
 def _mean(values: Sequence[float]) -> float:

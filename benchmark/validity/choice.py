@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from benchmark.model.graph import RESIDUAL_CHANNELS
 from benchmark.model.interface import CircuitModel, Kind, Site
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Fit, Judge, Scale
+from benchmark.validity.scoring import Fit, Judge, Scale, level_means
 
 KNOWN_TO = 0.25
 """Half-width of the interval of a node's harm, as a share of it, for the node to count as one that matters; stricter
@@ -48,15 +49,21 @@ class Choice:
         self.sample = sample
         self.concepts = list(concepts)
         self.sites = tuple(site for site in model.sites if site.kind not in UNCLAIMED)
+        self.holds = holding(sample, self.concepts)
+        self.matter: set[Node] = set()
         self._run = run
         self._judge = judge
-        found = run.values([site.name for site in self.sites])
-        self.values: Mapping[str, Float[np.ndarray, "_token _node"]] = {
-            name: values.flatten(0, 1).numpy() for name, values in found.items()
-        }
-        self.holds = holding(sample, self.concepts)
-        self.precisions = {name: average_precisions(values, self.holds) for name, values in self.values.items()}
-        self.matter: set[Node] = set()
+
+    @cached_property
+    def values(self) -> Mapping[str, Float[np.ndarray, "_token _node"]]:
+        """Values of all nodes, by site, all windows one after the other."""
+        found = self._run.values([site.name for site in self.sites])
+        return {name: values.flatten(0, 1).numpy() for name, values in found.items()}
+
+    @cached_property
+    def precisions(self) -> Mapping[str, Float[np.ndarray, "2 _concept _node"]]:
+        """Average precision of all nodes for all concepts, by site, as `average_precisions` gives it."""
+        return {name: average_precisions(values, self.holds) for name, values in self.values.items()}
 
     def units(self) -> list[Site]:
         """The sites of the unit graph: residual channels are no units."""
@@ -97,6 +104,11 @@ class Choice:
         values: Float[np.ndarray, "row position"] = self.values[node.site][:, node.index]
         return values.reshape(tuple(self.sample.tokens.shape))
 
+    def label_means(self, node: Node, concept: str, score: Sample) -> Float[np.ndarray, " level"]:
+        """Mean of a node on the choice split given each label of a concept that occurs in either split."""
+        labels = self.sample.labels[concept]
+        return level_means(self.of(node), labels, 1 + int(max(labels.max(), score.labels[concept].max())))
+
     def fit(self, node: Node, sign: int) -> Fit:
         """What the choice split says of a node."""
         values = self.of(node)
@@ -105,10 +117,8 @@ class Choice:
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:
     """Whether each concept holds at each token, all windows one after the other."""
-    found: Bool[np.ndarray, "concept token"] = np.zeros((len(concepts), sample.tokens.numel()), dtype=np.bool_)
-    for row, name in zip(found, concepts, strict=True):
-        row[:] = sample.flat(name) != 0
-    return found
+    found = np.array([sample.flat(name) != 0 for name in concepts], dtype=np.bool_)
+    return found.reshape(len(concepts), sample.tokens.numel())
 
 
 def token_precision(choice: Sample, score: Sample, concept: str) -> float:
@@ -119,6 +129,6 @@ def token_precision(choice: Sample, score: Sample, concept: str) -> float:
     """
     tokens, holds = choice.tokens.flatten().numpy(), choice.flat(concept) != 0
     size = int(max(tokens.max(), int(score.tokens.max()))) + 1
-    seen, held = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
-    rate = np.where(seen > 0, held / np.maximum(seen, 1), holds.mean())
+    seen, true = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
+    rate = np.where(seen > 0, true / np.maximum(seen, 1), holds.mean())
     return average_precision(rate[score.tokens.flatten().numpy()], score.flat(concept))
