@@ -31,12 +31,7 @@ DENSITIES = {
 
 
 def claim_measurements(found: Claims, generator: np.random.Generator) -> Iterator[Measurement]:
-    """Every number; intervals are over windows.
-
-    Args:
-        found: What was measured.
-        generator: Source of the resampled windows.
-    """
+    """Every number; intervals are over windows, resampled by the generator."""
     if found.errors is not None:
         yield from compounding_measurements(found.errors, generator)
     if found.rates:
