@@ -79,13 +79,7 @@ class BooleanChain:
         variable: Int[Tensor, " prompt"] | None = None,
         set_to: Bool[Tensor, " prompt"] | None = None,
     ) -> Bool[Tensor, "prompt variable"]:
-        """The value of every variable, the answer last.
-
-        Args:
-            bits: Of each prompt.
-            variable: The one that is set from outside, if any.
-            set_to: Its value.
-        """
+        """The value of every variable, the answer last; `variable` is set from outside, if any."""
 
         def after(number: int, value: Tensor) -> Tensor:
             return value if variable is None or set_to is None else torch.where(variable == number, set_to, value)
@@ -99,8 +93,7 @@ class BooleanChain:
 
     def tokens(self, bits: Bool[Tensor, "prompt bit"], generator: torch.Generator) -> Int[Tensor, "prompt bit+1"]:
         """Prompts: a token for each bit and its value, in a random order, then the query."""
-        order = torch.rand(bits.shape, generator=generator).argsort(dim=1)
-        return self.in_order(bits, order)
+        return self.in_order(bits, torch.rand(bits.shape, generator=generator).argsort(dim=1))
 
     def in_order(
         self, bits: Bool[Tensor, "prompt bit"], order: Int[Tensor, "prompt bit"]
@@ -216,20 +209,10 @@ def interchange_accuracy(
     places: Sequence[Circuit],
     examples: Interchanges,
 ) -> float:
-    """Share of interchanges after which a circuit answers as the causal model does.
+    """Share of interchanges after which a circuit answers as the causal model does, 0 to 1, higher is better.
 
-    Both runs are the circuit's, all other nodes at their means; what is taken over are its own nodes of the variable.
-
-    Args:
-        model: The model that the circuit is of.
-        circuit: The nodes that it keeps; a site without a mask is left as it is.
-        means: Ablation values of the others.
-        chain: The causal model.
-        places: By number of the variable, the nodes that stand for it.
-        examples: The interchanges.
-
-    Returns:
-        0 to 1, higher is better; of balanced examples a circuit whose answer never changes has 0.5.
+    Both runs are the circuit's, all other nodes at their means; what is taken over are its own nodes of the variable,
+    in `places` by number of the variable. Of balanced examples a circuit whose answer never changes has 0.5.
     """
     keep = keep_only(circuit, means)
     with torch.no_grad():

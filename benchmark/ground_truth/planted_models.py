@@ -56,7 +56,7 @@ class GateModel:
         sites: Value nodes, then a site of neurons a layer.
         weights: By target and source site, `[target, source]`; the bits count as a source, the logits as a target.
         biases: By site of neurons, and for the logits, `[target]`.
-        can_ablate_edges: As every model of `EdgeAblatable` says.
+        can_ablate_edges: Always.
     """
 
     inputs: int
@@ -138,14 +138,7 @@ def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[Pl
 
 
 def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> PlantedModel:
-    """Draw a model.
-
-    Args:
-        depth: Layers of gates, from 1.
-        generator: Source of all draws.
-        copies: Value nodes that read the same bit.
-        width: Gates a layer.
-    """
+    """Draw a model of so many layers of gates, from 1; `copies` value nodes read the same bit."""
     depths = (depth, (depth + 1) // 2, 1)
     draft = _Draft(depth, sum(depths) + len(depths) + 1, copies, width, generator)
     roots = [draft.formula(each) for each in depths]

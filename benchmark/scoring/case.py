@@ -31,11 +31,11 @@ class CircuitUnderTest:
         model: The model that is cut.
         sites: Whose nodes are kept or ablated.
         circuit: The circuit.
-        means: What an ablated node holds under mean ablation.
+        means: Ablation values under mean ablation.
         batch: The prompts.
         reference_logits: Logits of the reference model.
         generator: Source of all draws.
-        position_means: What it holds under mean ablation by position; without them that is left out.
+        position_means: Those of mean ablation by position; without them that is left out.
         ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
             another.
     """
@@ -51,7 +51,7 @@ class CircuitUnderTest:
     ablation: NodeAblation = "mean"
 
     def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
-        """What ablated nodes hold on given prompts, under the circuit's own ablation or another."""
+        """Ablation values on given prompts, under the circuit's own ablation or another."""
         seed = self.generator.initial_seed()
         return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
 

@@ -63,14 +63,7 @@ def depth_scores(
     connections: Iterable[Connection],
     corpus: Int[Tensor, "window position"],
 ) -> list[Measurement]:
-    """The same for any circuit.
-
-    Args:
-        case: The circuit on test prompts.
-        reference: The trained model that it is compared with.
-        connections: Of the unit graph.
-        corpus: Tokens over which what flows along edges is averaged.
-    """
+    """The same for any circuit, whose sources are averaged over `corpus`."""
     return [*_path_lengths(case, list(connections), corpus), *_stream_interchange(case, reference)]
 
 
@@ -173,16 +166,8 @@ def stream_effects(
 ) -> Float[Tensor, "boundary prompt"]:
     """Change of the logit difference when a part of the stream between two blocks is that of the pair's other prompt.
 
-    What a state carries besides (decoder outputs not yet written) stays as it is.
-
-    Args:
-        model: Any circuit model whose state has the stream.
-        batch: Pairs of equally long prompts.
-        edit: What is ablated, in both prompts.
-        part: What is interchanged.
-
-    Returns:
-        For each boundary between blocks, nats towards the answer of the pair's first prompt.
+    What a state carries besides (decoder outputs not yet written) stays as it is, and `edit` holds in both prompts. The
+    pairs' prompts are equally long; nats towards the answer of the first one.
     """
     unchanged = first_answer_difference(answer_logits(model, batch, edit), batch)
     state, done, effects = model.start(batch.tokens), 0, []

@@ -33,15 +33,7 @@ class CandidateNode:
 
 
 class Choice:
-    """A model on the choice split: how well each node detects each concept, and which nodes matter.
-
-    Args:
-        model: Any circuit model.
-        sample: The choice split.
-        run: The model at work on it.
-        judge: Of its clusters.
-        concepts: Names of the concepts.
-    """
+    """A model on the choice split: how well each node detects each concept, and which nodes matter."""
 
     def __init__(
         self, model: CircuitModel, sample: Sample, run: CachedRun, judge: Judge, concepts: Sequence[str]

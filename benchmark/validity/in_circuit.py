@@ -93,16 +93,9 @@ def circuit_validity(
 ) -> CircuitValidity:
     """What labels do in the place of a circuit's nodes, on the task loss.
 
-    Args:
-        model: The model that the circuit is of.
-        circuit: Its kept nodes.
-        means: What a node outside the circuit holds unless `held_on` says otherwise.
-        prompts: Train prompts, on which nodes are chosen and levels fitted; test prompts, on which they are scored.
-        tokenizer: Of the corpus.
-        concepts: All that a kept node may be labelled by.
-        belonging: Names of the concepts that belong to the task.
-        generator: Source of the draws.
-        held_on: What nodes outside the circuit hold on given prompts.
+    Nodes are chosen and levels fitted on the first prompts (train), and scored on the second (test). Kept nodes may be
+    labelled by all concepts; `belonging` names those of the task. Ablated nodes have their means as values unless
+    `held_on` gives others.
     """
     labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
 

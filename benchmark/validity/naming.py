@@ -53,15 +53,8 @@ class NamedNode:
 def most_important(model: CircuitModel, sample: Sample, choice: Choice, count: int, windows: int = 8) -> list[Node]:
     """The nodes whose ablation should move the loss most, by a first-order estimate.
 
-    Attribution patching (Nanda 2023): |sum over positions of (mean - value) times gradient|, mean over windows.
-    Ablating every node of a model would cost more than everything else together.
-
-    Args:
-        model: Any circuit model.
-        sample: The choice split.
-        choice: The model on it.
-        count: Number of nodes wanted.
-        windows: Windows that gradients are taken on.
+    Attribution patching (Nanda 2023): |sum over positions of (mean - value) times gradient|, mean over the first
+    windows. Ablating every node of a model would cost more than everything else together.
     """
 
     def loss(watch: Edit) -> Tensor:

@@ -16,12 +16,7 @@ from benchmark.validity.scoring import Score
 
 
 def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
-    """Every number of an assessment.
-
-    Args:
-        found: The assessment.
-        windows: Clusters behind each score.
-    """
+    """Every number of an assessment; windows are the clusters behind each score."""
     for row in found.concepts:
         yield from _scores(row, windows)
         yield from _observations(row)
@@ -76,12 +71,7 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
 
 
 def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
-    """Every number of what labels do in a circuit.
-
-    Args:
-        found: What they do.
-        pairs: Pairs of test prompts behind each score.
-    """
+    """Every number of what labels do in a circuit; pairs of test prompts are the clusters behind each score."""
     for row in found.concepts:
         for metric, score, why in (
             ("circuit_label_replacement_score", row.circuit, row.reason),
@@ -97,11 +87,8 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
-        why = (
-            "all labelled nodes at their means do no harm that can be told from noise"
-            if found.curve
-            else "no label fits"
-        )
+        noise = "all labelled nodes at their means do no harm that can be told from noise"
+        why = noise if found.curve else "no label fits"
         yield Measurement("joint_label_replacement_score", status="undefined", reason=why)
 
 

@@ -31,12 +31,7 @@ Firing = Mapping[str, Bool[np.ndarray, "position _feature"]]
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """A dictionary at work on two samples.
-
-    Attributes:
-        choice: What features are chosen on.
-        score: What they are counted on.
-    """
+    """Where features of a dictionary fire on two samples: what they are chosen on, and what they are counted on."""
 
     choice: Firing
     score: Firing
@@ -83,12 +78,8 @@ def splitting_measurements(
 ) -> Iterator[Measurement]:
     """Concepts among all features of a dictionary, and features of the narrower of two among those of the wider.
 
-    Args:
-        own: The dictionary.
-        other: Another of the same sites; the narrower of two of one width. `None` if it is compared with none.
-        samples: On which features are chosen, and on which they are counted.
-        concepts: Names of the concepts.
-        generator: Of the turns.
+    `other` has the same sites and, at equal width, counts as the narrower; `None` if there is nothing to compare with.
+    Features are chosen on the first of the samples and counted on the second.
     """
     choice, score = (np.concatenate(list(each.values()), axis=1) for each in (own.choice, own.score))
     labels = [holding(sample, list(concepts)).T for sample in samples]
