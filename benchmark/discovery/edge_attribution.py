@@ -28,7 +28,6 @@ IG_STEPS = 10
 IG_PROMPTS = 16
 """Prompts on which they are taken."""
 
-
 EditOn = Callable[[PromptBatch], Edit]
 """The circuit's edit on given prompts."""
 

@@ -144,13 +144,10 @@ def _flip(bits: Bool[Tensor, "prompt bit"], which: Int[Tensor, " prompt"]) -> Bo
 
 @dataclass(frozen=True, eq=False)
 class Interchanges:
-    """Base and source prompts, and what the causal model answers when a variable is taken over.
+    """Tokens of base prompts and of source prompts, from which the value of a variable is taken over.
 
     Attributes:
-        base: Tokens of the prompts that are asked.
-        source: Tokens of those that the variable's value comes from.
-        variable: Number of the variable.
-        yes: The causal model's answer.
+        yes: The causal model's answer then.
         unchanged: Its answer to the base prompt as it is.
     """
 

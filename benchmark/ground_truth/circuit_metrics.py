@@ -81,14 +81,7 @@ Score = Callable[[Case], float]
 
 @dataclass(frozen=True)
 class RankableMetric:
-    """A metric that could rank circuits.
-
-    Attributes:
-        name: Its name.
-        score: Takes it.
-        direction: Which way is better.
-        is_size: Whether it says nothing but how large a circuit is.
-    """
+    """A metric that could rank circuits; `is_size` if it says nothing but how large a circuit is."""
 
     name: str
     score: Score
@@ -108,10 +101,9 @@ def _verified_edges(case: Case) -> float:
 
 def _robust_faithfulness(case: Case) -> float:
     known = case.known
-    scored = CircuitUnderTest(
-        known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator
+    return robust_faithfulness(
+        CircuitUnderTest(known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator)
     )
-    return robust_faithfulness(scored)
 
 
 def _necessity(case: Case) -> float:

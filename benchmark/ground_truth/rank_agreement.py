@@ -86,14 +86,9 @@ class Examined:
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How well a metric agrees with the truth.
+    """How well a metric agrees with the truth: mean rank correlation over models and circuits, and its 95 % limits.
 
-    Attributes:
-        correlation: Mean rank correlation, positive if better values go with truer circuits; `nan` if there is none.
-        low: Lower 95 % limit.
-        high: Upper 95 % limit.
-        models: Models that it is over.
-        circuits: Circuits that it is over.
+    It is positive if better values go with truer circuits, `nan` if there is none.
     """
 
     correlation: float = math.nan

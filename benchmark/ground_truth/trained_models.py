@@ -18,12 +18,7 @@ class NotLearnedError(ValueError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """A trained model that cannot be had.
-
-    Attributes:
-        name: Its name.
-        reason: Why.
-    """
+    """A trained model that cannot be had, and why."""
 
     name: str
     reason: str

@@ -22,12 +22,7 @@ LossOf = Callable[[Float[Tensor, "row query vocab"], Int[Tensor, " row"]], Float
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """One scalar of a model.
-
-    Attributes:
-        site: Name of its site.
-        index: Which of the site's nodes, from 0.
-    """
+    """One scalar of a model: one of a site's nodes, by its index from 0."""
 
     site: str
     index: int

@@ -8,7 +8,6 @@ that the circuit was cut from, as only that has the nodes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,30 +32,17 @@ MOVES = 1e-5
 METRICS = ("prediction_rank_correlation", "prediction_r2")
 
 
-@dataclass(frozen=True, eq=False)
-class Effects:
-    """What edits do to the logit difference.
-
-    Attributes:
-        whole: Its change towards the other answer in the whole model, nats.
-        circuit: The same in the circuit.
-    """
-
-    whole: Float[np.ndarray, "edit prompt"]
-    circuit: Float[np.ndarray, "edit prompt"]
-
-
 @torch.no_grad()
 def intervention_prediction(case: CircuitUnderTest) -> list[Measurement]:
     """Rank correlation over edits of their mean effects, and explained variance over all edits and prompts."""
     batch = first_pairs(equally_long(case.batch))
     if not len(batch):
         return [case.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
-    effects = effects_of_edits(case, batch)
-    if not len(effects.whole):
+    whole, circuit = _effects_of_edits(case, batch)
+    if not len(whole):
         return [case.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
-    order = metrics.rank_correlation(effects.whole.mean(axis=1), effects.circuit.mean(axis=1))
-    r2 = metrics.logit_difference_r2(effects.whole.reshape(-1), effects.circuit.reshape(-1))
+    order = metrics.rank_correlation(whole.mean(axis=1), circuit.mean(axis=1))
+    r2 = metrics.logit_difference_r2(whole.reshape(-1), circuit.reshape(-1))
     return [
         case.measured("prediction_rank_correlation", order, batch),
         case.measured("prediction_r2", r2, batch),
@@ -74,8 +60,10 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
     return torch.arange(len(batch)) ^ 1
 
 
-def effects_of_edits(case: CircuitUnderTest, batch: PromptBatch) -> Effects:
-    """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
+def _effects_of_edits(
+    case: CircuitUnderTest, batch: PromptBatch
+) -> tuple[Float[np.ndarray, "edit prompt"], Float[np.ndarray, "edit prompt"]]:
+    """What edits of drawn nodes change in the whole model and in the circuit, first the nodes that it keeps."""
     prompts, sites = _difference_eval(batch), [site.name for site in case.sites]
     whole = CachedRun(case.model, prompts, rows=len(batch))
     circuit = CachedRun(case.model, prompts, case.edit(batch), len(batch))
@@ -86,7 +74,7 @@ def effects_of_edits(case: CircuitUnderTest, batch: PromptBatch) -> Effects:
     inside, outside = (drawn_nodes(part, EDITS // 2, case.generator) for part in moving)
     nothing = np.zeros((len(outside), len(batch)))
     kept = _effects(circuit, circuit.values(sites), inside)
-    return Effects(_effects(whole, values, [*inside, *outside]), np.concatenate([kept, nothing]))
+    return _effects(whole, values, [*inside, *outside]), np.concatenate([kept, nothing])
 
 
 def _moving(values: Mapping[str, Tensor], batch: PromptBatch) -> dict[str, Bool[Tensor, " _"]]:
@@ -102,7 +90,7 @@ def _effects(run: CachedRun, values: Mapping[str, Tensor], nodes: list[Node]) ->
     """Change of the logit difference with each node at its value in the other prompt of the pair."""
     other = torch.arange(len(run.batch.tokens)) ^ 1
     losses = run.losses([{node: values[node.site][other][..., node.index].numpy()} for node in nodes])
-    return np.array(losses).reshape(len(nodes), len(other)) - run.true
+    return np.asarray(np.array(losses).reshape(len(nodes), len(other)) - run.true)
 
 
 def _difference_eval(batch: PromptBatch) -> EvalBatch:

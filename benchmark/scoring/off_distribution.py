@@ -28,13 +28,12 @@ PAIRS = 16
 
 @dataclass(frozen=True)
 class ShiftAgreement:
-    """How a circuit stands to the model that it explains, at one level of a shift.
+    """How a circuit compares with the reference model at one level of a shift.
 
     Attributes:
-        level: Of the shift.
         agreement: Share of prompts on which both prefer the same answer.
-        whole: Share that the reference model answers rightly.
-        circuit: Share that the circuit answers rightly.
+        whole: Share that the reference model answers correctly.
+        circuit: Share that the circuit answers correctly.
         pairs: How many of the pairs of prompts are distinct.
     """
 
@@ -47,13 +46,7 @@ class ShiftAgreement:
 
 @dataclass(frozen=True)
 class Curve:
-    """A shift, level by level.
-
-    Attributes:
-        shift: The shift.
-        levels: Where circuits are found, then farther and farther away.
-        stopped: Why there are no more; empty if all were tried.
-    """
+    """A shift, level by level away from where circuits are found; `stopped` says why not all levels were tried."""
 
     shift: Shift
     levels: tuple[ShiftAgreement, ...]

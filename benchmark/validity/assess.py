@@ -76,11 +76,8 @@ class Observed:
 
     Attributes:
         threshold: The F1-optimal one of the choice split, on the rescaled activation.
-        p_concept_given_active: At a third of the 99.9th percentile.
-        p_active_given_concept: At the same.
-        p_concept_at_threshold: At the F1-optimal threshold.
-        p_active_at_threshold: At the same.
-        top_k_precision: Of the top positions.
+        p_concept_given_active: At a third of the 99.9th percentile, as `p_active_given_concept`.
+        p_concept_at_threshold: At the F1-optimal threshold, as `p_active_at_threshold`.
         purity: Share of each band at which the concept holds; `nan` for an empty band.
         band_share: Share of positions in each band.
     """
@@ -100,7 +97,6 @@ class ConceptValidity:
     """What was found out about one concept in one model.
 
     Attributes:
-        concept: Its name.
         rate: How often it holds on the score split.
         token_precision: Average precision of the best predictor from the current token alone.
         node: The chosen node, as text: the highest average precision among those that matter.

@@ -32,7 +32,6 @@ class TaskConcept:
     """A concept on the prompts of a task that it belongs to.
 
     Attributes:
-        concept: Its name.
         node: The kept node that detects it best among those that matter, as text; empty if none does.
         average_precision: Of that node, on train prompts.
         circuit: Score of its labels in that node's place, inside the circuit, on the task loss of test prompts.

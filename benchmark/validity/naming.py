@@ -30,14 +30,12 @@ class NamedNode:
     """A node that top examples give a name.
 
     Attributes:
-        node: Which one, as text.
         concept: The name: the concept of highest top-k precision.
         top_k_precision: Of that concept, on the choice split.
         label: Score of the concept's labels.
         quantised: Score of the node's own value at as many levels.
         verdict: What the name is worth.
-        better: The concept that explains it better, if one does.
-        better_score: Its score.
+        better: The concept that explains it better, if one does, with its score.
     """
 
     node: str

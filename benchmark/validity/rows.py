@@ -22,9 +22,8 @@ def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
         yield from _observations(row)
     for control, pooled in found.pooled.items():
         if control in ("label", "shifted"):
-            yield Measurement(
-                f"pooled_{control}_score", pooled.value, pooled.low, pooled.high, interval="prompts", n=windows
-            )
+            metric = f"pooled_{control}_score"
+            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=windows)
     yield from _rates(found)
     for kind, basis in found.bases.items():
         yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
@@ -81,9 +80,8 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
                 yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
             else:
                 yield _score(metric, row.concept, score, pairs)
-    yield Measurement.or_why(
-        "labelled_share", found.labelled / found.kept if found.kept else math.nan, why="no node is kept"
-    )
+    share = found.labelled / found.kept if found.kept else math.nan
+    yield Measurement.or_why("labelled_share", share, "no node is kept")
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
@@ -96,9 +94,8 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
     undefined = sum(bool(row.reason) for row in counted)
-    yield Measurement.or_why(
-        "undefined_rate", undefined / len(counted) if counted else math.nan, why="no concept was measured"
-    )
+    rate = undefined / len(counted) if counted else math.nan
+    yield Measurement.or_why("undefined_rate", rate, "no concept was measured")
     judged = [node.verdict for node in found.named if node.verdict != "undefined"]
     yield Measurement("named_nodes", float(len(judged)))
     for verdict in ("illusion", "graded"):

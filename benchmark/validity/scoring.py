@@ -57,13 +57,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the choice split says of a node.
-
-    Attributes:
-        node: Which one.
-        scale: Its orientation and bands.
-        mean: Its mean.
-    """
+    """What the choice split says of a node: its orientation and bands, and its mean."""
 
     node: Node
     scale: Scale
@@ -106,13 +100,11 @@ def error_typed(fit: Fit, values: Values, labels: Labels, means: Float[np.ndarra
 
 @dataclass(frozen=True)
 class Score:
-    """A label replacement score: of the labels, or of what stands in their place.
+    """A label replacement score: of the labels, or of what stands in their place, with a 95 % interval over clusters.
 
     Attributes:
         value: 1 as good as the true activations, 0 as bad as the mean; `nan` where it is undefined.
-        low: Lower limit of its 95 % interval over clusters.
-        high: Upper limit.
-        loss: Loss less that with the true activations, nats.
+        loss: Loss minus the loss with the true activations, nats.
     """
 
     value: float
@@ -122,12 +114,7 @@ class Score:
 
 
 class Judge:
-    """Turns losses of clusters into scores, with intervals from the same draws for all of them.
-
-    Args:
-        clusters: Number of clusters.
-        generator: Source of the draws.
-    """
+    """Turns losses of clusters into scores, with intervals from the same draws for all of them."""
 
     def __init__(self, clusters: int, generator: np.random.Generator) -> None:
         chosen = generator.integers(clusters, size=(DRAWS, clusters))
