@@ -222,7 +222,7 @@ def interchange_accuracy(
 def answer_difference(
     model: CircuitModel, chain: BooleanChain, tokens: Int[Tensor, "prompt position"], edit: Edit = unedited
 ) -> Float[Tensor, " prompt"]:
-    """Logit of yes less that of no at the end of each prompt."""
+    """Logit of yes minus that of no at the end of each prompt."""
     last = torch.full((len(tokens), 1), chain.bits)
     logits = forward(model, tokens, edit, last)[:, 0]
     return logits[:, chain.no + 1] - logits[:, chain.no]

@@ -128,7 +128,7 @@ class PlantedModel:
 
     @property
     def reference(self) -> CircuitModel:
-        """The model that circuits are held to."""
+        """The reference model, with which circuits are compared."""
         return self.model
 
 
@@ -163,7 +163,7 @@ def bits_of(tokens: Int[Tensor, "batch position"], inputs: int) -> Float[Tensor,
 
 
 def model_difference(model: GateModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position"]:
-    """Logit of yes less that of no, nothing ablated."""
+    """Logit of yes minus that of no, nothing ablated."""
     logits = forward(model, tokens)
     return logits[..., YES] - logits[..., NO]
 

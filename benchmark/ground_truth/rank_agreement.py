@@ -10,8 +10,8 @@ its dictionaries stand or fall together), and then circuits within each model, a
 
 Where the nodes are known, the truth of a circuit (F1) counts superfluous nodes; quality and size must be told apart:
 
-- a metric that says how *good* a circuit is is held to it among circuits with as many nodes as the known one. Over all
-  sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
+- a metric that says how *good* a circuit is is compared with it among circuits with as many nodes as the known one.
+  Over all sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
   interchange accuracy as the truth, all sizes give 0.90. The rule was set after first results; no verdict hung on it.
 - a metric that says how *large* it is, among circuits that do the task at the target, as the leaderboard does.
 
@@ -78,7 +78,7 @@ class Examined:
     equal: Bool[NDArray[np.bool_], " circuit"]
 
     def counts(self, metric: RankableMetric) -> Bool[NDArray[np.bool_], " circuit"]:
-        """Which circuits a metric is held to the truth about."""
+        """Circuits on which a metric is compared with the truth."""
         if not self.known.exact:
             return np.full(len(self.cases), not metric.is_size)
         return self.reached if metric.is_size else self.equal

@@ -30,7 +30,7 @@ class TrainedModel(PlantedModel):
 
     Attributes:
         origin: Name of what was trained: a model and the dictionaries fitted on it are no independent witnesses.
-        dense: The model that circuits are held to.
+        dense: The reference model, with which circuits are compared.
         truth: How right a circuit is, 0 to 1, higher is better.
         exact: Whether `circuit` is known node by node, so that the truth also tells a superfluous node; else it is what
             a long search keeps, and the truth says only what a circuit does.
@@ -43,7 +43,7 @@ class TrainedModel(PlantedModel):
 
     @property
     def reference(self) -> CircuitModel:
-        """The model that circuits are held to."""
+        """The reference model, with which circuits are compared."""
         return self.dense
 
 

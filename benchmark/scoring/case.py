@@ -77,15 +77,15 @@ class Setting:
 
     Attributes:
         model: The model that is cut.
-        reference: The trained model that the circuit is held to; the same object where a method explains itself.
-        means: What an ablated node holds.
+        reference: The trained model that the circuit is compared with; the same object where a method explains itself.
+        means: Ablation values under mean ablation.
         graph: Which sites count as nodes.
         prompts: Of the task.
         windows: Of the corpus, over which what flows along edges is averaged.
         seed: Of the bootstrap.
-        position_means: What an ablated node holds under mean ablation by position.
-        ablation: What an ablated node holds while the circuit is searched and scored. What flows along edges is taken
-            against their sources' means, and ablated edges carry these, under every ablation.
+        position_means: Those under mean ablation by position.
+        ablation: The one that the circuit is searched and scored under. What flows along edges is taken against their
+            sources' means, and ablated edges carry these, under every ablation.
     """
 
     model: CircuitModel
@@ -100,13 +100,13 @@ class Setting:
 
     @property
     def held_on(self) -> HeldOn:
-        """What ablated nodes hold on given prompts."""
+        """Ablation values on given prompts."""
         seed = seed_of("ablations", self.seed)
         return held_on(self.ablation, self.model, self.means, self.position_means, seed)
 
     @cached_property
     def held(self) -> Held:
-        """What ablated nodes hold on test prompts."""
+        """Ablation values on test prompts."""
         return self.held_on(self.prompts.test)
 
 

@@ -94,7 +94,7 @@ def _effects(run: CachedRun, values: Mapping[str, Tensor], nodes: list[Node]) ->
 
 
 def _difference_eval(batch: PromptBatch) -> EvalBatch:
-    """The prompts of a task; instead of a loss the logit of the other answer less that of the right one."""
+    """The prompts of a task; instead of a loss the logit of the other answer minus that of the right one."""
     return EvalBatch(
         batch.tokens, batch.positions, lambda logits, row: -logit_difference(logits[:, 0], batch.rows(row))
     )

@@ -188,7 +188,7 @@ def boundaries(model: CircuitModel) -> list[int]:
 
 
 def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer of each pair's first prompt less that of its second, nats."""
+    """Logit of the answer of each pair's first prompt minus that of its second, nats."""
     sign = torch.ones(len(batch))
     sign[1::2] = -1
     return sign * logit_difference(logits, batch)

@@ -92,7 +92,7 @@ class Choice:
                 self.matter.add(node)
 
     def of(self, node: Node) -> Float[np.ndarray, "row position"]:
-        """What a node holds on the choice split."""
+        """Values of a node on the choice split."""
         values: Float[np.ndarray, "row position"] = self.values[node.site][:, node.index]
         return values.reshape(tuple(self.sample.tokens.shape))
 
