@@ -35,7 +35,7 @@ from benchmark.scoring.score_circuit import score_circuit
 from benchmark.seeds import seed_of
 from benchmark.tasks import TASKS
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
-from benchmark.validity.assess import Settings, assess
+from benchmark.validity.assess import AssessmentSettings, assess
 from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.splitting import Watched, splitting_measurements
@@ -106,7 +106,7 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
         choice,
         score,
         concepts,
-        Settings(config.concepts or tuple(CONCEPTS), config.ablated_nodes, config.top_k),
+        AssessmentSettings(config.concepts or tuple(CONCEPTS), config.ablated_nodes, config.top_k),
         corpus.decode,
         np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
         progress,
@@ -185,7 +185,7 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
         model=model,
-        explained=model if method.explains is None else load_native(method.explains, inputs),
+        reference=model if method.explains is None else load_native(method.explains, inputs),
         means=load_file(inputs["profile"] / "means.safetensors"),
         graph=params["graph"],
         prompts=task_prompts(params["task"], corpus, config, params["seed"]),

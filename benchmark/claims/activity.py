@@ -40,15 +40,7 @@ def activity(
     pairs: Iterable[Pair],
     batch: int = 16,
 ) -> Activity:
-    """Run a model with nothing edited and sum up what its nodes do.
-
-    Args:
-        model: Any circuit model.
-        means: Of every node.
-        tokens: What it reads.
-        pairs: The pairs of sites to look at together.
-        batch: Windows run at once.
-    """
+    """Run a model with nothing edited and sum up what its nodes do, and those of some pairs of sites together."""
     sizes = {site.name: site.size for site in model.sites}
     wanted = list(dict.fromkeys(pairs))
     fires = {name: torch.zeros(size) for name, size in sizes.items()}

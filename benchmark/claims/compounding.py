@@ -17,13 +17,10 @@ from benchmark.model.interface import CircuitModel, Site, forward
 EVERY = 4
 """Predictions are compared at each position of this many: neighbours know little that is new."""
 
-Scores = tuple[Float[np.ndarray, " window"], Float[np.ndarray, " window"]]
-"""Divergence and next-token loss of each window."""
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorCurve:
-    """What is lost when the errors of some layers are held at their means, window by window, nats.
+    """What is lost when the errors of some layers are ablated to their means, window by window, nats.
 
     Attributes:
         consecutive_kl: Divergence from the model with all errors available; row n has the first n layers replaced.
@@ -53,15 +50,8 @@ def error_curve(
 ) -> ErrorCurve:
     """Replace the layers of a dictionary whose errors are available, the first n of them or one alone.
 
-    A replaced layer is one whose error is held at its mean; with none replaced, the model is the one that it explains.
-    The errors of later layers are taken in the current run, as always.
-
-    Args:
-        model: A model with error sites.
-        means: What a held error holds.
-        tokens: Corpus windows.
-        targets: The token that follows each.
-        batch: Windows run at once.
+    The error of a replaced layer is ablated to its mean; with none replaced, the model is the reference model. The
+    errors of later layers are taken in the current run, as always.
     """
     errors = error_sites(model)
     runs = [errors[:replaced] for replaced in range(len(errors) + 1)] + [[site] for site in errors]
@@ -83,17 +73,12 @@ def _scores(
     """Divergences from the first run, and next-token losses, of the windows of one batch."""
     positions = torch.arange(tokens.shape[1])[EVERY - 1 :: EVERY].expand(len(tokens), -1)
     asked = targets.gather(1, positions)
+    kls, losses = [], []
     reference: Tensor | None = None
-    found: list[Scores] = []
     for replaced in runs:
         logits = forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions)
         reference = logits if reference is None else reference
-        pairs = zip(logits, reference, strict=True)
-        losses = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
-        found.append(
-            (
-                np.array([metrics.kl_divergence(window, known) for window, known in pairs]),
-                losses.double().mean(1).numpy(),
-            )
-        )
-    return np.stack([kl for kl, _ in found]), np.stack([loss for _, loss in found])
+        kls.append([metrics.kl_divergence(*pair) for pair in zip(logits, reference, strict=True)])
+        entropy = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
+        losses.append(entropy.double().mean(1).numpy())
+    return np.array(kls), np.stack(losses)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -35,15 +36,8 @@ class Density:
     coactive_pairs: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Reads:
-    """All that the live nodes of one site read of the live nodes of others.
-
-    Attributes:
-        real: `[target, source]`, attributions, all source sites side by side.
-        null: The same with permuted weights.
-        coactive: Which pairs fire together.
-    """
+class _Reads(NamedTuple):
+    """Attributions of all that the live nodes of one site read of those of others, side by side, and which co-fire."""
 
     real: Float[Tensor, "target source"]
     null: Float[Tensor, "target source"]
@@ -84,12 +78,7 @@ def density(
     matrices gives for all pairs of a connection. For each target all sources compete, whatever their site.
 
     Deviation: what a value channel writes is weighted by the attention pattern; here its own value at the position
-    stands for that.
-
-    Args:
-        connections: With weights.
-        activity: What their ends did.
-        permuted: Order of the nodes of each source site, for the null.
+    stands for that. The null takes the nodes of each source site in `permuted` order.
     """
     targets = dict.fromkeys(each.target for each in connections)
     reads = [_reads([each for each in connections if each.target == name], activity, permuted) for name in targets]
@@ -120,18 +109,14 @@ def density_by_kinds(
 
 def _reads(connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]) -> _Reads:
     """What one site reads of others, through connections that share it as their target."""
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts = []
     for each in connections:
         assert each.weight is not None, (each.source, each.target)
         fires = activity.fires[each.target]
         target, source = (activity.fires[name] > 0 for name in (each.target, each.source))
         apart = activity.deviation[each.source, each.target] / fires.clamp(min=1)[:, None]
         weight = each.weight.detach().abs()
-        matrices = (
-            weight * apart,
-            weight[:, permuted[each.source]] * apart,
-            activity.together[each.source, each.target],
-        )
-        real, null, coactive = (matrix[target][:, source] for matrix in matrices)
-        parts.append((real, null, coactive))
+        null = weight[:, permuted[each.source]] * apart
+        matrices = (weight * apart, null, activity.together[each.source, each.target])
+        parts.append([matrix[target][:, source] for matrix in matrices])
     return _Reads(*(torch.cat(matrices, dim=1) for matrices in zip(*parts, strict=True)))

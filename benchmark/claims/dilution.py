@@ -58,7 +58,8 @@ def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> d
     found: dict[int, PromptBatch] = {}
     elements = FEWEST
     while True:
-        batch = prompts(_task(elements), tokenizer, "test", pairs, seed, max_tokens=4 * context)
+        task = Task(f"a list of {elements}", "How many brackets are open.", list_of(elements), ANSWERS)
+        batch = prompts(task, tokenizer, "test", pairs, seed, max_tokens=4 * context)
         if batch.tokens.shape[1] > context:
             return found
         found[elements] = batch
@@ -67,22 +68,11 @@ def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> d
 
 @torch.no_grad()
 def dilution_curve(model: CircuitModel, batches: Mapping[int, PromptBatch]) -> list[Point]:
-    """How surely a model closes lists of each length.
-
-    Args:
-        model: Any circuit model.
-        batches: Prompts by number of elements, the first of each pair a flat list, the second a nested one.
-    """
-    return [_point(model, elements, batch) for elements, batch in sorted(batches.items())]
-
-
-def _point(model: CircuitModel, elements: int, batch: PromptBatch) -> Point:
-    asked = (answer_logits(model, batch, unedited), batch.answer, batch.other)
-    flat, nested = np.exp(-metrics.prompt_losses(*asked)).reshape(-1, 2).mean(axis=0)
-    separation = metrics.logit_difference(*asked).reshape(-1, 2).sum(axis=1).mean()
-    return Point(elements, int(batch.last.max()) + 1, float(flat), float(nested), float(separation))
-
-
-def _task(elements: int) -> Task:
-    """The bracket-counting task with lists of one length and nothing around them."""
-    return Task(f"a list of {elements}", "How many brackets are open.", list_of(elements), ANSWERS)
+    """How surely a model closes lists of each length; the first prompt of each pair is flat, the second nested."""
+    points = []
+    for elements, batch in sorted(batches.items()):
+        asked = (answer_logits(model, batch, unedited), batch.answer, batch.other)
+        flat, nested = np.exp(-metrics.prompt_losses(*asked)).reshape(-1, 2).mean(axis=0)
+        separation = metrics.logit_difference(*asked).reshape(-1, 2).sum(axis=1).mean()
+        points.append(Point(elements, int(batch.last.max()) + 1, float(flat), float(nested), float(separation)))
+    return points

@@ -38,11 +38,7 @@ class Firing:
 
 
 def firing(rates: Float[np.ndarray, " feature"]) -> Firing:
-    """The distribution of firing rates.
-
-    Args:
-        rates: Share of positions at which each feature fires.
-    """
+    """The distribution of firing rates: shares of the positions at which each feature fires."""
     alive = rates[rates > 0]
     counts, _ = np.histogram(np.maximum(alive, EDGES[0]), EDGES)
     histogram = tuple(int(count) for count in counts)

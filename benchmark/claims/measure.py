@@ -59,16 +59,10 @@ def measure(
     seed: int,
     progress: Progress,
 ) -> Claims:
-    """Measure everything, on validation windows.
+    """Measure everything, on validation windows of about so many tokens.
 
-    Args:
-        model: Any circuit model.
-        means: Corpus mean of every node.
-        corpus: What it was trained on.
-        tokens: About how many to measure on.
-        reference: The model to compare its losses with, or why there is none.
-        seed: Of names, numbers and permutations.
-        progress: Told after each part.
+    `reference` is the model to compare its losses with, or why there is none; `seed` that of names, numbers and
+    permutations.
     """
     windows, targets = spread_windows(corpus, "validation", tokens)
     errors = error_curve(model, means, windows, targets) if error_sites(model) else None

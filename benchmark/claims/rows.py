@@ -31,27 +31,18 @@ DENSITIES = {
 
 
 def claim_measurements(found: Claims, generator: np.random.Generator) -> Iterator[Measurement]:
-    """Every number; intervals are over windows.
-
-    Args:
-        found: What was measured.
-        generator: Source of the resampled windows.
-    """
+    """Every number; intervals are over windows, resampled by the generator."""
     if found.errors is not None:
         yield from compounding_measurements(found.errors, generator)
     if found.rates:
-        yield Measurement.or_why(
-            "firing_rate_spread",
-            metrics.firing_rate_spread(np.concatenate(list(found.rates.values()))),
-            "no feature fires",
-        )
+        spread = metrics.firing_rate_spread(np.concatenate(list(found.rates.values())))
+        yield Measurement.or_why("firing_rate_spread", spread, "no feature fires")
     yield from _densities(found.density)
     yield _correlation(found, generator)
     yield _dilution(found)
     slope = metrics.dilution_slope([each.elements for each in found.lists], [each.separation for each in found.lists])
-    yield Measurement.or_why(
-        "dilution_slope", slope, found.why_no_lists or "some lists are not told from nested ones at all"
-    )
+    why = found.why_no_lists or "some lists are not told from nested ones at all"
+    yield Measurement.or_why("dilution_slope", slope, why)
 
 
 def compounding_measurements(errors: ErrorCurve, generator: np.random.Generator) -> Iterator[Measurement]:
@@ -61,12 +52,10 @@ def compounding_measurements(errors: ErrorCurve, generator: np.random.Generator)
     def compounding(drawn: Any) -> float:
         return metrics.error_compounding(float(together[drawn].mean()), alone[:, drawn].mean(axis=1))
 
-    every = np.arange(windows)
     low, high = cluster_bootstrap(compounding, windows, generator)
-    value, why = compounding(every), "replacing single layers does no harm"
-    yield Measurement(
-        "error_compounding", value, low, high, "prompts", windows, reason="" if math.isfinite(value) else why
-    )
+    value, why = compounding(np.arange(windows)), "replacing single layers does no harm"
+    reason = "" if math.isfinite(value) else why
+    yield Measurement("error_compounding", value, low, high, "prompts", windows, reason=reason)
     low, high = cluster_bootstrap(lambda drawn: float(together[drawn].mean()), windows, generator)
     yield Measurement("replaced_kl", float(together.mean()), low, high, "prompts", windows)
 
@@ -122,6 +111,7 @@ def claim_points(found: Claims) -> Iterator[Point]:
 
 def write_claims(found: Claims, folder: Path) -> None:
     """Write all curves and distributions into a folder."""
+    other = found.reference_losses
     content = {
         "error_compounding": None if found.errors is None else _curves(found.errors),
         "firing_rates": _firing(found),
@@ -129,7 +119,12 @@ def write_claims(found: Claims, folder: Path) -> None:
             "all": None if found.density is None else asdict(found.density),
             **{kinds: asdict(density) for kinds, density in found.kinds.items()},
         },
-        "token_losses": _losses(found),
+        "token_losses": {
+            "mean": float(found.losses.mean(dtype=np.float64)),
+            "reference_mean": None if other is None else float(other.mean(dtype=np.float64)),
+            "correlation": None if other is None else metrics.token_loss_correlation(found.losses, other),
+            "tokens": found.losses.size,
+        },
         "context_dilution": [asdict(point) for point in found.lists],
     }
     (folder / CLAIMS).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -160,14 +155,3 @@ def _firing(found: Claims) -> dict[str, Any] | None:
     every = np.concatenate(list(found.rates.values()))
     sites = {name: asdict(firing(rates)) for name, rates in found.rates.items()}
     return {"edges": EDGES, "all": asdict(firing(every)), **sites}
-
-
-def _losses(found: Claims) -> dict[str, Any]:
-    """Means of the pair of losses that are correlated."""
-    other = found.reference_losses
-    return {
-        "mean": float(found.losses.mean(dtype=np.float64)),
-        "reference_mean": None if other is None else float(other.mean(dtype=np.float64)),
-        "correlation": None if other is None else metrics.token_loss_correlation(found.losses, other),
-        "tokens": found.losses.size,
-    }

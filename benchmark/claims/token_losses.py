@@ -16,14 +16,7 @@ def token_losses(
     targets: Int[Tensor, "window position"],
     batch: int = 16,
 ) -> Float[np.ndarray, "window position"]:
-    """Cross entropy of the next token at every position, nats.
-
-    Args:
-        model: Any circuit model.
-        tokens: Corpus windows.
-        targets: The token that follows each.
-        batch: Windows run at once.
-    """
+    """Cross entropy of the next token at every position of corpus windows, nats."""
     found = [
         F.cross_entropy(forward(model, rows).flatten(0, 1), following.flatten(), reduction="none")
         for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True)

@@ -14,7 +14,7 @@ from benchmark.cli.errors import user_errors
 from benchmark.cli.folders import claim
 
 if TYPE_CHECKING:
-    from benchmark.ground_truth.audit import Verdict
+    from benchmark.ground_truth.audit import AuditedMetric
 
 WIDTH = 80
 """Columns of the text."""
@@ -61,7 +61,7 @@ def audit(draws: int, searches: int, out: Path, as_json: bool) -> None:
     click.echo(json.dumps(rows, indent=1) if as_json else "\n".join(_text(verdicts)))
 
 
-def _text(verdicts: "Sequence[Verdict]") -> Iterator[str]:
+def _text(verdicts: "Sequence[AuditedMetric]") -> Iterator[str]:
     """The lines, each at most as wide as a terminal."""
     yield (
         f"{'metric':<19}{'oracle':>7}{'degraded':>9}{'random':>7}{'order':>6}{'found':>6}{'noise':>6}{'truth':>6}{'low':>6}"
@@ -95,7 +95,7 @@ def _text(verdicts: "Sequence[Verdict]") -> Iterator[str]:
             yield from wrap(f"{told}: {one.reason}", WIDTH, subsequent_indent="  ")
 
 
-def _status(one: "Verdict") -> str:
+def _status(one: "AuditedMetric") -> str:
     return {"passed": "passed", "failed": "FAILED", "not_applicable": "-"}[one.status]
 
 

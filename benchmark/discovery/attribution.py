@@ -1,11 +1,13 @@
 """Ranks nodes by the first-order effect of ablating them (attribution patching, Nanda 2023)."""
 
+from collections.abc import Callable, Sequence
+
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.discovery.search import Budget, Search
-from benchmark.model.interface import Site
+from benchmark.model.interface import Edit, Site
 from benchmark.tasks.answers import answer_logits, logit_difference
 
 
@@ -17,20 +19,34 @@ def attribution_orders(search: Search, budget: Budget, generator: torch.Generato
     """
     pairs = max(1, min(len(search.task.train), budget.tokens // search.task.train.tokens.shape[1]) // 2)
     batch = search.task.train.rows(torch.arange(2 * pairs))
+    found = values_and_gradients(
+        search.sites, lambda watch: logit_difference(answer_logits(search.model, batch, watch), batch).sum()
+    )
+    ablated = search.held_on(batch)
+    scores = [
+        ((values - ablated(site, values)) * gradient).sum(1).abs().mean(0)
+        for site, values, gradient in ((site, *found[site.name]) for site in search.sites if site.name in found)
+    ]
+    return [torch.cat(scores).argsort(descending=True, stable=True)]
+
+
+def values_and_gradients(
+    sites: Sequence[Site], number: Callable[[Edit], Float[Tensor, ""]]
+) -> dict[str, tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]]:
+    """Values of the nodes of some sites, and the gradient in them of a number that a run comes to.
+
+    Args:
+        sites: Whose nodes.
+        number: Runs a model under the edit that it is given.
+    """
     seen: dict[str, Tensor] = {}
 
     def watch(site: Site, values: Tensor) -> Tensor:
-        if site not in search.sites:
+        if site not in sites:
             return values
         seen[site.name] = values if values.requires_grad else values.requires_grad_()
         return seen[site.name]
 
     with torch.enable_grad():
-        total = logit_difference(answer_logits(search.model, batch, watch), batch).sum()
-        gradients = torch.autograd.grad(total, list(seen.values()), allow_unused=True, materialize_grads=True)
-    held = search.held_on(batch)
-    scores = [
-        ((seen[site.name] - held(site, seen[site.name])) * gradient).sum(1).abs().mean(0).detach()
-        for site, gradient in zip((site for site in search.sites if site.name in seen), gradients, strict=True)
-    ]
-    return [torch.cat(scores).argsort(descending=True, stable=True)]
+        gradients = torch.autograd.grad(number(watch), list(seen.values()), allow_unused=True, materialize_grads=True)
+    return {name: (values.detach(), gradient) for (name, values), gradient in zip(seen.items(), gradients, strict=True)}

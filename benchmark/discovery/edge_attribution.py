@@ -18,7 +18,7 @@ from benchmark.interventions.ablation import Means
 from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, SitePair
 from benchmark.model.edge_hooks import WROTE
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import CircuitModel, Edit, Site, Sources, run_stages
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, Sources, run_stages
 from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
@@ -28,29 +28,27 @@ IG_STEPS = 10
 IG_PROMPTS = 16
 """Prompts on which they are taken."""
 
-
 EditOn = Callable[[PromptBatch], Edit]
 """The circuit's edit on given prompts."""
 
 
 @dataclass
 class _Watch:
-    """An edge ablation that ablates nothing and keeps what every target's sources hold.
+    """An edge ablation that ablates nothing and keeps what every target's sources bring.
 
     Attributes:
-        seen: By source and target what the source holds, times the norm's scale where it is read through the stream.
-        held: By source what it holds.
+        seen: By source and target, what the source brings and the norm's scale where it is read through the stream.
+        brought: By source, what it brings.
     """
 
     seen: dict[SitePair, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
-    held: dict[str, Tensor] = field(default_factory=dict)
+    brought: dict[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> None:
         """Keep the sources."""
-        for sources, factor in ((direct, None), (stream, scale)):
-            for source, values in sources.items():
-                self.seen[source, target] = values, factor
-                self.held[source] = values
+        self.seen |= {(source, target): (values, None) for source, values in direct.items()}
+        self.seen |= {(source, target): (values, scale) for source, values in stream.items()}
+        self.brought |= {**direct, **stream}
 
     def opaque(self, target: str, source: str) -> None:
         """No edge is ablated."""
@@ -67,33 +65,37 @@ def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) ->
     for rows in corpus.split(8):
         watch = _Watch()
         state = run_stages(model, model.start(rows), ablated_edges=watch)
-        for name, values in {**watch.held, **_written(state)}.items():
+        written = {name.removeprefix(WROTE): values for name, values in state.items() if name.startswith(WROTE)}
+        for name, values in {**watch.brought, **written}.items():
             totals[name] = totals.get(name, torch.zeros(())) + values.sum((0, 1), dtype=torch.float64)
     return {name: (total / corpus.numel()).float() for name, total in totals.items()}
-
-
-def _written(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(WROTE): values for name, values in state.items() if name.startswith(WROTE)}
 
 
 def attributions(
     model: CircuitModel, joined: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit_on: EditOn
 ) -> list[Float[Tensor, "_target _source"]]:
     """Attribution of every edge between kept nodes, a matrix for each connection."""
-    watch, values, edit = _Watch(), dict[str, Tensor](), edit_on(batch)
-
-    def recorded(site: Site, before: Tensor) -> Tensor:
-        values[site.name] = edit(site, before)
-        return values[site.name]
-
-    with torch.no_grad():
-        answer_logits(model, batch, recorded, watch)
+    watch = _Watch()
+    values = _values(model, batch, edit_on(batch), watch)
     real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
     opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
     return [
         opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
         for each in joined
     ]
+
+
+@torch.no_grad()
+def _values(model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: EdgeAblation) -> dict[str, Tensor]:
+    """Values at every site in a run to the logits, by name, after an edit and an edge ablation."""
+    values: dict[str, Tensor] = {}
+
+    def recorded(site: Site, before: Tensor) -> Tensor:
+        values[site.name] = edit(site, before)
+        return values[site.name]
+
+    answer_logits(model, batch, recorded, ablated_edges)
+    return values
 
 
 @torch.no_grad()
@@ -142,8 +144,8 @@ def _from_sites(
     totals = {each.pair: torch.zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
     away: dict[str, Tensor] = {}
     for step in range(IG_STEPS):
-        path = _Path({each.connection.source for each in into}, into[0].connection.target, means, edit)
-        path.share = (step + 0.5) / IG_STEPS
+        share = (step + 0.5) / IG_STEPS
+        path = _Path({each.connection.source for each in into}, into[0].connection.target, means, edit, share)
         with torch.enable_grad():
             run_stages(model, model.start(batch.tokens), path)
             for row, index in enumerate(into[0].targets.tolist()):
@@ -157,32 +159,28 @@ def _from_sites(
     }
 
 
+@dataclass(eq=False)
 class _Path:
-    """An edit that puts sources on the way from their means to their values, and keeps what a target makes of it.
+    """The circuit's edit, its sources a share of the way from their means to their values; keeps what a target is."""
 
-    Args:
-        sources: Names of the sources' sites.
-        target: Name of the target's.
-        means: Where the way begins.
-        edit: The circuit's.
-    """
-
-    def __init__(self, sources: set[str], target: str, means: Means, edit: Edit) -> None:
-        self._sources, self._target, self._means, self._edit = sources, target, means, edit
-        self.share = 1.0
-        self.away: dict[str, Tensor] = {}
-        self.leaves: dict[str, Tensor] = {}
-        self.reached = torch.zeros(())
+    sources: set[str]
+    target: str
+    means: Means
+    edit: Edit
+    share: float
+    away: dict[str, Tensor] = field(default_factory=dict)
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+    reached: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def __call__(self, site: Site, values: Tensor) -> Tensor:
         """A point of the way, of which gradients can be taken."""
-        edited = self._edit(site, values)
-        if site.name in self._sources:
-            mean = self._means[site.name]
+        edited = self.edit(site, values)
+        if site.name in self.sources:
+            mean = self.means[site.name]
             self.away[site.name] = (edited - mean).detach()
             self.leaves[site.name] = (mean + self.share * self.away[site.name]).requires_grad_()
             return self.leaves[site.name]
-        if site.name == self._target:
+        if site.name == self.target:
             self.reached = edited
         return edited
 
@@ -193,20 +191,13 @@ class _Path:
         return dict(zip(self.leaves, found, strict=True))
 
 
-@torch.no_grad()
 def _from_embeddings(
     model: CircuitModel, each: KeptConnection, means: Means, batch: PromptBatch, edit: Edit, real: Tensor
 ) -> Float[Tensor, "target 1"]:
     """All of a target's integrated gradient in the embeddings: how far it moves when they are at their mean."""
-    found = []
     everything = AblatedEdges({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
-    for ablation in (_Watch(), everything):
-        values: dict[str, Tensor] = {}
-
-        def recorded(site: Site, before: Tensor, values: dict[str, Tensor] = values) -> Tensor:
-            values[site.name] = edit(site, before)
-            return values[site.name]
-
-        answer_logits(model, batch, recorded, ablation)
-        found.append(values[each.connection.target][..., each.targets])
-    return ((found[0] - found[1]) * real[..., None]).sum(1).abs().mean(0)[:, None]
+    whole, ablated = (
+        _values(model, batch, edit, ablation)[each.connection.target][..., each.targets]
+        for ablation in (_Watch(), everything)
+    )
+    return ((whole - ablated) * real[..., None]).sum(1).abs().mean(0)[:, None]

@@ -60,11 +60,11 @@ def verify_edges(
         model: The model that the circuit is of.
         circuit: Its kept nodes.
         connections: Of the circuit's graph.
-        means: What an ablated edge carries, and an ablated node holds unless `held_on` says otherwise.
+        means: Ablation values of edges, and of nodes unless `held_on` gives others.
         batch: Validation prompts.
         corpus: Tokens over which sources are averaged.
         target: Loss to reach, nats.
-        held_on: What ablated nodes hold on given prompts.
+        held_on: Ablation values of nodes on given prompts.
     """
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")

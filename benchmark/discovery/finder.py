@@ -65,12 +65,12 @@ def find_circuit(
     Args:
         model: The model to cut.
         task: Its prompts.
-        means: What an ablated node holds, unless `held_on` says otherwise.
+        means: Ablation values, unless `held_on` gives others.
         graph: Which sites count as nodes.
         target: Task loss to reach, nats.
         ranking: Name of the ranking that orders the nodes.
         budget: What the search may spend; runs of other prompts, to take values from, are not counted.
-        held_on: What ablated nodes hold on given prompts.
+        held_on: Ablation values on given prompts.
         generator: Source of all randomness.
 
     Raises:

@@ -55,12 +55,12 @@ def _mask_loss(
     """Task loss of the masked model plus the cost of the nodes kept."""
     soft = torch.sigmoid(mask / temperature)
     step = (mask > 0).to(mask.dtype) + soft - soft.detach()
-    kept, held = by_site(search.sites, step), search.held_on(batch)
+    kept, ablation_values = by_site(search.sites, step), search.held_on(batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
         if site.name not in kept:
             return values
-        ablated = held(site, values)
+        ablated = ablation_values(site, values)
         return torch.addcmul(ablated, values - ablated, kept[site.name])
 
     return prompt_losses(answer_logits(search.model, batch, edit), batch).mean() + coefficient * step.sum()

@@ -27,9 +27,9 @@ from jaxtyping import Float
 
 from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.search import Budget
-from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Candidate, Case
-from benchmark.ground_truth.planted_models import KnownModel
-from benchmark.ground_truth.rank_agreement import Agreement, Examined, agreement, degraded, examined
+from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Case, RankableMetric
+from benchmark.ground_truth.planted_models import PlantedModel
+from benchmark.ground_truth.rank_agreement import Examined, RankAgreement, agreement, degraded, examined
 from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import random_circuit
 from benchmark.metrics.registry import METRICS, Direction
@@ -49,17 +49,14 @@ MOST_NOISE = 0.5
 Level = Literal["oracle", "degraded", "random"]
 LEVELS: tuple[Level, ...] = ("oracle", "degraded", "random")
 
-Levels = Mapping[Level, Float[np.ndarray, "model draw"]]
-"""A metric by kind of circuit."""
-
-Status = Literal["passed", "failed", "not_applicable"]
+AuditStatus = Literal["passed", "failed", "not_applicable"]
 
 
 # The audit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class AuditedMetric:
     """One row of `audit.csv`. Values are means over models, `nan` where there are none.
 
     Attributes:
@@ -103,18 +100,18 @@ class Verdict:
     truth_high: float
     trained_models: int
     trained_circuits: int
-    status: Status
+    status: AuditStatus
     reason: str
 
 
 def audit(
-    known: Sequence[KnownModel],
-    candidates: Iterable[Candidate] = CANDIDATES,
+    known: Sequence[PlantedModel],
+    candidates: Iterable[RankableMetric] = CANDIDATES,
     *,
     trained: Iterable[TrainedModel] = (),
     draws: int = 40,
     searches: int = 5,
-) -> list[Verdict]:
+) -> list[AuditedMetric]:
     """Judge metrics by models whose circuit is known; the same arguments give the same verdicts.
 
     Args:
@@ -126,17 +123,17 @@ def audit(
     """
     found = [[_search(model, seed) for seed in range(searches)] for model in known]
     learned = [examined(model) for model in trained]
-    return [_judge(candidate, known, found, learned, draws) for candidate in candidates]
+    return [_judge(metric, known, found, learned, draws) for metric in candidates]
 
 
-def write_audit(folder: Path, verdicts: Iterable[Verdict]) -> None:
+def write_audit(folder: Path, verdicts: Iterable[AuditedMetric]) -> None:
     """Write `audit.csv` into a folder, in the place of an earlier one."""
-    names = [field.name for field in fields(Verdict)]
+    names = [field.name for field in fields(AuditedMetric)]
     rows = [none_for_nan([getattr(verdict, name) for name in names]) for verdict in verdicts]
     replace_file(folder / AUDIT, csv_text(names, rows))
 
 
-def _search(known: KnownModel, seed: int) -> FoundCircuit:
+def _search(known: PlantedModel, seed: int) -> FoundCircuit:
     generator = torch.Generator().manual_seed(seed_of("audit search", known.name, seed))
     return find_circuit(
         known.model, known.prompts, known.means, graph="unit", target=TARGET, budget=SEARCH, generator=generator
@@ -144,127 +141,102 @@ def _search(known: KnownModel, seed: int) -> FoundCircuit:
 
 
 def _judge(
-    candidate: Candidate,
-    known: Sequence[KnownModel],
+    metric: RankableMetric,
+    known: Sequence[PlantedModel],
     found: Sequence[Sequence[FoundCircuit]],
     learned: Sequence[Examined],
     draws: int,
-) -> Verdict:
+) -> AuditedMetric:
     """One metric on all models."""
-    levels = {level: np.array([_values(candidate, model, level, draws) for model in known]) for level in LEVELS}
-    reseeded = np.array([_reseeded(candidate, *each) for each in zip(known, found, strict=True)])  # [model, seed]
+    levels = {level: np.array([_values(metric, model, level, draws) for model in known]) for level in LEVELS}
+    reseeded = np.array([_reseeded(metric, *each) for each in zip(known, found, strict=True)])  # [model, seed]
     mean = {level: float(values.mean()) for level, values in levels.items()}
-    spread = reseeded.std(axis=1, ddof=1)
+    spread, size = reseeded.std(axis=1, ddof=1), np.abs(reseeded.mean(axis=1))
     distance = abs(mean["oracle"] - mean["random"])
     noise = share(float(spread.mean()), distance, mean["oracle"], mean["random"])
-    told = agreement(candidate, learned)
-    reasons = [*_hand_set_faults(candidate, levels, noise), *_truth_faults(candidate, told, bool(learned))]
-    status, reason = _status(candidate, reasons, told, share(float(reseeded.mean()), mean["oracle"]))
-    registered = METRICS.get(candidate.name)
-    return Verdict(
-        metric=candidate.name,
+    gaps = _gaps(metric, levels)
+    truth = agreement(metric, learned)
+    faults = [*_hand_set_faults(metric, gaps, mean, noise), *_truth_faults(metric, truth, bool(learned))]
+    status: AuditStatus = "failed" if faults else "passed"
+    reason = "; ".join(faults)
+    if metric.is_size and not truth.models:
+        times = share(float(reseeded.mean()), mean["oracle"])
+        reason = f"circuits of equal size; the found ones are {times:.2f} times the known ones"
+        status = "not_applicable"
+    registered = METRICS.get(metric.name)
+    return AuditedMetric(
+        metric=metric.name,
         metric_version=None if registered is None else registered.version,
-        direction=candidate.direction,
+        direction=metric.direction,
         models=len(known),
         draws=draws,
         searches=reseeded.shape[1],
         oracle=mean["oracle"],
-        degraded=math.nan if candidate.is_size else mean["degraded"],
-        random=math.nan if candidate.is_size else mean["random"],
-        ordered_models=None if candidate.is_size else _ordered_models(levels, candidate.direction),
+        degraded=math.nan if metric.is_size else mean["degraded"],
+        random=math.nan if metric.is_size else mean["random"],
+        ordered_models=None if metric.is_size else int((gaps.mean(axis=2) > 0).all(axis=0).sum()),
         found=float(reseeded.mean()),
-        reseed_noise=_relative(spread, np.abs(reseeded.mean(axis=1))),
-        noise_share=math.nan if candidate.is_size else noise,
-        truth_correlation=told.correlation,
-        truth_low=told.low,
-        truth_high=told.high,
-        trained_models=told.models,
-        trained_circuits=told.circuits,
+        reseed_noise=float(shares(spread, size).mean()),
+        noise_share=math.nan if metric.is_size else noise,
+        truth_correlation=truth.correlation,
+        truth_low=truth.low,
+        truth_high=truth.high,
+        trained_models=truth.models,
+        trained_circuits=truth.circuits,
         status=status,
         reason=reason,
     )
 
 
-def _values(candidate: Candidate, known: KnownModel, level: Level, draws: int) -> list[float]:
-    """A metric of circuits of a kind; sizes are taken of the known circuit alone."""
-    if candidate.is_size:
-        draws = 1
-        if level != "oracle":
-            return [math.nan]
-    return [candidate.score(case) for case in _cases(known, level, draws)]
-
-
 @torch.no_grad()
-def _cases(known: KnownModel, level: Level, draws: int) -> Iterator[Case]:
-    """Circuits of a kind, the same for every metric."""
-    for draw in range(draws):
+def _values(metric: RankableMetric, known: PlantedModel, level: Level, draws: int) -> list[float]:
+    """A metric of circuits of a kind, the same ones for every metric; sizes are taken of the known circuit alone."""
+    if metric.is_size and level != "oracle":
+        return [math.nan]
+    values = []
+    for draw in range(1 if metric.is_size else draws):
         generator = torch.Generator().manual_seed(seed_of("audit", known.name, level, draw))
         circuit = known.circuit
         if level == "degraded":
             circuit = degraded(circuit, generator)
         elif level == "random":
             circuit = random_circuit(circuit, generator)
-        yield Case.of(known, circuit, generator)
+        values.append(metric.score(Case.of(known, circuit, generator)))
+    return values
 
 
-def _reseeded(candidate: Candidate, known: KnownModel, found: Sequence[FoundCircuit]) -> list[float]:
+def _reseeded(metric: RankableMetric, known: PlantedModel, found: Sequence[FoundCircuit]) -> list[float]:
     """A metric of the circuits that searches with other seeds have found."""
     seeds = [torch.Generator().manual_seed(seed_of("audit found", known.name, seed)) for seed in range(len(found))]
-    return [candidate.score(Case(known, one.circuit, one.order, seed)) for one, seed in zip(found, seeds, strict=True)]
+    return [metric.score(Case(known, one.circuit, one.order, seed)) for one, seed in zip(found, seeds, strict=True)]
 
 
-def _gaps(levels: Levels, direction: Direction) -> list[Float[np.ndarray, "model draw"]]:
+def _gaps(metric: RankableMetric, levels: Mapping[Level, np.ndarray]) -> Float[np.ndarray, "2 model draw"]:
     """By how much oracle is better than degraded, and that than random."""
-    oracle, between, random = (levels[level] * (-1 if direction == "lower" else 1) for level in LEVELS)
-    return [oracle - between, between - random]
+    oracle, between, random = (levels[level] * (-1 if metric.direction == "lower" else 1) for level in LEVELS)
+    return np.stack([oracle - between, between - random])
 
 
-def _in_order(levels: Levels, direction: Direction) -> bool:
-    """Whether both gaps are beyond chance; `nan` is in no order."""
-    return all(gap.mean() > 2 * _standard_error(gap) for gap in _gaps(levels, direction))
+def _hand_set_faults(
+    metric: RankableMetric, gaps: Float[np.ndarray, "2 model draw"], mean: Mapping[Level, float], noise: float
+) -> Iterator[str]:
+    """What is wrong with a metric on hand-set models; sizes are not asked.
 
-
-def _ordered_models(levels: Levels, direction: Direction) -> int:
-    """On how many models the means over draws are in order."""
-    nearer, further = (gap.mean(axis=1) > 0 for gap in _gaps(levels, direction))
-    return int((nearer & further).sum())
-
-
-def _standard_error(values: Float[np.ndarray, "model draw"]) -> float:
-    """Of the mean over a fixed set of models, the draws being random."""
-    models, draws = values.shape
-    return float(np.sqrt((values.var(axis=1, ddof=1) / draws).sum()) / models)
-
-
-def _hand_set_faults(candidate: Candidate, levels: Levels, noise: float) -> Iterator[str]:
-    """What is wrong with a metric on hand-set models; sizes are not asked."""
-    if candidate.is_size:
+    The standard error of a gap is that of the mean over a fixed set of models, the draws being random.
+    """
+    if metric.is_size:
         return
-    if not _in_order(levels, candidate.direction):
-        told = ", ".join(f"{level} {levels[level].mean():.3g}" for level in LEVELS)
-        yield f"not in order beyond chance ({candidate.direction} is better): {told}"
+    _, models, draws = gaps.shape
+    errors = np.sqrt((gaps.var(axis=2, ddof=1) / draws).sum(axis=1)) / models
+    if not (gaps.mean(axis=(1, 2)) > 2 * errors).all():  # `nan` is in no order
+        told = ", ".join(f"{level} {mean[level]:.3g}" for level in LEVELS)
+        yield f"not in order beyond chance ({metric.direction} is better): {told}"
     if not noise <= MOST_NOISE:
         yield f"reseed noise is {noise:.0%} of the distance from oracle to random"
 
 
-def _truth_faults(candidate: Candidate, told: Agreement, asked: bool) -> Iterator[str]:
+def _truth_faults(metric: RankableMetric, truth: RankAgreement, asked: bool) -> Iterator[str]:
     """What is wrong with a metric on trained models; a size that could not be asked has no fault."""
-    if not asked or (candidate.is_size and not told.models):
-        return
-    if not told.low > 0:
-        limits = f"{told.low:.2f} to {told.high:.2f}"
-        yield f"correlation with the truth on trained models is {told.correlation:.2f}, {limits}, not above 0"
-
-
-def _status(candidate: Candidate, faults: Sequence[str], told: Agreement, ratio: float) -> tuple[Status, str]:
-    """Whether a metric passes, and if not, why; a size that was not held to the truth was not judged."""
-    if faults:
-        return "failed", "; ".join(faults)
-    if candidate.is_size and not told.models:
-        return "not_applicable", f"circuits of equal size; the found ones are {ratio:.2f} times the known ones"
-    return "passed", ""
-
-
-def _relative(spread: Float[np.ndarray, " model"], size: Float[np.ndarray, " model"]) -> float:
-    """Mean over models of the spread relative to the size; `nan` where a size is 0."""
-    return float(shares(spread, size).mean())
+    if asked and not (metric.is_size and not truth.models) and not truth.low > 0:
+        limits = f"{truth.low:.2f} to {truth.high:.2f}"
+        yield f"correlation with the truth on trained models is {truth.correlation:.2f}, {limits}, not above 0"

@@ -77,18 +77,12 @@ class BooleanChain:
         self,
         bits: Bool[Tensor, "prompt bit"],
         variable: Int[Tensor, " prompt"] | None = None,
-        held: Bool[Tensor, " prompt"] | None = None,
+        set_to: Bool[Tensor, " prompt"] | None = None,
     ) -> Bool[Tensor, "prompt variable"]:
-        """The value of every variable, the answer last.
-
-        Args:
-            bits: Of each prompt.
-            variable: The one that is set from outside, if any.
-            held: What it is set to.
-        """
+        """The value of every variable, the answer last; `variable` is set from outside, if any."""
 
         def after(number: int, value: Tensor) -> Tensor:
-            return value if variable is None or held is None else torch.where(variable == number, held, value)
+            return value if variable is None or set_to is None else torch.where(variable == number, set_to, value)
 
         found = [after(bit, bits[:, bit]) for bit in range(self.inputs)]
         value = found[0]
@@ -99,8 +93,7 @@ class BooleanChain:
 
     def tokens(self, bits: Bool[Tensor, "prompt bit"], generator: torch.Generator) -> Int[Tensor, "prompt bit+1"]:
         """Prompts: a token for each bit and its value, in a random order, then the query."""
-        order = torch.rand(bits.shape, generator=generator).argsort(dim=1)
-        return self.in_order(bits, order)
+        return self.in_order(bits, torch.rand(bits.shape, generator=generator).argsort(dim=1))
 
     def in_order(
         self, bits: Bool[Tensor, "prompt bit"], order: Int[Tensor, "prompt bit"]
@@ -151,13 +144,10 @@ def _flip(bits: Bool[Tensor, "prompt bit"], which: Int[Tensor, " prompt"]) -> Bo
 
 @dataclass(frozen=True, eq=False)
 class Interchanges:
-    """Base and source prompts, and what the causal model answers when a variable is taken over.
+    """Tokens of base prompts and of source prompts, from which the value of a variable is taken over.
 
     Attributes:
-        base: Tokens of the prompts that are asked.
-        source: Tokens of those that the variable's value comes from.
-        variable: Number of the variable.
-        yes: The causal model's answer.
+        yes: The causal model's answer then.
         unchanged: Its answer to the base prompt as it is.
     """
 
@@ -187,8 +177,8 @@ def balanced_interchanges(chain: BooleanChain, per_kind: int, generator: torch.G
     for number in range(chain.variables):
         base, source = chain.draw(drawn, generator), chain.draw(drawn, generator)
         variable = torch.full((drawn,), number)
-        held = chain.values(source)[:, number]
-        kind = 2 * chain.values(base)[:, -1].long() + chain.values(base, variable, held)[:, -1].long()
+        taken = chain.values(source)[:, number]
+        kind = 2 * chain.values(base)[:, -1].long() + chain.values(base, variable, taken)[:, -1].long()
         rows = torch.cat([(kind == each).nonzero().flatten()[:per_kind] for each in range(4)])
         assert len(rows) == 4 * per_kind, f"{chain}: variable {number} cannot be balanced"
         chosen.append((base[rows], source[rows], variable[rows]))
@@ -203,8 +193,8 @@ def _interchanges(
     variable: Int[Tensor, " example"],
     generator: torch.Generator,
 ) -> Interchanges:
-    held = chain.values(source).gather(1, variable[:, None])[:, 0]
-    yes, unchanged = chain.values(base, variable, held)[:, -1], chain.values(base)[:, -1]
+    taken = chain.values(source).gather(1, variable[:, None])[:, 0]
+    yes, unchanged = chain.values(base, variable, taken)[:, -1], chain.values(base)[:, -1]
     return Interchanges(chain.tokens(base, generator), chain.tokens(source, generator), variable, yes, unchanged)
 
 
@@ -216,20 +206,10 @@ def interchange_accuracy(
     places: Sequence[Circuit],
     examples: Interchanges,
 ) -> float:
-    """Share of interchanges after which a circuit answers as the causal model does.
+    """Share of interchanges after which a circuit answers as the causal model does, 0 to 1, higher is better.
 
-    Both runs are the circuit's, all other nodes at their means; what is taken over are its own nodes of the variable.
-
-    Args:
-        model: The model that the circuit is of.
-        circuit: The nodes that it keeps; a site without a mask is left as it is.
-        means: What the others hold.
-        chain: The causal model.
-        places: By number of the variable, the nodes that stand for it.
-        examples: The interchanges.
-
-    Returns:
-        0 to 1, higher is better; of balanced examples a circuit whose answer never changes has 0.5.
+    Both runs are the circuit's, all other nodes at their means; what is taken over are its own nodes of the variable,
+    in `places` by number of the variable. Of balanced examples a circuit whose answer never changes has 0.5.
     """
     keep = keep_only(circuit, means)
     with torch.no_grad():
@@ -242,7 +222,7 @@ def interchange_accuracy(
 def answer_difference(
     model: CircuitModel, chain: BooleanChain, tokens: Int[Tensor, "prompt position"], edit: Edit = unedited
 ) -> Float[Tensor, " prompt"]:
-    """Logit of yes less that of no at the end of each prompt."""
+    """Logit of yes minus that of no at the end of each prompt."""
     last = torch.full((len(tokens), 1), chain.bits)
     logits = forward(model, tokens, edit, last)[:, 0]
     return logits[:, chain.no + 1] - logits[:, chain.no]

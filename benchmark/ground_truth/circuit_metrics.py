@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.edges import verify_edges
-from benchmark.ground_truth.planted_models import KnownModel
+from benchmark.ground_truth.planted_models import PlantedModel
 from benchmark.interventions.ablation import keep_only
 from benchmark.metrics.registry import METRICS, Direction
 from benchmark.model.circuit import Circuit
@@ -38,13 +38,13 @@ class Case:
         generator: Source of what a score draws.
     """
 
-    known: KnownModel
+    known: PlantedModel
     circuit: Circuit
     order: Int[Tensor, " node"]
     generator: torch.Generator
 
     @classmethod
-    def of(cls, known: KnownModel, circuit: Circuit, generator: torch.Generator) -> "Case":
+    def of(cls, known: PlantedModel, circuit: Circuit, generator: torch.Generator) -> "Case":
         """A circuit whose nodes are in no order, before all others in no order."""
         kept = torch.cat([circuit.masks[site.name] for site in known.sites])
         mixed = torch.randperm(len(kept), generator=generator)
@@ -57,8 +57,8 @@ class Case:
 
     @cached_property
     def whole(self) -> Float[Tensor, "prompt vocab"]:
-        """Logits of the model that is explained, nothing ablated."""
-        return answer_logits(self.known.explained, self.batch, unedited)
+        """Logits of the reference model, nothing ablated."""
+        return answer_logits(self.known.reference, self.batch, unedited)
 
     def logits(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
         """Logits of a circuit, the rest at its means."""
@@ -81,15 +81,8 @@ Score = Callable[[Case], float]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A metric that could rank circuits.
-
-    Attributes:
-        name: Its name.
-        score: Takes it.
-        direction: Which way is better.
-        is_size: Whether it says nothing but how large a circuit is.
-    """
+class RankableMetric:
+    """A metric that could rank circuits; `is_size` if it says nothing but how large a circuit is."""
 
     name: str
     score: Score
@@ -109,10 +102,9 @@ def _verified_edges(case: Case) -> float:
 
 def _robust_faithfulness(case: Case) -> float:
     known = case.known
-    trial = CircuitUnderTest(
-        known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator
+    return robust_faithfulness(
+        CircuitUnderTest(known.model, known.sites, case.circuit, known.means, case.batch, case.whole, case.generator)
     )
-    return robust_faithfulness(trial)
 
 
 def _necessity(case: Case) -> float:
@@ -147,8 +139,8 @@ _SCORES: Mapping[str, Score] = {
     "cpr": _cpr,
 }
 
-CANDIDATES: tuple[Candidate, ...] = (
-    *(Candidate(name, score, METRICS[name].direction, is_size=True) for name, score in _SIZES.items()),
-    *(Candidate(name, score, METRICS[name].direction) for name, score in _SCORES.items()),
+CANDIDATES: tuple[RankableMetric, ...] = (
+    *(RankableMetric(name, score, METRICS[name].direction, is_size=True) for name, score in _SIZES.items()),
+    *(RankableMetric(name, score, METRICS[name].direction) for name, score in _SCORES.items()),
 )
 """The metrics that are audited."""

@@ -18,7 +18,17 @@ from benchmark.interventions.ablation import corpus_means
 from benchmark.model.circuit import Circuit
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
-from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, Edit, Graph, Site, State, at_positions
+from benchmark.model.interface import (
+    CircuitModel,
+    Connection,
+    EdgeAblation,
+    Edit,
+    Graph,
+    Site,
+    State,
+    at_positions,
+    forward,
+)
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 GAIN = 2.0
@@ -27,7 +37,7 @@ GAIN = 2.0
 ANSWERS = (4.0, 3.4, 2.8)
 """What each formula adds to the logit of yes where it holds, and takes from it where not; the reverse for no."""
 
-WHISPER = 0.05
+DISTRACTOR_WEIGHT = 0.05
 """What other gates add to the answer or take from it."""
 
 NO, YES, VOCABULARY = 0, 1, 4
@@ -46,7 +56,7 @@ class GateModel:
         sites: Value nodes, then a site of neurons a layer.
         weights: By target and source site, `[target, source]`; the bits count as a source, the logits as a target.
         biases: By site of neurons, and for the logits, `[target]`.
-        can_ablate_edges: As every model of `EdgeAblatable` says.
+        can_ablate_edges: Always.
     """
 
     inputs: int
@@ -92,7 +102,7 @@ class GateModel:
 
 
 @dataclass(frozen=True, eq=False)
-class KnownModel:
+class PlantedModel:
     """A model, its task, and the circuit that does it.
 
     Attributes:
@@ -117,34 +127,27 @@ class KnownModel:
         return node_sites(self.model, "unit")
 
     @property
-    def explained(self) -> CircuitModel:
-        """The model that circuits are held to."""
+    def reference(self) -> CircuitModel:
+        """The reference model, with which circuits are compared."""
         return self.model
 
 
-def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[KnownModel]:
+def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[PlantedModel]:
     """One model for each depth, drawn from a seed."""
     return [known_model(depth, torch.Generator().manual_seed(1_000 * seed + depth)) for depth in depths]
 
 
-def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> KnownModel:
-    """Draw a model.
-
-    Args:
-        depth: Layers of gates, from 1.
-        generator: Source of all draws.
-        copies: Value nodes that read the same bit.
-        width: Gates a layer.
-    """
+def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> PlantedModel:
+    """Draw a model of so many layers of gates, from 1; `copies` value nodes read the same bit."""
     depths = (depth, (depth + 1) // 2, 1)
     draft = _Draft(depth, sum(depths) + len(depths) + 1, copies, width, generator)
     roots = [draft.formula(each) for each in depths]
-    for gate in draft.idle_gates():
+    for gate in draft.distractors():
         draft.wire(gate, draft.some_sources(gate[0], 2), bias=draft.sign())
     draft.write_logits(roots)
     model, windows = draft.model(), torch.arange(2**draft.inputs)[:, None]
     yes = (model_difference(model, windows) > 0).flatten()
-    return KnownModel(
+    return PlantedModel(
         name=f"gates {depth} deep",
         model=model,
         circuit=draft.circuit(),
@@ -160,11 +163,8 @@ def bits_of(tokens: Int[Tensor, "batch position"], inputs: int) -> Float[Tensor,
 
 
 def model_difference(model: GateModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position"]:
-    """Logit of yes less that of no, nothing ablated."""
-    state = model.start(tokens)
-    for site in model.sites:
-        state = model.advance(state, site.stage, lambda _, values: values)
-    logits = model.read_out(state, None)
+    """Logit of yes minus that of no, nothing ablated."""
+    logits = forward(model, tokens)
     return logits[..., YES] - logits[..., NO]
 
 
@@ -216,10 +216,12 @@ class _Draft:
         """
         gate = self._value()
         for layer in range(1, depth + 1):
-            gate = self._gate(layer, [gate, self._value()], bias=1.0 if (depth - layer) % 2 else -1.0)
+            sources = [gate, self._value()]
+            gate = self._keep(layer, [node for node in range(self.width) if (layer, node) not in self.kept])
+            self.wire(gate, sources, bias=1.0 if (depth - layer) % 2 else -1.0)
         return gate
 
-    def idle_gates(self) -> list[Node]:
+    def distractors(self) -> list[Node]:
         """The gates that do not matter."""
         gates = [(site.stage, node) for site in self.sites[1:] for node in range(site.size)]
         return [gate for gate in gates if gate not in self.kept]
@@ -241,12 +243,12 @@ class _Draft:
         self.biases[name][gate[1]] = bias
 
     def write_logits(self, roots: list[Node]) -> None:
-        """The roots answer, together no unless one holds; idle gates move other outputs, and the answer a little."""
+        """The roots answer, together no unless one holds; the others move other outputs, and the answer a little."""
         for site in self.sites[1:]:
             weight = torch.zeros(VOCABULARY, site.size)
-            idle = [node for at, node in self.idle_gates() if at == site.stage]
-            weight[YES, idle] = WHISPER * self._signs(len(idle))
-            weight[YES + 1 :, idle] = torch.randn(VOCABULARY - YES - 1, len(idle), generator=self.generator)
+            others = [node for at, node in self.distractors() if at == site.stage]
+            weight[YES, others] = DISTRACTOR_WEIGHT * self._signs(len(others))
+            weight[YES + 1 :, others] = torch.randn(VOCABULARY - YES - 1, len(others), generator=self.generator)
             for (at, node), answer in zip(roots, ANSWERS, strict=True):
                 if at == site.stage:
                     weight[NO, node], weight[YES, node] = -answer, answer
@@ -273,16 +275,11 @@ class _Draft:
         """A value node that reads a bit which no formula has yet."""
         bit = self._unused.pop()
         self.bits.append(bit)
-        nodes = (self.reads == bit).nonzero().flatten().tolist()
-        return self._keep((0, nodes[self._below(len(nodes))]))
+        return self._keep(0, (self.reads == bit).nonzero().flatten().tolist())
 
-    def _gate(self, layer: int, sources: list[Node], bias: float) -> Node:
-        free = [node for node in range(self.width) if (layer, node) not in self.kept]
-        gate = self._keep((layer, free[self._below(len(free))]))
-        self.wire(gate, sources, bias)
-        return gate
-
-    def _keep(self, node: Node) -> Node:
+    def _keep(self, site: int, nodes: list[int]) -> Node:
+        """One of some nodes of a site, from now on part of the circuit."""
+        node = (site, nodes[self._below(len(nodes))])
         self.kept.add(node)
         return node
 

@@ -10,8 +10,8 @@ its dictionaries stand or fall together), and then circuits within each model, a
 
 Where the nodes are known, the truth of a circuit (F1) counts superfluous nodes; quality and size must be told apart:
 
-- a metric that says how *good* a circuit is is held to it among circuits with as many nodes as the known one. Over all
-  sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
+- a metric that says how *good* a circuit is is compared with it among circuits with as many nodes as the known one.
+  Over all sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
   interchange accuracy as the truth, all sizes give 0.90. The rule was set after first results; no verdict hung on it.
 - a metric that says how *large* it is, among circuits that do the task at the target, as the leaderboard does.
 
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from benchmark import metrics
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
-from benchmark.ground_truth.circuit_metrics import TARGET, Candidate, Case
+from benchmark.ground_truth.circuit_metrics import TARGET, Case, RankableMetric
 from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import keep_only, random_circuit
 from benchmark.model.circuit import Circuit
@@ -77,23 +77,18 @@ class Examined:
     reached: Bool[NDArray[np.bool_], " circuit"]
     equal: Bool[NDArray[np.bool_], " circuit"]
 
-    def counts(self, candidate: Candidate) -> Bool[NDArray[np.bool_], " circuit"]:
-        """Which circuits a metric is held to the truth about."""
+    def counts(self, metric: RankableMetric) -> Bool[NDArray[np.bool_], " circuit"]:
+        """Circuits on which a metric is compared with the truth."""
         if not self.known.exact:
-            return np.full(len(self.cases), not candidate.is_size)
-        return self.reached if candidate.is_size else self.equal
+            return np.full(len(self.cases), not metric.is_size)
+        return self.reached if metric.is_size else self.equal
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How well a metric agrees with the truth.
+class RankAgreement:
+    """How well a metric agrees with the truth: mean rank correlation over models and circuits, and its 95 % limits.
 
-    Attributes:
-        correlation: Mean rank correlation, positive if better values go with truer circuits; `nan` if there is none.
-        low: Lower 95 % limit.
-        high: Upper 95 % limit.
-        models: Models that it is over.
-        circuits: Circuits that it is over.
+    It is positive if better values go with truer circuits, `nan` if there is none.
     """
 
     correlation: float = math.nan
@@ -112,26 +107,29 @@ def examined(known: TrainedModel) -> Examined:
     return Examined(known, cases, truths, losses <= TARGET, nodes == metrics.node_count(known.circuit))
 
 
-def agreement(candidate: Candidate, models: Sequence[Examined]) -> Agreement:
+def agreement(metric: RankableMetric, models: Sequence[Examined]) -> RankAgreement:
     """How well a metric agrees with the truth; the same arguments give the same interval."""
+
+    def origin(model: Examined) -> str:
+        return model.known.origin
+
     groups = [
-        [row for model in group if (row := _row(candidate, model)) is not None]
-        for _, group in groupby(sorted(models, key=_origin), key=_origin)
+        [row for model in group if (row := _row(metric, model)) is not None]
+        for _, group in groupby(sorted(models, key=origin), key=origin)
     ]
     groups = [rows for rows in groups if rows]
     sizes = [len(row) for rows in groups for row in rows]
-    generator = np.random.default_rng(seed_of("truth", candidate.name))
+    generator = np.random.default_rng(seed_of("truth", metric.name))
+
+    def resampled(row: NDArray[np.float64]) -> float:
+        return spearman(*row[generator.integers(len(row), size=len(row))].T)
 
     def drawn(chosen: Int[NDArray[np.int64], " group"]) -> float:
-        return _mean([_mean([_resampled(row, generator) for row in groups[group]]) for group in chosen])
+        return _mean([_mean([resampled(row) for row in groups[group]]) for group in chosen])
 
     value = _mean([_mean([spearman(*row.T) for row in rows]) for rows in groups])
     interval: Interval = cluster_bootstrap(drawn, len(groups), generator, RESAMPLES) if groups else UNKNOWN
-    return Agreement(value, *interval, len(sizes), sum(sizes))
-
-
-Pairs = Float[NDArray[np.float64], "circuit 2"]
-"""Metric and truth of circuits."""
+    return RankAgreement(value, *interval, len(sizes), sum(sizes))
 
 
 def degraded(circuit: Circuit, generator: torch.Generator, share: float = 1 / 3) -> Circuit:
@@ -174,24 +172,16 @@ def _validation_loss(case: Case) -> float:
     return metrics.task_loss(logits, batch.answer, batch.other)
 
 
-def _origin(model: Examined) -> str:
-    return model.known.origin
-
-
-def _row(candidate: Candidate, model: Examined) -> Pairs | None:
+def _row(metric: RankableMetric, model: Examined) -> Float[NDArray[np.float64], "circuit 2"] | None:
     """Oriented metric and truth of the circuits that count; `None` if they are too few."""
-    sign = -1.0 if candidate.direction == "lower" else 1.0
+    sign = -1.0 if metric.direction == "lower" else 1.0
     pairs = []
-    for number in model.counts(candidate).nonzero()[0].tolist():
+    for number in model.counts(metric).nonzero()[0].tolist():
         case = model.cases[number]
         case.generator.manual_seed(seed_of("truth score", model.known.name, number))  # whatever was scored before
-        pairs.append((sign * candidate.score(case), model.truths[number]))
+        pairs.append((sign * metric.score(case), model.truths[number]))
     found = np.array([pair for pair in pairs if not math.isnan(pair[0])]).reshape(-1, 2)
     return found if len(found) >= FEWEST else None
-
-
-def _resampled(pairs: Pairs, generator: np.random.Generator) -> float:
-    return spearman(*pairs[generator.integers(len(pairs), size=len(pairs))].T)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from benchmark.ground_truth.planted_models import KnownModel
+from benchmark.ground_truth.planted_models import PlantedModel
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel
 
@@ -18,24 +18,19 @@ class NotLearnedError(ValueError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """A trained model that cannot be had.
-
-    Attributes:
-        name: Its name.
-        reason: Why.
-    """
+    """A trained model that cannot be had, and why."""
 
     name: str
     reason: str
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TrainedModel(KnownModel):
+class TrainedModel(PlantedModel):
     """A model that was trained to compute a causal model in known nodes, or that replaces parts of such a model.
 
     Attributes:
         origin: Name of what was trained: a model and the dictionaries fitted on it are no independent witnesses.
-        dense: The model that circuits are held to.
+        dense: The reference model, with which circuits are compared.
         truth: How right a circuit is, 0 to 1, higher is better.
         exact: Whether `circuit` is known node by node, so that the truth also tells a superfluous node; else it is what
             a long search keeps, and the truth says only what a circuit does.
@@ -47,8 +42,8 @@ class TrainedModel(KnownModel):
     exact: bool
 
     @property
-    def explained(self) -> CircuitModel:
-        """The model that circuits are held to."""
+    def reference(self) -> CircuitModel:
+        """The reference model, with which circuits are compared."""
         return self.dense
 
 

@@ -31,11 +31,11 @@ class CircuitUnderTest:
         model: The model that is cut.
         sites: Whose nodes are kept or ablated.
         circuit: The circuit.
-        means: What an ablated node holds under mean ablation.
+        means: Ablation values under mean ablation.
         batch: The prompts.
-        explained: Logits of the model that is explained.
+        reference_logits: Logits of the reference model.
         generator: Source of all draws.
-        position_means: What it holds under mean ablation by position; without them that is left out.
+        position_means: Those of mean ablation by position; without them that is left out.
         ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
             another.
     """
@@ -45,13 +45,13 @@ class CircuitUnderTest:
     circuit: Circuit
     means: Means
     batch: PromptBatch
-    explained: Float[Tensor, "prompt vocab"]
+    reference_logits: Float[Tensor, "prompt vocab"]
     generator: torch.Generator
     position_means: PositionMeans | None = None
     ablation: NodeAblation = "mean"
 
     def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
-        """What ablated nodes hold on given prompts, under the circuit's own ablation or another."""
+        """Ablation values on given prompts, under the circuit's own ablation or another."""
         seed = self.generator.initial_seed()
         return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
 
@@ -77,19 +77,19 @@ class Setting:
 
     Attributes:
         model: The model that is cut.
-        explained: The trained model that the circuit is held to; the same object where a method explains itself.
-        means: What an ablated node holds.
+        reference: The trained model that the circuit is compared with; the same object where a method explains itself.
+        means: Ablation values under mean ablation.
         graph: Which sites count as nodes.
         prompts: Of the task.
         windows: Of the corpus, over which what flows along edges is averaged.
         seed: Of the bootstrap.
-        position_means: What an ablated node holds under mean ablation by position.
-        ablation: What an ablated node holds while the circuit is searched and scored. What flows along edges is taken
-            against their sources' means, and ablated edges carry these, under every ablation.
+        position_means: Those under mean ablation by position.
+        ablation: The one that the circuit is searched and scored under. What flows along edges is taken against their
+            sources' means, and ablated edges carry these, under every ablation.
     """
 
     model: CircuitModel
-    explained: CircuitModel
+    reference: CircuitModel
     means: Means
     graph: Graph
     prompts: TaskPrompts
@@ -100,13 +100,13 @@ class Setting:
 
     @property
     def held_on(self) -> HeldOn:
-        """What ablated nodes hold on given prompts."""
+        """Ablation values on given prompts."""
         seed = seed_of("ablations", self.seed)
         return held_on(self.ablation, self.model, self.means, self.position_means, seed)
 
     @cached_property
     def held(self) -> Held:
-        """What ablated nodes hold on test prompts."""
+        """Ablation values on test prompts."""
         return self.held_on(self.prompts.test)
 
 
@@ -147,7 +147,7 @@ class DiscoveredCircuit(CircuitUnderTest):
             circuit=found.circuit,
             means=setting.means,
             batch=setting.prompts.test,
-            explained=answer_logits(setting.explained, setting.prompts.test, unedited),
+            reference_logits=answer_logits(setting.reference, setting.prompts.test, unedited),
             generator=torch.Generator().manual_seed(seed_of("ablations", setting.seed)),
             position_means=setting.position_means or None,
             ablation=setting.ablation,
@@ -166,10 +166,10 @@ class DiscoveredCircuit(CircuitUnderTest):
 
     @cached_property
     def logits(self) -> dict[str, Float[Tensor, "prompt vocab"]]:
-        """Answers to the test prompts by what is kept: `explained` (the reference model), `whole`, `circuit`, ..."""
+        """Answers to the test prompts by what is kept: `reference` (the reference model), `whole`, `circuit`, ..."""
         kept = {"circuit": self.circuit, "complement": self.circuit.complement(), "empty": Circuit.empty(self.sites)}
         return {
-            "explained": self.explained,
+            "reference": self.reference_logits,
             "whole": answer_logits(self.model, self.batch, unedited),
             **{name: self.logits_of(circuit) for name, circuit in kept.items()},
         }

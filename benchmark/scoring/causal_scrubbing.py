@@ -7,7 +7,6 @@ is as mixed as what it gives on. Deviation: a node's class is taken to be the an
 and levels have the least squared error instead of being learned.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
-from benchmark.scoring.robustness import standing
+from benchmark.scoring.robustness import ablation_result
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -50,18 +49,18 @@ def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
     return scrubbed(case, case.setting.prompts.validation)
 
 
-def scrubbed(trial: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
+def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
     """The same for any circuit, the two levels fitted on `known` prompts."""
-    binarised = standing(trial, _changed(trial, binariser(trial, known))).loss
-    return [_interchanged(trial), trial.measured("binarised_loss", binarised)]
+    binarised = ablation_result(case, _changed(case, _binariser(case, known))).loss
+    return [_interchanged(case), case.measured("binarised_loss", binarised)]
 
 
-def _changed(trial: CircuitUnderTest, change: Edit) -> Edit:
+def _changed(case: CircuitUnderTest, change: Edit) -> Edit:
     """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
-    keep = trial.edit(trial.batch)
+    keep = case.edit(case.batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
-        edited, mask = keep(site, values), trial.circuit.masks.get(site.name)
+        edited, mask = keep(site, values), case.circuit.masks.get(site.name)
         if mask is None or not mask.any():
             return edited
         changed = edited.clone()
@@ -74,16 +73,21 @@ def _changed(trial: CircuitUnderTest, change: Edit) -> Edit:
 # Interchange
 
 
-def _interchanged(trial: CircuitUnderTest) -> Measurement:
+def _interchanged(case: CircuitUnderTest) -> Measurement:
     """Task loss with every kept node's values from other prompts, over the prompts that have others of their class."""
-    group = classes(trial.batch)
+    group = classes(case.batch)
     shared = group.bincount()[group] > 1
     if not shared.any():
-        return trial.missing("interchange_loss", "no two prompts share answer and length")
-    edits = [_changed(trial, exchanger(trial.batch, trial.generator)) for _ in range(DRAWS)]
-    losses = torch.stack([prompt_losses(answer_logits(trial.model, trial.batch, edit), trial.batch) for edit in edits])
-    pairs = len(trial.batch.pair[shared].unique())
-    return replace(trial.measured("interchange_loss", float(losses[:, shared].mean())), n=pairs)
+        return case.missing("interchange_loss", "no two prompts share answer and length")
+
+    def exchange(site: Site, values: Tensor) -> Tensor:
+        donors = class_donors(group, values.shape[-1], case.generator)
+        return values.gather(0, donors[:, None, :].expand_as(values))
+
+    edit = _changed(case, exchange)  # draws other donors in each run
+    losses = [prompt_losses(answer_logits(case.model, case.batch, edit), case.batch) for _ in range(DRAWS)]
+    pairs = len(case.batch.pair[shared].unique())
+    return replace(case.measured("interchange_loss", float(torch.stack(losses)[:, shared].mean())), n=pairs)
 
 
 def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
@@ -100,32 +104,16 @@ def class_donors(group: Int[Tensor, " prompt"], nodes: int, generator: torch.Gen
     return torch.empty_like(mixed).index_copy_(0, home, mixed)
 
 
-def exchanger(batch: PromptBatch, generator: torch.Generator) -> Edit:
-    """The edit that takes each node's values from other prompts of the class, at all positions."""
-    group = classes(batch)
-
-    def edit(site: Site, values: Tensor) -> Tensor:
-        donors = class_donors(group, values.shape[-1], generator)
-        return values.gather(0, donors[:, None, :].expand_as(values))
-
-    return edit
-
-
 # Two levels
 
 
-def binariser(trial: CircuitUnderTest, known: PromptBatch) -> Edit:
+def _binariser(case: CircuitUnderTest, known: PromptBatch) -> Edit:
     """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
-    levels = fitted_levels(trial, known)
-    return lambda site, values: levels[site.name](values)
-
-
-def fitted_levels(trial: CircuitUnderTest, known: PromptBatch) -> Mapping[str, Levels]:
-    """Levels of the kept nodes, by name of the site, over all positions that are no padding."""
-    values = record(trial.model, known.tokens, trial.edit(known))
+    seen = record(case.model, known.tokens, case.edit(known))
     real = torch.arange(known.tokens.shape[1]) <= known.positions
-    masks = {name: mask for name, mask in trial.circuit.masks.items() if mask.any()}
-    return {name: two_levels(values[name][real][:, mask]) for name, mask in masks.items()}
+    masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
+    levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
+    return lambda site, values: levels[site.name](values)
 
 
 def two_levels(values: Float[Tensor, "sample node"]) -> Levels:

@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
 from benchmark.discovery.calibration import calibrated_loss
-from benchmark.discovery.finder import FoundCircuit
 from benchmark.metrics.shares import ONE_NAT, shares
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
@@ -17,16 +14,15 @@ from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.sizes import resampled
 from benchmark.tasks.answers import logit_difference
-from benchmark.tasks.prompts import PromptBatch
 
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
-    """How well circuit and complement agree with the explained model."""
+    """How well circuit and complement agree with the reference model."""
     views, test = case.logits, case.batch
     loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
     difference = {name: first_answer_difference(logits, test) for name, logits in views.items()}
-    r2 = metrics.logit_difference_r2(difference["explained"], difference["circuit"])
-    recovered = metrics.recovered_task_loss(loss["circuit"], loss["explained"], loss["empty"])
+    r2 = metrics.logit_difference_r2(difference["reference"], difference["circuit"])
+    recovered = metrics.recovered_task_loss(loss["circuit"], loss["reference"], loss["empty"])
     return [
         _agreement("faithfulness", "circuit", case),
         _agreement("completeness", "complement", case),
@@ -37,17 +33,12 @@ def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
-    """Faithfulness of a view to the explained model, with its interval over resampled pairs."""
+    """Faithfulness of a view to the reference model, with its interval over resampled pairs."""
     views, test = case.logits, case.batch
-    kls = {
-        name: torch.tensor(
-            [
-                metrics.pair_kl(views["explained"][rows], views[name][rows], test.answer[rows], test.other[rows])
-                for rows in torch.arange(len(test)).split(2)
-            ]
-        )
-        for name in (view, "empty")
-    }
+    kls = {}
+    for name in (view, "empty"):
+        of_prompts = metrics.prompt_kls(views["reference"], views[name], test.answer, test.other)
+        kls[name] = torch.from_numpy(of_prompts.reshape(-1, 2).mean(axis=1)).float()
     value = metrics.faithfulness(float(kls[view].mean()), float(kls["empty"].mean()))
     draws = resampled(len(test) // 2, case.setting.seed)
     scores = 1 - torch.from_numpy(shares(*(kls[name][draws].mean(1).numpy() for name in (view, "empty")), ONE_NAT))
@@ -57,18 +48,14 @@ def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
 
 def calibration(case: DiscoveredCircuit) -> list[Measurement]:
     """Test loss after the scale and shift that were fitted on validation prompts."""
-    return [case.measured("calibrated_loss", float(calibrated(case.found, case.logits["circuit"], case.batch)))]
-
-
-def calibrated(found: FoundCircuit, logits: Tensor, test: PromptBatch) -> Float[Tensor, ""]:
-    """Test loss of the circuit after the scale and shift fitted on validation prompts, nats."""
-    scale, shift = torch.tensor([found.calibration.scale, found.calibration.shift])
-    return calibrated_loss(logit_difference(logits, test), scale, shift)
+    scale, shift = torch.tensor([case.found.calibration.scale, case.found.calibration.shift])
+    loss = calibrated_loss(logit_difference(case.logits["circuit"], case.batch), scale, shift)
+    return [case.measured("calibrated_loss", float(loss))]
 
 
 def losses(case: DiscoveredCircuit) -> list[Measurement]:
     """Losses, which have a value whatever the status."""
-    named = {"whole_loss": "whole", "explained_loss": "explained", "empty_loss": "empty", "circuit_loss": "circuit"}
+    named = {"whole_loss": "whole", "explained_loss": "reference", "empty_loss": "empty", "circuit_loss": "circuit"}
     views, test = case.logits, case.batch
     rows = [
         case.measured(metric, metrics.task_loss(views[view], test.answer, test.other)) for metric, view in named.items()
@@ -80,12 +67,12 @@ def areas(case: DiscoveredCircuit) -> list[Measurement]:
     """Areas under faithfulness over log size, along the ranking."""
     views, test, config = case.logits, case.batch, case.config
     total = sum(site.size for site in case.sites)
-    empty = metrics.pair_kl(views["explained"], views["empty"], test.answer, test.other)
+    empty = metrics.pair_kl(views["reference"], views["empty"], test.answer, test.other)
     sizes = [size for size in geometric_sizes(total, config.area_factor) if size <= config.largest_size]
     scores = []
     for size in sizes:
         logits = case.logits_of(Circuit.first(case.sites, case.found.order, size))
-        kl = metrics.pair_kl(views["explained"], logits, test.answer, test.other)
+        kl = metrics.pair_kl(views["reference"], logits, test.answer, test.other)
         scores.append(metrics.faithfulness(kl, empty))
     return [
         case.measured("cpr", metrics.cpr(sizes, scores, config.largest_size)),

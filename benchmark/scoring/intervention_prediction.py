@@ -7,20 +7,20 @@ by construction: where they lie on a live path that the circuit misses, it is wr
 that the circuit was cut from, as only that has the nodes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.interventions.replacement import Node, Scene, Stand
+from benchmark.interventions.replacement import CachedRun, EvalBatch, Node
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import Edit, unedited
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs
+from benchmark.tasks.answers import logit_difference
 from benchmark.tasks.prompts import PromptBatch
 
 EDITS = 24
@@ -32,34 +32,21 @@ MOVES = 1e-5
 METRICS = ("prediction_rank_correlation", "prediction_r2")
 
 
-@dataclass(frozen=True, eq=False)
-class Effects:
-    """What edits do to the logit difference.
-
-    Attributes:
-        whole: Its change towards the other answer in the whole model, nats.
-        circuit: The same in the circuit.
-    """
-
-    whole: Float[np.ndarray, "edit prompt"]
-    circuit: Float[np.ndarray, "edit prompt"]
-
-
 @torch.no_grad()
-def intervention_prediction(trial: CircuitUnderTest) -> list[Measurement]:
+def intervention_prediction(case: CircuitUnderTest) -> list[Measurement]:
     """Rank correlation over edits of their mean effects, and explained variance over all edits and prompts."""
-    batch = first_pairs(equally_long(trial.batch))
+    batch = first_pairs(equally_long(case.batch))
     if not len(batch):
-        return [trial.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
-    effects = effects_of_edits(trial, batch)
-    if not len(effects.whole):
-        return [trial.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
-    order = metrics.rank_correlation(effects.whole.mean(axis=1), effects.circuit.mean(axis=1))
+        return [case.missing(metric, "the prompts of every pair differ in length") for metric in METRICS]
+    whole, circuit = _effects_of_edits(case, batch)
+    if not len(whole):
+        return [case.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
+    order = metrics.rank_correlation(whole.mean(axis=1), circuit.mean(axis=1))
     sign = np.where(np.arange(len(batch)) % 2, -1.0, 1.0)  # towards the answer of the same prompt of each pair
-    r2 = metrics.logit_difference_r2(*((sign * each).reshape(-1) for each in (effects.whole, effects.circuit)))
+    r2 = metrics.logit_difference_r2(*((sign * each).reshape(-1) for each in (whole, circuit)))
     return [
-        trial.measured("prediction_rank_correlation", order, batch),
-        trial.measured("prediction_r2", r2, batch),
+        case.measured("prediction_rank_correlation", order, batch),
+        case.measured("prediction_r2", r2, batch),
     ]
 
 
@@ -74,52 +61,41 @@ def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
     return torch.arange(len(batch)) ^ 1
 
 
-def effects_of_edits(trial: CircuitUnderTest, batch: PromptBatch) -> Effects:
-    """What edits of drawn nodes do on some prompts; nodes that the circuit keeps come first."""
-    whole, circuit = _Run(trial, batch, unedited), _Run(trial, batch, trial.edit(batch))
-    live = whole.moving()
-    inside, outside = (
-        drawn_nodes(_common(live, part), EDITS // 2, trial.generator)
-        for part in (trial.circuit, trial.circuit.complement())
-    )
+def _effects_of_edits(
+    case: CircuitUnderTest, batch: PromptBatch
+) -> tuple[Float[np.ndarray, "edit prompt"], Float[np.ndarray, "edit prompt"]]:
+    """What edits of drawn nodes change in the whole model and in the circuit, first the nodes that it keeps."""
+    prompts, sites = _difference_eval(batch), [site.name for site in case.sites]
+    whole = CachedRun(case.model, prompts, rows=len(batch))
+    circuit = CachedRun(case.model, prompts, case.edit(batch), len(batch))
+    values = whole.values(sites)
+    live = _moving(values, batch)
+    parts = (case.circuit, case.circuit.complement())
+    moving = [Circuit({name: part.masks[name] & moves for name, moves in live.items()}) for part in parts]
+    inside, outside = (drawn_nodes(part, EDITS // 2, case.generator) for part in moving)
     nothing = np.zeros((len(outside), len(batch)))
-    return Effects(whole.effects([*inside, *outside]), np.concatenate([circuit.effects(inside), nothing]))
+    kept = _effects(circuit, circuit.values(sites), inside)
+    return _effects(whole, values, [*inside, *outside]), np.concatenate([kept, nothing])
 
 
-class _Run:
-    """A model under an edit that always holds, on the prompts on which single nodes are edited."""
-
-    def __init__(self, trial: CircuitUnderTest, batch: PromptBatch, base: Edit) -> None:
-        self._stand = Stand(trial.model, _difference_scene(batch), base, len(batch))
-        self._values = self._stand.values([site.name for site in trial.sites])
-        self._other = other_prompts(batch)
-        self._real = torch.arange(batch.tokens.shape[1]) <= batch.positions
-
-    def moving(self) -> Circuit:
-        """The nodes that hold different values in the two prompts of some pair."""
-        masks = {}
-        for name, values in self._values.items():
-            moved = (values - values[self._other]).abs()[self._real].amax(dim=0)
-            masks[name] = moved > MOVES * values.abs().max()
-        return Circuit(masks)
-
-    def effects(self, nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
-        """Change of the logit difference with each node at its value in the other prompt."""
-        edits = [{node: self._values[node.site][self._other][..., node.index].numpy()} for node in nodes]
-        changed = np.array(self._stand.losses(edits)).reshape(len(nodes), len(self._other))
-        return np.asarray(changed - self._stand.true)
+def _moving(values: Mapping[str, Tensor], batch: PromptBatch) -> dict[str, Bool[Tensor, " _"]]:
+    """By site, the nodes that hold different values in the two prompts of some pair."""
+    real, other = torch.arange(batch.tokens.shape[1]) <= batch.positions, other_prompts(batch)
+    return {
+        name: (found - found[other]).abs()[real].amax(dim=0) > MOVES * found.abs().max()
+        for name, found in values.items()
+    }
 
 
-def _difference_scene(batch: PromptBatch) -> Scene:
-    """The prompts of a task; instead of a loss the logit of the other answer less that of the right one."""
-
-    def difference(logits: Tensor, row: Tensor) -> Tensor:
-        at = torch.arange(len(row))
-        return logits[at, 0, batch.other[row]] - logits[at, 0, batch.answer[row]]
-
-    return Scene(batch.tokens, batch.positions, difference)
+def _effects(run: CachedRun, values: Mapping[str, Tensor], nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
+    """Change of the logit difference with each node at its value in the other prompt of the pair."""
+    other = torch.arange(len(run.batch.tokens)) ^ 1
+    losses = run.losses([{node: values[node.site][other][..., node.index].numpy()} for node in nodes])
+    return np.asarray(np.array(losses).reshape(len(nodes), len(other)) - run.true)
 
 
-def _common(first: Circuit, second: Circuit) -> Circuit:
-    """The nodes that both keep."""
-    return Circuit({name: mask & second.masks[name] for name, mask in first.masks.items()})
+def _difference_eval(batch: PromptBatch) -> EvalBatch:
+    """The prompts of a task; instead of a loss the logit of the other answer minus that of the right one."""
+    return EvalBatch(
+        batch.tokens, batch.positions, lambda logits, row: -logit_difference(logits[:, 0], batch.rows(row))
+    )

@@ -1,7 +1,7 @@
 """Does a circuit still answer as the whole model does when the prompts leave those that it was found on?
 
 A circuit is a claim about a mechanism, and the mechanism does not end where the task's templates end; so the prompts
-are changed step by step (`benchmark.tasks.shifts`), and what counts is agreement with the model that is explained,
+are changed step by step (`benchmark.tasks.shifts`), and what counts is agreement with the reference model,
 which may well be wrong there, too.
 """
 
@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from tokenizers import Tokenizer
 
 from benchmark import metrics
+from benchmark.corpus import Corpus
 from benchmark.interventions.ablation import ablate
-from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
 from benchmark.records.curves import Point, write_points
 from benchmark.records.table import Measurement
-from benchmark.scoring.case import DiscoveredCircuit, Setting
+from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.tasks import Task
 from benchmark.tasks.answers import answer_logits, logit_difference
-from benchmark.tasks.prompts import PromptBatch, prompts
+from benchmark.tasks.prompts import prompts
 from benchmark.tasks.shifts import SHIFTS, Shift
 
 PAIRS = 16
@@ -28,14 +27,13 @@ PAIRS = 16
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How a circuit stands to the model that it explains, at one level of a shift.
+class ShiftAgreement:
+    """How a circuit compares with the reference model at one level of a shift.
 
     Attributes:
-        level: Of the shift.
         agreement: Share of prompts on which both prefer the same answer.
-        whole: Share that the model that is explained answers rightly.
-        circuit: Share that the circuit answers rightly.
+        whole: Share that the reference model answers correctly.
+        circuit: Share that the circuit answers correctly.
         pairs: How many of the pairs of prompts are distinct.
     """
 
@@ -48,88 +46,58 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Curve:
-    """A shift, level by level.
-
-    Attributes:
-        shift: The shift.
-        levels: Where circuits are found, then farther and farther away.
-        stopped: Why there are no more; empty if all were tried.
-    """
+    """A shift, level by level away from where circuits are found; `stopped` says why not all levels were tried."""
 
     shift: Shift
-    levels: tuple[Agreement, ...]
+    levels: tuple[ShiftAgreement, ...]
     stopped: str
 
 
+@torch.no_grad()
 def off_distribution(case: DiscoveredCircuit) -> list[Measurement]:
     """Agreement with the reference model off the task's prompts; a circuit that counts leaves curves in its folder."""
     task, corpus = case.task, case.corpus
     if task is None or corpus is None:
         return []
+    shifts = [shift for shift in SHIFTS.values() if shift.concerns(task.name)]
     if case.status[0] != "ok":
-        names = [f"agreement_{shift.name}" for shift in SHIFTS.values() if shift.concerns(task.name)]
-        return [case.missing(name, *reversed(case.status)) for name in names]
-    curves = shift_curves(case.setting, case.circuit, task, corpus.tokenizer, corpus.config.context)
+        return [case.missing(f"agreement_{shift.name}", *reversed(case.status)) for shift in shifts]
+    curves = [_curve(case, shift, task, corpus) for shift in shifts]
     if case.folder is not None:
-        write_points(agreement_points(curves), case.folder)
-    return list(agreement_measurements(curves, case.ablation))
+        write_points(_points(curves), case.folder)
+    return [_measured(curve, case.ablation) for curve in curves]
 
 
-@torch.no_grad()
-def shift_curves(setting: Setting, circuit: Circuit, task: Task, tokenizer: Tokenizer, context: int) -> list[Curve]:
-    """The curve of each shift that concerns a task.
-
-    Args:
-        setting: What the circuit was found in.
-        circuit: The circuit.
-        task: Its task.
-        tokenizer: That of the corpus.
-        context: The longest prompt that the models take, tokens.
-    """
-    return [
-        _curve(setting, circuit, task, each, tokenizer, context) for each in SHIFTS.values() if each.concerns(task.name)
-    ]
-
-
-def _curve(setting: Setting, circuit: Circuit, task: Task, shift: Shift, tokenizer: Tokenizer, context: int) -> Curve:
-    levels: list[Agreement] = []
+def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) -> Curve:
+    levels: list[ShiftAgreement] = []
+    seed, context = case.setting.seed, corpus.config.context
     for level in shift.levels:
         try:
-            batch = prompts(shift.of(task, level), tokenizer, "test", PAIRS, setting.seed, context)
+            batch = prompts(shift.of(task, level), corpus.tokenizer, "test", PAIRS, seed, context)
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
             return Curve(shift, tuple(levels), str(error))
-        levels.append(_agreement(setting, circuit, level, batch))
+        edit = ablate(case.circuit, case.setting.held_on(batch))
+        whole = logit_difference(answer_logits(case.setting.reference, batch, unedited), batch)
+        circuit = logit_difference(answer_logits(case.model, batch, edit), batch)
+        right, circuit_right = (float((difference > 0).double().mean()) for difference in (whole, circuit))
+        agreement = metrics.answer_agreement(whole, circuit)
+        levels.append(ShiftAgreement(level, agreement, right, circuit_right, batch.clusters))
     return Curve(shift, tuple(levels), "")
 
 
-def _agreement(setting: Setting, circuit: Circuit, level: int, batch: PromptBatch) -> Agreement:
-    edit = ablate(circuit, setting.held_on(batch))
-    whole = logit_difference(answer_logits(setting.explained, batch, unedited), batch)
-    found = logit_difference(answer_logits(setting.model, batch, edit), batch)
-    return Agreement(
-        level=level,
-        agreement=metrics.answer_agreement(whole, found),
-        whole=float((whole > 0).double().mean()),
-        circuit=float((found > 0).double().mean()),
-        pairs=batch.clusters,
-    )
-
-
-def agreement_measurements(curves: list[Curve], ablation: str) -> Iterator[Measurement]:
-    """Mean agreement over the levels of each shift beyond the first, or why there is none.
+def _measured(curve: Curve, ablation: str) -> Measurement:
+    """Mean agreement over the levels of a shift beyond the first, or why there is none.
 
     All levels change the same pairs, so that there are no more clusters than at one of them.
     """
-    for curve in curves:
-        name, shifted = f"agreement_{curve.shift.name}", curve.levels[1:]
-        if shifted:
-            value = sum(each.agreement for each in shifted) / len(shifted)
-            yield Measurement(name, value, n=max(each.pairs for each in shifted), ablation=ablation)
-        else:
-            yield Measurement(name, status="undefined", reason=curve.stopped, ablation=ablation)
+    name, shifted = f"agreement_{curve.shift.name}", curve.levels[1:]
+    if not shifted:
+        return Measurement(name, status="undefined", reason=curve.stopped, ablation=ablation)
+    value = sum(each.agreement for each in shifted) / len(shifted)
+    return Measurement(name, value, n=max(each.pairs for each in shifted), ablation=ablation)
 
 
-def agreement_points(curves: list[Curve]) -> Iterator[Point]:
+def _points(curves: list[Curve]) -> Iterator[Point]:
     """The curves themselves: agreement, and how often each of the two is right."""
     for curve in curves:
         for each in curve.levels:

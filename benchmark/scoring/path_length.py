@@ -45,71 +45,48 @@ STREAM = "residual"
 
 INTERCHANGES = ("stream_interchange_r2", "write_interchange_r2", "stream_share")
 
-Part = Callable[
-    [Float[Tensor, "prompt position channel"], Float[Tensor, "prompt position channel"]],
-    Float[Tensor, "prompt position channel"],
-]
+Stream = Float[Tensor, "prompt position channel"]
+
+Part = Callable[[Stream, Stream], Stream]
 """The part of the stream that is interchanged at a boundary, of the stream before the last block and after it."""
 
 
 @torch.no_grad()
 def path_length(case: DiscoveredCircuit) -> list[Measurement]:
     """Path lengths of a circuit, and what an interchange of the stream does in it."""
-    return depth_scores(case, case.setting.explained, case.connections, case.setting.windows)
+    return depth_scores(case, case.setting.reference, case.connections, case.setting.windows)
 
 
 def depth_scores(
-    trial: CircuitUnderTest,
-    explained: CircuitModel,
+    case: CircuitUnderTest,
+    reference: CircuitModel,
     connections: Iterable[Connection],
     corpus: Int[Tensor, "window position"],
 ) -> list[Measurement]:
-    """The same for any circuit.
-
-    Args:
-        trial: The circuit on test prompts.
-        explained: The trained model that it is held to.
-        connections: Of the unit graph.
-        corpus: Tokens over which what flows along edges is averaged.
-    """
-    return [*path_lengths(trial, list(connections), corpus), *stream_interchange(trial, explained)]
+    """The same for any circuit, whose sources are averaged over `corpus`."""
+    return [*_path_lengths(case, list(connections), corpus), *_stream_interchange(case, reference)]
 
 
 # Path lengths
 
 
-def path_lengths(
-    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
+def _path_lengths(
+    case: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
 ) -> list[Measurement]:
     """The mean length of paths by attribution, and the longest."""
-    missing = "no path joins the embeddings and the logits"
-    longest = metrics.longest_path(trial.circuit, connections)
-    reason = _why_no_attributions(trial, connections)
-    if reason:
-        mean = trial.missing("path_length", reason)
+    why = "no path joins the embeddings and the logits"
+    joined = [each for each in (kept_ends(one, case.circuit) for one in connections) if each is not None]
+    if not can_ablate_edges(case.model):
+        mean = case.missing("path_length", "the model does not say what flows along its edges")
+    elif any(each.connection.weight is None for each in joined):
+        mean = case.missing("path_length", "edges run through an opaque block")
     else:
-        attributed = attributed_connections(trial, connections, corpus)
-        mean = trial.measured("path_length", metrics.path_length(trial.circuit, attributed), why=missing)
-    return [mean, replace(trial.measured("longest_path", longest, why=missing), n=None)]
-
-
-def _why_no_attributions(trial: CircuitUnderTest, connections: Sequence[Connection]) -> str:
-    if not can_ablate_edges(trial.model):
-        return "the model does not say what flows along its edges"
-    joined = (kept_ends(each, trial.circuit) for each in connections)
-    if any(each is not None and each.connection.weight is None for each in joined):
-        return "edges run through an opaque block"
-    return ""
-
-
-def attributed_connections(
-    trial: CircuitUnderTest, connections: Sequence[Connection], corpus: Int[Tensor, "window position"]
-) -> list[Connection]:
-    """The connections between kept nodes, each with what flows along its edges as its weights."""
-    joined = [each for each in (kept_ends(one, trial.circuit) for one in connections) if each is not None]
-    means: Means = {**trial.means, **source_means(trial.model, corpus)}
-    flows = attributions(trial.model, joined, means, trial.batch, trial.edit)
-    return [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
+        means: Means = {**case.means, **source_means(case.model, corpus)}
+        flows = attributions(case.model, joined, means, case.batch, case.edit)
+        attributed = [Connection(*each.pair, each.spread(flow)) for each, flow in zip(joined, flows, strict=True)]
+        mean = case.measured("path_length", metrics.path_length(case.circuit, attributed), why=why)
+    longest = case.measured("longest_path", metrics.longest_path(case.circuit, connections), why=why)
+    return [mean, replace(longest, n=None)]
 
 
 # The stream interchanged
@@ -136,54 +113,45 @@ class Interchanged:
         return metrics.logit_difference_r2(self.known.flatten(), self.circuit.flatten())
 
 
-def stream_interchange(trial: CircuitUnderTest, explained: CircuitModel) -> list[Measurement]:
+def _stream_interchange(case: CircuitUnderTest, reference: CircuitModel) -> list[Measurement]:
     """How well a circuit predicts both interchanges, and how much of itself passes through the stream."""
-    batch = first_pairs(equally_long(trial.batch))
-    reason = _why_no_interchange(trial.model, explained, batch)
+    batch = first_pairs(equally_long(case.batch))
+    reason = _why_no_interchange(case.model, reference, batch)
     if reason:
-        return [trial.missing(metric, reason) for metric in INTERCHANGES]
-    stream, writes = (interchanged(trial, explained, batch, part) for part in (whole_stream, written))
-    passing = Interchanged(_moved(trial, batch).expand_as(stream.circuit), stream.circuit)
+        return [case.missing(metric, reason) for metric in INTERCHANGES]
+    stream, writes = (interchanged(case, reference, batch, part) for part in (whole_stream, written))
+    difference = first_answer_difference(answer_logits(case.model, batch, case.edit(batch)), batch)
+    moved = difference[other_prompts(batch)] - difference  # the whole run becomes that of the other prompt
+    passing = Interchanged(moved.expand_as(stream.circuit), stream.circuit)
     found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
-    return [trial.measured(name, each.r2, batch) for name, each in found]
+    return [case.measured(name, each.r2, batch) for name, each in found]
 
 
-def _why_no_interchange(model: CircuitModel, explained: CircuitModel, batch: PromptBatch) -> str:
+def _why_no_interchange(model: CircuitModel, reference: CircuitModel, batch: PromptBatch) -> str:
     if not len(batch):
         return "the prompts of every pair differ in length"
-    ours, theirs = (len(boundaries(each)) + 1 for each in (model, explained))
+    ours, theirs = (len(boundaries(each)) + 1 for each in (model, reference))
     if ours != theirs:
         return f"the circuit has {ours} blocks, what it explains {theirs}"
     if ours == 1:
         return "one block has no stream between blocks"
-    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, explained)):
+    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, reference)):
         return f"the model's state has no {STREAM!r}"
     return ""
 
 
-def interchanged(trial: CircuitUnderTest, explained: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
-    """What a part of the stream of each pair's other prompt does, in the model that is explained and in the circuit."""
-    ours = stream_effects(trial.model, batch, trial.edit(batch), part=part)
-    return Interchanged(stream_effects(explained, batch, part=part), ours)
+def interchanged(case: CircuitUnderTest, reference: CircuitModel, batch: PromptBatch, part: Part) -> Interchanged:
+    """What a part of the stream of each pair's other prompt does, in the reference model and in the circuit."""
+    ours = stream_effects(case.model, batch, case.edit(batch), part=part)
+    return Interchanged(stream_effects(reference, batch, part=part), ours)
 
 
-def _moved(trial: CircuitUnderTest, batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Change in the circuit when its whole run is that of the other prompt."""
-    logits = answer_logits(trial.model, batch, trial.edit(batch))
-    difference = first_answer_difference(logits, batch)
-    return difference[other_prompts(batch)] - difference
-
-
-def whole_stream(
-    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
-) -> Float[Tensor, "prompt position channel"]:
+def whole_stream(before: Stream, after: Stream) -> Stream:
     """All that the stream holds."""
     return after
 
 
-def written(
-    before: Float[Tensor, "prompt position channel"], after: Float[Tensor, "prompt position channel"]
-) -> Float[Tensor, "prompt position channel"]:
+def written(before: Stream, after: Stream) -> Stream:
     """What the last block wrote to it."""
     return after - before
 
@@ -198,16 +166,8 @@ def stream_effects(
 ) -> Float[Tensor, "boundary prompt"]:
     """Change of the logit difference when a part of the stream between two blocks is that of the pair's other prompt.
 
-    What a state carries besides (decoder outputs not yet written) stays as it is.
-
-    Args:
-        model: Any circuit model whose state has the stream.
-        batch: Pairs of equally long prompts.
-        edit: What is ablated, in both prompts.
-        part: What is interchanged.
-
-    Returns:
-        For each boundary between blocks, nats towards the answer of the pair's first prompt.
+    What a state carries besides (decoder outputs not yet written) stays as it is, and `edit` holds in both prompts. The
+    pairs' prompts are equally long; nats towards the answer of the first one.
     """
     unchanged = first_answer_difference(answer_logits(model, batch, edit), batch)
     state, done, effects = model.start(batch.tokens), 0, []
@@ -228,7 +188,7 @@ def boundaries(model: CircuitModel) -> list[int]:
 
 
 def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer of each pair's first prompt less that of its second, nats."""
+    """Logit of the answer of each pair's first prompt minus that of its second, nats."""
     sign = torch.ones(len(batch))
     sign[1::2] = -1
     return sign * logit_difference(logits, batch)

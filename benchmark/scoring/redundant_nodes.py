@@ -1,7 +1,7 @@
 """Asks whether a circuit keeps too much: each kept node ablated alone, and random circuits ablated in its place.
 
-A mask that keeps idle nodes, and a circuit whose ablation does no more harm than that of any other nodes, both pass
-every test of faithfulness.
+A mask that keeps redundant nodes, and a circuit whose ablation does no more harm than that of any other nodes, both
+pass every test of faithfulness.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.interventions.ablation import random_circuit
-from benchmark.interventions.replacement import Node, Stand, task_scene
+from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest
-from benchmark.scoring.robustness import RANDOM_CIRCUITS, standing
+from benchmark.scoring.robustness import RANDOM_CIRCUITS, ablation_result
 from benchmark.tasks.prompts import PromptBatch
 
 TRIED = 64
@@ -27,10 +27,16 @@ PAIRS = 16
 
 
 @torch.no_grad()
-def redundant_nodes(trial: CircuitUnderTest) -> list[Measurement]:
-    """The share of kept nodes that idle, and the loss with random circuits of the same size per site ablated."""
-    rises = loss_rises(trial, drawn_nodes(trial.circuit, TRIED, trial.generator))
-    return [_idle_share(trial, rises), trial.measured("random_necessity", _random_necessity(trial))]
+def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
+    """The share of redundant nodes, and the loss with random circuits of the same size per site ablated."""
+    rises = loss_rises(case, drawn_nodes(case.circuit, TRIED, case.generator))
+    if len(rises):
+        idle = case.measured("idle_share", metrics.idle_share(rises), first_pairs(case.batch))
+    else:
+        idle = case.missing("idle_share", "the circuit keeps no node")
+    ablated = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
+    losses = [ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in ablated]
+    return [idle, case.measured("random_necessity", sum(losses) / len(losses))]
 
 
 def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
@@ -40,32 +46,19 @@ def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list
     return [nodes[index] for index in chosen.tolist()]
 
 
-def loss_rises(trial: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
+def loss_rises(case: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
     """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
-    batch = first_pairs(trial.batch)
-    stand = Stand(trial.model, task_scene(batch), trial.edit(batch), len(batch))
-    held, sites = trial.held_on()(batch), {site.name: site for site in trial.sites}
+    batch = first_pairs(case.batch)
+    run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
+    ablated, sites = case.held_on()(batch), {site.name: site for site in case.sites}
     values = {
-        name: held(sites[name], kept).expand_as(kept).numpy()
-        for name, kept in stand.values(sorted({node.site for node in nodes})).items()
+        name: ablated(sites[name], kept).expand_as(kept).numpy()
+        for name, kept in run.values(sorted({node.site for node in nodes})).items()
     }
     changes = [{node: values[node.site][..., node.index]} for node in nodes]
-    return np.array([(losses - stand.true).mean() for losses in stand.losses(changes)])
+    return np.array([(losses - run.true).mean() for losses in run.losses(changes)])
 
 
 def first_pairs(batch: PromptBatch) -> PromptBatch:
     """The first `PAIRS` pairs of a batch."""
     return batch.rows(slice(2 * PAIRS))
-
-
-def _idle_share(trial: CircuitUnderTest, rises: Float[np.ndarray, " node"]) -> Measurement:
-    if not len(rises):
-        return trial.missing("idle_share", "the circuit keeps no node")
-    return trial.measured("idle_share", metrics.idle_share(rises), first_pairs(trial.batch))
-
-
-def _random_necessity(trial: CircuitUnderTest) -> float:
-    """Mean task loss of the model with a random circuit ablated."""
-    drawn = (random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS))
-    losses = [standing(trial, trial.edit(trial.batch, circuit.complement())).loss for circuit in drawn]
-    return sum(losses) / len(losses)

@@ -1,10 +1,9 @@
 """Scores a circuit under every ablation, its finder's and others, beside random circuits of its size."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from benchmark import metrics
 from benchmark.interventions.ablation import (
@@ -35,112 +34,95 @@ RANDOM_CIRCUITS = 3
 ROBUST = ("mean", "resample", "counterfactual", "stochastic")
 """The ablations over which `robust_faithfulness` is the least."""
 
-EditOf = Callable[[Circuit], Edit]
-"""The edit that ablates what is outside a circuit."""
-
 
 @dataclass(frozen=True)
-class Standing:
-    """Task loss and divergence from the explained model of what an ablation leaves."""
+class AblationResult:
+    """Task loss and divergence from the reference model of what an ablation leaves, nats."""
 
     loss: float
     kl: float
 
 
-def robustness(trial: CircuitUnderTest) -> list[Measurement]:
+def robustness(case: CircuitUnderTest) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
-    edits = _edits(trial)
-    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
-    subsets = _subsets(trial)
-    standings["stochastic"] = _mean(subsets)
-    standings["worst_subset"] = max(subsets, key=lambda each: each.loss)
-    standings["adversarial"] = _adversarial(trial)
-    faithful = _faithful(standings, empty)
-    rows = list(_rows(trial, standings, faithful, _random_losses(trial, edits)))
+    edits = _edits(case, [name for name in NODE_ABLATIONS if case.position_means or name != "position_mean"])
+    results, empty = (_results(case, edits, circuit) for circuit in (case.circuit, Circuit.empty(case.sites)))
+    subsets = _subsets(case)
+    results["stochastic"] = _mean(subsets)
+    results["worst_subset"] = max(subsets, key=lambda each: each.loss)
+    results["adversarial"] = _adversarial(case)
+    faithful, n = _faithful(results, empty), case.batch.clusters
+    rows = []
+    for name, found in results.items():
+        if name != case.ablation:  # those of the finder's own ablation are measured with the circuit
+            rows.append(Measurement("faithfulness", faithful[name], n=n, ablation=name))
+            rows.append(Measurement("circuit_loss", found.loss, n=n, ablation=name))
+    random = [_results(case, edits, random_circuit(case.circuit, case.generator)) for _ in range(RANDOM_CIRCUITS)]
+    for name in edits:
+        loss = _mean([each[name] for each in random]).loss
+        rows.append(Measurement("random_circuit_loss", loss, n=n, ablation=name))
     least = float(np.min([faithful[name] for name in ROBUST]))
-    return [*rows, Measurement("robust_faithfulness", least, n=trial.batch.clusters)]
+    return [*rows, Measurement("robust_faithfulness", least, n=n)]
 
 
-def robust_faithfulness(trial: CircuitUnderTest) -> float:
+def robust_faithfulness(case: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
-    edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
-    standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
-    return float(np.min([*_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values()]))
+    edits = _edits(case, [name for name in NODE_ABLATIONS if name in ROBUST])
+    results, empty = (_results(case, edits, circuit) for circuit in (case.circuit, Circuit.empty(case.sites)))
+    return float(np.min([*_faithful({**results, "stochastic": _mean(_subsets(case))}, empty).values()]))
 
 
-def standing(trial: CircuitUnderTest, edit: Edit) -> Standing:
-    """How the model stands under an edit."""
-    batch = trial.batch
-    logits = answer_logits(trial.model, batch, edit)
-    return Standing(
+def ablation_result(case: CircuitUnderTest, edit: Edit) -> AblationResult:
+    """Task loss and divergence from the reference model under an edit."""
+    batch = case.batch
+    logits = answer_logits(case.model, batch, edit)
+    return AblationResult(
         metrics.task_loss(logits, batch.answer, batch.other),
-        metrics.pair_kl(trial.explained, logits, batch.answer, batch.other),
+        metrics.pair_kl(case.reference_logits, logits, batch.answer, batch.other),
     )
 
 
-def _edits(trial: CircuitUnderTest) -> Mapping[str, EditOf]:
-    """The edits of the ablations that ablate every node outside a circuit."""
-    return {name: _edit_of(trial, name) for name in NODE_ABLATIONS if trial.position_means or name != "position_mean"}
+def _edits(case: CircuitUnderTest, ablations: Sequence[NodeAblation]) -> dict[str, Callable[[Circuit], Edit]]:
+    """By ablation, the edit that ablates what is outside a circuit."""
+
+    def edit_of(ablation: NodeAblation) -> Callable[[Circuit], Edit]:
+        values = case.held_on(ablation)(case.batch)
+        return lambda circuit: ablate(circuit, values)
+
+    return {name: edit_of(name) for name in ablations}
 
 
-def _edit_of(trial: CircuitUnderTest, ablation: NodeAblation) -> EditOf:
-    held = trial.held_on(ablation)(trial.batch)
-    return lambda circuit: ablate(circuit, held)
+def _results(
+    case: CircuitUnderTest, edits: Mapping[str, Callable[[Circuit], Edit]], circuit: Circuit
+) -> dict[str, AblationResult]:
+    return {name: ablation_result(case, edit(circuit)) for name, edit in edits.items()}
 
 
-def _ends(trial: CircuitUnderTest) -> tuple[Circuit, Circuit]:
-    """The circuit, and the empty one that it is held to."""
-    return trial.circuit, Circuit.empty(trial.sites)
+def _faithful(results: Mapping[str, AblationResult], empty: Mapping[str, AblationResult]) -> dict[str, float]:
+    """Faithfulness by ablation; those that choose whom to ablate are compared with the empty circuit at its means."""
+    return {name: metrics.faithfulness(found.kl, empty.get(name, empty["mean"]).kl) for name, found in results.items()}
 
 
-def _faithful(standings: Mapping[str, Standing], empty: Mapping[str, Standing]) -> dict[str, float]:
-    """Faithfulness by ablation; those that choose whom to ablate are held to the empty circuit at its means."""
-    return {
-        name: metrics.faithfulness(found.kl, empty.get(name, empty["mean"]).kl) for name, found in standings.items()
-    }
+def _subsets(case: CircuitUnderTest) -> list[AblationResult]:
+    """The circuit beside random parts of the rest, what is ablated being at its means."""
+    kept = [random_subset(case.circuit, case.sites, case.generator) for _ in range(DRAWS)]
+    circuits = [partly_ablated(case.circuit, each, case.sites) for each in kept]
+    return [ablation_result(case, keep_only(each, case.means)) for each in circuits]
 
 
-def _subsets(trial: CircuitUnderTest) -> list[Standing]:
-    """The circuit beside random parts of the rest."""
-    return [_with(trial, random_subset(trial.circuit, trial.sites, trial.generator)) for _ in range(DRAWS)]
-
-
-def _with(trial: CircuitUnderTest, kept: Tensor) -> Standing:
-    """The circuit with some of the nodes outside it kept, the others at their means."""
-    return standing(trial, keep_only(partly_ablated(trial.circuit, kept, trial.sites), trial.means))
-
-
-def _adversarial(trial: CircuitUnderTest) -> Standing:
+def _adversarial(case: CircuitUnderTest) -> AblationResult:
     """The circuit with the nodes outside it kept that hurt it most."""
 
+    def result(circuit: Circuit) -> AblationResult:
+        return ablation_result(case, keep_only(circuit, case.means))
+
     def loss(circuit: Circuit) -> float:
-        return standing(trial, keep_only(circuit, trial.means)).loss
+        return result(circuit).loss
 
-    return _with(trial, adversarial_subset(trial.circuit, trial.sites, loss, trial.generator, ROUNDS))
-
-
-def _random_losses(trial: CircuitUnderTest, edits: Mapping[str, EditOf]) -> dict[str, float]:
-    """Mean task loss of random circuits of equal size per site, by ablation."""
-    circuits = [random_circuit(trial.circuit, trial.generator) for _ in range(RANDOM_CIRCUITS)]
-    return {name: _mean([standing(trial, edit(each)) for each in circuits]).loss for name, edit in edits.items()}
+    worst = adversarial_subset(case.circuit, case.sites, loss, case.generator, ROUNDS)
+    return result(partly_ablated(case.circuit, worst, case.sites))
 
 
-def _mean(standings: list[Standing]) -> Standing:
-    count = len(standings)
-    return Standing(sum(each.loss for each in standings) / count, sum(each.kl for each in standings) / count)
-
-
-def _rows(
-    trial: CircuitUnderTest,
-    standings: Mapping[str, Standing],
-    faithful: Mapping[str, float],
-    random: Mapping[str, float],
-) -> Iterator[Measurement]:
-    """The rows of each ablation; those of the finder's own ablation are measured with the circuit."""
-    n = trial.batch.clusters
-    for name, found in standings.items():
-        if name != trial.ablation:
-            yield Measurement("faithfulness", faithful[name], n=n, ablation=name)
-            yield Measurement("circuit_loss", found.loss, n=n, ablation=name)
-    for name, loss in random.items():
-        yield Measurement("random_circuit_loss", loss, n=n, ablation=name)
+def _mean(results: Sequence[AblationResult]) -> AblationResult:
+    count = len(results)
+    return AblationResult(sum(each.loss for each in results) / count, sum(each.kl for each in results) / count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.finder import FoundCircuit, find_circuit
-from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
@@ -21,13 +21,7 @@ from benchmark.tasks.prompts import TaskPrompts
 
 
 class Forbidding:
-    """A model of which some nodes hold their means whatever an edit says.
-
-    Args:
-        model: Any circuit model.
-        forbidden: Its kept nodes are the ones that are held.
-        means: What they hold.
-    """
+    """A model of which the nodes of a forbidden circuit are at their means whatever an edit says."""
 
     def __init__(self, model: CircuitModel, forbidden: Circuit, means: Means) -> None:
         self.sites = model.sites
@@ -54,44 +48,22 @@ class Forbidding:
 
 
 def find_second_circuit(
-    model: CircuitModel,
-    task: TaskPrompts,
-    means: Means,
-    first: Circuit,
-    *,
-    graph: Graph,
-    target: float,
-    ranking: str = "mask",
-    budget: Budget,
-    generator: torch.Generator,
+    model: CircuitModel, task: TaskPrompts, means: Means, first: Circuit, **search: Any
 ) -> FoundCircuit:
-    """Find the smallest circuit that shares no node with another.
+    """Find the smallest circuit that shares no node with `first`, whose nodes are always ablated.
 
     Args:
         model: The model to cut.
         task: Its prompts.
-        means: What an ablated node holds.
-        first: The circuit whose nodes are forbidden: always ablated.
-        graph: Which sites count as nodes.
-        target: Task loss to reach, nats.
-        ranking: How nodes are ordered.
-        budget: What the search may spend.
-        generator: Source of all randomness.
+        means: Ablation values.
+        first: The circuit whose nodes are forbidden.
+        **search: What `find_circuit` takes besides.
 
     Returns:
         As `find_circuit`; the circuit keeps none of the forbidden nodes, though the order ranks them.
     """
     with torch.enable_grad():
-        found = find_circuit(
-            Forbidding(model, first, means),
-            task,
-            means,
-            graph=graph,
-            target=target,
-            ranking=ranking,
-            budget=budget,
-            generator=generator,
-        )
+        found = find_circuit(Forbidding(model, first, means), task, means, **search)
     masks = {name: mask & ~first.masks[name] for name, mask in found.circuit.masks.items()}
     return replace(found, circuit=Circuit(masks))
 

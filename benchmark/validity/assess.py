@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
-from benchmark.interventions.replacement import Losses, Stand, next_token_scene
+from benchmark.interventions.replacement import CachedRun, Losses, next_token_eval
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
-from benchmark.validity.choice import Candidate, Choice, token_precision
+from benchmark.validity.choice import CandidateNode, Choice, token_precision
 from benchmark.validity.examples import Decode, banded_examples, marked_line
 from benchmark.validity.naming import NamedNode, most_important, named_nodes
 from benchmark.validity.sample import Sample, refusal, shifted
@@ -26,7 +26,6 @@ from benchmark.validity.scoring import (
     Judge,
     Score,
     error_typed,
-    level_means,
     quantised,
     replaced,
 )
@@ -41,7 +40,7 @@ BANDS: Mapping[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class AssessmentSettings:
     """What an assessment may spend.
 
     Attributes:
@@ -78,11 +77,8 @@ class Observed:
 
     Attributes:
         threshold: The F1-optimal one of the choice split, on the rescaled activation.
-        p_concept_given_active: At a third of the 99.9th percentile.
-        p_active_given_concept: At the same.
-        p_concept_at_threshold: At the F1-optimal threshold.
-        p_active_at_threshold: At the same.
-        top_k_precision: Of the top positions.
+        p_concept_given_active: At a third of the 99.9th percentile, as `p_active_given_concept`.
+        p_concept_at_threshold: At the F1-optimal threshold, as `p_active_at_threshold`.
         purity: Share of each band at which the concept holds; `nan` for an empty band.
         band_share: Share of positions in each band.
     """
@@ -102,7 +98,6 @@ class ConceptValidity:
     """What was found out about one concept in one model.
 
     Attributes:
-        concept: Its name.
         rate: How often it holds on the score split.
         token_precision: Average precision of the best predictor from the current token alone.
         node: The chosen node, as text: the highest average precision among those that matter.
@@ -160,7 +155,7 @@ def assess(
     choice: Sample,
     score: Sample,
     concepts: Sequence[Concept],
-    settings: Settings,
+    settings: AssessmentSettings,
     decode: Decode,
     generator: np.random.Generator,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
@@ -179,161 +174,142 @@ def assess(
     """
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
-    stands = [Stand(model, next_token_scene(sample.tokens, sample.targets)) for sample in (choice, score)]
-    chooser = Choice(model, choice, stands[0], Judge(len(choice.tokens), generator), usable)
+    runs = [CachedRun(model, next_token_eval(sample.tokens, sample.targets)) for sample in (choice, score)]
+    chooser = Choice(model, choice, runs[0], Judge(len(choice.tokens), generator), usable)
     judge = Judge(len(score.tokens), generator)
     progress(0, len(settings.concepts) + 2, "ablating nodes")
     chooser.ablate(most_important(model, choice, chooser, settings.ablated_nodes))
-    examiner = _Examiner(chooser, score, stands[1], judge, settings, decode, generator)
+    examiner = _Examiner(chooser, score, runs[1], judge, settings, decode, generator)
     rows, total = [], len(settings.concepts) + 2
     scored = [concept for concept in concepts if concept.name in settings.concepts]
     for done, concept in enumerate(scored):
         progress(done, total, concept.name)
-        rows.append(_refused(concept, score, refused) or examiner.examine(concept, len(scored)))
+        rows.append(examiner.examine(concept, len(scored), refused[concept.name]))
     progress(total - 2, total, "naming nodes")
-    named = named_nodes(chooser, score, stands[1], judge, settings.top_k)
+    named = named_nodes(chooser, score, runs[1], judge, settings.top_k)
     progress(total - 1, total, "rotating bases")
     return Assessment(rows, named, bases(chooser.sites, chooser.values, chooser.holds, generator), examiner.pooled())
 
 
-def _refused(concept: Concept, score: Sample, refused: Mapping[str, str]) -> ConceptValidity | None:
-    """The row of a concept that holds nowhere or everywhere."""
-    if not refused[concept.name]:
-        return None
-    rate = float((score.labels[concept.name] != 0).mean())
-    return ConceptValidity(concept.name, rate, np.nan, reason=refused[concept.name])
-
-
+@dataclass(eq=False)
 class _Examiner:
     """Examines one concept after the other, and keeps the draws of their scores for the pooled ones."""
 
-    def __init__(
-        self,
-        choice: Choice,
-        score: Sample,
-        stand: Stand,
-        judge: Judge,
-        settings: Settings,
-        decode: Decode,
-        generator: np.random.Generator,
-    ) -> None:
-        self._choice = choice
-        self._score = score
-        self._stand = stand
-        self._judge = judge
-        self._settings = settings
-        self._decode = decode
-        self._generator = generator
-        self._draws: dict[str, list[Float[np.ndarray, " draw"]]] = {}
+    choice: Choice
+    score: Sample
+    run: CachedRun
+    judge: Judge
+    settings: AssessmentSettings
+    decode: Decode
+    generator: np.random.Generator
+    draws: dict[str, list[Float[np.ndarray, " draw"]]] = field(default_factory=dict)
 
-    def examine(self, concept: Concept, searched: int) -> ConceptValidity:
+    def examine(self, concept: Concept, searched: int, refused: str) -> ConceptValidity:
         """Choose a node for a concept and look at it in every way."""
-        highest, chosen = self._chosen(concept.name)
+        name, labels = concept.name, self.score.labels[concept.name]
+        rate = float((labels != 0).mean())
+        if refused:
+            return ConceptValidity(name, rate, np.nan, reason=refused)
+        units = self.choice.units()
+        highest, chosen = self.choice.best(name, units), self.choice.best_that_matters(name, units)
         picked = highest if chosen is None else chosen
-        fit = self._choice.fit(picked.node, picked.sign)
-        values = self._stand.node(fit.node)
+        fit = self.choice.fit(picked.node, picked.sign)
+        values = self.run.node(fit.node)
         rescaled = fit.scale(values)
         losses = self._losses(concept, fit, values, defined=chosen is not None)
-        reason = f"ablating any of {self._settings.ablated_nodes} nodes cannot be told from noise"
+        true, mean = losses["true"], losses["mean"]
+        reason = f"ablating any of {self.settings.ablated_nodes} nodes cannot be told from noise"
         if chosen is not None:
-            reason = self._judge.harm(losses["mean"] - losses["true"])
-        token = token_precision(self._choice.sample, self._score, concept.name)
-        if not reason:
-            self._keep_draws(losses, token)
+            reason = self.judge.harm(mean - true)
+        token = token_precision(self.choice.sample, self.score, name)
+        controls = {control: self.judge.score(loss, true, mean) for control, loss in losses.items()}
+        if not reason and not token > TOKEN_DECIDES:
+            for control, loss in losses.items():
+                draws = np.append(controls[control].value, self.judge.draws(loss, true, mean))
+                self.draws.setdefault(control, []).append(draws)
+        tokens = self.score.tokens.numpy()
         return ConceptValidity(
-            concept=concept.name,
-            rate=float((self._score.labels[concept.name] != 0).mean()),
+            concept=name,
+            rate=rate,
             token_precision=token,
             node=str(fit.node),
             sign=fit.scale.sign,
             highest_node=str(highest.node),
-            highest_precision=self._precision(concept.name, highest),
-            average_precision=self._precision(concept.name, picked),
-            controls={name: self._judge.score(loss, losses["true"], losses["mean"]) for name, loss in losses.items()},
-            corrected_low=self._judge.corrected_low(losses["label"], losses["true"], losses["mean"], searched),
+            highest_precision=self._precision(name, highest),
+            average_precision=self._precision(name, picked),
+            controls=controls,
+            corrected_low=self.judge.corrected_low(losses["label"], true, mean, searched),
             kinds=self._kinds(concept),
-            observed=self._observed(concept.name, fit, rescaled),
-            examples=self._examples(concept.name, rescaled),
+            observed=self._observed(name, fit, rescaled),
+            examples=banded_examples(
+                rescaled,
+                labels != 0,
+                BANDS,
+                lambda window, position: marked_line(tokens[window], position, self.decode),
+                self.generator,
+            ),
             reason=reason,
         )
 
     def pooled(self) -> dict[str, Pooled]:
         """Each control's score, mean over the concepts whose score is defined and which the token does not decide."""
         found = {}
-        for name, rows in self._draws.items():
+        for name, rows in self.draws.items():
             draws = np.nanmean(np.stack([row[1:] for row in rows]), axis=0)
             low, high = np.nanquantile(draws, [0.025, 0.975])
             value = float(np.mean([row[0] for row in rows]))
             found[name] = Pooled(value, float(low), float(high), len(rows))
         return found
 
-    def _keep_draws(self, losses: Mapping[str, Losses], token: float) -> None:
-        if token > TOKEN_DECIDES:
-            return
-        for name, loss in losses.items():
-            score = self._judge.score(loss, losses["true"], losses["mean"]).value
-            draws = self._judge.draws(loss, losses["true"], losses["mean"])
-            self._draws.setdefault(name, []).append(np.append(score, draws))
-
-    def _chosen(self, concept: str) -> tuple[Candidate, Candidate | None]:
-        """The node of highest average precision, and that among those that matter, if any does."""
-        units = self._choice.units()
-        return self._choice.best(concept, units), self._choice.best_that_matters(concept, units)
-
-    def _precision(self, concept: str, candidate: Candidate) -> float:
+    def _precision(self, concept: str, candidate: CandidateNode) -> float:
         """Average precision on the score split."""
-        values = candidate.sign * self._stand.node(candidate.node)
-        return metrics.average_precision(values.reshape(-1), self._score.flat(concept))
+        values = candidate.sign * self.run.node(candidate.node)
+        return metrics.average_precision(values.reshape(-1), self.score.flat(concept))
 
     def _losses(
         self, concept: Concept, fit: Fit, values: Float[np.ndarray, "row position"], *, defined: bool
     ) -> dict[str, Losses]:
         """Losses with what may stand in the node's place; where the score is undefined, with labels alone."""
-        known, labels = self._choice.of(fit.node), self._score.labels[concept.name]
-        means = level_means(known, self._choice.sample.labels[concept.name], concept.levels)
+        labels, means = self.score.labels[concept.name], self.choice.label_means(fit.node, concept.name, self.score)
         replacements = {"label": means[labels]}
         if defined:
             replacements |= {
-                "shifted": means[shifted(self._score, concept.name, self._generator)],
-                "quantised": quantised(known, values, concept.levels),
+                "shifted": means[shifted(self.score, concept.name, self.generator)],
+                "quantised": quantised(self.choice.of(fit.node), values, concept.levels),
                 **error_typed(fit, values, labels, means),
             }
             sibling = concept.sibling
-            if sibling is not None and sibling in self._choice.concepts:
-                levels = 1 + int(max(part.labels[sibling].max() for part in (self._choice.sample, self._score)))
-                of_sibling = level_means(known, self._choice.sample.labels[sibling], levels)
-                replacements["sibling"] = of_sibling[self._score.labels[sibling]]
-        return replaced(self._stand, fit, replacements)
+            if sibling is not None and sibling in self.choice.concepts:
+                of_sibling = self.choice.label_means(fit.node, sibling, self.score)
+                replacements["sibling"] = of_sibling[self.score.labels[sibling]]
+        return replaced(self.run, fit, replacements)
 
     def _kinds(self, concept: Concept) -> dict[str, BestOfKind]:
         """The best node of each kind of site."""
         found: dict[str, BestOfKind] = {}
-        for kind in dict.fromkeys(site.kind for site in self._choice.sites):
-            sites = [site for site in self._choice.sites if site.kind == kind]
-            best, matters = (
-                self._choice.best(concept.name, sites),
-                self._choice.best_that_matters(concept.name, sites),
-            )
+        for kind in dict.fromkeys(site.kind for site in self.choice.sites):
+            sites = [site for site in self.choice.sites if site.kind == kind]
+            best = self.choice.best(concept.name, sites)
+            matters = self.choice.best_that_matters(concept.name, sites)
+            label = None
+            if matters is not None:
+                fit = self.choice.fit(matters.node, matters.sign)
+                means = self.choice.label_means(fit.node, concept.name, self.score)
+                losses = replaced(self.run, fit, {"label": means[self.score.labels[concept.name]]})
+                label = self.judge.score(losses["label"], losses["true"], losses["mean"])
             found[kind] = BestOfKind(
                 node=str(best.node),
                 average_precision=self._precision(concept.name, best),
                 matters="" if matters is None else str(matters.node),
-                label=None if matters is None else self._label_score(concept, matters),
+                label=label,
             )
         return found
 
-    def _label_score(self, concept: Concept, candidate: Candidate) -> Score:
-        """Score of a concept's labels in a node's place."""
-        fit = self._choice.fit(candidate.node, candidate.sign)
-        means = level_means(self._choice.of(fit.node), self._choice.sample.labels[concept.name], concept.levels)
-        losses = replaced(self._stand, fit, {"label": means[self._score.labels[concept.name]]})
-        return self._judge.score(losses["label"], losses["true"], losses["mean"])
-
     def _observed(self, concept: str, fit: Fit, rescaled: Float[np.ndarray, "row position"]) -> Observed:
         """What the activations say by themselves."""
-        flat, label = rescaled.reshape(-1), self._score.flat(concept)
-        known = fit.scale(self._choice.of(fit.node)).reshape(-1)
-        threshold = f1_threshold(known, self._choice.sample.flat(concept))
+        flat, label = rescaled.reshape(-1), self.score.flat(concept)
+        known = fit.scale(self.choice.of(fit.node)).reshape(-1)
+        threshold = f1_threshold(known, self.choice.sample.flat(concept))
         at_threshold = (math.nan, math.nan)
         if math.isfinite(threshold):
             at_threshold = (
@@ -346,17 +322,7 @@ class _Examiner:
             p_active_given_concept=p_active_given_concept(flat, label, LOW),
             p_concept_at_threshold=at_threshold[0],
             p_active_at_threshold=at_threshold[1],
-            top_k_precision=metrics.top_k_precision(flat, label, self._settings.top_k),
+            top_k_precision=metrics.top_k_precision(flat, label, self.settings.top_k),
             purity={name: band_purity(flat, label, *ends) for name, ends in BANDS.items()},
             band_share={name: float(((flat > low) & (flat <= high)).mean()) for name, (low, high) in BANDS.items()},
-        )
-
-    def _examples(self, concept: str, rescaled: Float[np.ndarray, "row position"]) -> dict[str, list[str]]:
-        tokens = self._score.tokens.numpy()
-        return banded_examples(
-            rescaled,
-            self._score.labels[concept] != 0,
-            BANDS,
-            lambda window, position: marked_line(tokens[window], position, self._decode),
-            self._generator,
         )

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from benchmark.interventions.replacement import Node, Stand
+from benchmark.interventions.replacement import CachedRun, Node
 from benchmark.metrics import average_precision
 from benchmark.model.graph import RESIDUAL_CHANNELS
 from benchmark.model.interface import CircuitModel, Kind, Site
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Fit, Judge, Scale
+from benchmark.validity.scoring import Fit, Judge, Scale, level_means
 
 KNOWN_TO = 0.25
 """Half-width of the interval of a node's harm, as a share of it, for the node to count as one that matters; stricter
@@ -23,7 +24,7 @@ UNCLAIMED: tuple[Kind, ...] = ("error",)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateNode:
     """A node, its orientation, and its average precision for a concept on the choice split."""
 
     node: Node
@@ -32,42 +33,40 @@ class Candidate:
 
 
 class Choice:
-    """A model on the choice split: how well each node detects each concept, and which nodes matter.
-
-    Args:
-        model: Any circuit model.
-        sample: The choice split.
-        stand: The model at work on it.
-        judge: Of its clusters.
-        concepts: Names of the concepts.
-    """
+    """A model on the choice split: how well each node detects each concept, and which nodes matter."""
 
     def __init__(
-        self, model: CircuitModel, sample: Sample, stand: Stand, judge: Judge, concepts: Sequence[str]
+        self, model: CircuitModel, sample: Sample, run: CachedRun, judge: Judge, concepts: Sequence[str]
     ) -> None:
         self.sample = sample
         self.concepts = list(concepts)
         self.sites = tuple(site for site in model.sites if site.kind not in UNCLAIMED)
-        self._stand = stand
-        self._judge = judge
-        found = stand.values([site.name for site in self.sites])
-        self.values: Mapping[str, Float[np.ndarray, "_token _node"]] = {
-            name: values.flatten(0, 1).numpy() for name, values in found.items()
-        }
         self.holds = holding(sample, self.concepts)
-        self.precisions = {name: average_precisions(values, self.holds) for name, values in self.values.items()}
         self.matter: set[Node] = set()
+        self._run = run
+        self._judge = judge
+
+    @cached_property
+    def values(self) -> Mapping[str, Float[np.ndarray, "_token _node"]]:
+        """Values of all nodes, by site, all windows one after the other."""
+        found = self._run.values([site.name for site in self.sites])
+        return {name: values.flatten(0, 1).numpy() for name, values in found.items()}
+
+    @cached_property
+    def precisions(self) -> Mapping[str, Float[np.ndarray, "2 _concept _node"]]:
+        """Average precision of all nodes for all concepts, by site, as `average_precisions` gives it."""
+        return {name: average_precisions(values, self.holds) for name, values in self.values.items()}
 
     def units(self) -> list[Site]:
         """The sites of the unit graph: residual channels are no units."""
         return [site for site in self.sites if site.kind not in RESIDUAL_CHANNELS]
 
-    def detector(self, concept: str, node: Node) -> Candidate:
+    def detector(self, concept: str, node: Node) -> CandidateNode:
         """A node as a detector of a concept, whichever way round it is better."""
         first, opposite = np.nan_to_num(self.precisions[node.site][:, self.concepts.index(concept), node.index])
-        return Candidate(node, 1 if first >= opposite else -1, float(max(first, opposite)))
+        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)))
 
-    def best(self, concept: str, sites: Sequence[Site]) -> Candidate:
+    def best(self, concept: str, sites: Sequence[Site]) -> CandidateNode:
         """The node of some sites with the highest average precision, whether it matters or not."""
         row = self.concepts.index(concept)
         found = []
@@ -76,26 +75,31 @@ class Choice:
             found.append(self.detector(concept, Node(site.name, int(precisions.argmax()))))
         return max(found, key=lambda candidate: candidate.precision)
 
-    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> Candidate | None:
+    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> CandidateNode | None:
         """The node of some sites with the highest average precision among those that matter, if any does."""
         names = {site.name for site in sites}
         found = [self.detector(concept, node) for node in sorted(self.matter) if node.site in names]
         return max(found, key=lambda candidate: candidate.precision, default=None)
 
     def ablate(self, nodes: Sequence[Node]) -> None:
-        """Find out which of some nodes matter: without that, idle nodes would be chosen.
+        """Find out which of some nodes matter: without that, redundant nodes would be chosen.
 
         Ablation has to harm by so much more than noise that a score can be told, on other text too (`Judge.harm`).
         """
         means = [{node: np.full_like(self.of(node), self.of(node).mean())} for node in nodes]
-        for node, losses in zip(nodes, self._stand.losses(means), strict=True):
-            if not self._judge.harm(losses - self._stand.true, KNOWN_TO):
+        for node, losses in zip(nodes, self._run.losses(means), strict=True):
+            if not self._judge.harm(losses - self._run.true, KNOWN_TO):
                 self.matter.add(node)
 
     def of(self, node: Node) -> Float[np.ndarray, "row position"]:
-        """What a node holds on the choice split."""
+        """Values of a node on the choice split."""
         values: Float[np.ndarray, "row position"] = self.values[node.site][:, node.index]
         return values.reshape(tuple(self.sample.tokens.shape))
+
+    def label_means(self, node: Node, concept: str, score: Sample) -> Float[np.ndarray, " level"]:
+        """Mean of a node on the choice split given each label of a concept that occurs in either split."""
+        labels = self.sample.labels[concept]
+        return level_means(self.of(node), labels, 1 + int(max(labels.max(), score.labels[concept].max())))
 
     def fit(self, node: Node, sign: int) -> Fit:
         """What the choice split says of a node."""
@@ -105,10 +109,8 @@ class Choice:
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:
     """Whether each concept holds at each token, all windows one after the other."""
-    found: Bool[np.ndarray, "concept token"] = np.zeros((len(concepts), sample.tokens.numel()), dtype=np.bool_)
-    for row, name in zip(found, concepts, strict=True):
-        row[:] = sample.flat(name) != 0
-    return found
+    found = np.array([sample.flat(name) != 0 for name in concepts], dtype=np.bool_)
+    return found.reshape(len(concepts), sample.tokens.numel())
 
 
 def token_precision(choice: Sample, score: Sample, concept: str) -> float:
@@ -119,6 +121,6 @@ def token_precision(choice: Sample, score: Sample, concept: str) -> float:
     """
     tokens, holds = choice.tokens.flatten().numpy(), choice.flat(concept) != 0
     size = int(max(tokens.max(), int(score.tokens.max()))) + 1
-    seen, held = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
-    rate = np.where(seen > 0, held / np.maximum(seen, 1), holds.mean())
+    seen, true = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
+    rate = np.where(seen > 0, true / np.maximum(seen, 1), holds.mean())
     return average_precision(rate[score.tokens.flatten().numpy()], score.flat(concept))

@@ -26,12 +26,7 @@ def banded_examples(
 ) -> dict[str, list[str]]:
     """Some lines of each band: the highest of the highest band, any of the others; of the last where the concept holds.
 
-    Args:
-        rescaled: Activations, 1 at the 99.9th percentile.
-        holds: Whether the concept holds.
-        bands: Lower and upper ends by name, from high to zero.
-        line: The marked line of a window and position.
-        generator: Source of the draws.
+    Activations are rescaled, bands go from high to zero; `line` gives the marked line of a window and position.
     """
     found = {}
     first, *_, last = bands

@@ -1,16 +1,16 @@
 """Labels in the place of a circuit's nodes: one at a time in the circuit and in the whole model, and all at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from tokenizers import Tokenizer
 
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
 from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
-from benchmark.interventions.replacement import Losses, Node, Stand, task_scene
+from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
@@ -32,7 +32,6 @@ class TaskConcept:
     """A concept on the prompts of a task that it belongs to.
 
     Attributes:
-        concept: Its name.
         node: The kept node that detects it best among those that matter, as text; empty if none does.
         average_precision: Of that node, on train prompts.
         circuit: Score of its labels in that node's place, inside the circuit, on the task loss of test prompts.
@@ -93,108 +92,92 @@ def circuit_validity(
 ) -> CircuitValidity:
     """What labels do in the place of a circuit's nodes, on the task loss.
 
-    Args:
-        model: The model that the circuit is of.
-        circuit: Its kept nodes.
-        means: What a node outside the circuit holds unless `held_on` says otherwise.
-        prompts: Train prompts, on which nodes are chosen and levels fitted; test prompts, on which they are scored.
-        tokenizer: Of the corpus.
-        concepts: All that a kept node may be labelled by.
-        belonging: Names of the concepts that belong to the task.
-        generator: Source of the draws.
-        held_on: What nodes outside the circuit hold on given prompts.
+    Nodes are chosen and levels fitted on the first prompts (train), and scored on the second (test). Kept nodes may be
+    labelled by all concepts; `belonging` names those of the task. Ablated nodes have their means as values unless
+    `held_on` gives others.
     """
     labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
 
-    def ablated(batch: PromptBatch) -> Edit:
-        return keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(batch))
-
-    inside = _Place(model, ablated, prompts, labels, generator)
-    whole = _Place(model, lambda batch: unedited, prompts, labels, generator)
-    candidates = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
-    candidates = [node for node in candidates if not node.site.endswith("error")]
-    inside.look_at(candidates)
-    whole.look_at(candidates)
-    rows = [_row(name, inside, whole, candidates) for name in belonging]
-    return CircuitValidity(rows, len(candidates), *_coverage(inside, candidates))
+    edits = [keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(batch)) for batch in prompts]
+    inside = _LabelledPrompts(model, edits, prompts, labels, generator)
+    whole = _LabelledPrompts(model, [unedited, unedited], prompts, labels, generator)
+    kept = [Node(site, index) for site, indices in circuit.kept().items() for index in indices]
+    kept = [node for node in kept if not node.site.endswith("error")]
+    inside.observe(kept)
+    whole.observe(kept)
+    rows = [_row(name, inside, whole) for name in belonging]
+    return CircuitValidity(rows, len(kept), *_coverage(inside))
 
 
-class _Place:
-    """A model, or a circuit of it, on the prompts on which nodes are chosen and on those on which they are scored."""
+class _LabelledPrompts:
+    """A model, or a circuit of it, on the prompts on which nodes are chosen and on those on which they are scored.
+
+    Attributes:
+        values: Of each observed node, on the prompts of the choice.
+        precisions: By concept, how well each observed node detects it, whichever way round; `nan` if the concept does
+            not vary.
+    """
 
     def __init__(
         self,
         model: CircuitModel,
-        edit_on: Callable[[PromptBatch], Edit],
+        edits: Sequence[Edit],
         prompts: tuple[PromptBatch, PromptBatch],
         labels: Sequence[Mapping[str, WindowLabels]],
         generator: np.random.Generator,
     ) -> None:
-        self.choice, self.score = (Stand(model, task_scene(batch), edit_on(batch), len(batch)) for batch in prompts)
-        self.judges = [Judge(len(batch) // 2, generator) for batch in prompts]
-        self.labels = labels
-        self.real = _real(prompts[0])
-        self.known: dict[Node, Float[np.ndarray, "row position"]] = {}
-        self.precisions: dict[tuple[Node, str], float] = {}
+        self._choice, self._score = (
+            CachedRun(model, task_eval(batch), edit, len(batch)) for batch, edit in zip(prompts, edits, strict=True)
+        )
+        self._judges = [Judge(len(batch) // 2, generator) for batch in prompts]
+        self._labels = labels
+        self._real = np.arange(prompts[0].tokens.shape[1]) <= prompts[0].last.numpy()[:, None]
+        self.values: dict[Node, Float[np.ndarray, "row position"]] = {}
+        self.precisions: dict[str, dict[Node, float]] = {}
 
-    def look_at(self, nodes: Sequence[Node]) -> None:
-        """Keep what some nodes hold on the prompts of the choice."""
-        found = self.choice.values(sorted({node.site for node in nodes}))
-        self.known = {node: found[node.site][..., node.index].numpy() for node in nodes}
-        holds = np.stack([labels[self.real] != 0 for labels in self.labels[0].values()])
-        values = np.stack([known[self.real] for known in self.known.values()], axis=1) if nodes else np.zeros((0, 0))
-        best = average_precisions(values, holds).max(0) if nodes else np.zeros((len(holds), 0))
+    def observe(self, nodes: Sequence[Node]) -> None:
+        """Run the prompts of the choice and keep the values of some nodes."""
+        found = self._choice.values(sorted({node.site for node in nodes}))
+        self.values = {node: found[node.site][..., node.index].numpy() for node in nodes}
+        holds = np.stack([labels[self._real] != 0 for labels in self._labels[0].values()])
+        best = np.zeros((len(holds), 0))
+        if nodes:
+            columns = np.stack([values[self._real] for values in self.values.values()], axis=1)
+            best = average_precisions(columns, holds).max(0)
         best[holds.all(axis=1)] = np.nan
         self.precisions = {
-            (node, concept): float(best[row, column])
-            for row, concept in enumerate(self.labels[0])
-            for column, node in enumerate(self.known)
+            concept: dict(zip(self.values, row, strict=True))
+            for concept, row in zip(self._labels[0], best.tolist(), strict=True)
         }
-
-    def precision(self, node: Node, concept: str) -> float:
-        """How well a node detects a concept, whichever way round; `nan` if the concept does not vary."""
-        return self.precisions[node, concept]
-
-    def mean(self, node: Node, part: int) -> Float[np.ndarray, "row position"]:
-        """A node at its mean over the prompts of the choice."""
-        shape = (self.choice, self.score)[part].scene.tokens.shape
-        return np.full(shape, self.known[node][self.real].mean(), dtype=np.float32)
-
-    def labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:
-        """A node at its mean given the label, on the prompts of the score."""
-        labels = self.labels[0][concept]
-        levels = 1 + int(max(labels.max(), self.labels[1][concept].max()))
-        means = level_means(self.known[node][self.real], labels[self.real], levels)
-        result: Float[np.ndarray, "row position"] = means[self.labels[1][concept]].astype(np.float32)
-        return result
 
     def matters(self, node: Node) -> bool:
         """Whether ablating a node raises the task loss beyond noise on the prompts of the choice."""
-        harm = self.choice.losses([{node: self.mean(node, 0)}])[0] - self.choice.true
-        return not self.judges[0].harm(harm)
+        change = {node: self._at_mean(node, self._choice)}
+        return not self._judges[0].harm(self._choice.losses([change])[0] - self._choice.true)
 
     def judged(self, changes: Mapping[Node, str]) -> tuple[Score, str]:
         """The score of labels in the place of some nodes at once, and why it is undefined, if it is."""
-        label, mean = self.score.losses(
-            [
-                {node: self.labelled(node, concept) for node, concept in changes.items()},
-                {node: self.mean(node, 1) for node in changes},
-            ]
-        )
-        losses: tuple[Losses, Losses, Losses] = label, self.score.true, mean
-        return self.judges[1].score(*losses), self.judges[1].harm(mean - self.score.true)
+        labelled = {node: self._labelled(node, concept) for node, concept in changes.items()}
+        label, mean = self._score.losses([labelled, {node: self._at_mean(node, self._score) for node in changes}])
+        true, judge = self._score.true, self._judges[1]
+        return judge.score(label, true, mean), judge.harm(mean - true)
+
+    def _at_mean(self, node: Node, run: CachedRun) -> Float[np.ndarray, "row position"]:
+        return np.full(run.batch.tokens.shape, self.values[node][self._real].mean(), dtype=np.float32)
+
+    def _labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:
+        """A node at its mean given the label, on the prompts of the score."""
+        known, labels = (part[concept] for part in self._labels)
+        levels = 1 + int(max(known.max(), labels.max()))
+        means = level_means(self.values[node][self._real], known[self._real], levels)
+        result: Float[np.ndarray, "row position"] = means[labels].astype(np.float32)
+        return result
 
 
-def _real(batch: PromptBatch) -> Bool[np.ndarray, "row position"]:
-    """Which positions are no padding."""
-    real: Bool[np.ndarray, "row position"] = np.arange(batch.tokens.shape[1]) <= batch.last.numpy()[:, None]
-    return real
-
-
-def _row(concept: str, inside: _Place, whole: _Place, candidates: Sequence[Node]) -> TaskConcept:
+def _row(concept: str, inside: _LabelledPrompts, whole: _LabelledPrompts) -> TaskConcept:
     """The kept node that detects a concept best among those that matter, and its labels' scores."""
-    ranked = [(inside.precision(node, concept), node) for node in candidates]
-    ranked = sorted((pair for pair in ranked if np.isfinite(pair[0])), key=lambda pair: -pair[0])[:TRIES]
+    ranked = [(precision, node) for node, precision in inside.precisions[concept].items() if np.isfinite(precision)]
+    ranked = sorted(ranked, key=lambda pair: -pair[0])[:TRIES]
     if not ranked:
         return TaskConcept(concept, reason="it does not vary over the prompts, or no node is kept")
     chosen = next(((precision, node) for precision, node in ranked if inside.matters(node)), None)
@@ -205,11 +188,11 @@ def _row(concept: str, inside: _Place, whole: _Place, candidates: Sequence[Node]
     return TaskConcept(concept, str(node), precision, circuit, score, reason, whole_reason)
 
 
-def _coverage(inside: _Place, candidates: Sequence[Node]) -> tuple[int, list[Coverage]]:
+def _coverage(inside: _LabelledPrompts) -> tuple[int, list[Coverage]]:
     """How many kept nodes are labelled, and the circuit with ever more of them replaced at once."""
     best = []
-    for node in candidates:
-        precisions = {name: inside.precision(node, name) for name in inside.labels[0]}
+    for node in inside.values:
+        precisions = {name: row[node] for name, row in inside.precisions.items()}
         name = max(precisions, key=lambda concept: np.nan_to_num(precisions[concept], nan=-1.0))
         if precisions[name] >= LABELLED:
             best.append((precisions[name], node, name))

@@ -13,14 +13,8 @@ def average_precisions(
 ) -> Float[np.ndarray, "2 concept node"]:
     """`benchmark.metrics.average_precision` of all nodes for all concepts.
 
-    Each node is sorted once, its zeros apart, of which sparse nodes have many.
-
-    Args:
-        values: Activations.
-        labels: Whether each concept holds.
-
-    Returns:
-        Of the values (first) and of their negatives (second); `nan` where a concept nowhere holds.
+    Each node is sorted once, its zeros apart, of which sparse nodes have many. Of the values (first) and of their
+    negatives (second); `nan` where a concept nowhere holds.
     """
     columns = np.ascontiguousarray(values.T, dtype=np.float32)
     result = np.full((2, len(labels), len(columns)), np.nan)
@@ -45,12 +39,9 @@ def _fill(columns: np.ndarray, labels: np.ndarray, result: np.ndarray) -> None:
             holding = labels[concept]
             at_zero = totals[concept] - holding[places].sum()
             if totals[concept] > 0:
-                result[0, concept, node] = (
-                    _precision(column, order, above, zeros, at_zero, holding, 1) / totals[concept]
-                )
-                result[1, concept, node] = (
-                    _precision(column, order, above, zeros, at_zero, holding, -1) / totals[concept]
-                )
+                for side, step in enumerate((1, -1)):
+                    total = _precision(column, order, above, zeros, at_zero, holding, step)
+                    result[side, concept, node] = total / totals[concept]
 
 
 @compiled

@@ -17,20 +17,14 @@ from benchmark.validity.scoring import Score
 
 
 def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
-    """Every number of an assessment.
-
-    Args:
-        found: The assessment.
-        windows: Clusters behind each score.
-    """
+    """Every number of an assessment; windows are the clusters behind each score."""
     for row in found.concepts:
         yield from _scores(row, windows)
         yield from _observations(row)
     for control, pooled in found.pooled.items():
         if control in ("label", "shifted"):
-            yield Measurement(
-                f"pooled_{control}_score", pooled.value, pooled.low, pooled.high, interval="prompts", n=windows
-            )
+            metric = f"pooled_{control}_score"
+            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=windows)
     yield from _rates(found)
     for kind, basis in found.bases.items():
         yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
@@ -77,12 +71,7 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
 
 
 def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
-    """Every number of what labels do in a circuit.
-
-    Args:
-        found: What they do.
-        pairs: Pairs of test prompts behind each score.
-    """
+    """Every number of what labels do in a circuit; pairs of test prompts are the clusters behind each score."""
     for row in found.concepts:
         for metric, score, why in (
             ("circuit_label_replacement_score", row.circuit, row.reason),
@@ -92,15 +81,12 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
                 yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
             else:
                 yield _score(metric, row.concept, score, pairs)
-    yield Measurement.or_why("labelled_share", share(found.labelled, found.kept), why="no node is kept")
+    yield Measurement.or_why("labelled_share", share(found.labelled, found.kept), "no node is kept")
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
-        why = (
-            "all labelled nodes at their means do no harm that can be told from noise"
-            if found.curve
-            else "no label fits"
-        )
+        noise = "all labelled nodes at their means do no harm that can be told from noise"
+        why = noise if found.curve else "no label fits"
         yield Measurement("joint_label_replacement_score", status="undefined", reason=why)
 
 
@@ -108,7 +94,7 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
     undefined = sum(bool(row.reason) for row in counted)
-    yield Measurement.or_why("undefined_rate", share(undefined, len(counted)), why="no concept was measured")
+    yield Measurement.or_why("undefined_rate", share(undefined, len(counted)), "no concept was measured")
     judged = [node.verdict for node in found.named if node.verdict != "undefined"]
     yield Measurement("named_nodes", float(len(judged)))
     for verdict in ("illusion", "graded"):

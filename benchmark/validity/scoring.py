@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Integer
 from scipy.cluster.vq import kmeans
 
-from benchmark.interventions.replacement import Losses, Node, Stand
+from benchmark.interventions.replacement import CachedRun, Losses, Node
 from benchmark.metrics import label_replacement_score
 from benchmark.metrics.shares import shares
 from benchmark.statistics.intervals import UNKNOWN, Interval
@@ -58,13 +58,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the choice split says of a node.
-
-    Attributes:
-        node: Which one.
-        scale: Its orientation and bands.
-        mean: Its mean.
-    """
+    """What the choice split says of a node: its orientation and bands, and its mean."""
 
     node: Node
     scale: Scale
@@ -107,13 +101,11 @@ def error_typed(fit: Fit, values: Values, labels: Labels, means: Float[np.ndarra
 
 @dataclass(frozen=True)
 class Score:
-    """A label replacement score: of the labels, or of what stands in their place.
+    """A label replacement score: of the labels, or of what stands in their place, with a 95 % interval over clusters.
 
     Attributes:
         value: 1 as good as the true activations, 0 as bad as the mean; `nan` where it is undefined.
-        low: Lower limit of its 95 % interval over clusters.
-        high: Upper limit.
-        loss: Loss less that with the true activations, nats.
+        loss: Loss minus the loss with the true activations, nats.
     """
 
     value: float
@@ -123,12 +115,7 @@ class Score:
 
 
 class Judge:
-    """Turns losses of clusters into scores, with intervals from the same draws for all of them.
-
-    Args:
-        clusters: Number of clusters.
-        generator: Source of the draws.
-    """
+    """Turns losses of clusters into scores, with intervals from the same draws for all of them."""
 
     def __init__(self, clusters: int, generator: np.random.Generator) -> None:
         chosen = generator.integers(clusters, size=(DRAWS, clusters))
@@ -181,7 +168,7 @@ class Judge:
         return Interval(float(low), float(high))
 
 
-def replaced(stand: Stand, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
+def replaced(run: CachedRun, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
     """Losses with a node at each of these values; `true` and `mean` are always there."""
-    losses = stand.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
-    return {"true": stand.true, "mean": stand.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}
+    losses = run.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
+    return {"true": run.true, "mean": run.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}

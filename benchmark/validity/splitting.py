@@ -31,12 +31,7 @@ Firing = Mapping[str, Bool[np.ndarray, "position _feature"]]
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """A dictionary at work on two samples.
-
-    Attributes:
-        choice: What features are chosen on.
-        score: What they are counted on.
-    """
+    """Where features of a dictionary fire on two samples: what they are chosen on, and what they are counted on."""
 
     choice: Firing
     score: Firing
@@ -53,7 +48,13 @@ class Watched:
 
     def turned(self, generator: np.random.Generator) -> "Watched":
         """The same rates and runs at other text: each feature is turned by a quarter of all positions or more."""
-        return Watched(_turned(self.choice, generator), _turned(self.score, generator))
+
+        def shuffled(found: Firing) -> Firing:
+            return {
+                name: np.stack([turned(each, generator) for each in fires.T], axis=1) for name, fires in found.items()
+            }
+
+        return Watched(shuffled(self.choice), shuffled(self.score))
 
 
 @torch.no_grad()
@@ -66,12 +67,11 @@ def firing(model: CircuitModel, tokens: Int[Tensor, "window position"], batch: i
     names = [site.name for site in model.sites if site.kind == "feature"]
     if not names:
         raise ValueError("the model has no features")
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    parts = []
     for rows in tokens.split(batch):
         values = record(model, rows)
-        for name in names:
-            parts[name].append((values[name] != 0).flatten(0, 1))
-    return {name: torch.cat(found).numpy() for name, found in parts.items()}
+        parts.append({name: (values[name] != 0).flatten(0, 1) for name in names})
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in names}
 
 
 def splitting_measurements(
@@ -83,12 +83,8 @@ def splitting_measurements(
 ) -> Iterator[Measurement]:
     """Concepts among all features of a dictionary, and features of the narrower of two among those of the wider.
 
-    Args:
-        own: The dictionary.
-        other: Another of the same sites; the narrower of two of one width. `None` if it is compared with none.
-        samples: On which features are chosen, and on which they are counted.
-        concepts: Names of the concepts.
-        generator: Of the turns.
+    `other` has the same sites and, at equal width, counts as the narrower; `None` if there is nothing to compare with.
+    Features are chosen on the first of the samples and counted on the second.
     """
     choice, score = (np.concatenate(list(each.values()), axis=1) for each in (own.choice, own.score))
     labels = [holding(sample, list(concepts)).T for sample in samples]
@@ -101,10 +97,6 @@ def splitting_measurements(
     yield _measured("feature_splits", _among(narrow, wide))
     yield _measured("feature_splits_back", _among(wide, narrow))
     yield _measured("feature_splits_null", _among(narrow, wide.turned(generator)))
-
-
-def _turned(found: Firing, generator: np.random.Generator) -> Firing:
-    return {site: np.stack([turned(each, generator) for each in fires.T], axis=1) for site, fires in found.items()}
 
 
 def _among(these: Watched, those: Watched) -> list[float]:

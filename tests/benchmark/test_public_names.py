@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pkgutil import iter_modules
 
 import pytest
 
 import benchmark
+from benchmark import metrics
 
 
 @pytest.mark.parametrize("name", benchmark.__all__)
@@ -22,3 +24,7 @@ def test_importing_the_package_does_not_import_torch():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = benchmark.nothing
+
+
+def test_no_metric_function_has_the_name_of_a_module_that_would_hide_it():
+    assert not {module.name for module in iter_modules(metrics.__path__)} & set(metrics.__all__)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.concepts import Concept
 from benchmark.model.interface import Site
-from benchmark.validity.assess import Assessment, Settings, assess
+from benchmark.validity.assess import Assessment, AssessmentSettings, assess
 from benchmark.validity.sample import Sample
 
 WORDS_SITE = "blocks.0.neuron"
@@ -127,7 +127,7 @@ class World:
             choice or self.sample(0),
             score or self.sample(1),
             self.concepts,
-            Settings(list(self.labels), ablated_nodes=10, top_k=top_k),
+            AssessmentSettings(list(self.labels), ablated_nodes=10, top_k=top_k),
             lambda ids: "".join(f"w{word} " for word in ids),
             np.random.default_rng(0),
         )

@@ -59,7 +59,7 @@ def trial(cut: CircuitModel, kept: Circuit) -> CircuitUnderTest:
         circuit=kept,
         means=corpus_means(cut, planted().means_tokens),
         batch=batch,
-        explained=answer_logits(planted().model, batch, unedited),
+        reference_logits=answer_logits(planted().model, batch, unedited),
         generator=torch.Generator(),
     )
 
@@ -79,7 +79,7 @@ def faithfulness(cut: CircuitModel, kept: Circuit) -> float:
 
     def kl(circuit: Circuit) -> float:
         logits = answer_logits(cut, batch, keep_only(circuit, of.means))
-        return metrics.pair_kl(of.explained, logits, batch.answer, batch.other)
+        return metrics.pair_kl(of.reference_logits, logits, batch.answer, batch.other)
 
     with torch.no_grad():
         return metrics.faithfulness(kl(kept), kl(Circuit.empty(of.sites)))

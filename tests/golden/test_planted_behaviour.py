@@ -157,7 +157,7 @@ def test_interchange_of_an_empty_circuit_is_that_of_no_node():
 
 def test_prompts_without_another_of_their_class_cannot_be_interchanged():
     tried = trial("two_hop", planted("two_hop").nodes)
-    alone = replace(tried, batch=tried.batch.rows(slice(2)), explained=tried.explained[:2])
+    alone = replace(tried, batch=tried.batch.rows(slice(2)), reference_logits=tried.reference_logits[:2])
     row = by_name(scrubbed(alone, planted("two_hop").task.validation))["interchange_loss"]
     assert (row.status, row.reason) == ("undefined", "no two prompts share answer and length")
 
@@ -215,7 +215,7 @@ def test_an_empty_circuit_predicts_nothing():
 def test_prediction_is_undefined_where_no_edit_can_be_made(last, reason):
     tried = trial("two_hop", planted("two_hop").nodes)
     batch = replace(tried.batch.rows(slice(2)), last=torch.tensor(last))
-    rows = intervention_prediction(replace(tried, batch=batch, explained=tried.explained[:2]))
+    rows = intervention_prediction(replace(tried, batch=batch, reference_logits=tried.reference_logits[:2]))
     assert {(row.status, row.reason) for row in rows} == {("undefined", reason)}
     assert len(rows) == 2
 

@@ -9,7 +9,7 @@ from planted_meanings import LENGTH, WINDOWS, WORDS_SITE
 
 from benchmark.concepts import CONCEPTS
 from benchmark.interventions.ablation import corpus_means, keep_only
-from benchmark.interventions.replacement import Node, Stand, next_token_scene
+from benchmark.interventions.replacement import CachedRun, Node, next_token_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, unedited
 from benchmark.validity.choice import token_precision
@@ -162,10 +162,10 @@ def test_node_with_a_backup_does_no_harm_in_the_whole_model_and_has_its_meaning_
 def label_score(world, choice, score, base):
     """Score of the labels of A in the place of node 0, whatever is ablated besides."""
     node = Node(WORDS_SITE, 0)
-    known = Stand(world.model, next_token_scene(choice.tokens, choice.targets), base).node(node)
-    stand = Stand(world.model, next_token_scene(score.tokens, score.targets), base)
+    known = CachedRun(world.model, next_token_eval(choice.tokens, choice.targets), base).node(node)
+    run = CachedRun(world.model, next_token_eval(score.tokens, score.targets), base)
     means = level_means(known, choice.labels["A"], 2)
-    losses = replaced(stand, Fit(node, Scale.of(known, 1), float(known.mean())), {"label": means[score.labels["A"]]})
+    losses = replaced(run, Fit(node, Scale.of(known, 1), float(known.mean())), {"label": means[score.labels["A"]]})
     judge = Judge(len(score.tokens), np.random.default_rng(0))
     return judge.score(losses["label"], losses["true"], losses["mean"])
 

@@ -18,7 +18,7 @@ import benchmark.ground_truth.trained_models
 from benchmark import metrics
 from benchmark.cli import main
 from benchmark.discovery.edges import verify_edges
-from benchmark.ground_truth.audit import CANDIDATES, Candidate, Case, audit, degraded
+from benchmark.ground_truth.audit import CANDIDATES, Case, RankableMetric, audit, degraded
 from benchmark.ground_truth.planted_models import bits_of, known_model, known_models, model_difference
 from benchmark.ground_truth.rank_agreement import agreement, examined
 from benchmark.ground_truth.trained_models import Skipped, TrainedModel
@@ -206,7 +206,7 @@ def noisy(case):
     ids=["upside down", "constant", "undefined", "noise"],
 )
 def test_a_planted_bad_metric_fails(score, direction, says):
-    (verdict,) = audit(models()[:2], [Candidate("bad", score, direction)], draws=5, searches=3)
+    (verdict,) = audit(models()[:2], [RankableMetric("bad", score, direction)], draws=5, searches=3)
     assert verdict.status == "failed"
     assert says in verdict.reason
     assert verdict.metric_version is None
@@ -246,21 +246,21 @@ def test_the_circuits_of_a_model_are_of_every_quality():
 
 
 def test_a_metric_that_is_the_truth_agrees_and_its_reverse_disagrees():
-    same = agreement(Candidate("same", truth, "higher"), looked_at())
+    same = agreement(RankableMetric("same", truth, "higher"), looked_at())
     assert (same.correlation, same.low, same.high) == pytest.approx((1, 1, 1))
     assert same.models == 3
-    reverse = agreement(Candidate("reverse", truth, "lower"), looked_at())
+    reverse = agreement(RankableMetric("reverse", truth, "lower"), looked_at())
     assert (reverse.correlation, reverse.low, reverse.high) == pytest.approx((-1, -1, -1))
 
 
 def test_a_metric_that_is_noise_has_an_interval_around_zero():
-    told = agreement(Candidate("noise", noise, "higher"), looked_at())
+    told = agreement(RankableMetric("noise", noise, "higher"), looked_at())
     assert told.low < 0 < told.high
-    assert agreement(Candidate("noise", noise, "higher"), looked_at()) == told
+    assert agreement(RankableMetric("noise", noise, "higher"), looked_at()) == told
 
 
 def test_a_constant_or_undefined_metric_has_no_correlation():
-    bad = [Candidate("bad", lambda case, value=value: value, "higher") for value in (1.0, math.nan)]
+    bad = [RankableMetric("bad", lambda case, value=value: value, "higher") for value in (1.0, math.nan)]
     constant, undefined = (agreement(each, looked_at()) for each in bad)
     assert math.isnan(constant.correlation)
     assert math.isnan(constant.low)
@@ -269,7 +269,7 @@ def test_a_constant_or_undefined_metric_has_no_correlation():
 
 def test_where_nodes_are_known_quality_is_judged_at_equal_size_and_size_at_the_target():
     first, functional, second = looked_at()
-    quality, size = Candidate("quality", truth, "higher"), Candidate("size", truth, "lower", is_size=True)
+    quality, size = RankableMetric("quality", truth, "higher"), RankableMetric("size", truth, "lower", is_size=True)
     nodes = [metrics.node_count(case.circuit) for case in first.cases]
     assert first.counts(quality).tolist() == [each == nodes[0] for each in nodes]
     assert first.counts(size).tolist() == first.reached.tolist()
@@ -299,8 +299,8 @@ def test_a_rank_correlation_is_that_of_the_ranks():
 def test_a_metric_that_does_not_follow_the_truth_fails(monkeypatch, score, is_size, status, says):
     before = {one.known.name: one for one in looked_at()}
     monkeypatch.setattr(benchmark.ground_truth.audit, "examined", lambda model: before[model.name])
-    candidate = Candidate("it", score, "lower", is_size)
-    (verdict,) = audit(models()[:1], [candidate], trained=[one.known for one in looked_at()], draws=5, searches=3)
+    metric = RankableMetric("it", score, "lower", is_size)
+    (verdict,) = audit(models()[:1], [metric], trained=[one.known for one in looked_at()], draws=5, searches=3)
     assert verdict.status == status
     assert says in verdict.reason
     assert verdict.trained_models == (2 if is_size else 3)

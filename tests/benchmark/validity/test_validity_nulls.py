@@ -6,7 +6,7 @@ from tiny_dense import CONTEXT, random_dense, random_tokens
 
 from benchmark.concepts import Concept
 from benchmark.model.interface import forward
-from benchmark.validity.assess import Settings, assess
+from benchmark.validity.assess import AssessmentSettings, assess
 from benchmark.validity.sample import Sample
 
 CONCEPTS = [Concept(f"random {number}", "nothing", lambda text: [], "tests") for number in range(2)]
@@ -33,7 +33,7 @@ def assessed(model, *, own_targets):
         model,
         *(sample(model, seed, own_targets=own_targets) for seed in (0, 1)),
         CONCEPTS,
-        Settings([concept.name for concept in CONCEPTS], ablated_nodes=8),
+        AssessmentSettings([concept.name for concept in CONCEPTS], ablated_nodes=8),
         lambda ids: "".join(chr(97 + token) for token in ids),
         np.random.default_rng(0),
     )

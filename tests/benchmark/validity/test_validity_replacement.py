@@ -1,4 +1,4 @@
-"""Identities of `Stand`: its stored states and joint runs against one plain forward pass each."""
+"""Identities of `CachedRun`: its stored states and joint runs against one plain forward pass each."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ import torch
 from tiny_dense import VOCABULARY, random_clt, random_dense, random_tokens
 
 from benchmark.interventions.ablation import corpus_means, keep_only
-from benchmark.interventions.replacement import Node, Scene, Stand, next_token_scene
+from benchmark.interventions.replacement import CachedRun, EvalBatch, Node, next_token_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import forward, record, stage_count, unedited
 
@@ -23,7 +23,7 @@ def made(name):
 
 
 def scene():
-    return next_token_scene(random_tokens(ROWS), random_tokens(ROWS, seed=4))
+    return next_token_eval(random_tokens(ROWS), random_tokens(ROWS, seed=4))
 
 
 def half(model):
@@ -71,11 +71,11 @@ def test_loss_is_the_mean_cross_entropy_of_the_next_token():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_node_set_to_its_own_values_changes_no_loss(name, base):
     model = made(name)
-    stand = Stand(model, scene(), base if base is unedited else base(model))
+    run = CachedRun(model, scene(), base if base is unedited else base(model))
     nodes = some_nodes(model)
-    losses = stand.losses([{node: stand.node(node)} for node in nodes])
+    losses = run.losses([{node: run.node(node)} for node in nodes])
     for node, found in zip(nodes, losses, strict=True):
-        np.testing.assert_allclose(found, stand.true, atol=1e-5, err_msg=str(node))
+        np.testing.assert_allclose(found, run.true, atol=1e-5, err_msg=str(node))
 
 
 @pytest.mark.parametrize("base", [unedited, half])
@@ -83,38 +83,38 @@ def test_a_node_set_to_its_own_values_changes_no_loss(name, base):
 def test_replaced_nodes_give_the_losses_of_a_forward_pass_with_an_edit(name, base):
     model = made(name)
     edit = base if base is unedited else base(model)
-    stand = Stand(model, scene(), edit)
-    np.testing.assert_allclose(stand.true, plain_losses(model, {}, edit), atol=1e-5)
+    run = CachedRun(model, scene(), edit)
+    np.testing.assert_allclose(run.true, plain_losses(model, {}, edit), atol=1e-5)
     changes = [{node: random_values(seed)} for seed, node in enumerate(some_nodes(model))]
     moved = 0
-    for change, found in zip(changes, stand.losses(changes), strict=True):
+    for change, found in zip(changes, run.losses(changes), strict=True):
         np.testing.assert_allclose(found, plain_losses(model, change, edit), atol=1e-5, err_msg=str(change.keys()))
-        moved += not np.allclose(found, stand.true, atol=1e-4)
+        moved += not np.allclose(found, run.true, atol=1e-4)
     assert moved > len(changes) / 2
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_changes_at_several_stages_at_once_give_what_each_gives_alone(name):
     model = made(name)
-    stand = Stand(model, scene())
+    run = CachedRun(model, scene())
     nodes = some_nodes(model)[::-1]
     changes = [{}, *({node: random_values(seed)} for seed, node in enumerate(nodes))]
-    together = stand.losses(changes)
+    together = run.losses(changes)
     for change, found in zip(changes, together, strict=True):
-        np.testing.assert_allclose(found, Stand(model, scene()).losses([change])[0], atol=1e-6)
-    np.testing.assert_array_equal(together[0], stand.true)
+        np.testing.assert_allclose(found, CachedRun(model, scene()).losses([change])[0], atol=1e-6)
+    np.testing.assert_array_equal(together[0], run.true)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_two_nodes_at_once_are_an_edit_that_sets_both(name):
     model = made(name)
-    stand = Stand(model, scene())
+    run = CachedRun(model, scene())
     nodes = some_nodes(model)
     pairs = [(nodes[index], nodes[-1 - index // 2]) for index in range(len(nodes) - 1)]
     first = model.sites[0].name
     pairs.append((Node(first, 0), Node(first, 1)))
     changes = [{one: random_values(1), other: random_values(2)} for one, other in pairs]
-    for change, found in zip(changes, stand.losses(changes), strict=True):
+    for change, found in zip(changes, run.losses(changes), strict=True):
         np.testing.assert_allclose(found, plain_losses(model, change), atol=1e-5)
 
 
@@ -122,25 +122,25 @@ def test_two_nodes_at_once_are_an_edit_that_sets_both(name):
 def test_how_many_rows_run_at_once_changes_nothing(rows):
     model = made("transformer")
     change = {some_nodes(model)[3]: random_values(0)}
-    stand = Stand(model, scene(), rows=rows)
-    np.testing.assert_allclose(stand.losses([change, {}])[0], plain_losses(model, change), atol=1e-5)
+    run = CachedRun(model, scene(), rows=rows)
+    np.testing.assert_allclose(run.losses([change, {}])[0], plain_losses(model, change), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_values_are_those_after_the_base_edit(name):
     model = made(name)
-    stand = Stand(model, scene(), half(model))
+    run = CachedRun(model, scene(), half(model))
     expected = record(model, scene().tokens, half(model))
-    found = stand.values([site.name for site in model.sites])
+    found = run.values([site.name for site in model.sites])
     for node in some_nodes(model):
         torch.testing.assert_close(found[node.site], expected[node.site])
-        np.testing.assert_allclose(stand.node(node), expected[node.site][..., node.index].numpy(), atol=1e-5)
+        np.testing.assert_allclose(run.node(node), expected[node.site][..., node.index].numpy(), atol=1e-5)
 
 
 def test_rows_of_a_cluster_count_together_and_logits_are_asked_where_they_are_wanted():
     model = made("transformer")
     tokens, positions = random_tokens(ROWS), torch.arange(ROWS)[:, None]
-    asked = Scene(tokens, positions, lambda logits, row: logits[:, 0, 0], cluster=2)
+    asked = EvalBatch(tokens, positions, lambda logits, row: logits[:, 0, 0], cluster=2)
     with torch.no_grad():
         logits = forward(model, tokens)[torch.arange(ROWS), positions[:, 0], 0]
-    np.testing.assert_allclose(Stand(model, asked).true, logits.unflatten(0, (3, 2)).mean(1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(CachedRun(model, asked).true, logits.unflatten(0, (3, 2)).mean(1).numpy(), atol=1e-5)
