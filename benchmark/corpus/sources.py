@@ -8,13 +8,13 @@ import stat
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
+from benchmark.corpus.idioms import document
 
 CHARACTERS_PER_POSITION = 3
 """Characters that one position of the context holds, roughly: longer classes and texts are cut."""
@@ -106,7 +106,6 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
 
 def _generated(seed: int, split: Split) -> Iterator[str]:
     """Documents of the idioms generator, without end."""
-    document: Callable[[random.Random], str] = import_module("benchmark.corpus.idioms").document
     generator = random.Random(f"idioms:{seed}:{split}")
     while True:
         yield document(generator)
