@@ -15,7 +15,7 @@ from benchmark import metrics
 from benchmark.interventions.ablation import ablate
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
-from benchmark.records.curves import Point, write_points
+from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.tasks import Task
@@ -129,9 +129,11 @@ def agreement_measurements(curves: list[Curve], ablation: str) -> Iterator[Measu
             yield Measurement(name, status="undefined", reason=curve.stopped, ablation=ablation)
 
 
-def agreement_points(curves: list[Curve]) -> Iterator[Point]:
+def agreement_points(curves: list[Curve]) -> Iterator[CurvePoint]:
     """The curves themselves: agreement, and how often each of the two is right."""
     for curve in curves:
         for each in curve.levels:
             for series in ("agreement", "whole", "circuit"):
-                yield Point(curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs)
+                yield CurvePoint(
+                    curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs
+                )

@@ -19,12 +19,12 @@ from benchmark.running.executor import Outcome
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import Interval, geometric_mean, none_for_nan, size_ratio, student_interval
-from benchmark.studies.sweep import Item, Point
+from benchmark.studies.sweep import Item, OperatingPoint
 from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
-Status = Literal["ok", "not_reached", "failed"]
+CircuitStatus = Literal["ok", "not_reached", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class SweepRow(Keyed):
     circuits_reached: int
     dominated: bool | None
     seeds: int
-    status: Status
+    status: CircuitStatus
     reason: str
 
 
@@ -128,14 +128,14 @@ Sizes = Mapping[Item, float | int]
 """The size of each circuit that reaches the target."""
 
 
-class Standing(NamedTuple):
+class PointResult(NamedTuple):
     """Where a point stands: its validation loss in nats, and the size of each circuit that reaches the target."""
 
     loss: float
     sizes: Sizes
 
 
-def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
+def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
     """A row for each point, also for those that failed or reached nothing.
 
     Args:
@@ -163,7 +163,7 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     ]
 
 
-def dominates(other: Standing, one: Standing) -> bool:
+def dominates(other: PointResult, one: PointResult) -> bool:
     """Whether a point leaves no reason to choose another.
 
     It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
@@ -220,12 +220,12 @@ class _Stood:
     """
 
     sizes: Sizes
-    status: Status
+    status: CircuitStatus
     reason: str
-    standing: Standing | None
+    standing: PointResult | None
 
 
-def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Measured:
+def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store) -> _Measured:
     def read(cell: Cell) -> dict[str, Measurement]:
         if ended[cell.key].status == "failed":
             return {}
@@ -272,11 +272,11 @@ def _stood(found: _Measured, metric: str) -> _Stood:
     """What a point reaches, and its status."""
     sizes = _sizes(found, metric)
     status, reason = _status(found, sizes)
-    standing = Standing(found.facts["validation_loss"], sizes) if status == "ok" else None
+    standing = PointResult(found.facts["validation_loss"], sizes) if status == "ok" else None
     return _Stood(sizes, status, reason, standing)
 
 
-def _facts(point: Point, found: _Measured) -> dict[str, Any]:
+def _facts(point: OperatingPoint, found: _Measured) -> dict[str, Any]:
     """The columns that say what a point is."""
     facts = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
     return {
@@ -289,7 +289,9 @@ def _facts(point: Point, found: _Measured) -> dict[str, Any]:
     }
 
 
-def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[Standing | None]) -> dict[str, Any]:
+def _place(
+    stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[PointResult | None]
+) -> dict[str, Any]:
     """The columns that say where a point stands among the others.
 
     Args:
@@ -312,7 +314,7 @@ def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Seque
     }
 
 
-def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
+def _over(name: str, point: OperatingPoint, own: Sizes, others: Sizes) -> dict[str, Any]:
     """The columns of a point's sizes over those of another, where both reach a task in a seed."""
     first, second = (
         pd.Series(list(sizes.values()), pd.MultiIndex.from_tuples(sizes, names=["task", "seed"]), float)
@@ -340,7 +342,7 @@ def _limits(name: str, value: float, interval: Interval) -> dict[str, float | No
     return known
 
 
-def _status(found: _Measured, reached: Sizes) -> tuple[Status, str]:
+def _status(found: _Measured, reached: Sizes) -> tuple[CircuitStatus, str]:
     if found.failure:
         return "failed", found.failure
     if reached:

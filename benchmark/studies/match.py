@@ -17,7 +17,7 @@ NATS_AN_E_FOLD = 0.45
 
 
 @dataclass(frozen=True)
-class Trial:
+class MatchingRun:
     """One training run of the search, every schedule run to its end.
 
     Attributes:
@@ -41,7 +41,7 @@ def match(
     tolerance: float = 0.02,
     trials: int = 6,
     workers: int = 1,
-) -> Iterator[Trial]:
+) -> Iterator[MatchingRun]:
     """Train a method with other numbers of tokens until its validation loss is that of another method.
 
     A secant search on log tokens. The last trial is the match if its gap is within half the tolerance; the other half
@@ -63,18 +63,18 @@ def match(
     if "tokens" not in type(run.method_configs[method]).model_fields:
         raise ValueError(f"method {method!r} has no setting 'tokens' to search")
     wanted = _loss(run, to, store, display, workers)
-    seen: list[Trial] = []
+    seen: list[MatchingRun] = []
     tokens = run.method_configs[method].model_dump()["tokens"]
     while len(seen) < trials:
         loss = _loss(_with_tokens(run, method, tokens), method, store, display, workers)
-        seen.append(Trial(tokens, loss, loss - wanted))
+        seen.append(MatchingRun(tokens, loss, loss - wanted))
         yield seen[-1]
         if abs(seen[-1].gap) <= tolerance / 2:
             return
         tokens = next_tokens(seen)
 
 
-def next_tokens(seen: Sequence[Trial]) -> int:
+def next_tokens(seen: Sequence[MatchingRun]) -> int:
     """The number of tokens to try next: where the line through the two trials nearest to the target meets it."""
     nearest = sorted(seen, key=lambda trial: abs(trial.gap))[:2]
     slope = -NATS_AN_E_FOLD

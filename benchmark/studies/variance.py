@@ -40,7 +40,7 @@ Seeds = tuple[int, int]
 """Training seed and finder seed."""
 
 
-class Block(NamedTuple):
+class CircuitGroup(NamedTuple):
     """Whose circuits differ in their seeds alone."""
 
     method: str
@@ -65,11 +65,11 @@ class Repeats:
         return next(iter(self.runs.values()))
 
     @cached_property
-    def circuits(self) -> dict[Block, dict[Seeds, Cell]]:
+    def circuits(self) -> dict[CircuitGroup, dict[Seeds, Cell]]:
         """The circuit of each training seed and finder seed."""
         planners = {finder: Planner(run) for finder, run in self.runs.items()}
         return {
-            Block(method.name, variant.name, graph, task): {
+            CircuitGroup(method.name, variant.name, graph, task): {
                 (seed, finder): planner.circuit(method, variant, graph, task, seed)
                 for seed in self.run.seeds
                 for finder, planner in planners.items()
@@ -93,7 +93,7 @@ class Repeats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class VarianceRow:
     """One row of `variance.csv`; a part of the variance fills three columns: variance, standard deviation, reason.
 
     A part is `nan` (in the file: empty) where it cannot be told; its reason says why, or why it was set to 0.
@@ -170,7 +170,7 @@ def repeated(
 # What came out
 
 
-def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -> list[Row]:
+def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -> list[VarianceRow]:
     """A row for each block and score, also where a cell failed or reached nothing.
 
     Args:
@@ -187,13 +187,13 @@ def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -
     return rows
 
 
-def split(preset: str, block: Block, metric: str, scores: Mapping[Seeds, Measurement]) -> Row:
+def split(preset: str, block: CircuitGroup, metric: str, scores: Mapping[Seeds, Measurement]) -> VarianceRow:
     """The row of a score, from what was measured with each training seed and finder seed."""
     seeds, finders = (tuple(dict.fromkeys(column)) for column in zip(*scores, strict=True))
     values = np.array([[_value(scores[seed, finder]) for finder in finders] for seed in seeds])
     prompts = np.array([[prompt_variance(scores[seed, finder]) for finder in finders] for seed in seeds])
     detectable, why = _detectable(values)
-    return Row(
+    return VarianceRow(
         **block._asdict(),
         **variance_split(values, prompts)._asdict(),
         preset=preset,
@@ -237,7 +237,7 @@ def deviation_limits(seeds: int, confidence: float = 0.95) -> Interval:
     return Interval(*(math.sqrt((seeds - 1) / float(chdtri(seeds - 1, tail))) for tail in tails))
 
 
-def write_variance(folder: Path, rows: Sequence[Row]) -> None:
+def write_variance(folder: Path, rows: Sequence[VarianceRow]) -> None:
     """Write `variance.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
     lines = [_columns(row) for row in rows]
     replace_file(folder / VARIANCE, csv_text(list(lines[0]), [list(line.values()) for line in lines]))
@@ -283,7 +283,7 @@ def _missing(scores: Mapping[Seeds, Measurement]) -> str:
     return f"no value in {len(missing)} of {len(scores)} circuits; {where}"
 
 
-def _columns(row: Row) -> dict[str, Value]:
+def _columns(row: VarianceRow) -> dict[str, Value]:
     """A row as it stands in the file: three columns for a part of the variance, nothing for `nan`."""
     found: dict[str, Value] = {}
     for field in fields(row):
