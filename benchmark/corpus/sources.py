@@ -226,10 +226,9 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
     random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     wanted = HELD_OUT * sum(sizes.values())
-    for held_out, reserved in (("validation", 2), ("test", 1)):
-        part = parts["validation" if held_out == "validation" else "test"]
-        while len(files) > reserved and sum(sizes[file] for file in part) < wanted:
-            part.append(files.pop())
+    for split, reserved in zip(SPLITS[1:], (2, 1), strict=True):
+        while len(files) > reserved and sum(sizes[file] for file in parts[split]) < wanted:
+            parts[split].append(files.pop())
     parts["train"] = files
     return parts
 
@@ -239,15 +238,12 @@ def _of_dataset(name: str, argument: str, seed: int, longest: int) -> Source:
 
     def documents(split: Split) -> Iterator[str]:
         for index, text in zip(count(), rows(), strict=False):
-            if _split_of_row(seed, index) == split and isinstance(text, str):
+            drawn = random.Random(f"hf:{seed}:{index}").random()
+            own = "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
+            if own == split and isinstance(text, str):
                 yield from documents_of(text, longest)
 
     return Source(name, documents)
-
-
-def _split_of_row(seed: int, index: int) -> Split:
-    drawn = random.Random(f"hf:{seed}:{index}").random()
-    return "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
 
 
 def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
@@ -274,12 +270,11 @@ def _text_column(name: str, rows: list[dict[str, Any]]) -> str:
     """The column that holds text in the first rows of a dataset."""
     if not rows:
         raise ValueError(f"corpus source {name}: the dataset is empty")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = dict.fromkeys(column for row in rows for column in row)
     texts = [
-        column for column in columns if any(isinstance(text := row.get(column), str) and text.strip() for row in rows)
+        column for column in columns if any(isinstance(row.get(column), str) and row[column].strip() for row in rows)
     ]
-    found = next((column for column in (*TEXT_FIELDS, *texts) if column in texts), None)
-    if found is None:
+    if not texts:
         looked = f" in the first {len(rows)} rows" if len(rows) == LOOKED_AT else ""
         raise ValueError(f"corpus source {name}: no column of text among {', '.join(columns)}{looked}")
-    return found
+    return next(column for column in (*TEXT_FIELDS, *texts) if column in texts)

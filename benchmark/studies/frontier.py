@@ -24,6 +24,9 @@ from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
+FACTS = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
+"""The columns that say what a point can do and what it cost."""
+
 CircuitStatus = Literal["ok", "not_reached", "failed"]
 
 
@@ -31,7 +34,8 @@ CircuitStatus = Literal["ok", "not_reached", "failed"]
 class SweepRow(Keyed):
     """One row of `sweep.csv`; numbers are means over seeds, `None` where there is none. Three columns name it.
 
-    A family's own point is the preset's. Intervals are 95 %: of ratios of sizes over tasks, else over seeds.
+    A family's own point is the preset's. Columns that end in `_low` and `_high` are limits of 95 % intervals: of ratios
+    of sizes over tasks, else over seeds.
 
     Attributes:
         preset: The preset that the settings start from.
@@ -48,29 +52,15 @@ class SweepRow(Keyed):
         size_circuits: Number of those circuits.
         over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
             seeds, then over tasks.
-        over_own_low: Lower limit.
-        over_own_high: Upper limit.
         over_own_tasks: Number of tasks.
         over_reference: The same over the own point of the leading reference, the method that others are matched to.
-        over_reference_low: Lower limit.
-        over_reference_high: Upper limit.
         over_reference_tasks: Number of tasks.
         concept_splits: Of a dictionary: features among which a concept is divided.
-        concept_splits_low: Lower limit.
-        concept_splits_high: Upper limit.
         feature_splits: Of the family's own point and this one, features of the wider among which one of the narrower is
             divided; the own point counts as the narrower of two of one width.
-        feature_splits_low: Lower limit.
-        feature_splits_high: Upper limit.
         feature_splits_back: Features of the narrower among which one of the wider is divided.
-        feature_splits_back_low: Lower limit.
-        feature_splits_back_high: Upper limit.
         feature_splits_null: feature_splits with the wider one's features turned to other text.
-        feature_splits_null_low: Lower limit.
-        feature_splits_null_high: Upper limit.
         splitting: feature_splits over the larger of the other two: 1 if the dictionaries are just different.
-        splitting_low: Lower limit.
-        splitting_high: Upper limit.
         circuits: Circuits tried, of a task in a seed, controls apart.
         circuits_reached: Those that reach the target.
         dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
@@ -129,7 +119,7 @@ Sizes = Mapping[Item, float | int]
 
 
 class PointResult(NamedTuple):
-    """Where a point stands: its validation loss in nats, and the size of each circuit that reaches the target."""
+    """What a point is compared by: its validation loss, nats, and the size of each circuit that reaches the target."""
 
     loss: float
     sizes: Sizes
@@ -147,19 +137,32 @@ def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], st
     found = [_measured(point, ended, store) for point in points]
     circuits = (rows for each in found for rows in each.circuits.values())
     metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
-    stood = [_stood(each, metric) for each in found]
-    own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
+    sizes = [_sizes(each, metric) for each in found]
+    results = [
+        PointResult(each.facts["validation_loss"], reached) if reached and not each.failure else None
+        for each, reached in zip(found, sizes, strict=True)
+    ]
+    own = {point.family: reached for point, reached in zip(points, sizes, strict=True) if point.own is None}
     lead = next(iter(with_role("reference")), "")
-    reached = {name: [each.sizes for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
+    families = {name: [each for each, at in zip(sizes, points, strict=True) if at.family == name] for name in own}
     return [
         SweepRow(
-            **_facts(point, each),
-            **_place(how, reached[point.family], metric, [other.standing for other in stood]),
-            **_over("over_own", point, how.sizes, {} if point.own is None else own[point.family]),
-            **_over("over_reference", point, how.sizes, {} if point.family == lead else own.get(lead, {})),
+            preset=point.run.preset,
+            family=point.family,
+            point=point.name,
+            **{name: each.facts.get(name) for name in FACTS},
+            **_place(result, families[point.family], results),
+            **_over("over_own", point, reached, {} if point.own is None else own[point.family]),
+            **_over("over_reference", point, reached, {} if point.family == lead else own.get(lead, {})),
             **_splitting(each.splits),
+            size_metric=metric,
+            circuits=len(each.circuits),
+            circuits_reached=len(reached),
+            seeds=len(point.run.seeds),
+            status="failed" if each.failure else "ok" if reached else "not_reached",
+            reason=each.failure or ("" if reached else "no circuit reaches the target"),
         )
-        for point, each, how in zip(points, found, stood, strict=True)
+        for point, each, reached, result in zip(points, found, sizes, results, strict=True)
     ]
 
 
@@ -202,27 +205,10 @@ class _Measured:
         failure: Why a cell failed; empty if none did.
     """
 
-    facts: Mapping[str, float]
+    facts: Mapping[str, Any]
     circuits: Mapping[Item, Mapping[str, Measurement]]
     splits: Mapping[str, Sequence[float]]
     failure: str
-
-
-@dataclass(frozen=True)
-class _Stood:
-    """What came of a point.
-
-    Attributes:
-        sizes: Of the circuits that reach the target.
-        status: Whether it has a place among the others.
-        reason: Why not.
-        standing: Its place.
-    """
-
-    sizes: Sizes
-    status: CircuitStatus
-    reason: str
-    standing: PointResult | None
 
 
 def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store) -> _Measured:
@@ -237,8 +223,7 @@ def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store)
     facts = {str(name): mean for name, mean in profiles.mean(skipna=False).dropna().items()}
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
     splits = _splits([read(cell) for cell in point.splittings.values()])
-    reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
-    return _Measured(facts, circuits, splits, reason)
+    return _Measured(facts, circuits, splits, f"{failed[0].cell.label}: {failed[0].reason}" if failed else "")
 
 
 def _numbers(rows: Mapping[str, Measurement]) -> dict[str, float | int | None]:
@@ -253,64 +238,27 @@ def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]
     return {**{str(name): found[name].tolist() for name in found}, "splitting": splitting.dropna().tolist()}
 
 
-def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
-    return metric in rows and rows[metric].status == "ok"
-
-
 def _sizes(found: _Measured, metric: str) -> Sizes:
-    """The sizes of the circuits that reach the target."""
+    """The sizes of the circuits that reach the target, in edges where the metric has no value."""
     sizes: dict[Item, float | int] = {}
     for item, rows in found.circuits.items():
-        if _ok(rows, "edges"):
-            value = rows[metric if _ok(rows, metric) else "edges"].value
-            assert value is not None, item
-            sizes[item] = value
+        ok = {name: row.value for name, row in rows.items() if row.status == "ok" and row.value is not None}
+        if "edges" in ok:
+            sizes[item] = ok.get(metric, ok["edges"])
     return sizes
 
 
-def _stood(found: _Measured, metric: str) -> _Stood:
-    """What a point reaches, and its status."""
-    sizes = _sizes(found, metric)
-    status, reason = _status(found, sizes)
-    standing = PointResult(found.facts["validation_loss"], sizes) if status == "ok" else None
-    return _Stood(sizes, status, reason, standing)
-
-
-def _facts(point: OperatingPoint, found: _Measured) -> dict[str, Any]:
-    """The columns that say what a point is."""
-    facts = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
-    return {
-        "preset": point.run.preset,
-        "family": point.family,
-        "point": point.name,
-        **{name: found.facts.get(name) for name in facts},
-        "circuits": len(found.circuits),
-        "seeds": len(point.run.seeds),
-    }
-
-
 def _place(
-    stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[PointResult | None]
+    result: PointResult | None, family: Sequence[Sizes], results: Sequence[PointResult | None]
 ) -> dict[str, Any]:
-    """The columns that say where a point stands among the others.
-
-    Args:
-        stood: What came of the point.
-        family: Those of the circuits that each point of its family reaches.
-        metric: What sizes are.
-        standings: Of all points.
-    """
-    one = stood.standing
-    shared = set.intersection(*(set(sizes) for sizes in family if sizes)) if one else set()
-    common = [one.sizes[item] for item in sorted(shared)] if one else []
+    """The columns that say how a point compares with those of its family and with all others."""
+    if result is None:
+        return {"size": None, "size_circuits": 0, "dominated": None}
+    shared = set.intersection(*(set(sizes) for sizes in family if sizes))
     return {
-        "size": geometric_mean(common) if common else None,
-        "size_metric": metric,
+        "size": geometric_mean([result.sizes[item] for item in sorted(shared)]) if shared else None,
         "size_circuits": len(shared),
-        "circuits_reached": len(stood.sizes),
-        "dominated": None if one is None else any(dominates(other, one) for other in standings if other),
-        "status": stood.status,
-        "reason": stood.reason,
+        "dominated": any(dominates(other, result) for other in results if other),
     }
 
 
@@ -340,11 +288,3 @@ def _limits(name: str, value: float, interval: Interval) -> dict[str, float | No
         {name: value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     )
     return known
-
-
-def _status(found: _Measured, reached: Sizes) -> tuple[CircuitStatus, str]:
-    if found.failure:
-        return "failed", found.failure
-    if reached:
-        return "ok", ""
-    return "not_reached", "no circuit reaches the target"
