@@ -267,7 +267,6 @@ def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
 
 
 def _text_column(name: str, rows: list[dict[str, Any]]) -> str:
-    """The column that holds text in the first rows of a dataset."""
     if not rows:
         raise ValueError(f"corpus source {name}: the dataset is empty")
     columns = dict.fromkeys(column for row in rows for column in row)

@@ -24,9 +24,6 @@ from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
-FACTS = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
-"""The columns that say what a point can do and what it cost."""
-
 CircuitStatus = Literal["ok", "not_reached", "failed"]
 
 
@@ -150,7 +147,11 @@ def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], st
             preset=point.run.preset,
             family=point.family,
             point=point.name,
-            **{name: each.facts.get(name) for name in FACTS},
+            validation_loss=each.facts.get("validation_loss"),
+            nonzero_parameters=each.facts.get("nonzero_parameters"),
+            training_flops=each.facts.get("training_flops"),
+            loss_recovered=each.facts.get("loss_recovered"),
+            l0=each.facts.get("l0"),
             **_place(result, families[point.family], results),
             **_over("over_own", point, reached, {} if point.own is None else own[point.family]),
             **_over("over_reference", point, reached, {} if point.family == lead else own.get(lead, {})),
@@ -205,7 +206,7 @@ class _Measured:
         failure: Why a cell failed; empty if none did.
     """
 
-    facts: Mapping[str, Any]
+    facts: Mapping[str, float]
     circuits: Mapping[Item, Mapping[str, Measurement]]
     splits: Mapping[str, Sequence[float]]
     failure: str
@@ -274,7 +275,6 @@ def _over(name: str, point: OperatingPoint, own: Sizes, others: Sizes) -> dict[s
 
 
 def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The columns of how features are divided."""
     found: dict[str, float | None] = {}
     for name in (*SPLITS, "splitting"):
         values = splits.get(name, [])

@@ -60,13 +60,16 @@ def match(
     Raises:
         ValueError: If a method has no setting `tokens`, or its training fails.
     """
-    if "tokens" not in type(run.method_configs[method]).model_fields:
+    config = run.method_configs[method]
+    if "tokens" not in type(config).model_fields:
         raise ValueError(f"method {method!r} has no setting 'tokens' to search")
     wanted = _loss(run, to, store, display, workers)
     seen: list[MatchingRun] = []
-    tokens = run.method_configs[method].model_dump()["tokens"]
+    tokens = config.model_dump()["tokens"]
     while len(seen) < trials:
-        loss = _loss(_with_tokens(run, method, tokens), method, store, display, workers)
+        changed = validated(type(config), {**config.model_dump(), "tokens": tokens}, method)
+        tried = replace(run, method_configs={**run.method_configs, method: changed})
+        loss = _loss(tried, method, store, display, workers)
         seen.append(MatchingRun(tokens, loss, loss - wanted))
         yield seen[-1]
         if abs(seen[-1].gap) <= tolerance / 2:
@@ -85,14 +88,7 @@ def next_tokens(seen: Sequence[MatchingRun]) -> int:
     return max(1, round(nearest[0].tokens * math.exp(step)))
 
 
-def _with_tokens(run: RunConfig, method: str, tokens: int) -> RunConfig:
-    config = run.method_configs[method]
-    changed = validated(type(config), {**config.model_dump(), "tokens": tokens}, method)
-    return replace(run, method_configs={**run.method_configs, method: changed})
-
-
 def _loss(run: RunConfig, method: str, store: Store, display: Display, workers: int) -> float:
-    """The validation loss of a method, as the records give it."""
     planner = Planner(run)
     profile = planner.profile(method, method_named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]
