@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 
 from benchmark.plugins.versions import outside_sources, source_digest
 from benchmark.progress import Progress
+from benchmark.registry import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,13 +171,6 @@ class Method:
         """The circuit model of a trained artifact."""
         model: CircuitModel = resolve(self.load)(folder, variant, needed)
         return model
-
-
-def resolve(reference: str) -> Callable[..., Any]:
-    """The object that `module:name` names."""
-    module, _, name = reference.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
 
 
 @cache

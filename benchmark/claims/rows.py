@@ -14,7 +14,7 @@ from benchmark.claims.compounding import EVERY, ErrorCurve
 from benchmark.claims.connections import Density
 from benchmark.claims.firing import EDGES, firing
 from benchmark.claims.measure import LISTS, Claims
-from benchmark.records.curves import Point
+from benchmark.records.curves import CurvePoint
 from benchmark.records.table import Measurement
 from benchmark.statistics.intervals import cluster_bootstrap
 
@@ -97,16 +97,16 @@ def _dilution(found: Claims) -> Measurement:
     return Measurement.or_why("context_dilution", value, why)
 
 
-def claim_points(found: Claims) -> Iterator[Point]:
+def claim_points(found: Claims) -> Iterator[CurvePoint]:
     """The curves: what is lost layer after layer, and how surely lists of each length are closed."""
     if found.errors is not None:
         windows = found.errors.alone_kl.shape[1]
         for each in _curves(found.errors)["consecutive"]:
             for series in ("kl", "loss_increase", "additive_kl"):
-                yield Point("error_compounding", "layers replaced", each["layers"], series, each[series], windows)
+                yield CurvePoint("error_compounding", "layers replaced", each["layers"], series, each[series], windows)
     for point in found.lists:
         for series in ("flat", "nested", "separation"):
-            yield Point("context_dilution", "elements", point.elements, series, getattr(point, series), LISTS)
+            yield CurvePoint("context_dilution", "elements", point.elements, series, getattr(point, series), LISTS)
 
 
 def write_claims(found: Claims, folder: Path) -> None:

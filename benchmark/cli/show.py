@@ -31,7 +31,8 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
 
             click.echo(leaderboard_of(out, as_json))
         else:
-            from benchmark.methods import method_named, resolve
+            from benchmark.methods import method_named
+            from benchmark.registry import resolve
             from benchmark.tasks import TASKS
 
             method_named(method)

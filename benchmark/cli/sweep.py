@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmark.running.cells import Cell
     from benchmark.running.store import Store
     from benchmark.studies.frontier import SweepRow
-    from benchmark.studies.sweep import Point
+    from benchmark.studies.sweep import OperatingPoint
 
 WIDTH = 80
 """Columns of the text."""
@@ -73,7 +73,7 @@ def sweep(
         _carry_out(points, Store(store), out, count)
 
 
-def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: int) -> None:
+def _carry_out(points: "Sequence[OperatingPoint]", store: "Store", out: Path, workers: int) -> None:
     """Compute what is missing, then write and print the frontier; exit 1 if a cell failed."""
     from benchmark.running.experiment import adding_to
     from benchmark.studies.frontier import SWEEP, sweep_rows, write_sweep
@@ -89,7 +89,7 @@ def _carry_out(points: "Sequence[Point]", store: "Store", out: Path, workers: in
     exit_if_failed(outcomes)
 
 
-def _cells(points: "Sequence[Point]") -> "list[Cell]":
+def _cells(points: "Sequence[OperatingPoint]") -> "list[Cell]":
     """The cells of all points, each once, the most urgent first."""
     from benchmark.running.plan import by_urgency
 
@@ -97,7 +97,7 @@ def _cells(points: "Sequence[Point]") -> "list[Cell]":
     return by_urgency(wanted, points[0].run.estimated_seconds)
 
 
-def _describe(points: "Sequence[Point]", store: "Store", workers: int) -> None:
+def _describe(points: "Sequence[OperatingPoint]", store: "Store", workers: int) -> None:
     """Print the points and what they cost, a cell that several need at the first of them; write nothing."""
     seconds = points[0].run.estimated_seconds
     groups = {f"{point.family:<15}{point.name:<28}": point.cells for point in points}

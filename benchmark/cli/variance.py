@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmark.running.config import RunConfig
     from benchmark.running.store import Store
     from benchmark.statistics.variance_components import Component
-    from benchmark.studies.variance import Repeats, Row
+    from benchmark.studies.variance import Repeats, VarianceRow
 
 WIDTH = 80
 """Columns of the text."""
@@ -125,7 +125,7 @@ def _described(repeats: "Repeats", store: "Store", workers: int) -> Iterator[str
 # As text
 
 
-def text(rows: "Sequence[Row]") -> Iterator[str]:
+def text(rows: "Sequence[VarianceRow]") -> Iterator[str]:
     """The lines, each at most as wide as a terminal."""
     yield f"{'score':<24}{'mean':>9}{'training':>11}{'finder':>11}{'prompts':>11}{'detectable':>12}"
     for name, block in groupby(rows, _name):
@@ -138,12 +138,12 @@ def text(rows: "Sequence[Row]") -> Iterator[str]:
         yield from wrap(caption, WIDTH, subsequent_indent="  ")
 
 
-def _name(row: "Row") -> str:
+def _name(row: "VarianceRow") -> str:
     variant = "" if row.variant == "native" else f"/{row.variant}"
     return f"{row.method}{variant} {row.task}, {row.graph} graph"
 
 
-def _line(row: "Row") -> str:
+def _line(row: "VarianceRow") -> str:
     mean = math.exp(row.mean) if row.scale else row.mean
     training = _part(row, row.training)
     if _is_bounded(row):
@@ -152,17 +152,17 @@ def _line(row: "Row") -> str:
     return f"  {row.metric:<22}{_number(mean):>9}{shown}{_difference(row, row.detectable):>12}"
 
 
-def _is_bounded(row: "Row") -> bool:
+def _is_bounded(row: "VarianceRow") -> bool:
     """Whether the training seed's part is known only together with the prompts'."""
     return math.isnan(row.training.variance) and not math.isnan(row.training_and_prompts.variance)
 
 
-def _part(row: "Row", part: "Component") -> str:
+def _part(row: "VarianceRow", part: "Component") -> str:
     """The standard deviation, with a star if it was set to 0."""
     return f"{_difference(row, math.sqrt(part.variance))}{'*' if part.variance == 0 and part.reason else ''}"
 
 
-def _difference(row: "Row", difference: float) -> str:
+def _difference(row: "VarianceRow", difference: float) -> str:
     """A difference on the scale as people read it: of logs, a factor."""
     if not row.scale or math.isnan(difference):
         return _number(difference)
@@ -173,7 +173,7 @@ def _number(number: float) -> str:
     return "?" if math.isnan(number) else f"{number:.3g}"
 
 
-def _missing(block: "Sequence[Row]") -> Iterator[str]:
+def _missing(block: "Sequence[VarianceRow]") -> Iterator[str]:
     """Why scores are missing, the same reason once."""
     for reason in dict.fromkeys(row.reason for row in block if row.reason):
         own = [row.metric for row in block if row.reason == reason]
@@ -181,7 +181,7 @@ def _missing(block: "Sequence[Row]") -> Iterator[str]:
         yield from wrap(f"{told}: {reason}", WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def _captions(rows: "Sequence[Row]") -> Iterator[str]:
+def _captions(rows: "Sequence[VarianceRow]") -> Iterator[str]:
     first = rows[0]
     yield (
         f"{_count(first.seeds, 'training seed')}, {_count(first.finder_seeds, 'finder seed')} each, preset "
@@ -198,9 +198,9 @@ def _captions(rows: "Sequence[Row]") -> Iterator[str]:
         yield "*: the estimate is below 0, as few seeds often make it, and taken as 0"
 
 
-def _unknown(rows: "Sequence[Row]") -> Iterator[str]:
+def _unknown(rows: "Sequence[VarianceRow]") -> Iterator[str]:
     """Why parts are not known though all scores are there, the same reason once."""
-    why: dict[str, Callable[[Row], str]] = {
+    why: dict[str, Callable[[VarianceRow], str]] = {
         "training": lambda row: _why(row.training_and_prompts if _is_bounded(row) else row.training),
         "finder": lambda row: _why(row.finder),
         "prompts": lambda row: _why(row.prompts),
@@ -218,7 +218,7 @@ def _why(part: "Component") -> str:
     return part.reason if math.isnan(part.variance) else ""
 
 
-def _limits(row: "Row") -> Iterator[str]:
+def _limits(row: "VarianceRow") -> Iterator[str]:
     """What so few seeds cannot tell."""
     from benchmark.studies.variance import deviation_limits
 

@@ -60,7 +60,6 @@ def brackets(text: str) -> Brackets:
 
 
 def _opened(token: Token, previous: Token, before: Token, around: Open) -> Open:
-    """The bracket that a token opens."""
     round_ = token.text == "("
     named = previous.kind == "name" and not iskeyword(previous.text)
     call = round_ and (previous.kind == "close" or (named and before.text not in ("def", "class")))

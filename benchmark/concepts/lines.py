@@ -28,17 +28,12 @@ def first_words(text: str) -> Labels:
         elif at_start:
             at_start, since = False, token.end
             if token.kind == "name":
-                _mark_beginnings(found, token.text, token.start)
+                for number, word in enumerate(WORDS, start=1):  # the letters so far may be one of the words
+                    if token.text.startswith(word):
+                        found[token.start + len(word) - 1] = number
                 label = WORDS.index(token.text) + 1 if token.text in WORDS else 0
     found[since:] = label
     return found
-
-
-def _mark_beginnings(found: Labels, word: str, start: int) -> None:
-    """Marks where the letters so far are one of `WORDS`."""
-    for label, known in enumerate(WORDS, start=1):
-        if word.startswith(known):
-            found[start + len(known) - 1] = label
 
 
 def _starts_with(text: str, word: str) -> Labels:

@@ -32,16 +32,10 @@ def bound_values(text: str) -> Labels:
         elif token.kind != "comment":
             line.append(token)
         if token.kind in ("name", "string") and previous.text != ".":
-            _mark_names(found, token, values)
+            for length in range(1, len(token.word) + 1):  # the letters so far may be a bound name
+                found[token.start + length - 1] = values.get(token.word[:length], 0)
         previous = token if token.kind != "comment" else previous
     return found
-
-
-def _mark_names(found: Labels, token: Token, values: Mapping[str, int]) -> None:
-    """Marks where the letters so far are a bound name."""
-    word = token.word
-    for length in range(1, len(word) + 1):
-        found[token.start + length - 1] = values.get(word[:length], 0)
 
 
 def name_bound_to_set(text: str) -> Labels:

@@ -4,6 +4,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -88,22 +89,6 @@ class Part:
                 tokens, near = tokens + len(document), 0
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """Turns texts into documents of at most a window's tokens."""
-
-    tokenizer: Tokenizer
-    window: int
-
-    def __call__(self, texts: Iterator[str]) -> Iterator[Tokens]:
-        """Encodes in batches; an end of text follows each document that leaves room for it."""
-        end = self.tokenizer.token_to_id(END_OF_TEXT)
-        assert end == 0, "the trainer numbers special tokens first"
-        while batch := list(islice(texts, BATCH)):
-            for encoding in self.tokenizer.encode_batch_fast(batch):
-                yield np.array([*encoding.ids, end][: self.window], dtype=np.uint16)
-
-
 def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
     """Writes `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
 
@@ -129,7 +114,7 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
     sample = {name: _sample(texts[name], config, config.sources[name]) for name in texts}
     progress(0, _total(config), "; ".join([*_told(sources), "training the tokenizer"]))
     tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
-    encode = Encoder(tokenizer, config.window)
+    encode = partial(_encoded, tokenizer, config.window)
 
     parts = list(train.values())
     _fill(parts, {name: encode(chain(sample[name], texts[name])) for name in texts}, [], config, progress)
@@ -164,6 +149,15 @@ def _sample(texts: Iterator[str], config: CorpusConfig, share: float) -> list[st
         found.append(text)
         characters += len(text)
     return found
+
+
+def _encoded(tokenizer: Tokenizer, window: int, texts: Iterator[str]) -> Iterator[Tokens]:
+    """Documents of at most a window's tokens; an end of text follows each that leaves room for it."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    assert end == 0, "the trainer numbers special tokens first"
+    while batch := list(islice(texts, BATCH)):
+        for encoding in tokenizer.encode_batch_fast(batch):
+            yield np.array([*encoding.ids, end][:window], dtype=np.uint16)
 
 
 def _fill(
@@ -211,26 +205,25 @@ def _write(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer, fo
 
 
 def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    tokens = {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS}
     return {
         "config": config.model_dump(),
         "python": platform.python_version(),
         "tokenizers": tokenizers.__version__,
         "vocabulary": tokenizer.get_vocab_size(),
-        "tokens": {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS},
-        "sources": {part.source.name: _source_facts(part.source, parts) for part in parts},
+        "tokens": tokens,
+        "sources": {
+            source.name: {
+                "generated": source.generated,
+                "splits": {
+                    part.split: _part_facts(part, tokens[part.split]) for part in parts if part.source is source
+                },
+                "skipped": dict(source.skipped),
+                "skipped_count": len(source.skipped),
+            }
+            for source in (part.source for part in parts if part.split == "train")
+        },
         "disjoint": {"threshold": NEAR, "shingle": SHINGLE, "how": DISJOINT},
-    }
-
-
-def _source_facts(source: Source, parts: Sequence[Part]) -> dict[str, Any]:
-    own = {part.split: part for part in parts if part.source is source}
-    whole = {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS}
-    splits = {split: _part_facts(part, whole[split]) for split, part in own.items()}
-    return {
-        "generated": source.generated,
-        "splits": splits,
-        "skipped": dict(source.skipped),
-        "skipped_count": len(source.skipped),
     }
 
 

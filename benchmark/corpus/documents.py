@@ -27,11 +27,8 @@ def definitions(text: str, longest: int) -> list[str]:
     pieces are dedented: `class A:` with its first method, then one document per further method.
     """
     lines = text.split("\n")
-    found: list[str] = []
-    for node in _parsed(text):
-        if isinstance(node, Definition):
-            found.extend(_pieces(node, lines, longest))
-    return found
+    nodes = (node for node in _parsed(text) if isinstance(node, Definition))
+    return [piece for node in nodes for piece in _pieces(node, lines, longest)]
 
 
 def passages(text: str, longest: int) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt16, UInt32, UInt64
+from jaxtyping import UInt16, UInt64
 
 SHINGLE = 5
 """Tokens in a shingle."""
@@ -83,16 +83,10 @@ def jaccard(first: UInt64[np.ndarray, " first"], second: UInt64[np.ndarray, " se
 
 
 def _band_keys(own: UInt64[np.ndarray, " shingle"]) -> UInt64[np.ndarray, " band"]:
-    """One hash for the four MinHash values of each band."""
-    values = _minhash(own).reshape(BANDS, ROWS).astype(np.uint64)
+    """One hash of the four MinHash values of each band, each the least under a multiply-shift hash function."""
+    values = ((own[:, None] * _MULTIPLIERS) >> _SHIFT).min(axis=0).reshape(BANDS, ROWS)
     keys = np.zeros(BANDS, dtype=np.uint64)
     for row in range(ROWS):
         keys = (keys ^ values[:, row]) * _MIX[row % 2]
         keys ^= keys >> _SHIFT
     return keys
-
-
-def _minhash(own: UInt64[np.ndarray, " shingle"]) -> UInt32[np.ndarray, " hash"]:
-    """The smallest of the shingles' values under each of 64 multiply-shift hash functions."""
-    smallest: UInt64[np.ndarray, " hash"] = ((own[:, None] * _MULTIPLIERS) >> _SHIFT).min(axis=0)
-    return smallest.astype(np.uint32)

@@ -8,13 +8,13 @@ import stat
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
+from benchmark.corpus.idioms import document
 
 CHARACTERS_PER_POSITION = 3
 """Characters that one position of the context holds, roughly: longer classes and texts are cut."""
@@ -106,7 +106,6 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
 
 def _generated(seed: int, split: Split) -> Iterator[str]:
     """Documents of the idioms generator, without end."""
-    document: Callable[[random.Random], str] = import_module("benchmark.corpus.idioms").document
     generator = random.Random(f"idioms:{seed}:{split}")
     while True:
         yield document(generator)
@@ -227,10 +226,9 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
     random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     wanted = HELD_OUT * sum(sizes.values())
-    for held_out, reserved in (("validation", 2), ("test", 1)):
-        part = parts["validation" if held_out == "validation" else "test"]
-        while len(files) > reserved and sum(sizes[file] for file in part) < wanted:
-            part.append(files.pop())
+    for split, reserved in zip(SPLITS[1:], (2, 1), strict=True):
+        while len(files) > reserved and sum(sizes[file] for file in parts[split]) < wanted:
+            parts[split].append(files.pop())
     parts["train"] = files
     return parts
 
@@ -240,15 +238,12 @@ def _of_dataset(name: str, argument: str, seed: int, longest: int) -> Source:
 
     def documents(split: Split) -> Iterator[str]:
         for index, text in zip(count(), rows(), strict=False):
-            if _split_of_row(seed, index) == split and isinstance(text, str):
+            drawn = random.Random(f"hf:{seed}:{index}").random()
+            own = "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
+            if own == split and isinstance(text, str):
                 yield from documents_of(text, longest)
 
     return Source(name, documents)
-
-
-def _split_of_row(seed: int, index: int) -> Split:
-    drawn = random.Random(f"hf:{seed}:{index}").random()
-    return "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
 
 
 def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
@@ -272,15 +267,13 @@ def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
 
 
 def _text_column(name: str, rows: list[dict[str, Any]]) -> str:
-    """The column that holds text in the first rows of a dataset."""
     if not rows:
         raise ValueError(f"corpus source {name}: the dataset is empty")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = dict.fromkeys(column for row in rows for column in row)
     texts = [
-        column for column in columns if any(isinstance(text := row.get(column), str) and text.strip() for row in rows)
+        column for column in columns if any(isinstance(row.get(column), str) and row[column].strip() for row in rows)
     ]
-    found = next((column for column in (*TEXT_FIELDS, *texts) if column in texts), None)
-    if found is None:
+    if not texts:
         looked = f" in the first {len(rows)} rows" if len(rows) == LOOKED_AT else ""
         raise ValueError(f"corpus source {name}: no column of text among {', '.join(columns)}{looked}")
-    return found
+    return next(column for column in (*TEXT_FIELDS, *texts) if column in texts)

@@ -1,7 +1,7 @@
 """A built corpus: its tokenizer, its documents, and the windows that models are trained and measured on."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -44,9 +44,6 @@ class Documents(Sequence[Tokens]):
         position = range(len(self))[index]
         document = np.asarray(self.tokens[self.offsets[position] : self.offsets[position + 1]])
         return document[:-1] if document[-1] == self.end_of_text else document
-
-    def __iter__(self) -> Iterator[Tokens]:
-        return (self[position] for position in range(len(self)))
 
 
 @dataclass(frozen=True, eq=False)

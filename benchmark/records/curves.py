@@ -14,7 +14,7 @@ OF_CELL = "curves.json"
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One value of one curve.
 
     Attributes:
@@ -76,16 +76,16 @@ class CurveRow(Keyed):
         return self.named("circuit" if self.task else "claims")
 
 
-def write_points(points: Iterable[Point], folder: Path) -> None:
+def write_points(points: Iterable[CurvePoint], folder: Path) -> None:
     """Write points into a cell's folder."""
     content = [asdict(point) for point in points]
     (folder / OF_CELL).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_points(folder: Path) -> list[Point]:
+def read_points(folder: Path) -> list[CurvePoint]:
     """The points in a cell's folder; none if the cell draws no curve."""
     path = folder / OF_CELL
-    return [Point(**point) for point in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return [CurvePoint(**point) for point in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
 def read_curves(path: Path) -> list[CurveRow]:

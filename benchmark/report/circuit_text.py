@@ -16,7 +16,7 @@ from benchmark.evaluate import load_variant
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
-from benchmark.records.curves import Point, read_points
+from benchmark.records.curves import CurvePoint, read_points
 from benchmark.records.table import RECORDS, Record
 from benchmark.running.experiment import records_in
 from benchmark.running.store import Store
@@ -62,7 +62,7 @@ class CircuitText:
     reason: str
     nodes: tuple[NodeText, ...]
     edges: tuple[EdgeText, ...]
-    agreement: tuple[Point, ...]
+    agreement: tuple[CurvePoint, ...]
 
 
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
@@ -180,7 +180,7 @@ def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
         yield f"  and {len(edges) - SHOWN_EDGES} more"
 
 
-def _agreement_lines(points: Sequence[Point]) -> Iterator[str]:
+def _agreement_lines(points: Sequence[CurvePoint]) -> Iterator[str]:
     if points:
         yield "  share of prompts answered as by the whole model, by how far they are changed:"
     for curve in dict.fromkeys(point.curve for point in points):

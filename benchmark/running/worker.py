@@ -9,13 +9,13 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import psutil
 
+from benchmark.registry import resolve
 from benchmark.running.cells import Order
 from benchmark.running.store import Store
 
@@ -80,8 +80,7 @@ def _compute(order: Order, store: Store, connection: Connection) -> Ended | Rais
 
 
 def _call(order: Order, store: Store, connection: Connection) -> None:
-    module, _, name = order.compute.partition(":")
-    compute = getattr(import_module(module), name)
+    compute = resolve(order.compute)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     inputs = {role: store.artifact(key) for role, key in order.needs.items()}

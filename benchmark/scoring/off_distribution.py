@@ -14,7 +14,7 @@ from benchmark import metrics
 from benchmark.corpus import Corpus
 from benchmark.interventions.ablation import ablate
 from benchmark.model.interface import unedited
-from benchmark.records.curves import Point, write_points
+from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.tasks import Task
@@ -97,9 +97,11 @@ def _measured(curve: Curve, ablation: str) -> Measurement:
     return Measurement(name, value, n=max(each.pairs for each in shifted), ablation=ablation)
 
 
-def _points(curves: list[Curve]) -> Iterator[Point]:
+def _points(curves: list[Curve]) -> Iterator[CurvePoint]:
     """The curves themselves: agreement, and how often each of the two is right."""
     for curve in curves:
         for each in curve.levels:
             for series in ("agreement", "whole", "circuit"):
-                yield Point(curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs)
+                yield CurvePoint(
+                    curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs
+                )

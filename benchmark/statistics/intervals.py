@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = NDArray[np.float64]
+Sample = NDArray[np.float64]
 
 FEWEST_SEEDS = 3
 """Fewer seeds have no interval: with two, the t interval is some nine standard errors wide on either side."""
@@ -164,7 +164,7 @@ def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]", generator:
     return Ratio(float(np.exp(logs.mean())), *interval, len(logs))
 
 
-def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]] | Row) -> Interval:
+def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]] | Sample) -> Interval:
     """Interval over prompts of a ratio of geometric means, from the intervals of the sizes that it is made of.
 
     The circuits' intervals are taken as independent and log-normal: half-widths of logs add in quadrature. It says what
@@ -286,7 +286,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def spearman(first: Sequence[float] | Row, second: Sequence[float] | Row) -> float:
+def spearman(first: Sequence[float] | Sample, second: Sequence[float] | Sample) -> float:
     """Spearman's rank correlation, ties at their mean rank; `nan` without values or if either row is constant."""
     from scipy.stats import spearmanr
 
@@ -304,6 +304,6 @@ def none_for_nan(value: Any) -> Any:
     return [none_for_nan(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _logs(sizes: Row) -> Row:
-    logs: Row = np.log(np.maximum(sizes, 1.0))
+def _logs(sizes: Sample) -> Sample:
+    logs: Sample = np.log(np.maximum(sizes, 1.0))
     return logs

@@ -1,7 +1,6 @@
 """Where a score's scatter comes from: the training seed, the finder's seed, or the sample of prompts."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +63,16 @@ def variance_split(
     if not values.size or not np.isfinite(values).all():
         unknown = Component(math.nan, "a score is missing")
         return VarianceSplit(unknown, unknown, prompts)
-    return VarianceSplit(_training(values, prompts, shared_prompts), _finder(values, prompts, shared_prompts), prompts)
+    seeds, finders = values.shape
+    if finders < 2:
+        why = "one training seed" if seeds < 2 else "one finder seed: its part cannot be told from the training seed's"
+        return VarianceSplit(Component(math.nan, why), Component(math.nan, "one finder seed"), prompts)
+    within = float(values.var(axis=1, ddof=1).mean())
+    finder = _solved(within if shared_prompts else within - prompts.variance, prompts)
+    if seeds < 2:
+        return VarianceSplit(Component(math.nan, "one training seed"), finder, prompts)
+    between = float(values.mean(1).var(ddof=1)) - within / finders
+    return VarianceSplit(_solved(between - prompts.variance if shared_prompts else between, prompts), finder, prompts)
 
 
 def _prompts(variances: Float[NDArray[np.float64], "training finder"] | None) -> Component:
@@ -73,30 +81,8 @@ def _prompts(variances: Float[NDArray[np.float64], "training finder"] | None) ->
     return Component(float(variances.mean()))
 
 
-def _training(values: Float[NDArray[np.float64], "training finder"], prompts: Component, shared: bool) -> Component:
-    seeds, finders = values.shape
-    if seeds < 2:
-        return Component(math.nan, "one training seed")
-    if finders < 2:
-        return Component(math.nan, "one finder seed: its part cannot be told from the training seed's")
-    between = float(values.mean(1).var(ddof=1))
-    return _solved([between, -_within(values) / finders, -prompts.variance if shared else 0.0], prompts)
-
-
-def _finder(values: Float[NDArray[np.float64], "training finder"], prompts: Component, shared: bool) -> Component:
-    if values.shape[1] < 2:
-        return Component(math.nan, "one finder seed")
-    return _solved([_within(values), 0.0 if shared else -prompts.variance], prompts)
-
-
-def _within(values: Float[NDArray[np.float64], "training finder"]) -> float:
-    """Mean square between finder seeds, within training seeds."""
-    return float(values.var(axis=1, ddof=1).mean())
-
-
-def _solved(terms: Sequence[float], prompts: Component) -> Component:
-    """The sum of the terms, unless one of them is unknown or the sum is negative."""
-    variance = sum(terms)
+def _solved(variance: float, prompts: Component) -> Component:
+    """A solution of the equations, unless the part of the prompts that is in it is unknown or it is negative."""
     if math.isnan(variance):
         return Component(math.nan, prompts.reason)
     if variance < 0:

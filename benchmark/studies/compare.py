@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -300,6 +301,10 @@ def _contrast(
         units = units.groupby(lambda concept: families.get(concept, concept)).mean()
     most = METRICS[metric].high - METRICS[metric].low
     difference = paired_difference(units.tolist(), most)
+    over_prompts = UNKNOWN
+    if metric in SIZES:
+        limits = pd.concat([each[["low", "high"]] for each in (above, below)], axis=1, join="inner").to_numpy()
+        over_prompts = prompt_ratio_interval(math.exp(difference.mean), limits.reshape(-1, 2, 2))
     by_seed = differences.unstack("seed").dropna().mean()  # over the tasks that have every seed: the same for all
     return Contrast(
         metric=metric,
@@ -309,7 +314,7 @@ def _contrast(
         pairs=len(differences),
         seeds=tuple(differences.index.unique("seed").sort_values()),
         over_seeds=student_interval(by_seed.tolist()).within(-most, most),
-        over_prompts=_over_prompts(above, below, math.exp(difference.mean)) if metric in SIZES else UNKNOWN,
+        over_prompts=over_prompts,
         p=permutation_test(units.tolist(), generator, DRAWS),
         corrected=math.nan,
         tests=1,
@@ -320,20 +325,11 @@ def _contrast(
 
 
 def _seeds_by_item(keys: pd.Index) -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {}
-    for item, seed in keys:
-        found[item] = (*found.get(item, ()), seed)
-    return found
-
-
-def _over_prompts(above: pd.DataFrame, below: pd.DataFrame, ratio: float) -> Interval:
-    """Interval over prompts of a ratio of sizes."""
-    both = pd.concat([each[["low", "high"]] for each in (above, below)], axis=1, join="inner")
-    return prompt_ratio_interval(ratio, both.to_numpy().reshape(-1, 2, 2))
+    """The seeds of each item; an index's difference is sorted, as `groupby` needs it."""
+    return {item: tuple(seed for _, seed in pairs) for item, pairs in groupby(keys, itemgetter(0))}
 
 
 def _turned(one: Contrast) -> Contrast:
-    """The same contrast with the methods exchanged."""
     mean, low, high, deviation, pairs = one.difference
     return replace(
         one,
@@ -347,8 +343,6 @@ def _turned(one: Contrast) -> Contrast:
 
 def _order(board: Board, place: Place) -> tuple[bool, bool, int, Place]:
     """Ranked methods before controls, and the variants of a method as it declares them, ranked ones first."""
-    from benchmark.methods import methods
-
     known = methods().get(place.method)
     variants = [variant.name for variant in known.variants] if known is not None else []
     at = variants.index(place.variant) if place.variant in variants else len(variants)

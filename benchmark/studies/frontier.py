@@ -18,19 +18,20 @@ from benchmark.running.executor import Outcome
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import geometric_mean, none_for_nan, size_ratio
-from benchmark.studies.sweep import Item, Point
+from benchmark.studies.sweep import Item, OperatingPoint
 from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
-Status = Literal["ok", "not_reached", "failed"]
+CircuitStatus = Literal["ok", "not_reached", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRow(Keyed):
     """One row of `sweep.csv`; numbers are summed up over seeds as their metrics ask. Three columns name it.
 
-    A family's own point is the preset's. Intervals are 95 %: of ratios of sizes over tasks, else over seeds.
+    A family's own point is the preset's. Columns that end in `_low` and `_high` are limits of 95 % intervals: of ratios
+    of sizes over tasks, else over seeds.
 
     Attributes:
         preset: The preset that the settings start from.
@@ -47,29 +48,15 @@ class SweepRow(Keyed):
         size_circuits: Number of those circuits.
         over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
             seeds, then over tasks.
-        over_own_low: Lower limit.
-        over_own_high: Upper limit.
         over_own_tasks: Number of tasks.
         over_reference: The same over the own point of the leading reference, the method that others are matched to.
-        over_reference_low: Lower limit.
-        over_reference_high: Upper limit.
         over_reference_tasks: Number of tasks.
         concept_splits: Of a dictionary: features among which a concept is divided.
-        concept_splits_low: Lower limit.
-        concept_splits_high: Upper limit.
         feature_splits: Of the family's own point and this one, features of the wider among which one of the narrower is
             divided; the own point counts as the narrower of two of one width.
-        feature_splits_low: Lower limit.
-        feature_splits_high: Upper limit.
         feature_splits_back: Features of the narrower among which one of the wider is divided.
-        feature_splits_back_low: Lower limit.
-        feature_splits_back_high: Upper limit.
         feature_splits_null: feature_splits with the wider one's features turned to other text.
-        feature_splits_null_low: Lower limit.
-        feature_splits_null_high: Upper limit.
         splitting: feature_splits over the larger of the other two, median over seeds: 1 if they are just different.
-        splitting_low: Lower limit.
-        splitting_high: Upper limit.
         circuits: Circuits tried, of a task in a seed, controls apart.
         circuits_reached: Those that reach the target.
         dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
@@ -119,7 +106,7 @@ class SweepRow(Keyed):
     circuits_reached: int
     dominated: bool | None
     seeds: int
-    status: Status
+    status: CircuitStatus
     reason: str
 
 
@@ -127,14 +114,14 @@ Sizes = Mapping[Item, float | int]
 """The size of each circuit that reaches the target."""
 
 
-class Standing(NamedTuple):
-    """Where a point stands: its validation loss in nats, and the size of each circuit that reaches the target."""
+class PointResult(NamedTuple):
+    """What a point is compared by: its validation loss, nats, and the size of each circuit that reaches the target."""
 
     loss: float
     sizes: Sizes
 
 
-def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
+def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
     """A row for each point, also for those that failed or reached nothing.
 
     Args:
@@ -146,23 +133,40 @@ def sweep_rows(points: Sequence[Point], outcomes: Sequence[Outcome], store: Stor
     found = [_measured(point, ended, store) for point in points]
     circuits = (rows for each in found for rows in each.circuits.values())
     metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
-    stood = [_stood(each, metric) for each in found]
-    own = {point.family: each.sizes for point, each in zip(points, stood, strict=True) if point.own is None}
+    sizes = [_sizes(each, metric) for each in found]
+    results = [
+        PointResult(each.facts["validation_loss"], reached) if reached and not each.failure else None
+        for each, reached in zip(found, sizes, strict=True)
+    ]
+    own = {point.family: reached for point, reached in zip(points, sizes, strict=True) if point.own is None}
     lead = next(iter(with_role("reference")), "")
-    reached = {name: [each.sizes for each, at in zip(stood, points, strict=True) if at.family == name] for name in own}
+    families = {name: [each for each, at in zip(sizes, points, strict=True) if at.family == name] for name in own}
     return [
         SweepRow(
-            **_facts(point, each),
-            **_place(how, reached[point.family], metric, [other.standing for other in stood]),
-            **_over("over_own", point, how.sizes, {} if point.own is None else own[point.family]),
-            **_over("over_reference", point, how.sizes, {} if point.family == lead else own.get(lead, {})),
+            preset=point.run.preset,
+            family=point.family,
+            point=point.name,
+            validation_loss=each.facts.get("validation_loss"),
+            nonzero_parameters=each.facts.get("nonzero_parameters"),
+            training_flops=each.facts.get("training_flops"),
+            loss_recovered=each.facts.get("loss_recovered"),
+            l0=each.facts.get("l0"),
+            **_place(result, families[point.family], results),
+            **_over("over_own", point, reached, {} if point.own is None else own[point.family]),
+            **_over("over_reference", point, reached, {} if point.family == lead else own.get(lead, {})),
             **_splitting(each.splits),
+            size_metric=metric,
+            circuits=len(each.circuits),
+            circuits_reached=len(reached),
+            seeds=len(point.run.seeds),
+            status="failed" if each.failure else "ok" if reached else "not_reached",
+            reason=each.failure or ("" if reached else "no circuit reaches the target"),
         )
-        for point, each, how in zip(points, found, stood, strict=True)
+        for point, each, reached, result in zip(points, found, sizes, results, strict=True)
     ]
 
 
-def dominates(other: Standing, one: Standing) -> bool:
+def dominates(other: PointResult, one: PointResult) -> bool:
     """Whether a point leaves no reason to choose another.
 
     It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
@@ -207,24 +211,7 @@ class _Measured:
     failure: str
 
 
-@dataclass(frozen=True)
-class _Stood:
-    """What came of a point.
-
-    Attributes:
-        sizes: Of the circuits that reach the target.
-        status: Whether it has a place among the others.
-        reason: Why not.
-        standing: Its place.
-    """
-
-    sizes: Sizes
-    status: Status
-    reason: str
-    standing: Standing | None
-
-
-def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Measured:
+def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store) -> _Measured:
     def read(cell: Cell) -> dict[str, Measurement]:
         if ended[cell.key].status == "failed":
             return {}
@@ -237,8 +224,7 @@ def _measured(point: Point, ended: Mapping[str, Outcome], store: Store) -> _Meas
     facts = {str(name): aggregated(known[name].tolist(), METRICS[str(name)].aggregate) for name in known}
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
     splits = _splits([read(cell) for cell in point.splittings.values()])
-    reason = f"{failed[0].cell.label}: {failed[0].reason}" if failed else ""
-    return _Measured(facts, circuits, splits, reason)
+    return _Measured(facts, circuits, splits, f"{failed[0].cell.label}: {failed[0].reason}" if failed else "")
 
 
 def _numbers(rows: Mapping[str, Measurement]) -> dict[str, float | int | None]:
@@ -253,66 +239,31 @@ def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]
     return {**{str(name): found[name].tolist() for name in found}, "splitting": splitting.dropna().tolist()}
 
 
-def _ok(rows: Mapping[str, Measurement], metric: str) -> bool:
-    return metric in rows and rows[metric].status == "ok"
-
-
 def _sizes(found: _Measured, metric: str) -> Sizes:
-    """The sizes of the circuits that reach the target."""
+    """The sizes of the circuits that reach the target, in edges where the metric has no value."""
     sizes: dict[Item, float | int] = {}
     for item, rows in found.circuits.items():
-        if _ok(rows, "edges"):
-            value = rows[metric if _ok(rows, metric) else "edges"].value
-            assert value is not None, item
-            sizes[item] = value
+        ok = {name: row.value for name, row in rows.items() if row.status == "ok" and row.value is not None}
+        if "edges" in ok:
+            sizes[item] = ok.get(metric, ok["edges"])
     return sizes
 
 
-def _stood(found: _Measured, metric: str) -> _Stood:
-    """What a point reaches, and its status."""
-    sizes = _sizes(found, metric)
-    status, reason = _status(found, sizes)
-    standing = Standing(found.facts["validation_loss"], sizes) if status == "ok" else None
-    return _Stood(sizes, status, reason, standing)
-
-
-def _facts(point: Point, found: _Measured) -> dict[str, Any]:
-    """The columns that say what a point is."""
-    facts = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
+def _place(
+    result: PointResult | None, family: Sequence[Sizes], results: Sequence[PointResult | None]
+) -> dict[str, Any]:
+    """The columns that say how a point compares with those of its family and with all others."""
+    if result is None:
+        return {"size": None, "size_circuits": 0, "dominated": None}
+    shared = set.intersection(*(set(sizes) for sizes in family if sizes))
     return {
-        "preset": point.run.preset,
-        "family": point.family,
-        "point": point.name,
-        **{name: found.facts.get(name) for name in facts},
-        "circuits": len(found.circuits),
-        "seeds": len(point.run.seeds),
-    }
-
-
-def _place(stood: _Stood, family: Sequence[Sizes], metric: str, standings: Sequence[Standing | None]) -> dict[str, Any]:
-    """The columns that say where a point stands among the others.
-
-    Args:
-        stood: What came of the point.
-        family: Those of the circuits that each point of its family reaches.
-        metric: What sizes are.
-        standings: Of all points.
-    """
-    one = stood.standing
-    shared = set.intersection(*(set(sizes) for sizes in family if sizes)) if one else set()
-    common = [one.sizes[item] for item in sorted(shared)] if one else []
-    return {
-        "size": geometric_mean(common) if common else None,
-        "size_metric": metric,
+        "size": geometric_mean([result.sizes[item] for item in sorted(shared)]) if shared else None,
         "size_circuits": len(shared),
-        "circuits_reached": len(stood.sizes),
-        "dominated": None if one is None else any(dominates(other, one) for other in standings if other),
-        "status": stood.status,
-        "reason": stood.reason,
+        "dominated": any(dominates(other, result) for other in results if other),
     }
 
 
-def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
+def _over(name: str, point: OperatingPoint, own: Sizes, others: Sizes) -> dict[str, Any]:
     """The columns of a point's sizes over those of another, where both reach a task in a seed."""
     first, second = (
         pd.Series(list(sizes.values()), pd.MultiIndex.from_tuples(sizes, names=["task", "seed"]), float)
@@ -324,7 +275,6 @@ def _over(name: str, point: Point, own: Sizes, others: Sizes) -> dict[str, Any]:
 
 
 def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The columns of how features are divided."""
     found: dict[str, float | None] = {}
     for name in (*SPLITS, "splitting"):
         aggregate: Aggregate
@@ -337,11 +287,3 @@ def _limits(name: str, found: Summary) -> dict[str, float | None]:
     """A value and its interval as three columns, `None` for what is not known."""
     known: dict[str, float | None] = none_for_nan(dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)))
     return known
-
-
-def _status(found: _Measured, reached: Sizes) -> tuple[Status, str]:
-    if found.failure:
-        return "failed", found.failure
-    if reached:
-        return "ok", ""
-    return "not_reached", "no circuit reaches the target"

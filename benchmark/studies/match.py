@@ -17,7 +17,7 @@ NATS_AN_E_FOLD = 0.45
 
 
 @dataclass(frozen=True)
-class Trial:
+class MatchingRun:
     """One training run of the search, every schedule run to its end.
 
     Attributes:
@@ -41,7 +41,7 @@ def match(
     tolerance: float = 0.02,
     trials: int = 6,
     workers: int = 1,
-) -> Iterator[Trial]:
+) -> Iterator[MatchingRun]:
     """Train a method with other numbers of tokens until its validation loss is that of another method.
 
     A secant search on log tokens. The last trial is the match if its gap is within half the tolerance; the other half
@@ -60,21 +60,24 @@ def match(
     Raises:
         ValueError: If a method has no setting `tokens`, or its training fails.
     """
-    if "tokens" not in type(run.method_configs[method]).model_fields:
+    config = run.method_configs[method]
+    if "tokens" not in type(config).model_fields:
         raise ValueError(f"method {method!r} has no setting 'tokens' to search")
     wanted = _loss(run, to, store, display, workers)
-    seen: list[Trial] = []
-    tokens = run.method_configs[method].model_dump()["tokens"]
+    seen: list[MatchingRun] = []
+    tokens = config.model_dump()["tokens"]
     while len(seen) < trials:
-        loss = _loss(_with_tokens(run, method, tokens), method, store, display, workers)
-        seen.append(Trial(tokens, loss, loss - wanted))
+        changed = validated(type(config), {**config.model_dump(), "tokens": tokens}, method)
+        tried = replace(run, method_configs={**run.method_configs, method: changed})
+        loss = _loss(tried, method, store, display, workers)
+        seen.append(MatchingRun(tokens, loss, loss - wanted))
         yield seen[-1]
         if abs(seen[-1].gap) <= tolerance / 2:
             return
         tokens = next_tokens(seen)
 
 
-def next_tokens(seen: Sequence[Trial]) -> int:
+def next_tokens(seen: Sequence[MatchingRun]) -> int:
     """The number of tokens to try next: where the line through the two trials nearest to the target meets it."""
     nearest = sorted(seen, key=lambda trial: abs(trial.gap))[:2]
     slope = -NATS_AN_E_FOLD
@@ -85,14 +88,7 @@ def next_tokens(seen: Sequence[Trial]) -> int:
     return max(1, round(nearest[0].tokens * math.exp(step)))
 
 
-def _with_tokens(run: RunConfig, method: str, tokens: int) -> RunConfig:
-    config = run.method_configs[method]
-    changed = validated(type(config), {**config.model_dump(), "tokens": tokens}, method)
-    return replace(run, method_configs={**run.method_configs, method: changed})
-
-
 def _loss(run: RunConfig, method: str, store: Store, display: Display, workers: int) -> float:
-    """The validation loss of a method, as the records give it."""
     planner = Planner(run)
     profile = planner.profile(method, method_named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]

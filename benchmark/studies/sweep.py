@@ -21,7 +21,7 @@ Item = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class OperatingPoint:
     """One operating point.
 
     Attributes:
@@ -90,7 +90,7 @@ def sweep_points(
     tasks: Sequence[str] = (),
     seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
-) -> list[Point]:
+) -> list[OperatingPoint]:
     """The operating points of some families, none twice.
 
     Args:
@@ -117,7 +117,7 @@ def sweep_points(
             varied = [f"{family}.{key}={value!r}" for key, value in settings.items()]
             run = configure(preset, chosen, tasks, seeds, [*changes, *varied])
             name = " ".join(f"{key}={value:g}" for key, value in settings.items())
-            points.append(Point(family, name, replace(run, methods=(family,)), own))
+            points.append(OperatingPoint(family, name, replace(run, methods=(family,)), own))
             own = own or points[-1].run
     return points
 

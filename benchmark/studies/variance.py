@@ -6,7 +6,7 @@ twice; finder seed 0 is the run's own. Circuits are those of ranked variants, in
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,7 @@ Seeds = tuple[int, int]
 """Training seed and finder seed."""
 
 
-class Block(NamedTuple):
+class CircuitGroup(NamedTuple):
     """Whose circuits differ in their seeds alone."""
 
     method: str
@@ -65,11 +65,11 @@ class Repeats:
         return next(iter(self.runs.values()))
 
     @cached_property
-    def circuits(self) -> dict[Block, dict[Seeds, Cell]]:
+    def circuits(self) -> dict[CircuitGroup, dict[Seeds, Cell]]:
         """The circuit of each training seed and finder seed."""
         planners = {finder: Planner(run) for finder, run in self.runs.items()}
         return {
-            Block(method.name, variant.name, graph, task): {
+            CircuitGroup(method.name, variant.name, graph, task): {
                 (seed, finder): planner.circuit(method, variant, graph, task, seed)
                 for seed in self.run.seeds
                 for finder, planner in planners.items()
@@ -85,15 +85,15 @@ class Repeats:
         """All cells, the most urgent first; only those of a method or a finder seed if it is given."""
         wanted = (
             cell
-            for block, cells in self.circuits.items()
+            for group, cells in self.circuits.items()
             for (_, of), cell in cells.items()
-            if method in (None, block.method) and finder in (None, of)
+            if method in (None, group.method) and finder in (None, of)
         )
         return by_urgency(wanted, self.run.estimated_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class VarianceRow:
     """One row of `variance.csv`; a part of the variance fills three columns: variance, standard deviation, reason.
 
     A part is `nan` (in the file: empty) where it cannot be told; its reason says why, or why it was set to 0.
@@ -170,8 +170,8 @@ def repeated(
 # What came out
 
 
-def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -> list[Row]:
-    """A row for each block and score, also where a cell failed or reached nothing.
+def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -> list[VarianceRow]:
+    """A row for each group of circuits and score, also where a cell failed or reached nothing.
 
     Args:
         repeats: What was repeated.
@@ -180,21 +180,21 @@ def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -
     """
     ended = {outcome.cell.key: outcome for outcome in outcomes}
     rows = []
-    for block, cells in repeats.circuits.items():
+    for group, cells in repeats.circuits.items():
         found = {seeds: _read(ended[cell.key], store) for seeds, cell in cells.items()}
         for metric in SCORES:
-            rows.append(split(repeats.run.preset, block, metric, {at: scores[metric] for at, scores in found.items()}))
+            rows.append(split(repeats.run.preset, group, metric, {at: scores[metric] for at, scores in found.items()}))
     return rows
 
 
-def split(preset: str, block: Block, metric: str, scores: Mapping[Seeds, Measurement]) -> Row:
+def split(preset: str, group: CircuitGroup, metric: str, scores: Mapping[Seeds, Measurement]) -> VarianceRow:
     """The row of a score, from what was measured with each training seed and finder seed."""
     seeds, finders = (tuple(dict.fromkeys(column)) for column in zip(*scores, strict=True))
     values = np.array([[_value(scores[seed, finder]) for finder in finders] for seed in seeds])
     prompts = np.array([[prompt_variance(scores[seed, finder]) for finder in finders] for seed in seeds])
     detectable, why = _detectable(values)
-    return Row(
-        **block._asdict(),
+    return VarianceRow(
+        **group._asdict(),
         **variance_split(values, prompts)._asdict(),
         preset=preset,
         metric=metric,
@@ -237,7 +237,7 @@ def deviation_limits(seeds: int, confidence: float = 0.95) -> Interval:
     return Interval(*(math.sqrt((seeds - 1) / float(chdtri(seeds - 1, tail))) for tail in tails))
 
 
-def write_variance(folder: Path, rows: Sequence[Row]) -> None:
+def write_variance(folder: Path, rows: Sequence[VarianceRow]) -> None:
     """Write `variance.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
     lines = [_columns(row) for row in rows]
     replace_file(folder / VARIANCE, csv_text(list(lines[0]), [list(line.values()) for line in lines]))
@@ -248,9 +248,9 @@ def _read(outcome: Outcome, store: Store) -> dict[str, Measurement]:
     if outcome.status == "failed":
         return {metric: Measurement(metric, status="failed", reason=outcome.reason) for metric in SCORES}
     rows = read_measurements(store.artifact(outcome.cell.key))
-    found = {row.metric: row for row in rows if row.ablation in ("", outcome.cell.ablation) and not row.concept}
     absent = {metric: Measurement(metric, status="undefined", reason="it was not measured") for metric in SCORES}
-    return {metric: found.get(metric, absent[metric]) for metric in SCORES}
+    own = (row for row in rows if row.ablation in ("", outcome.cell.ablation) and not row.concept)
+    return absent | {row.metric: row for row in own if row.metric in SCORES}
 
 
 def _value(score: Measurement) -> float:
@@ -275,24 +275,22 @@ def _detectable(values: Float[NDArray[np.float64], "training finder"]) -> tuple[
 
 
 def _missing(scores: Mapping[Seeds, Measurement]) -> str:
-    missing = {at: score for at, score in scores.items() if math.isnan(_value(score))}
+    missing = [(at, score) for at, score in scores.items() if math.isnan(_value(score))]
     if not missing:
         return ""
-    (seed, finder), first = next(iter(missing.items()))
+    (seed, finder), first = missing[0]
     where = f"training seed {seed}, finder seed {finder}: {first.status}: {first.reason}"
     return f"no value in {len(missing)} of {len(scores)} circuits; {where}"
 
 
-def _columns(row: Row) -> dict[str, Value]:
+def _columns(row: VarianceRow) -> dict[str, Value]:
     """A row as it stands in the file: three columns for a part of the variance, nothing for `nan`."""
     found: dict[str, Value] = {}
-    for field in fields(row):
-        value = getattr(row, field.name)
+    for name, value in vars(row).items():
         if isinstance(value, Component):
-            numbers = {"variance": value.variance, "deviation": math.sqrt(value.variance)}
-            found |= {f"{field.name}_{name}": number for name, number in numbers.items()}
-            found[f"{field.name}_reason"] = value.reason
+            found |= {f"{name}_variance": value.variance, f"{name}_deviation": math.sqrt(value.variance)}
+            found[f"{name}_reason"] = value.reason
         else:
-            found[field.name] = value
+            found[name] = value
     known: dict[str, Value] = none_for_nan(found)
     return known

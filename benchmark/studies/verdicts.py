@@ -325,8 +325,10 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
         return _undecided(f"{criterion.over} is 0 or missing with seed {unknown}", seeds=len(by_seed))
     if criterion.among:
         cases = _by_seed(board, place, criterion.among)
-        if cases.sum() < ENOUGH:
-            return _few(criterion, by_seed, cases)
+        if cases.sum() < ENOUGH:  # the share of all seeds' cases together, with its exact interval
+            counted, every = round((by_seed * cases).sum()), round(cases.sum())
+            told, exact = f"{every} {criterion.among.replace('_', ' ')} in all", proportion_interval(counted, every)
+            return _undecided(told, share(counted, every), len(by_seed), exact)
     known = METRICS[criterion.metric]
     numbers = by_seed.tolist()
     value, low, high = (
@@ -338,13 +340,6 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
     if low is None or high is None:
         return _undecided(f"{_seeds(len(by_seed))}: no interval", value, len(by_seed))
     return _judged(criterion, value, Interval(low, high), len(by_seed))
-
-
-def _few(criterion: Criterion, by_seed: "pd.Series[float]", cases: "pd.Series[float]") -> Finding:
-    """A share of too few cases to judge by: that of all seeds' cases together, with its exact interval."""
-    counted, every = round((by_seed * cases).sum()), round(cases.sum())
-    told = f"{every} {criterion.among.replace('_', ' ')} in all"
-    return _undecided(told, share(counted, every), len(by_seed), proportion_interval(counted, every))
 
 
 def _by_seed(board: Board, place: Place, metric: str) -> "pd.Series[float]":
@@ -359,7 +354,6 @@ def _seeds(count: int) -> str:
 
 
 def _judged(criterion: Criterion | AtPoint, value: float, interval: Interval, seeds: int) -> Finding:
-    """The verdict on a number with an interval."""
     low, high = (interval.low, interval.high) if criterion.above else (-interval.high, -interval.low)
     bound = criterion.bound if criterion.above else -criterion.bound
     if low > bound:

@@ -30,7 +30,7 @@ def set_or_string(random: Random, split: Split) -> Pair:
     `seen = set(page)\nfor line in lines:\n    seen` -> `.add`
     `seen = "page"\nfor line in lines:\n    seen` -> ` +=`
     """
-    return pair(random, split, random.choice(chosen(split, _FINDING, _TESTING)), _ANSWERS, _CONTINUATIONS)
+    return pair(random, split, chosen(random, split, _FINDING, _TESTING), _ANSWERS, _CONTINUATIONS)
 
 
 def set_or_string_fixedvarname(random: Random, split: Split) -> Pair:
@@ -39,5 +39,4 @@ def set_or_string_fixedvarname(random: Random, split: Split) -> Pair:
     `current = set(page)\nfor line in lines:\n    current` -> `.add`
     `current = "page"\nfor line in lines:\n    current` -> ` +=`
     """
-    form = random.choice(chosen(split, _FINDING, _TESTING))
-    return pair(random, split, form, _ANSWERS, _CONTINUATIONS, name="current")
+    return pair(random, split, chosen(random, split, _FINDING, _TESTING), _ANSWERS, _CONTINUATIONS, name="current")

@@ -22,8 +22,7 @@ def bracket_brace(random: Random, split: Split) -> Pair:
         ('def $verb($a):\n    return {"$b', 'def $verb($a):\n    return ["$b'),
         ('${context}$verb({"$b": $number, "$c', '${context}$verb(["$b", "$d", "$c'),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, ('":', '",'), (" 3", ' "x'))
+    return pair(random, split, chosen(random, split, finding, testing), ('":', '",'), (" 3", ' "x'))
 
 
 def bracket_counting(random: Random, split: Split) -> Pair:
@@ -43,8 +42,7 @@ def bracket_counting(random: Random, split: Split) -> Pair:
         (f"def $verb($b):\n    $a = [{long}", "def $verb($b):\n    $a = [[$number1, $number2], [$number3, $number4"),
         (f"${{context}}$a = [{long}, $number5", f"${{context}}$a = [[{long}, $number5"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, ("]\n", "]]\n"), ("x", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), ("]\n", "]]\n"), ("x", "x"))
 
 
 def list_of(elements: int) -> Callable[[Random, Split], Pair]:

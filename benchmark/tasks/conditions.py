@@ -33,8 +33,7 @@ def else_elif(random: Random, split: Split) -> Pair:
             "def $verb($a):\n    if $b:\n        return $d if $e else $c",
         ),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (":\n", "\n"), ("    ", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))
 
 
 def if_ternary(random: Random, split: Split) -> Pair:
@@ -49,8 +48,7 @@ def if_ternary(random: Random, split: Split) -> Pair:
         ("while $d:\n    $b = $c\nif $a", "while $d:\n    $b = $number if $a"),
         ("def $verb($d):\n    $b = $c\nif $a", "def $verb($d):\n    $b = $number if $a"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (":\n", " else"), ("    ", " x"))
+    return pair(random, split, chosen(random, split, finding, testing), (":\n", " else"), ("    ", " x"))
 
 
 def if_equals(random: Random, split: Split) -> Pair:
@@ -64,8 +62,7 @@ def if_equals(random: Random, split: Split) -> Pair:
         ("def $verb($a):\n    $b += $number\nif $c", "def $verb($a):\n    $b += $number\n    $c"),
         ("for $a in $plural:\n    $verb($b)\nif $c", "for $a in $plural:\n    $verb($b)\n    $c"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" ==", " ="), (" x", " x"))
+    return pair(random, split, chosen(random, split, finding, testing), (" ==", " ="), (" x", " x"))
 
 
 def var_if(random: Random, split: Split) -> Pair:
@@ -79,5 +76,4 @@ def var_if(random: Random, split: Split) -> Pair:
         ("def $verb($a):\n    $b += $number\nif $c == True", "def $verb($a):\n    $b += $number\n    $c = True"),
         ("for $a in $plural:\n    $verb($b)\nif $c == True", "for $a in $plural:\n    $verb($b)\n    $c = True"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (":\n", "\n"), ("    ", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))

@@ -14,5 +14,4 @@ def nonsense(random: Random, split: Split) -> Pair:
     """
     finding = (("import red\n${context}$a = $b", "import blue\n${context}$a = $b"),)
     testing = (("import red\n$verb($c)\n$a -= $b", "import blue\n$verb($c)\n$a -= $b"),)
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" for", " with"), (" x", " x"))
+    return pair(random, split, chosen(random, split, finding, testing), (" for", " with"), (" x", " x"))

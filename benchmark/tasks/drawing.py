@@ -32,9 +32,9 @@ behind) draw one of these; `${context}` draws no line or one, `${pad}` the same 
 other placeholder draws a noun, no noun twice."""
 
 
-def chosen(split: Split, finding: Sequence[Form], testing: Sequence[Form]) -> Sequence[Form]:
-    """The templates of a split."""
-    return testing if split == "test" else finding
+def chosen(random: Random, split: Split, finding: Sequence[Form], testing: Sequence[Form]) -> Form:
+    """A form of a split: circuits are found on some forms and tested on others."""
+    return random.choice(testing if split == "test" else finding)
 
 
 def framed(forms: Sequence[Form], frames: Sequence[str], before: str = "${context}") -> tuple[Form, ...]:
@@ -45,15 +45,12 @@ def framed(forms: Sequence[Form], frames: Sequence[str], before: str = "${contex
         frames: Names of `FRAMES`.
         before: What stands before the frame: `${context}`, or `${pad}` where the two prompts are not equally long.
     """
+    heads = [(before + FRAMES[frame], "\n    " if FRAMES[frame] else "\n") for frame in frames]
     return tuple(
-        (_inside(form[0], frame, before), _inside(form[1], frame, before)) for form in forms for frame in frames
+        (head + first.replace("\n", line), head + second.replace("\n", line))
+        for first, second in forms
+        for head, line in heads
     )
-
-
-def _inside(template: str, frame: str, before: str) -> str:
-    """A template in a frame, its lines as deep as the frame asks for."""
-    depth = "\n    " if FRAMES[frame] else "\n"
-    return before + FRAMES[frame] + template.replace("\n", depth)
 
 
 def copied_names(random: Random, split: Split, count: int) -> list[str]:

@@ -15,8 +15,7 @@ def with_as(random: Random, split: Split) -> Pair:
     """
     finding = framed((("with open($a)", "$b = open($a)"),), ("top", "for", "while", "if"), before="${pad}")
     testing = (("${pad}def $verb($a):\n    with open($a)", "${pad}def $verb($a):\n    $b = open($a)"),)
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" as", " if"), (" x", " x"))
+    return pair(random, split, chosen(random, split, finding, testing), (" as", " if"), (" x", " x"))
 
 
 def with_open(random: Random, split: Split) -> Pair:
@@ -31,7 +30,7 @@ def with_open(random: Random, split: Split) -> Pair:
         ("${pad}with open('$read.csv', '", "${pad}with open('$write.csv', '"),
         ("${pad}while $a:\n    with open('$read.json', '", "${pad}while $a:\n    with open('$write.json', '"),
     )
-    form = random.choice(chosen(split, finding, testing))
+    form = chosen(random, split, finding, testing)
     read, write = words_of(random, split, READ_FILES), words_of(random, split, WRITTEN_FILES)
     return pair(
         random, split, form, ("r", "w"), ("')", "')") if split == "test" else ('")', '")'), read=read, write=write

@@ -25,8 +25,7 @@ def final_kwarg(random: Random, split: Split) -> Pair:
         ),
         ("$a -= $number\n\n\ndef $verb($b=None, $c=None, $d", "$a -= $number\n\n\ndef $verb($b, $e, $c, $d"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, ("=None", "):\n"), (")", "    "))
+    return pair(random, split, chosen(random, split, finding, testing), ("=None", "):\n"), (")", "    "))
 
 
 def lambda_func(random: Random, split: Split) -> Pair:
@@ -37,5 +36,4 @@ def lambda_func(random: Random, split: Split) -> Pair:
     """
     finding = framed((("$b = lambda $a", "def $a"),), ("top", "if"), before="${pad}")
     testing = (("${pad}def $verb($c):\n    return lambda $a", "${pad}$c -= $number\n\n\ndef $a"),)
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (":", "():\n"), (" x", "    "))
+    return pair(random, split, chosen(random, split, finding, testing), (":", "():\n"), (" x", "    "))

@@ -14,8 +14,7 @@ def for_while(random: Random, split: Split) -> Pair:
     """
     finding = framed((("for $a", "while $a"),), ("top", "def", "for", "while"))
     testing = (("if $b:\n    for $a", "if $b:\n    while $a"), ("$b = len($c)\nfor $a", "$b = len($c)\nwhile $a"))
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" in", ":\n"), (" x", "    "))
+    return pair(random, split, chosen(random, split, finding, testing), (" in", ":\n"), (" x", "    "))
 
 
 def indent_for(random: Random, split: Split) -> Pair:
@@ -29,8 +28,7 @@ def indent_for(random: Random, split: Split) -> Pair:
         ("if $a:\n    for $b in $plural:\n", "$a = $c.$d\nfor $b in $plural:\n"),
     )
     testing = (("while $a:\n    for $b in $plural:\n", "$a = $c\nfor $b in $plural:\n"),)
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, ("       ", "   "), (" x", " x"))
+    return pair(random, split, chosen(random, split, finding, testing), ("       ", "   "), (" x", " x"))
 
 
 def enumerate_range(random: Random, split: Split) -> Pair:
@@ -41,8 +39,7 @@ def enumerate_range(random: Random, split: Split) -> Pair:
     """
     finding = framed((("for $a, $b in", "for $a in"),), ("top", "if", "while"), before="${pad}")
     testing = (("${pad}def $verb($c):\n    for $a, $b in", "${pad}def $verb($c):\n    for $a in"),)
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" enumerate", " range"), ("(x", "(x"))
+    return pair(random, split, chosen(random, split, finding, testing), (" enumerate", " range"), ("(x", "(x"))
 
 
 def while_return_true(random: Random, split: Split) -> Pair:
@@ -62,5 +59,4 @@ def while_return_true(random: Random, split: Split) -> Pair:
         ("def $verb():\n    $b += $number\n    while True", "def $verb():\n    $b += $number\n    return True"),
         ("def $verb($a, $b):\n    $a = $b\n    while True", "def $verb($a, $b):\n    $a = $b\n    return True"),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (":\n", "\n"), ("    ", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))

@@ -18,7 +18,7 @@ def class_init(random: Random, split: Split) -> Pair:
     finding = [(head + lines[0], head + lines[1])]
     testing = [(first.replace("$y):", "$y, $z):"), second.replace("$y):", "$y, $z):")) for first, second in finding]
     x, y, z = copied_names(random, split, 3)
-    form = random.choice(chosen(split, finding, testing))
+    form = chosen(random, split, finding, testing)
     return pair(
         random, split, form, (f" {y}", f" {x}"), ("\n", "\n"), x=x, y=y, z=z, c=words_of(random, split, CLASSES)
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -75,10 +76,9 @@ class TaskPrompts:
     test: PromptBatch
 
 
-@dataclass(frozen=True)
-class _Encoded:
+class _Encoded(NamedTuple):
     prompts: tuple[list[int], list[int]]
-    answers: tuple[int, int]
+    answers: tuple[int, ...]
 
 
 def prompts(
@@ -148,11 +148,10 @@ def _checked(
             raise ValueError(
                 f"task {task.name!r}: after the prompt {prompt!r} the answer {text!r} is not one token, but {end}"
             )
-    return _Encoded(encoded, (answers[0], answers[1]))
+    return _Encoded(encoded, answers)
 
 
 def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
-    """The id of an answer that is one token."""
     ids = _ids(tokenizer, answer)
     if len(ids) != 1:
         raise ValueError(

@@ -58,13 +58,14 @@ class Shift:
 
 def _dilution(random: Random, split: Split, pair: Pair, lines: int) -> Pair:
     r"""`page -= 3\n` and such before the prompt."""
-    return _before(pair, "".join(line_of(random, split) for _ in range(lines)))
+    before = "".join(line_of(random, split) for _ in range(lines))
+    return _both(pair, lambda prompt: before + prompt)
 
 
 def _distractors(random: Random, split: Split, pair: Pair, comments: int) -> Pair:
     r"""`# page [\n` and such before the prompt."""
-    drawn = (random.choice(COMMENTS).format(noun_of(random, split)) for _ in range(comments))
-    return _before(pair, "".join(drawn))
+    before = "".join(random.choice(COMMENTS).format(noun_of(random, split)) for _ in range(comments))
+    return _both(pair, lambda prompt: before + prompt)
 
 
 def _long_names(random: Random, split: Split, pair: Pair, words: int) -> Pair:
@@ -82,10 +83,6 @@ def _nesting(random: Random, split: Split, pair: Pair, depth: int) -> Pair:
 def _elements(random: Random, split: Split, pair: Pair, elements: int) -> Pair:
     """A flat and a nested list of so many numbers instead of the task's own."""
     return list_of(elements)(random, split)
-
-
-def _before(pair: Pair, text: str) -> Pair:
-    return _both(pair, lambda prompt: text + prompt)
 
 
 def _both(pair: Pair, change: Callable[[str], str]) -> Pair:

@@ -21,7 +21,7 @@ def single_double_quote(random: Random, split: Split) -> Pair:
     finding = framed(calls, ("top", "def", "if"))
     other_calls = tuple(map(_quoted, ("warn(@$b $c", "show(@$b $c $d")))
     testing = (_quoted("${context}$a.$verb(@$b $c $d $e"), *framed(other_calls, ("for", "while")))
-    return pair(random, split, random.choice(chosen(split, finding, testing)), ('")\n', "')\n"), ("x", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), ('")\n', "')\n"), ("x", "x"))
 
 
 def fstring_brace(random: Random, split: Split) -> Pair:
@@ -40,5 +40,4 @@ def fstring_brace(random: Random, split: Split) -> Pair:
         ('while $a:\n    warn(f"$b $c $d', 'while $a:\n    warn("$e $b $c $d'),
         ('for $d in $plural:\n    show(f"$a $b', 'for $d in $plural:\n    show("$c $a $b'),
     )
-    form = random.choice(chosen(split, finding, testing))
-    return pair(random, split, form, (" {", '")\n'), ("x", "x"))
+    return pair(random, split, chosen(random, split, finding, testing), (" {", '")\n'), ("x", "x"))

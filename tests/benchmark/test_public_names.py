@@ -22,7 +22,7 @@ def test_importing_the_package_does_not_import_torch():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="No benchmark attribute nothing"):
         _ = benchmark.nothing
 
 

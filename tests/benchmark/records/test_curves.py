@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmark.records.curves import Point, read_curves, read_points, write_points
+from benchmark.records.curves import CurvePoint, read_curves, read_points, write_points
 
-POINT = Point("dilution", "lines", 2.0, "agreement", 0.75, 32)
+POINT = CurvePoint("dilution", "lines", 2.0, "agreement", 0.75, 32)
 
 
 def test_points_come_back_as_they_were_written(tmp_path):

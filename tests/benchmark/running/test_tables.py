@@ -11,7 +11,7 @@ from toy_methods import FITTED, ROOT, SPARSE, installed
 
 from benchmark.evaluate import load_model
 from benchmark.metrics import METRICS
-from benchmark.records.curves import Point, write_points
+from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement, Record, read_costs, read_records, write_measurements, write_table
 from benchmark.running.cells import Cell, Order
 from benchmark.running.config import configure
@@ -49,7 +49,7 @@ def finished(run, store, failing=()) -> list[Outcome]:
         folder = store.partial(cell.key)
         write_measurements(measured(cell), folder)
         if cell.kind in ("circuit", "claims"):
-            write_points([Point("depth", "layers", 1.0, "kl", 0.5, 8)], folder)
+            write_points([CurvePoint("depth", "layers", 1.0, "kl", 0.5, 8)], folder)
         order = Order(cell.key, cell.kind, "toy:compute", {}, {})
         store.commit(order, seconds=1.0, peak_memory=2**20)
         outcomes.append(Outcome(cell, "computed"))

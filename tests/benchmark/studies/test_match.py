@@ -4,13 +4,13 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.cli import main
-from benchmark.studies.match import Trial, next_tokens
+from benchmark.studies.match import MatchingRun, next_tokens
 
 
 def search(loss, wanted, tokens, trials=8):
     seen = []
     for _ in range(trials):
-        seen.append(Trial(tokens, loss(tokens), loss(tokens) - wanted))
+        seen.append(MatchingRun(tokens, loss(tokens), loss(tokens) - wanted))
         if abs(seen[-1].gap) < 0.01:
             break
         tokens = next_tokens(seen)
@@ -30,7 +30,7 @@ def test_search_meets_a_loss_that_flattens():
 
 
 def test_one_step_never_runs_away():
-    assert next_tokens([Trial(1_000_000, 9.0, 6.0)]) < 5_000_000
+    assert next_tokens([MatchingRun(1_000_000, 9.0, 6.0)]) < 5_000_000
 
 
 def test_method_without_tokens_is_one_line_with_its_name(tmp_path):

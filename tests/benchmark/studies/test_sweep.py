@@ -14,7 +14,7 @@ from toy_sweep import toy_sweep
 from benchmark.cli import main
 from benchmark.records.table import Measurement
 from benchmark.studies.frontier import (
-    Standing,
+    PointResult,
     _Measured,
     _sizes,
     dominates,
@@ -103,15 +103,15 @@ def test_every_preset_gives_every_installed_family_three_points():
 @pytest.mark.parametrize(
     ("other", "one", "says"),
     [
-        (Standing(1.0, {("a", 0): 10}), Standing(1.1, {("a", 0): 10}), True),
-        (Standing(1.0, {("a", 0): 9}), Standing(1.0, {("a", 0): 10}), True),
-        (Standing(1.0, {("a", 0): 10}), Standing(1.0, {("a", 0): 10}), False),
-        (Standing(1.0, {("a", 0): 11}), Standing(1.1, {("a", 0): 10}), False),
-        (Standing(1.0, {("a", 0): 4, ("b", 0): 9}), Standing(1.0, {("a", 0): 9, ("b", 0): 5}), True),
-        (Standing(1.0, {("a", 0): 1}), Standing(1.1, {("a", 0): 10, ("b", 0): 10}), False),
-        (Standing(1.0, {("a", 0): 1, ("b", 0): 1000}), Standing(1.1, {("a", 0): 10}), True),
-        (Standing(1.0, {("a", 0): 1, ("b", 0): 9}), Standing(1.1, {("a", 0): 10, ("a", 1): 1}), True),
-        (Standing(1.0, {("b", 0): 1}), Standing(1.1, {("a", 0): 10}), False),
+        (PointResult(1.0, {("a", 0): 10}), PointResult(1.1, {("a", 0): 10}), True),
+        (PointResult(1.0, {("a", 0): 9}), PointResult(1.0, {("a", 0): 10}), True),
+        (PointResult(1.0, {("a", 0): 10}), PointResult(1.0, {("a", 0): 10}), False),
+        (PointResult(1.0, {("a", 0): 11}), PointResult(1.1, {("a", 0): 10}), False),
+        (PointResult(1.0, {("a", 0): 4, ("b", 0): 9}), PointResult(1.0, {("a", 0): 9, ("b", 0): 5}), True),
+        (PointResult(1.0, {("a", 0): 1}), PointResult(1.1, {("a", 0): 10, ("b", 0): 10}), False),
+        (PointResult(1.0, {("a", 0): 1, ("b", 0): 1000}), PointResult(1.1, {("a", 0): 10}), True),
+        (PointResult(1.0, {("a", 0): 1, ("b", 0): 9}), PointResult(1.1, {("a", 0): 10, ("a", 1): 1}), True),
+        (PointResult(1.0, {("b", 0): 1}), PointResult(1.1, {("a", 0): 10}), False),
     ],
     ids=["loss", "size", "equal", "trade", "geometric mean", "fewer", "over what both reach", "as many", "none shared"],
 )

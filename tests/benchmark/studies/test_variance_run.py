@@ -16,10 +16,10 @@ from benchmark.cli.variance import text
 from benchmark.records.table import Measurement
 from benchmark.running.config import CircuitConfig, configure
 from benchmark.running.plan import plan
-from benchmark.studies.variance import SCORES, Block, deviation_limits, prompt_variance, repeated, split
+from benchmark.studies.variance import SCORES, CircuitGroup, deviation_limits, prompt_variance, repeated, split
 
 VARIANCE = ("variance", "--preset", "smoke", "--seeds", "0,1", "--finder-seeds", "0,1", "--workers", "2")
-BLOCK = Block("weight_sparse", "native", "unit", "for_while")
+BLOCK = CircuitGroup("weight_sparse", "native", "unit", "for_while")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def call(*arguments):
 
 def rows(folder=Path("results")):
     with (folder / "variance.csv").open(newline="") as lines:
-        return {tuple(row[name] for name in (*Block._fields, "metric")): row for row in csv.DictReader(lines)}
+        return {tuple(row[name] for name in (*CircuitGroup._fields, "metric")): row for row in csv.DictReader(lines)}
 
 
 def numbers(row, *columns):
