@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmark import metrics
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Site, forward
+from benchmark.model.interface import CircuitModel, Site, forward, next_token_losses
 
 EVERY = 4
 """Predictions are compared at each position of this many: neighbours know little that is new."""
@@ -89,7 +88,7 @@ def _scores(
         logits = forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions)
         reference = logits if reference is None else reference
         pairs = zip(logits, reference, strict=True)
-        losses = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
+        losses = next_token_losses(logits, asked)
         found.append(
             (
                 np.array([metrics.kl_divergence(window, known) for window, known in pairs]),

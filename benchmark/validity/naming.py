@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.concepts import CONCEPTS
 from benchmark.interventions.replacement import Node, Stand
-from benchmark.model.interface import CircuitModel, Site, forward
+from benchmark.model.interface import CircuitModel, Site, forward, next_token_losses
 from benchmark.validity.choice import Choice
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Score, level_means, quantised, replaced
@@ -74,7 +74,7 @@ def most_important(model: CircuitModel, sample: Sample, choice: Choice, count: i
 
     with torch.enable_grad():
         logits = forward(model, sample.tokens[:windows], watch)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), sample.targets[:windows].flatten())
+        loss = next_token_losses(logits, sample.targets[:windows]).mean()
         gradients = torch.autograd.grad(loss, list(seen.values()), allow_unused=True, materialize_grads=True)
     found = []
     for (name, values), gradient in zip(seen.items(), gradients, strict=True):
