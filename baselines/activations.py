@@ -1,7 +1,7 @@
 """Streams the activations of a dense model on which dictionaries are trained."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,9 @@ MIXED_BATCHES = 4
 """Activations of this many batches are shuffled together."""
 
 
-def place(layer: int, hook: str) -> str:
-    """The name of a place: the hook `mlp_in`, `mlp_out` or `resid_post` of a block."""
-    return f"blocks.{layer}.{hook}"
-
-
-def places(dense: Transformer, hook: str) -> list[str]:
-    """The places of a hook, one a block."""
-    return [place(layer, hook) for layer in range(dense.config.layers)]
+def hook_points(dense: Transformer, hook: str) -> list[str]:
+    """The names of `mlp_in`, `mlp_out` or `resid_post` in every block."""
+    return [f"blocks.{layer}.{hook}" for layer in range(dense.config.layers)]
 
 
 @torch.no_grad()
@@ -43,22 +38,17 @@ def activations(
         mlp_out = dense.mlp(layer, mlp_in, unedited)
         residual = residual + mlp_out
         found |= {
-            place(layer, "mlp_in"): mlp_in,
-            place(layer, "mlp_out"): mlp_out,
-            place(layer, "resid_post"): residual,
+            f"blocks.{layer}.mlp_in": mlp_in,
+            f"blocks.{layer}.mlp_out": mlp_out,
+            f"blocks.{layer}.resid_post": residual,
         }
     return found
-
-
-def inputs(windows: Windows) -> Int[Tensor, "window position"]:
-    """The tokens that a model reads of some windows."""
-    return tokens_and_targets(windows)[0]
 
 
 def stream(
     dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
 ) -> Iterator[dict[str, Float[Tensor, "batch channel"]]]:
-    """Endless batches of the activations at some places, one pass of the dense model serving all of them.
+    """Endless batches of the activations at some hook points, one pass of the dense model serving all of them.
 
     Windows are drawn at random with replacement, and the positions of `MIXED_BATCHES` batches are shuffled together.
     """
@@ -66,7 +56,7 @@ def stream(
     drawn = math.ceil(MIXED_BATCHES * batch / (windows.shape[1] - 1))
     while True:
         chosen = torch.randint(len(windows), (drawn,), generator=generator)
-        found = activations(dense, inputs(windows[chosen.numpy()]))
+        found = activations(dense, tokens_and_targets(windows[chosen.numpy()])[0])
         rows = {name: found[name].flatten(0, 1) for name in wanted}
         order = torch.randperm(len(rows[wanted[0]]), generator=generator)
         for part in order.split(batch)[:MIXED_BATCHES]:
@@ -75,7 +65,7 @@ def stream(
 
 @dataclass(frozen=True, eq=False)
 class Normaliser:
-    """Shifts and scales a place's activations to mean zero and mean squared norm d, so that one recipe fits them all.
+    """Shifts and scales activations to mean zero and mean squared norm d, so that one recipe fits all hook points.
 
     Attributes:
         mean: `[channel]`, subtracted first.
@@ -97,15 +87,11 @@ class Normaliser:
         return (values - self.mean) * self.scale
 
 
-def normalisers(batches: Iterator[dict[str, Tensor]], count: int = MIXED_BATCHES) -> dict[str, Normaliser]:
-    """A normaliser for each place, from the next `count` batches."""
-    seen = [next(batches) for _ in range(count)]
-    return {name: Normaliser.of(torch.cat([batch[name] for batch in seen])) for name in seen[0]}
-
-
-def normalised(
-    batches: Iterator[dict[str, Tensor]], normalisers: Mapping[str, Normaliser]
-) -> Iterator[dict[str, Tensor]]:
-    """The batches, each place by its own normaliser."""
-    for batch in batches:
-        yield {name: normalisers[name](values) for name, values in batch.items()}
+def normalised_stream(
+    dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
+) -> tuple[dict[str, Normaliser], Iterator[dict[str, Float[Tensor, "batch channel"]]]]:
+    """A normaliser for each hook point, from the first batches of a stream, and the normalised batches after them."""
+    batches = stream(dense, windows, names, batch, generator)
+    first = [next(batches) for _ in range(MIXED_BATCHES)]
+    normalisers = {name: Normaliser.of(torch.cat([rows[name] for rows in first])) for name in first[0]}
+    return normalisers, ({name: normalisers[name](rows[name]) for name in rows} for rows in batches)

@@ -1,7 +1,8 @@
 """What a dictionary is made of: an encoder whose features are sparse, and the ways to make them so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from baselines.config import DictionaryConfig
 from benchmark.methods import DivergedError
+
+REPORT_EVERY = 20
+"""Training steps between two reports of progress."""
 
 REVIVED_REACH = 0.5
 """A revived feature fires where a row reaches further in its direction than this share of the row it was put on."""
@@ -27,8 +31,8 @@ def kth_largest(values: Float[Tensor, "row entry"], k: int) -> Float[Tensor, "ro
     values = values.detach()
     if values.device.type != "cpu":
         return values.topk(k, dim=-1).values[:, -1:]
-    place = values.shape[-1] - k
-    return torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[:, place : place + 1])
+    rank = values.shape[-1] - k
+    return torch.from_numpy(np.partition(values.numpy(), rank, axis=-1)[:, rank : rank + 1])
 
 
 def top_k(before: Float[Tensor, "*row feature"], k: int) -> Float[Tensor, "*row feature"]:
@@ -86,6 +90,13 @@ def revived(
     return source[drawn] / norms[drawn], -REVIVED_REACH * norms[drawn, 0], decoder
 
 
+def forget_moments(optimizer: torch.optim.Optimizer, parts: Iterable[tuple[Tensor, Any]]) -> None:
+    """Set Adam's moments to zero where dead features were revived: pairs of a parameter and an index into it."""
+    for parameter, index in parts:
+        for moment in ("exp_avg", "exp_avg_sq"):
+            optimizer.state[parameter][moment][index] = 0.0
+
+
 def check_weights(modules: Iterable[nn.Module], config: DictionaryConfig) -> None:
     """`DivergedError` unless every weight is finite; the loss of the last step was taken before that step."""
     if not all(weight.isfinite().all() for module in modules for weight in module.parameters()):
@@ -131,15 +142,15 @@ class Encoder(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """The dictionary of one place: an SAE or a transcoder.
+class Dictionary:
+    """A trained dictionary for raw activations, layer by layer: SAEs, transcoders or a cross-layer transcoder.
 
     Attributes:
-        encoder: From what it reads to features.
-        decoder: `[channel, feature]`.
-        bias: `[channel]`, of the decoder.
+        encoders: From what each layer's encoder reads to features.
+        decoders: By source layer, `[channel, feature]` to that layer and, cross-layer, to each later one.
+        biases: `[channel]`, of each layer's prediction.
     """
 
-    encoder: Encoder
-    decoder: Float[Tensor, "channel feature"]
-    bias: Float[Tensor, " channel"]
+    encoders: Sequence[Encoder]
+    decoders: Sequence[Sequence[Float[Tensor, "channel feature"]]]
+    biases: Sequence[Float[Tensor, " channel"]]

@@ -1,4 +1,4 @@
-"""The dense model with places replaced by dictionaries, and error sites for what they miss.
+"""The dense model with layers replaced by dictionaries, and error sites for what they miss.
 
 Error = true output minus reconstruction, both computed in the current run, as in Marks et al. 2024 (arXiv 2403.19647)
 and Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html); the reconstruction
@@ -7,6 +7,7 @@ stream by its decoder times its change.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal, cast, get_args
 
 import torch
@@ -16,7 +17,9 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
-from baselines.dictionary import Encoder, Place
+from baselines.activations import hook_points
+from baselines.dictionary import Dictionary, Encoder
+from baselines.files import load_dictionary, load_mean_errors
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model.interface import (
@@ -54,14 +57,16 @@ def no_errors(dense: Transformer) -> list[Float[Tensor, " channel"]]:
 
 
 class Replacement(HookedRootModule):  # type: ignore[misc]
-    """What all models with replaced places share: the dense model, the sites and their hook points.
+    """What all models with replaced layers share: the dense model, the dictionary, the sites and their hook points.
 
-    The dense model is no submodule: its hook points are no sites here, and its parameters are not counted.
+    The dense model is not a submodule: its hook points are not sites here, and its parameters are not counted.
 
     Args:
-        dense: The model whose places are replaced.
-        sites: Every site, in forward order.
-        mean_error: `[channel]` for each layer, what an ablated error holds.
+        dense: The model whose layers are replaced.
+        encoders: One per layer, from what it reads.
+        decoders: By source layer, `[d_model, feature]` to its own and, cross-layer, to each later layer.
+        biases: `[d_model]` for each layer.
+        mean_error: `[d_model]` for each layer, the ablation values of the errors.
         variant: Whether there are error sites.
     """
 
@@ -78,25 +83,42 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     def __init__(
         self,
         dense: Transformer,
-        sites: Iterable[Site],
-        mean_error: Sequence[Float[Tensor, " channel"]],
-        variant: str,
+        encoders: Sequence[Encoder],
+        decoders: Sequence[Sequence[Float[Tensor, "d_model feature"]]],
+        biases: Sequence[Float[Tensor, " d_model"]],
+        mean_error: Sequence[Float[Tensor, " d_model"]],
+        variant: str = "errors_available",
     ) -> None:
         super().__init__()
         if variant not in get_args(Errors):
             raise ValueError(f"unknown variant {variant!r}; choose from {', '.join(get_args(Errors))}")
         self.__dict__["dense"] = dense.requires_grad_(False)
         self.errors_available = variant == "errors_available"
+        sites = self._all_sites(dense, [len(encoder.bias) for encoder in encoders])
         self.sites = tuple(site for site in sites if site.kind != "error" or self.errors_available)
         self._site = {site.name: site for site in self.sites}
         self.mean_error = nn.ParameterList(mean_error)
         for site in self.sites:
             _add_hook_point(self, site.name)
-
-    def finish(self) -> None:
-        """Freeze the parameters and name the hook points; called when all submodules are there."""
+        self.encoders = cast(Sequence[Encoder], nn.ModuleList(encoders))
+        self.decoders = cast(
+            Sequence[Sequence[nn.Parameter]], nn.ModuleList(nn.ParameterList(targets) for targets in decoders)
+        )
+        self.biases = nn.ParameterList(biases)
         self.requires_grad_(False).eval()
         self.setup()
+
+    @classmethod
+    def of(
+        cls, dictionary: Dictionary, dense: Transformer, mean_error: Sequence[Float[Tensor, " d_model"]], variant: str
+    ) -> "Replacement":
+        """The dense model with its layers replaced by a dictionary."""
+        return cls(dense, dictionary.encoders, dictionary.decoders, dictionary.biases, mean_error, variant)
+
+    @staticmethod
+    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+        """Every site in forward order, errors included, from the number of features of each layer."""
+        raise NotImplementedError
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Replacement":
         """Moves to another device or number type: the dense model goes along."""
@@ -131,7 +153,19 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         self, inputs: Sequence[Float[Tensor, "*row source"]]
     ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
         """Features and prediction of each layer, from what the encoders read in the dense model."""
-        raise NotImplementedError
+        features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
+        return [
+            (
+                features[layer],
+                self.biases[layer]
+                + sum(
+                    features[source] @ self.decoders[source][layer - source].T
+                    for source in range(layer + 1)
+                    if layer - source < len(self.decoders[source])
+                ),
+            )
+            for layer in range(len(features))
+        ]
 
     def replaces(self, parameter: str) -> bool:
         """Whether a parameter of the dense model is not used where errors are ablated."""
@@ -163,36 +197,21 @@ class ReplacedMLPs(Replacement):
 
     Stage 2l is the attention of block l with the sites q, k and v; stage 2l + 1 its features and errors. The state
     carries what earlier features will write at later layers as `pending.{layer}`.
-
-    Args:
-        dense: The model whose MLPs are replaced.
-        encoders: One a layer, from what the MLP reads.
-        decoders: For each source layer `[d_model, feature]` for its own and each later layer it writes to.
-        biases: `[d_model]` for each layer.
-        mean_error: `[d_model]` for each layer.
-        variant: Whether there are error sites.
     """
 
     source = "mlp_in"
     target = "mlp_out"
     removed = ("W_in", "b_in", "W_out", "b_out")
 
-    def __init__(
-        self,
-        dense: Transformer,
-        encoders: Sequence[Encoder],
-        decoders: Sequence[Sequence[Float[Tensor, "d_model feature"]]],
-        biases: Sequence[Float[Tensor, " d_model"]],
-        mean_error: Sequence[Float[Tensor, " d_model"]],
-        variant: str = "errors_available",
-    ) -> None:
-        super().__init__(dense, _sites_of_replaced_mlps(dense, encoders), mean_error, variant)
-        self.encoders = cast(Sequence[Encoder], nn.ModuleList(encoders))
-        self.decoders = cast(
-            Sequence[Sequence[nn.Parameter]], nn.ModuleList(nn.ParameterList(targets) for targets in decoders)
-        )
-        self.biases = nn.ParameterList(biases)
-        self.finish()
+    @staticmethod
+    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+        """q, k and v of the dense attention, then features and error of each layer."""
+        attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
+        for layer, count in enumerate(features):
+            for hook in ("q", "k", "v"):
+                yield attention[f"blocks.{layer}.{hook}"]
+            yield Site.at(f"blocks.{layer}.feature", count, 2 * layer + 1)
+            yield Site.at(f"blocks.{layer}.error", dense.config.d_model, 2 * layer + 1)
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer."""
@@ -228,24 +247,6 @@ class ReplacedMLPs(Replacement):
         }
         return {**state, **pending, "residual": residual + (earlier + own + error)}
 
-    def reconstructions(
-        self, inputs: Sequence[Float[Tensor, "*row source"]]
-    ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
-        """Features and predicted MLP output of each layer, from what the MLPs read in the dense model."""
-        features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
-        return [
-            (
-                features[layer],
-                self.biases[layer]
-                + sum(
-                    features[source] @ self.decoders[source][layer - source].T
-                    for source in range(layer + 1)
-                    if layer - source < len(self.decoders[source])
-                ),
-            )
-            for layer in range(len(features))
-        ]
-
     def _unit_connections(self) -> Iterator[Connection]:
         writes = [*self.dense.writes(VALUES), *self._feature_writes(), *self._error_writes()]
         reads = [*self.dense.reads(ATTENTION), *self._feature_reads()]
@@ -279,28 +280,16 @@ class ReplacedStream(Replacement):
 
     The blocks run unedited in between, so that the attention stage 2l has no sites; stage 2l + 1 has
     `blocks.{l}.resid_post.feature` and `.error`.
-
-    Args:
-        dense: The model whose stream is replaced.
-        places: One SAE a layer.
-        mean_error: `[d_model]` for each layer.
-        variant: Whether there are error sites.
     """
 
     source = target = "resid_post"
 
-    def __init__(
-        self,
-        dense: Transformer,
-        places: Sequence[Place],
-        mean_error: Sequence[Float[Tensor, " d_model"]],
-        variant: str = "errors_available",
-    ) -> None:
-        super().__init__(dense, _sites_of_replaced_stream(dense, places), mean_error, variant)
-        self.encoders = cast(Sequence[Encoder], nn.ModuleList(place.encoder for place in places))
-        self.decoders = nn.ParameterList(place.decoder for place in places)
-        self.biases = nn.ParameterList(place.bias for place in places)
-        self.finish()
+    @staticmethod
+    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+        """Features and error of each layer's boundary."""
+        for layer, count in enumerate(features):
+            yield Site.at(f"blocks.{layer}.resid_post.feature", count, 2 * layer + 1)
+            yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer; after an MLP the stream is replaced."""
@@ -332,7 +321,7 @@ class ReplacedStream(Replacement):
         return reconstruction + error
 
     def _own_runs(self, features: Tensor, layer: int, edges: EdgeHooks, ablated_edges: EdgeAblation) -> Tensor:
-        """Features of which some edges through the block are cut, each by a run of its own."""
+        """Features of which some edges through the block are ablated, each by a run of its own."""
         target = f"blocks.{layer}.resid_post.feature"
         sources = self._boundary(layer - 1) or [EMBEDDING]
         masks = {source: mask for source in sources if (mask := ablated_edges.opaque(target, source)) is not None}
@@ -361,15 +350,8 @@ class ReplacedStream(Replacement):
         return self._sublayer(residual + self.dense.attention(layer, residual, unedited), layer)
 
     def _decoded(self, layer: int, features: Tensor) -> Tensor:
-        decoded: Tensor = features @ self.decoders[layer].T + self.biases[layer]
+        decoded: Tensor = features @ self.decoders[layer][0].T + self.biases[layer]
         return decoded
-
-    def reconstructions(
-        self, inputs: Sequence[Float[Tensor, "*row source"]]
-    ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
-        """Features and reconstruction of each layer, from the streams of the dense model."""
-        features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
-        return [(found, self._decoded(layer, found)) for layer, found in enumerate(features)]
 
     def _unit_connections(self) -> Iterator[Connection]:
         """Neighbouring boundaries are joined by the whole block between them, the last one to the logits."""
@@ -385,28 +367,19 @@ class ReplacedStream(Replacement):
         """What the last boundary writes for the logits to read."""
         for site in self.sites:
             if site.stage == 2 * len(self.encoders) - 1:
-                weight = self.decoders[-1] if site.kind == "feature" else torch.eye(site.size).to(self.decoders[-1])
+                decoder = self.decoders[-1][0]
+                weight = decoder if site.kind == "feature" else torch.eye(site.size).to(decoder)
                 yield Write(site.name, site.stage, weight)
 
     def _boundary(self, layer: int) -> list[str]:
         return [site.name for site in self.sites if site.layer == layer]
 
 
-def _sites_of_replaced_mlps(dense: Transformer, encoders: Sequence[Encoder]) -> Iterator[Site]:
-    """q, k and v of the dense attention, then features and error of each layer."""
-    attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
-    for layer, encoder in enumerate(encoders):
-        for hook in ("q", "k", "v"):
-            yield attention[f"blocks.{layer}.{hook}"]
-        yield Site.at(f"blocks.{layer}.feature", len(encoder.bias), 2 * layer + 1)
-        yield Site.at(f"blocks.{layer}.error", dense.config.d_model, 2 * layer + 1)
-
-
-def _sites_of_replaced_stream(dense: Transformer, places: Sequence[Place]) -> Iterator[Site]:
-    """Features and error of each layer's boundary."""
-    for layer, place in enumerate(places):
-        yield Site.at(f"blocks.{layer}.resid_post.feature", place.decoder.shape[1], 2 * layer + 1)
-        yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
+def load_stream(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
+    """The dense model with its stream replaced by the SAEs of a folder: what a `Method` names as its `load`."""
+    dense = dense_of(needed)
+    dictionary = load_dictionary(folder, hook_points(dense, ReplacedStream.target))
+    return ReplacedStream.of(dictionary, dense, load_mean_errors(folder), variant)
 
 
 def _add_hook_point(root: nn.Module, name: str) -> None:

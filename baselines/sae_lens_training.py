@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from baselines.activations import Normaliser
 from baselines.config import DictionaryConfig
-from baselines.dictionary import auxiliary_loss, check_weights, kth_largest, revived
+from baselines.dictionary import REPORT_EVERY, auxiliary_loss, check_weights, forget_moments, kth_largest, revived
 from benchmark.methods import DivergedError
 from benchmark.progress import Progress
 
@@ -30,9 +30,6 @@ with warnings.catch_warnings():
     from sae_lens.training.sae_trainer import SAETrainer
 
 logging.getLogger("sae_lens").setLevel(logging.WARNING)
-
-REPORT_EVERY = 20
-"""Steps between two reports of progress."""
 
 
 class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
@@ -191,11 +188,7 @@ def revive(trainer: SAETrainer, rows: Float[Tensor, "row channel"], output: Any,
     source, _ = sae.source_and_target(rows)
     encoder, bias, decoder = revived(source, output.sae_in - output.sae_out, len(dead), generator)
     sae.W_enc[:, dead], sae.b_enc[dead], sae.W_dec[dead] = encoder.T, bias, decoder
-    moments = trainer.optimizer.state
-    for name in ("exp_avg", "exp_avg_sq"):
-        moments[sae.W_enc][name][:, dead] = 0.0
-        moments[sae.b_enc][name][dead] = 0.0
-        moments[sae.W_dec][name][dead] = 0.0
+    forget_moments(trainer.optimizer, [(sae.W_enc, (slice(None), dead)), (sae.b_enc, dead), (sae.W_dec, dead)])
     trainer.n_forward_passes_since_fired[dead] = 0
 
 

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
@@ -24,7 +22,7 @@ from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import method_named
-from benchmark.model.interface import CircuitModel, forward
+from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
@@ -242,18 +240,3 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
         validation=drawn("validation", config.validation_pairs),
         test=drawn("test", config.test_pairs),
     )
-
-
-@torch.no_grad()
-def next_token_loss(
-    model: CircuitModel,
-    tokens: Int[Tensor, "window position"],
-    targets: Int[Tensor, "window position"],
-    batch: int = 16,
-) -> float:
-    """Mean cross entropy of the next token over windows, nats."""
-    total = 0.0
-    for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True):
-        logits = forward(model, rows)
-        total += float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="sum"))
-    return total / targets.numel()

@@ -177,3 +177,19 @@ class CorpusModelConfig(ArchitectureConfig, TrainingConfig):
         """The transformer to train on a corpus of this vocabulary and context."""
         architecture = {name: getattr(self, name) for name in ArchitectureConfig.model_fields}
         return TransformerConfig(**architecture, vocabulary=vocabulary, context=context)
+
+
+class DenseWeightsConfig(CorpusModelConfig):
+    """The same with every weight kept, and so a narrower stream."""
+
+    d_model: Size = 64
+    """Width of the residual stream, channels."""
+
+    density: float = Field(1.0, ge=1, le=1)
+    """Share of the weights of the blocks that are not zero: all."""
+
+    embedding_density: float = Field(1.0, ge=1, le=1)
+    """The same share for the embedding and the unembedding: all."""
+
+    learning_rate: Positive = 0.015
+    """Of Adam; multiplied by warm-up and linear decay."""

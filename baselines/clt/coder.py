@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from baselines.activations import Normaliser
 from baselines.clt import CLTConfig
-from baselines.dictionary import Encoder, auxiliary_loss, kth_largest, revived
+from baselines.dictionary import Dictionary, Encoder, auxiliary_loss, kth_largest, revived
 
 THRESHOLD_MOVES = 0.01
 """Share of the way that BatchTopK's threshold moves towards a batch's smallest kept value."""
@@ -197,33 +197,24 @@ class CrossLayerTranscoder(nn.Module):
     # For use
 
     @torch.no_grad()
-    def encoders(self, sources: Sequence[Normaliser]) -> list[Encoder]:
-        """Encoders for raw inputs, with features in units in which all decoders of a feature have norm one."""
-        norms, found = self.decoder_norms(), []
-        for layer, (source, norm) in enumerate(zip(sources, norms, strict=True)):
+    def dictionary(self, sources: Sequence[Normaliser], targets: Sequence[Normaliser]) -> Dictionary:
+        """The same for raw activations, with features in units in which all decoders of a feature have norm one."""
+        encoders, scales = [], torch.tensor([target.scale for target in targets])
+        for layer, (source, norm) in enumerate(zip(sources, self.decoder_norms(), strict=True)):
             weight = self.W_enc[layer] * norm[:, None] * source.scale
             bias = self.b_enc[layer] * norm - weight @ source.mean
             if self.config.activation == "topk":
-                found.append(Encoder(weight, bias, k=self.config.k))
+                encoders.append(Encoder(weight, bias, k=self.config.k))
             elif self.config.activation == "batchtopk":
-                found.append(Encoder(weight, bias, threshold=self.batch_threshold.expand_as(bias).clone()))
+                encoders.append(Encoder(weight, bias, threshold=self.batch_threshold.expand_as(bias).clone()))
             else:
-                found.append(Encoder(weight, bias, threshold=self.log_threshold[layer].exp() * norm))
-        return found
-
-    @torch.no_grad()
-    def decoders(self, targets: Sequence[Normaliser]) -> list[Float[Tensor, "feature _later channel"]]:
-        """Decoders for raw outputs by source layer, to that layer and each later one."""
-        scales = torch.tensor([target.scale for target in targets])
-        return [
+                encoders.append(Encoder(weight, bias, threshold=self.log_threshold[layer].exp() * norm))
+        decoders = [
             F.normalize(decoder, dim=1).unflatten(1, (-1, self.d_out)) / scales[source:, None]
             for source, decoder in enumerate(self.W_dec)
         ]
-
-    @torch.no_grad()
-    def biases(self, targets: Sequence[Normaliser]) -> list[Float[Tensor, " channel"]]:
-        """Decoder biases for raw outputs, one a layer."""
-        return [bias / target.scale + target.mean for bias, target in zip(self.b_dec, targets, strict=True)]
+        biases = [bias / target.scale + target.mean for bias, target in zip(self.b_dec, targets, strict=True)]
+        return Dictionary(encoders, [[write.T for write in writes.unbind(1)] for writes in decoders], biases)
 
 
 def _per_row(parts: Sequence[Float[Tensor, "row feature"]]) -> Float[Tensor, ""]:

@@ -7,49 +7,32 @@ tells the number of layers, and k where the features are those of TopK.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Float
+import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
-from baselines.dictionary import Encoder
+from baselines.dictionary import Dictionary, Encoder
 from sparse_model.checkpoint import read_json, read_tensors, readable
 
 
-@dataclass(frozen=True, eq=False)
-class Layers:
-    """A trained cross-layer transcoder, layer by layer.
-
-    Attributes:
-        encoders: From what each MLP reads.
-        decoders: By source layer, to that layer and each later one.
-        biases: Of each layer's prediction.
-    """
-
-    encoders: Sequence[Encoder]
-    decoders: Sequence[Float[Tensor, "feature _later channel"]]
-    biases: Sequence[Float[Tensor, " channel"]]
-
-
-def save_layers(layers: Layers, folder: Path) -> None:
+def save_cross_layer(dictionary: Dictionary, folder: Path) -> None:
     """Write all files."""
-    settings = {"layers": len(layers.encoders), "k": layers.encoders[0].k}
+    settings = {"layers": len(dictionary.encoders), "k": dictionary.encoders[0].k}
     (folder / "clt.json").write_text(json.dumps(settings), encoding="utf-8")
-    for layer, (encoder, decoder, bias) in enumerate(zip(layers.encoders, layers.decoders, layers.biases, strict=True)):
+    for layer, encoder in enumerate(dictionary.encoders):
         weights = {
             f"W_enc_{layer}": encoder.weight,
             f"b_enc_{layer}": encoder.bias,
             f"threshold_{layer}": encoder.threshold,
-            f"b_dec_{layer}": bias,
+            f"b_dec_{layer}": dictionary.biases[layer],
         }
+        decoders = torch.stack([decoder.T for decoder in dictionary.decoders[layer]], dim=1)
         save_file({name: weight.detach() for name, weight in weights.items()}, folder / f"W_enc_{layer}.safetensors")
-        save_file({f"W_dec_{layer}": decoder.contiguous()}, folder / f"W_dec_{layer}.safetensors")
+        save_file({f"W_dec_{layer}": decoders.contiguous()}, folder / f"W_dec_{layer}.safetensors")
 
 
-def load_layers(folder: Path) -> Layers:
+def load_cross_layer(folder: Path) -> Dictionary:
     """Read all files."""
     settings = read_json(folder / "clt.json")
     encoders, decoders, biases = [], [], []
@@ -61,6 +44,6 @@ def load_layers(folder: Path) -> Layers:
         with readable(path, "cross-layer transcoder"):
             threshold = None if k else weights[f"threshold_{layer}"]
             encoders.append(Encoder(weights[f"W_enc_{layer}"], weights[f"b_enc_{layer}"], k=k, threshold=threshold))
-            decoders.append(weights[f"W_dec_{layer}"])
+            decoders.append([decoder.T.contiguous() for decoder in weights[f"W_dec_{layer}"].unbind(1)])
             biases.append(weights[f"b_dec_{layer}"])
-    return Layers(encoders, decoders, biases)
+    return Dictionary(encoders, decoders, biases)

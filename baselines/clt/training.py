@@ -4,25 +4,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
-from baselines.activations import normalised, normalisers, places, stream
+from baselines.activations import hook_points, normalised_stream
 from baselines.clt import CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder
-from baselines.clt.files import Layers, load_layers, save_layers
-from baselines.dictionary import check_weights
+from baselines.clt.files import load_cross_layer, save_cross_layer
+from baselines.dictionary import REPORT_EVERY, check_weights, forget_moments
 from baselines.files import load_mean_errors
-from baselines.quality import finish, training_flops
-from baselines.replacement import ReplacedMLPs, dense_of, no_errors
+from baselines.quality import finish
+from baselines.replacement import ReplacedMLPs, Replacement, dense_of
 from benchmark.corpus import Corpus
 from benchmark.methods import DivergedError, Facts
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
-from sparse_model.transformer import Transformer
-
-REPORT_EVERY = 20
-"""Steps between two reports of progress."""
 
 LARGEST_GRADIENT = 1.0
 """The norm to which a gradient is clipped, as in sae-lens."""
@@ -38,20 +33,21 @@ def train(
 ) -> Facts:
     """Train from the seed alone; a run that was stopped begins again and ends in the same bytes."""
     dense = dense_of(needed)
-    sources, targets = places(dense, "mlp_in"), places(dense, "mlp_out")
+    sources, targets = hook_points(dense, "mlp_in"), hook_points(dense, "mlp_out")
     generator = torch.Generator().manual_seed(seed)
-    batches = stream(dense, corpus.windows("train"), [*sources, *targets], config.batch, generator)
-    measures = normalisers(batches)
-    reads, writes = [measures[name] for name in sources], [measures[name] for name in targets]
+    names = [*sources, *targets]
+    normalisers, batches = normalised_stream(dense, corpus.windows("train"), names, config.batch, generator)
+    reads, writes = [normalisers[name] for name in sources], [normalisers[name] for name in targets]
     coder = CrossLayerTranscoder(config, len(reads[0].mean), len(writes[0].mean), len(reads), generator)
-    pairs = (
-        ([batch[name] for name in sources], [batch[name] for name in targets])
-        for batch in normalised(batches, measures)
-    )
+    pairs = (([batch[name] for name in sources], [batch[name] for name in targets]) for batch in batches)
     fit(coder, pairs, config, generator, progress)
-    save_layers(Layers(coder.encoders(reads), coder.decoders(writes), coder.biases(writes)), folder)
-    model = build(dense, folder, no_errors(dense), "errors_ablated")
-    return finish(model, corpus, config.measured_tokens, folder, training_flops(model, config.tokens))
+    save_cross_layer(coder.dictionary(reads, writes), folder)
+    return finish(load, corpus, config, needed, folder, config.tokens)
+
+
+def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
+    """The dense model with its MLPs replaced."""
+    return ReplacedMLPs.of(load_cross_layer(folder), dense_of(needed), load_mean_errors(folder), variant)
 
 
 def fit(
@@ -78,7 +74,8 @@ def fit(
         if config.revives(step + 1):
             dead = silent_for > config.dead_after
             coder.revive(dead, inputs, loss.missed, generator)
-            forget_features(optimizer, coder, dead)
+            decoders = zip(coder.W_dec, dead, strict=True)
+            forget_moments(optimizer, [(coder.W_enc, dead), (coder.b_enc, dead), *decoders])
             silent_for[dead] = 0
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == config.steps:
             progress((step + 1) * config.batch, config.steps * config.batch, f"loss {loss.error:.3f}")
@@ -86,31 +83,8 @@ def fit(
     coder.eval()
 
 
-def forget_features(
-    optimizer: torch.optim.Optimizer, coder: CrossLayerTranscoder, features: Bool[Tensor, "layer feature"]
-) -> None:
-    """Set Adam's moments of some features to zero."""
-    for name in ("exp_avg", "exp_avg_sq"):
-        for parameter in (coder.W_enc, coder.b_enc):
-            optimizer.state[parameter][name][features] = 0.0
-        for decoder, silent in zip(coder.W_dec, features, strict=True):
-            optimizer.state[decoder][name][silent] = 0.0
-
-
 def learning_rate_share(step: int, config: CLTConfig) -> float:
     """Share of the highest learning rate at a step."""
     rising = (step + 1) / max(1.0, config.warm_up * config.steps)
     falling = (config.steps - step) / max(1.0, config.decay * config.steps)
     return min(1.0, rising, falling)
-
-
-def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> ReplacedMLPs:
-    """The dense model with its MLPs replaced."""
-    return build(dense_of(needed), folder, load_mean_errors(folder), variant)
-
-
-def build(dense: Transformer, folder: Path, mean_error: list[Float[Tensor, " channel"]], variant: str) -> ReplacedMLPs:
-    """The dense model with its MLPs replaced by what a folder holds."""
-    layers = load_layers(folder)
-    decoders = [[weight.T.contiguous() for weight in decoder.unbind(1)] for decoder in layers.decoders]
-    return ReplacedMLPs(dense, layers.encoders, decoders, layers.biases, mean_error, variant)

@@ -15,7 +15,7 @@ RANDOM_DICTIONARY = Method(
     config=RandomDictionaryConfig,
     variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
     train="baselines.random_dictionary.fitting:train",
-    load="baselines.random_dictionary.fitting:load",
+    load="baselines.replacement:load_stream",
     needs=("dense",),
     explains="dense",
     role="control",

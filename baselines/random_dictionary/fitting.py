@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from baselines.activations import activations, inputs, place, places
-from baselines.dictionary import Encoder, Place
-from baselines.files import load_mean_errors, load_places, save_top_k_place
+from baselines.activations import activations, hook_points
+from baselines.dictionary import Encoder
+from baselines.files import save_top_k
 from baselines.quality import BATCH, finish, first_windows
 from baselines.random_dictionary import RandomDictionaryConfig
-from baselines.replacement import ReplacedStream, dense_of, no_errors
+from baselines.replacement import dense_of, load_stream
 from benchmark.corpus import Corpus
+from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
@@ -30,30 +31,24 @@ def train(
 ) -> Facts:
     """Draw from the seed and fit on training windows."""
     dense = dense_of(needed)
-    windows = first_windows(corpus.windows("train"), config.measured_tokens)
-    parts = [activations(dense, inputs(windows[at : at + BATCH])) for at in range(0, len(windows), BATCH)]
+    tokens, _ = tokens_and_targets(first_windows(corpus.windows("train"), config.measured_tokens))
+    parts = [activations(dense, rows) for rows in tokens.split(BATCH)]
     generator = torch.Generator().manual_seed(seed)
-    for layer in range(dense.config.layers):
-        name = place(layer, "resid_post")
+    for layer, name in enumerate(hook_points(dense, "resid_post")):
         values = torch.cat([part[name].flatten(0, 1) for part in parts])
         directions = F.normalize(torch.randn(config.features, values.shape[1], generator=generator), dim=-1)
-        save_top_k_place(fitted(directions, config.k, values), folder / name)
+        save_top_k(*fitted(directions, config.k, values), folder / name)
         progress(layer + 1, dense.config.layers)
-    model = ReplacedStream(dense, load_places(folder, places(dense, "resid_post")), no_errors(dense), "errors_ablated")
-    return finish(model, corpus, config.measured_tokens, folder, 0.0)
+    return finish(load_stream, corpus, config, needed, folder)
 
 
-def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> ReplacedStream:
-    """The dense model with its stream replaced."""
-    dense = dense_of(needed)
-    return ReplacedStream(dense, load_places(folder, places(dense, "resid_post")), load_mean_errors(folder), variant)
-
-
-def fitted(directions: Float[Tensor, "feature channel"], k: int, values: Float[Tensor, "row channel"]) -> Place:
-    """A tied TopK dictionary of given directions, its scale by least squares and its biases by means alone."""
+def fitted(
+    directions: Float[Tensor, "feature channel"], k: int, values: Float[Tensor, "row channel"]
+) -> tuple[Encoder, Float[Tensor, "channel feature"], Float[Tensor, " channel"]]:
+    """Encoder, decoder and bias of given directions: the scale by least squares, the biases by means alone."""
     mean = values.mean(0)
     encoder = Encoder(directions, -(directions @ mean), k=k).requires_grad_(False)
     predicted = encoder(values) @ directions
     deviation = predicted - predicted.mean(0)
     scale = (deviation * (values - mean)).sum() / deviation.square().sum()
-    return Place(encoder, scale * directions.T, mean - scale * predicted.mean(0))
+    return encoder, scale * directions.T, mean - scale * predicted.mean(0)

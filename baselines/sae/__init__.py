@@ -20,7 +20,7 @@ SAE = Method(
     config=SAEConfig,
     variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
     train="baselines.sae.training:train",
-    load="baselines.sae.training:load",
+    load="baselines.replacement:load_stream",
     needs=("dense",),
     explains="dense",
     family="primary",

@@ -7,16 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from baselines.activations import normalised, normalisers, places, stream
-from baselines.files import load_mean_errors, load_places
-from baselines.quality import finish, training_flops
-from baselines.replacement import ReplacedMLPs, dense_of, no_errors
+from baselines.activations import hook_points, normalised_stream
+from baselines.files import load_dictionary, load_mean_errors
+from baselines.quality import finish
+from baselines.replacement import ReplacedMLPs, Replacement, dense_of
 from baselines.transcoder import TranscoderConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
-from sparse_model.transformer import Transformer
 
 
 def train(
@@ -31,39 +30,27 @@ def train(
     from baselines.sae_lens_training import fit, fold, new_transcoder
 
     dense = dense_of(needed)
-    sources, targets = places(dense, "mlp_in"), places(dense, "mlp_out")
+    sources, targets = hook_points(dense, "mlp_in"), hook_points(dense, "mlp_out")
     generator = torch.Generator().manual_seed(seed)
-    batches = stream(dense, corpus.windows("train"), [*sources, *targets], config.batch, generator)
-    measures = normalisers(batches)
-    widths = [len(measures[name].mean) for name in sources]
+    names = [*sources, *targets]
+    normalisers, batches = normalised_stream(dense, corpus.windows("train"), names, config.batch, generator)
+    widths = [len(normalisers[name].mean) for name in sources]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transcoders = [new_transcoder(config, width, dense.config.d_model) for width in widths]
-    pairs = joined(normalised(batches, measures), sources, targets)
+    pairs = joined(batches, sources, targets)
     fit(dict(zip(targets, transcoders, strict=True)), pairs, config, generator, progress)
     for source, target, transcoder in zip(sources, targets, transcoders, strict=True):
-        fold(transcoder, measures[source], measures[target])
+        fold(transcoder, normalisers[source], normalisers[target])
         transcoder.save_inference_model(folder / target)
-    model = build(dense, folder, no_errors(dense), "errors_ablated")
-    return finish(model, corpus, config.measured_tokens, folder, training_flops(model, config.tokens))
+    return finish(load, corpus, config, needed, folder, config.tokens)
 
 
-def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> ReplacedMLPs:
+def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
     """The dense model with its MLPs replaced."""
-    return build(dense_of(needed), folder, load_mean_errors(folder), variant)
-
-
-def build(dense: Transformer, folder: Path, mean_error: list[Float[Tensor, " channel"]], variant: str) -> ReplacedMLPs:
-    """The dense model with its MLPs replaced by what a folder holds."""
-    found = load_places(folder, places(dense, "mlp_out"))
-    return ReplacedMLPs(
-        dense,
-        [place.encoder for place in found],
-        [[place.decoder] for place in found],
-        [place.bias for place in found],
-        mean_error,
-        variant,
-    )
+    dense = dense_of(needed)
+    dictionary = load_dictionary(folder, hook_points(dense, "mlp_out"))
+    return ReplacedMLPs.of(dictionary, dense, load_mean_errors(folder), variant)
 
 
 def joined(

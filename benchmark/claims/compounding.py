@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmark import metrics
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Site, forward
+from benchmark.model.interface import CircuitModel, Site, forward, next_token_losses
 
 EVERY = 4
 """Predictions are compared at each position of this many: neighbours know little that is new."""
@@ -79,6 +78,5 @@ def _scores(
         logits = forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions)
         reference = logits if reference is None else reference
         kls.append([metrics.kl_divergence(*pair) for pair in zip(logits, reference, strict=True)])
-        entropy = F.cross_entropy(logits.flatten(0, 1), asked.flatten(), reduction="none").view_as(asked)
-        losses.append(entropy.double().mean(1).numpy())
+        losses.append(next_token_losses(logits, asked).double().mean(1).numpy())
     return np.array(kls), np.stack(losses)

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from benchmark.model.interface import CircuitModel, forward
+from benchmark.model.interface import CircuitModel, forward, next_token_losses
 
 
 @torch.no_grad()
@@ -18,7 +17,7 @@ def token_losses(
 ) -> Float[np.ndarray, "window position"]:
     """Cross entropy of the next token at every position of corpus windows, nats."""
     found = [
-        F.cross_entropy(forward(model, rows).flatten(0, 1), following.flatten(), reduction="none")
+        next_token_losses(forward(model, rows), following)
         for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True)
     ]
-    return torch.cat(found).view_as(targets).numpy()
+    return torch.cat(found).numpy()

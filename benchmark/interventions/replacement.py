@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, record, unedited
+from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, next_token_losses, record, unedited
 from benchmark.tasks.answers import prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -158,9 +158,7 @@ def next_token_eval(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "r
     """The corpus: mean cross entropy of the next token over all positions of a window."""
 
     def loss(logits: Tensor, row: Tensor) -> Tensor:
-        entropy = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets[row].flatten(), reduction="none")
-        losses: Tensor = entropy.unflatten(0, logits.shape[:2]).mean(1)
-        return losses
+        return next_token_losses(logits, targets[row]).mean(1)
 
     return EvalBatch(tokens, None, loss)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -244,6 +245,29 @@ def forward(
         return model.read_out(ended, positions)
     assert can_ablate_edges(model)
     return model.read_out(ended, positions, ablated_edges)
+
+
+def next_token_losses(
+    logits: Float[Tensor, "window position vocab"], targets: Int[Tensor, "window position"]
+) -> Float[Tensor, "window position"]:
+    """Cross entropy of the token that follows each position, nats."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+
+
+@torch.no_grad()
+def next_token_loss(
+    model: CircuitModel,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    edit: Edit = unedited,
+    batch: int = 16,
+) -> float:
+    """Mean cross entropy of the next token over windows, run `batch` at once, nats."""
+    total = 0.0
+    for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True):
+        logits = forward(model, rows, edit).flatten(0, 1)
+        total += F.cross_entropy(logits, following.flatten(), reduction="sum").item()
+    return total / targets.numel()
 
 
 def record(

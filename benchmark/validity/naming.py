@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmark.concepts import CONCEPTS
 from benchmark.discovery.attribution import values_and_gradients
 from benchmark.interventions.replacement import CachedRun, Node
-from benchmark.model.interface import CircuitModel, Edit, forward
+from benchmark.model.interface import CircuitModel, Edit, forward, next_token_losses
 from benchmark.validity.choice import Choice
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Score, quantised, replaced
@@ -57,7 +57,7 @@ def most_important(model: CircuitModel, sample: Sample, choice: Choice, count: i
 
     def loss(watch: Edit) -> Tensor:
         logits = forward(model, sample.tokens[:windows], watch)
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), sample.targets[:windows].flatten())
+        return next_token_losses(logits, sample.targets[:windows]).mean()
 
     found = []
     for name, (values, gradient) in values_and_gradients(choice.units(), loss).items():

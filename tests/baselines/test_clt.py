@@ -140,8 +140,8 @@ def test_encoders_and_decoders_for_raw_activations_predict_what_the_coder_predic
     sources = [Normaliser(torch.randn(6, generator=generator), 0.7) for _ in range(3)]
     targets = [Normaliser(torch.randn(5, generator=generator), 1.3) for _ in range(3)]
     raw = [x / source.scale + source.mean for x, source in zip(inputs, sources, strict=True)]
-    encoders, decoders, biases = coder.encoders(sources), coder.decoders(targets), coder.biases(targets)
-    features = [encoder(x) for encoder, x in zip(encoders, raw, strict=True)]
+    dictionary = coder.dictionary(sources, targets)
+    features = [encoder(x) for encoder, x in zip(dictionary.encoders, raw, strict=True)]
     if activation == "batchtopk":
         norms = [decoder.norm(dim=1) for decoder in coder.W_dec]
         before = [x.relu() for x in coder.before(inputs)]
@@ -150,7 +150,8 @@ def test_encoders_and_decoders_for_raw_activations_predict_what_the_coder_predic
         naive = naive_features(coder, inputs)
     wanted = coder.predicted(naive)
     for layer, target in enumerate(targets):
-        given = biases[layer] + sum(features[s] @ decoders[s][:, layer - s] for s in range(layer + 1))
+        written = [features[source] @ dictionary.decoders[source][layer - source].T for source in range(layer + 1)]
+        given = dictionary.biases[layer] + sum(written)
         assert_close(target(given), wanted[layer], atol=1e-4, rtol=1e-4)
 
 
@@ -190,7 +191,7 @@ def test_a_run_writes_circuit_tracers_files_and_is_the_same_for_the_same_seed(tm
     assert set(facts[0].dictionary) == {"fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered"}
     assert load_file(tmp_path / "first" / "W_dec_0.safetensors")["W_dec_0"].shape == (16, LAYERS, CHANNELS)
     quality = json.loads((tmp_path / "first" / "quality.json").read_text())
-    assert [each["place"] for each in quality["places"]] == [f"blocks.{layer}.mlp_out" for layer in range(LAYERS)]
+    assert list(quality["layers"]) == [f"blocks.{layer}.mlp_out" for layer in range(LAYERS)]
     model = CLT.run_load(tmp_path / "first", "errors_available", {"dense": dense})
     assert_close(forward(model, random_tokens()), forward(dense, random_tokens()), atol=1e-5, rtol=1e-5)
 

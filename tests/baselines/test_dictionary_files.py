@@ -7,37 +7,37 @@ import torch
 from safetensors.torch import save_file
 from tiny_dense import CHANNELS, random_encoder
 
-from baselines.clt.files import Layers, load_layers, save_layers
-from baselines.dictionary import Encoder, Place
-from baselines.files import load_mean_errors, load_place, save_top_k_place
+from baselines.clt.files import load_cross_layer, save_cross_layer
+from baselines.dictionary import Dictionary, Encoder
+from baselines.files import load_dictionary, load_mean_errors, save_top_k
 
 
 @pytest.fixture
-def place(tmp_path):
+def sae(tmp_path):
     encoder = Encoder(torch.randn(12, CHANNELS), torch.zeros(12), k=3)
-    save_top_k_place(Place(encoder, torch.randn(CHANNELS, 12), torch.zeros(CHANNELS)), tmp_path)
+    save_top_k(encoder, torch.randn(CHANNELS, 12), torch.zeros(CHANNELS), tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def clt(tmp_path):
     encoder = random_encoder(torch.Generator().manual_seed(0), 12)
-    save_layers(Layers([encoder], [torch.randn(12, 1, CHANNELS)], [torch.zeros(CHANNELS)]), tmp_path)
+    save_cross_layer(Dictionary([encoder], [[torch.randn(CHANNELS, 12)]], [torch.zeros(CHANNELS)]), tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"[", b"[]"])
-def test_a_damaged_file_of_an_sae_is_named(place, name, content):
-    (place / name).write_bytes(content)
+def test_a_damaged_file_of_an_sae_is_named(sae, name, content):
+    (sae / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"^.*{name} (is|holds) .*$"):
-        load_place(place)
+        load_dictionary(sae, ["."])
 
 
-def test_weights_that_an_sae_lacks_are_named(place):
-    save_file({"b_enc": torch.ones(2)}, place / "sae_weights.safetensors")
+def test_weights_that_an_sae_lacks_are_named(sae):
+    save_file({"b_enc": torch.ones(2)}, sae / "sae_weights.safetensors")
     with pytest.raises(ValueError, match=r"sae_weights\.safetensors is not a whole dictionary; .*'W_enc'"):
-        load_place(place)
+        load_dictionary(sae, ["."])
 
 
 @pytest.mark.parametrize("name", ["clt.json", "W_enc_0.safetensors", "W_dec_0.safetensors"])
@@ -47,7 +47,7 @@ def test_a_damaged_file_of_a_cross_layer_transcoder_is_named(clt, name, content)
     if content is not None:
         (clt / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"^.*{name} (is|does) .*$"):
-        load_layers(clt)
+        load_cross_layer(clt)
 
 
 def test_mean_errors_that_are_missing_are_named(tmp_path):
@@ -55,8 +55,8 @@ def test_mean_errors_that_are_missing_are_named(tmp_path):
         load_mean_errors(tmp_path)
 
 
-def test_an_unknown_architecture_is_named_with_the_choices(place):
-    settings = json.loads((place / "cfg.json").read_text())
-    (place / "cfg.json").write_text(json.dumps({**settings, "architecture": "gated"}))
+def test_an_unknown_architecture_is_named_with_the_choices(sae):
+    settings = json.loads((sae / "cfg.json").read_text())
+    (sae / "cfg.json").write_text(json.dumps({**settings, "architecture": "gated"}))
     with pytest.raises(ValueError, match=r"unknown architecture 'gated' in .*; choose from topk, jumprelu"):
-        load_place(place)
+        load_dictionary(sae, ["."])

@@ -5,9 +5,9 @@ import torch
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
-from baselines.activations import activations, place
+from baselines.activations import activations
 from baselines.config import DictionaryConfig
-from baselines.files import load_place
+from baselines.files import load_dictionary
 from baselines.random_dictionary import RANDOM_DICTIONARY, RandomDictionaryConfig
 from baselines.sae import SAE, SAEConfig
 from baselines.sae_lens_training import QuickBatchTopK, fit, new_sae, new_transcoder
@@ -73,8 +73,8 @@ def test_training_an_sae_lowers_fvu_on_planted_sparse_data(activation):
     sae = new_sae(CONFIG, activation, d_in=16)
     rows = planted(generator, directions)
     before = fvu(rows, sae(rows).detach())
-    batches = ({"place": planted(generator, directions)} for _ in iter(int, 1))
-    fit({"place": sae}, batches, CONFIG, generator, silent)
+    batches = ({"layer": planted(generator, directions)} for _ in iter(int, 1))
+    fit({"layer": sae}, batches, CONFIG, generator, silent)
     assert fvu(rows, sae(rows).detach()) < min(0.15, 0.5 * before)
 
 
@@ -85,8 +85,13 @@ def test_training_a_transcoder_lowers_fvu_on_planted_sparse_data():
     transcoder = new_transcoder(CONFIG, d_in=16, d_out=6)
     rows = planted(generator, wide)
     before = fvu(rows[:, 16:], transcoder(rows[:, :16]).detach())
-    fit({"place": transcoder}, ({"place": planted(generator, wide)} for _ in iter(int, 1)), CONFIG, generator, silent)
+    fit({"layer": transcoder}, ({"layer": planted(generator, wide)} for _ in iter(int, 1)), CONFIG, generator, silent)
     assert fvu(rows[:, 16:], transcoder(rows[:, :16]).detach()) < min(0.2, 0.5 * before)
+
+
+def loaded(folder, hook_point):
+    found = load_dictionary(folder, [hook_point])
+    return found.encoders[0], found.decoders[0][0], found.biases[0]
 
 
 RUNS = [
@@ -104,13 +109,14 @@ def test_what_is_saved_is_loaded_by_sae_lens_with_the_same_features_and_output(m
     assert set(facts.dictionary) == {"fvu", "l0", "dead_fraction", "loss_increase", "loss_recovered"}
     found = activations(dense, random_tokens())
     for layer in range(LAYERS):
-        rows = found[place(layer, "mlp_in" if hook == "mlp_out" else hook)]
-        ours = load_place(tmp_path / place(layer, hook))
-        theirs = sae_lens.SAE.load_from_disk(tmp_path / place(layer, hook))
-        features = ours.encoder(rows)
+        name = f"blocks.{layer}.{hook}"
+        rows = found[name.replace("mlp_out", "mlp_in")]
+        encoder, decoder, bias = loaded(tmp_path, name)
+        theirs = sae_lens.SAE.load_from_disk(tmp_path / name)
+        features = encoder(rows)
         assert (features != 0).any()
         assert_close(features, theirs.encode(rows), atol=1e-5, rtol=1e-4)
-        assert_close(features @ ours.decoder.T + ours.bias, theirs(rows), atol=1e-5, rtol=1e-4)
+        assert_close(features @ decoder.T + bias, theirs(rows), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("method", "config", "hook"), RUNS)
@@ -134,25 +140,25 @@ def test_the_same_seed_gives_the_same_bytes_and_both_variants_load(method, confi
 def test_an_unknown_architecture_is_refused_with_the_choices(tmp_path):
     config = RandomDictionaryConfig(features=24, k=3, measured_tokens=200)
     RANDOM_DICTIONARY.run_train(random_corpus(), config, 0, {"dense": random_dense()}, tmp_path, silent)
-    folder = tmp_path / place(0, "resid_post")
+    folder = tmp_path / "blocks.0.resid_post"
     settings = (folder / "cfg.json").read_text()
     (folder / "cfg.json").write_text(settings.replace('"topk"', '"gated"'))
     with pytest.raises(ValueError, match=r"unknown architecture 'gated'.*choose from topk, jumprelu"):
-        load_place(folder)
+        load_dictionary(tmp_path, ["blocks.0.resid_post"])
 
 
 def test_a_random_dictionary_keeps_its_directions_and_fits_its_mean(tmp_path):
     dense = random_dense()
     config = RandomDictionaryConfig(features=24, k=3, measured_tokens=640)
     facts = RANDOM_DICTIONARY.run_train(random_corpus(), config, 0, {"dense": dense}, tmp_path, silent)
-    found = load_place(tmp_path / place(1, "resid_post"))
-    assert_close(found.encoder.weight.norm(dim=1), torch.ones(24))
-    alike = torch.nn.functional.cosine_similarity(found.encoder.weight, found.decoder.T)
+    encoder, decoder, bias = loaded(tmp_path, "blocks.1.resid_post")
+    assert_close(encoder.weight.norm(dim=1), torch.ones(24))
+    alike = torch.nn.functional.cosine_similarity(encoder.weight, decoder.T)
     assert_close(alike, torch.ones(24))
     assert facts.dictionary["l0"] <= 3
     assert facts.training_flops == 0
     rows = activations(dense, torch.from_numpy(random_corpus().windows("train")[:, :-1].astype("int64")))
-    values = rows[place(1, "resid_post")].reshape(-1, CHANNELS)
-    given = found.encoder(values) @ found.decoder.T + found.bias
+    values = rows["blocks.1.resid_post"].reshape(-1, CHANNELS)
+    given = encoder(values) @ decoder.T + bias
     assert_close(given.mean(0), values.mean(0), atol=1e-4, rtol=1e-4)
     assert fvu(values, given) < 1

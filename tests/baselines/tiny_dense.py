@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from baselines.dictionary import Encoder, Place
+from baselines.dictionary import Encoder
 from baselines.replacement import ReplacedMLPs, ReplacedStream
 from benchmark.corpus import Corpus, CorpusConfig
 from sparse_model.config import TransformerConfig
@@ -65,16 +65,13 @@ def random_transcoders(dense: Transformer, variant: str) -> ReplacedMLPs:
 
 def random_saes(dense: Transformer, variant: str, features: int = 12) -> ReplacedStream:
     generator = torch.Generator().manual_seed(2)
-    places = [
-        Place(
-            random_encoder(generator, features),
-            0.1 * torch.randn(CHANNELS, features, generator=generator),
-            torch.randn(CHANNELS, generator=generator),
-        )
-        for _ in range(dense.config.layers)
-    ]
+    encoders, decoders, biases = [], [], []
+    for _ in range(dense.config.layers):
+        encoders.append(random_encoder(generator, features))
+        decoders.append([0.1 * torch.randn(CHANNELS, features, generator=generator)])
+        biases.append(torch.randn(CHANNELS, generator=generator))
     mean_error = [torch.randn(CHANNELS, generator=generator) for _ in range(dense.config.layers)]
-    return ReplacedStream(dense, places, mean_error, variant)
+    return ReplacedStream(dense, encoders, decoders, biases, mean_error, variant)
 
 
 def random_tokens(rows: int = 3, seed: int = 3) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from baselines.dictionary import Encoder, Place
+from baselines.dictionary import Encoder
 from baselines.replacement import ReplacedMLPs, ReplacedStream
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
@@ -43,8 +43,8 @@ def replaced(kind, variant, model=None):
     errors = [draw(WIDTH) for _ in range(LAYERS)]
     biases = [draw(WIDTH) for _ in range(LAYERS)]
     if kind == "sae":
-        places = [Place(encoder, draw(WIDTH, FEATURES), bias) for encoder, bias in zip(encoders, biases, strict=True)]
-        return ReplacedStream(model, places, errors, variant)
+        decoders = [[draw(WIDTH, FEATURES)] for _ in range(LAYERS)]
+        return ReplacedStream(model, encoders, decoders, biases, errors, variant)
     reach = [1 if kind == "transcoder" else LAYERS - layer for layer in range(LAYERS)]
     decoders = [[draw(WIDTH, FEATURES) for _ in range(targets)] for targets in reach]
     return ReplacedMLPs(model, encoders, decoders, biases, errors, variant)
@@ -97,7 +97,7 @@ def test_hook_points_are_the_sites_and_the_cache_holds_their_values(kind, tokens
 def test_ablating_a_feature_changes_the_stream_by_its_decoder_times_its_change(kind, tokens):
     model = replaced(kind, "errors_available")
     name = "blocks.0.resid_post.feature" if kind == "sae" else "blocks.0.feature"
-    decoder = model.decoders[0] if kind == "sae" else model.decoders[0][0]
+    decoder = model.decoders[0][0]
     feature = int(record(model, tokens)[name].sum((0, 1)).argmax())
 
     def ablate(site, values):

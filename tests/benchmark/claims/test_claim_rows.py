@@ -12,9 +12,10 @@ from benchmark.claims.measure import measure
 from benchmark.claims.rows import CLAIMS, claim_measurements, write_claims
 from benchmark.claims.token_losses import token_losses
 from benchmark.corpus.sampling import spread_windows
-from benchmark.evaluate import load_reference, next_token_loss
+from benchmark.evaluate import load_reference
 from benchmark.interventions.ablation import corpus_means
 from benchmark.metrics.registry import METRICS
+from benchmark.model.interface import next_token_loss
 
 CORPUS = random_corpus()
 
