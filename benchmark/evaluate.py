@@ -23,7 +23,7 @@ from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import octave_means, over_octaves
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 from benchmark.model.interface import CircuitModel, forward
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
@@ -62,7 +62,7 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Train one method with one seed."""
-    method = method_named(params["method"])
+    method = METHODS.named(params["method"])
     facts = method.run_train(
         Corpus.load(inputs["corpus"]),
         method.config(**params["config"]),
@@ -181,7 +181,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: Corpus) -> Setting:
     """Everything that a circuit cell works on."""
-    method = method_named(params["method"])
+    method = METHODS.named(params["method"])
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
         model=model,
@@ -198,7 +198,7 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
 
 def load_variant(name: str, variant: str, inputs: Inputs) -> CircuitModel:
     """One variant of a trained method, on the models that it needs."""
-    method = method_named(name)
+    method = METHODS.named(name)
     return method.run_load(inputs[name], variant, {needed: load_native(needed, inputs) for needed in method.needs})
 
 
@@ -213,13 +213,13 @@ def load_model(run: Path, method: str, variant: str | None = None) -> CircuitMod
     Raises:
         CorruptArtifactError: A file of these artifacts is missing, changed or unknown.
     """
-    chosen = method_named(method).variants[0].name if variant is None else variant
+    chosen = METHODS.named(method).variants[0].name if variant is None else variant
     return load_variant(method, chosen, {name: verify(run / name) for name in with_needed(method)})
 
 
 def load_native(name: str, inputs: Inputs) -> CircuitModel:
     """The first variant of a trained method."""
-    return load_variant(name, method_named(name).variants[0].name, inputs)
+    return load_variant(name, METHODS.named(name).variants[0].name, inputs)
 
 
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:

@@ -12,9 +12,9 @@ Rows = list[dict[str, Any]]
 
 
 def _methods() -> Rows:
-    from benchmark.methods import methods
+    from benchmark.methods import METHODS
 
-    return [{"name": method.name, "summary": method.summary, "source": method.source} for method in methods().values()]
+    return [{"name": method.name, "summary": method.summary, "source": method.source} for method in METHODS.values()]
 
 
 def _tasks() -> Rows:

@@ -76,10 +76,10 @@ def _installed(role: "Role") -> tuple[str, ...]:
 
 def rules_of(circuit: "CircuitConfig") -> Rules:
     """The rules of a run's settings, with what the installed methods and tasks say about themselves."""
-    from benchmark.methods import methods
+    from benchmark.methods import METHODS
     from benchmark.tasks import TASKS
 
-    known = methods().values()
+    known = METHODS.values()
     return Rules(
         target_loss=circuit.target_loss,
         ranking=circuit.found_by,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import CorpusConfig
-from benchmark.methods import method_named, methods, with_role
+from benchmark.methods import METHODS, with_role
 from benchmark.running.cells import Cell
 from benchmark.seeds import LARGEST_SEED
 from benchmark.settings import Positive, Seed, Settings, Size, Tokens, Weight, validated
@@ -154,7 +154,7 @@ class ClaimsConfig(Settings):
     @field_validator("reference")
     @classmethod
     def _known(cls, name: str) -> str:
-        return method_named(name).name
+        return METHODS.named(name).name
 
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -262,9 +262,9 @@ def configure(
         ValueError: One line with the value and the choices.
     """
     base = load_preset(preset)
-    chosen = _chosen(method_names, methods(), method_named)
-    used = [name for name in methods() if name in {far for near in chosen for far in with_needed(near)}]
-    classes: dict[str, type[BaseModel]] = {name: method_named(name).config for name in used}
+    chosen = _chosen(method_names, METHODS, METHODS.named)
+    used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
+    classes: dict[str, type[BaseModel]] = {name: METHODS.named(name).config for name in used}
     classes = {**SECTIONS, **classes}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
@@ -290,7 +290,7 @@ def configure(
 
 def with_needed(name: str) -> list[str]:
     """A method after the methods that it is fitted on or held to, near or far, each once."""
-    method = method_named(name)
+    method = METHODS.named(name)
     near = [*method.needs, *([] if method.explains is None else [method.explains])]
     return list(dict.fromkeys([*(far for need in near for far in with_needed(need)), name]))
 
@@ -315,7 +315,7 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     if not equals or not keys or not all(keys):
         raise ValueError(f"--set {change!r} is not of the form section.key=value, such as circuit.target_loss=0.1")
     if section not in classes:
-        absent = "is no part of this run" if section in methods() else "is unknown"
+        absent = "is no part of this run" if section in METHODS else "is unknown"
         raise ValueError(f"--set {path.strip()}: section {section!r} {absent}; choose from {', '.join(classes)}")
     _check_path(classes[section], section, keys)
     table = tables[section]

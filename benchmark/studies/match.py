@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 from benchmark.records.table import read_measurements
 from benchmark.running.config import RunConfig
 from benchmark.running.executor import Display, execute
@@ -94,7 +94,7 @@ def _with_tokens(run: RunConfig, method: str, tokens: int) -> RunConfig:
 def _loss(run: RunConfig, method: str, store: Store, display: Display, workers: int) -> float:
     """The validation loss of a method, as the records give it."""
     planner = Planner(run)
-    profile = planner.profile(method, method_named(method).variants[0].name, run.seeds[0])
+    profile = planner.profile(method, METHODS.named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]
     outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, workers, display)
     for outcome in outcomes:

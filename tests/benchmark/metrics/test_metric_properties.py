@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from metric_examples import SIZES, random_circuit, random_connections, random_pairs, random_paths, tensors
 
 from benchmark import metrics
-from benchmark.methods import resolve
 from benchmark.metrics import METRICS
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.model.interface import Connection
+from benchmark.plugins.registry import resolve
 from benchmark.validity.precision import average_precisions
 
 Arguments = tuple[object, ...]

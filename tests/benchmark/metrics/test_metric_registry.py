@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from benchmark import metrics
-from benchmark.methods import resolve
 from benchmark.metrics import METRICS, metric_named
+from benchmark.plugins.registry import resolve
 
 
 @pytest.mark.parametrize("name", METRICS)

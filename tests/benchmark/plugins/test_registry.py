@@ -5,8 +5,8 @@ from importlib.metadata import Distribution, EntryPoint
 
 import pytest
 
-from benchmark import registry
-from benchmark.registry import Registry, resolve
+from benchmark.plugins import registry
+from benchmark.plugins.registry import Registry, resolve
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ NOT_A_COLOUR = "green"
 
 
 def colours(check=lambda colour: None):
-    return Registry("colour", Colour, OURS, check)
+    return Registry("colour", Colour, OURS, check=check)
 
 
 def test_records_of_ours_come_first_in_their_own_order_then_those_of_other_distributions(installed):
