@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmark.discovery.finder import find_circuit
-    from benchmark.evaluate import load_model
     from benchmark.methods import Facts, Method, Variant
     from benchmark.model.circuit import Circuit
     from benchmark.model.interface import CircuitModel, Connection, Site, forward
     from benchmark.progress import Progress
+    from benchmark.running.models import load_model
 
 __all__ = [
     "Circuit",
@@ -36,7 +36,7 @@ _HOME = {
     "Variant": "methods",
     "find_circuit": "discovery.finder",
     "forward": "model.interface",
-    "load_model": "evaluate",
+    "load_model": "running.models",
 }
 """The file of each public name."""
 

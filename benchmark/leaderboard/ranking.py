@@ -12,8 +12,8 @@ from benchmark.records.table import Key, Record, csv_text, printed
 from benchmark.statistics.intervals import geometric_mean, student_interval
 
 if TYPE_CHECKING:
+    from benchmark.discovery.settings import CircuitConfig
     from benchmark.methods import Role
-    from benchmark.running.config import CircuitConfig
 
 LEADERBOARD = "leaderboard.csv"
 
@@ -502,16 +502,6 @@ def _over_seeds(values: Sequence[float], aggregate: Aggregate) -> Summary:
         return Summary(aggregated(values, aggregate))
     low, high = (math.exp(limit) for limit in limits) if aggregate == "geometric_mean" else limits
     return Summary(aggregated(values, aggregate), low, high)
-
-
-def preset_rules(preset: str) -> Rules:
-    """The rules of an installed preset; `Rules()` for a preset that is not installed."""
-    from benchmark.running.config import CircuitConfig, load_preset
-
-    try:
-        return rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
-    except ValueError:
-        return Rules()
 
 
 def _metric_order() -> list[str]:

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.interventions.ablation import (
-    NODE_ABLATIONS,
-    NodeAblation,
     ablate,
     adversarial_subset,
     keep_only,
@@ -16,6 +14,7 @@ from benchmark.interventions.ablation import (
     random_circuit,
     random_subset,
 )
+from benchmark.interventions.ablations import ABLATIONS
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Edit
 from benchmark.records.table import Measurement
@@ -61,7 +60,7 @@ def robustness(trial: CircuitUnderTest) -> list[Measurement]:
 
 def robust_faithfulness(trial: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
-    edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in NODE_ABLATIONS if name in ROBUST}
+    edits: dict[str, EditOf] = {name: _edit_of(trial, name) for name in ABLATIONS if name in ROBUST}
     standings, empty = ({name: standing(trial, edit(kept)) for name, edit in edits.items()} for kept in _ends(trial))
     return min(_faithful({**standings, "stochastic": _mean(_subsets(trial))}, empty).values())
 
@@ -78,10 +77,10 @@ def standing(trial: CircuitUnderTest, edit: Edit) -> Standing:
 
 def _edits(trial: CircuitUnderTest) -> Mapping[str, EditOf]:
     """The edits of the ablations that ablate every node outside a circuit."""
-    return {name: _edit_of(trial, name) for name in NODE_ABLATIONS if trial.position_means or name != "position_mean"}
+    return {name: _edit_of(trial, name) for name in ABLATIONS if trial.position_means or name != "position_mean"}
 
 
-def _edit_of(trial: CircuitUnderTest, ablation: NodeAblation) -> EditOf:
+def _edit_of(trial: CircuitUnderTest, ablation: str) -> EditOf:
     held = trial.held_on(ablation)(trial.batch)
     return lambda circuit: ablate(circuit, held)
 
