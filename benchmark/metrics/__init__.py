@@ -7,7 +7,7 @@ transformer_lens nor sae_lens is ever imported.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from benchmark.metrics.registry import METRICS, Metric, metric_named
+from benchmark.metrics.registry import METRICS, Metric
 
 if TYPE_CHECKING:
     from benchmark.metrics.agreement import (
@@ -87,7 +87,6 @@ __all__ = [
     "loss_increase",
     "loss_recovered",
     "mass_edge_count",
-    "metric_named",
     "node_count",
     "opaque_weight_count",
     "p_active_given_concept",

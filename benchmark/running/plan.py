@@ -7,7 +7,10 @@ from math import inf
 
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import source_version
+from benchmark.discovery.rankings import RANKINGS
+from benchmark.interventions.ablations import ABLATIONS
 from benchmark.methods import METHODS, Method, Variant
+from benchmark.metrics.registry import METRICS
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.tasks import TASKS
@@ -59,7 +62,8 @@ def plan(run: RunConfig) -> Plan:
 class Planner:
     """Makes the cells of a run. A model or profile that several cells need is one object.
 
-    The source of methods, tasks and concepts that are not ours is part of the keys of the cells that it computes.
+    The source of records that are not ours is part of the keys of the cells that they influence: of a circuit its task
+    and ranking, and every ablation and metric; of what nodes mean every concept.
 
     Args:
         run: The settings of the run.
@@ -72,6 +76,8 @@ class Planner:
         self.prompts = cache(self._prompts)
         versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
         self._concepts = CONCEPTS.outside()
+        self._task = cache(TASKS.outside)
+        self._scoring = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside() | METRICS.outside()
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
@@ -80,7 +86,7 @@ class Planner:
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
         labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
-        outside = labelled | TASKS.outside(task)
+        outside = labelled | self._task(task) | self._scoring
         return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
@@ -127,7 +133,7 @@ class Planner:
     def _prompts(self, task: str, seed: int) -> Cell:
         """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
-        outside = TASKS.outside(task)
+        outside = self._task(task)
         return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, outside)
 
     def _train(self, name: str, seed: int) -> Cell:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmark import metrics
-from benchmark.metrics import METRICS, metric_named
+from benchmark.metrics import METRICS
 from benchmark.plugins.registry import resolve
 
 
@@ -44,7 +44,7 @@ def test_every_public_name_can_be_loaded(name):
 
 def test_an_unknown_metric_is_named_with_the_choices():
     with pytest.raises(ValueError, match="unknown metric 'edgez'; choose from nodes, edges"):
-        metric_named("edgez")
+        METRICS.named("edgez")
     with pytest.raises(AttributeError, match="no attribute 'edgez'"):
         _ = metrics.edgez
 
