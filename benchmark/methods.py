@@ -155,7 +155,9 @@ class Method:
         """Train, or go on training, into `folder`; `ValueError` with the method's name if the training diverges."""
         try:
             facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
-            assert isinstance(facts, Facts), f"{self.train} returned {type(facts).__name__}, not Facts"
+            if not isinstance(facts, Facts):
+                wanted = f"{self.train} returned {type(facts).__name__}, not Facts"
+                raise ValueError(f"{METHODS.called(self.name)}: {wanted}")
             if not math.isfinite(facts.validation_loss):
                 raise DivergedError(f"validation loss {facts.validation_loss} after training", config)
         except DivergedError as error:
@@ -163,9 +165,26 @@ class Method:
         return facts
 
     def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
-        """The circuit model of a trained artifact."""
+        """The circuit model of a trained artifact; `ValueError` with the method's name if it is not what it should be.
+
+        What a method gives is checked once in each process, on a few tokens.
+        """
         model: CircuitModel = resolve(self.load)(folder, variant, needed)
+        if (self.load, folder, variant) not in _CHECKED:
+            from benchmark.model.checks import check_model
+
+            graphs = next((way.graphs for way in self.variants if way.name == variant), ())
+            try:
+                check_model(model, graphs)
+            except Exception as error:
+                what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                raise ValueError(f"{METHODS.called(self.name)}: {' '.join(what.split())}") from error
+            _CHECKED.add((self.load, folder, variant))
         return model
+
+
+_CHECKED: set[tuple[str, "Path", str]] = set()
+"""The artifacts whose models this process has found to be what they should be."""
 
 
 def _check(method: Method) -> None:

@@ -67,7 +67,7 @@ class Task:
             if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
                 raise ValueError(f"{TASKS.called(self.name)}: {self.make} gave {texts!r:.80}, not two texts")
         for answer in pair.answers:
-            if answer not in self.answers:
+            if self.answers and answer not in self.answers:
                 known = ", ".join(map(repr, self.answers))
                 raise ValueError(f"{TASKS.called(self.name)}: {answer!r} is none of its answers, which are {known}")
         return pair

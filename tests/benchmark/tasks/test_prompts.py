@@ -118,3 +118,16 @@ def test_table_1_and_one_control_are_registered():
 def test_the_registry_imports_no_torch():
     program = "import sys, benchmark.tasks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a prompt", "gave 'a prompt', not a PromptPair"),
+        (PromptPair(("one", "two", "three"), QUOTED.answers), r"gave \('one', 'two', 'three'\), not two texts"),
+        (PromptPair(("one", "two"), ('")\n', ".")), r"'\.' is none of its answers, which are"),
+    ],
+)
+def test_a_generator_that_gives_something_else_than_it_promises_is_named(tokenizer, given, message):
+    with pytest.raises(ValueError, match=f"^task 'quoted': .*{message}"):
+        prompts(replace(QUOTED, make=lambda random, split: given), tokenizer, "train", 1, seed=0)
