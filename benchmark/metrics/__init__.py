@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         split_count,
     )
     from benchmark.metrics.intervention import idle_share, rank_correlation
-    from benchmark.metrics.path_length import longest_path, path_length
+    from benchmark.metrics.paths import longest_path, path_length
     from benchmark.metrics.size import (
         description_bits,
         edge_count,
@@ -121,7 +121,7 @@ _HOME = {
         "context_dilution",
         "dilution_slope",
     ),
-    "path_length": ("path_length", "longest_path"),
+    "paths": ("path_length", "longest_path"),
     "dictionary": (
         "fvu",
         "l0",

@@ -1,6 +1,7 @@
 """The registry of metrics: data that can be listed at once."""
 
 import math
+import pkgutil
 import subprocess
 import sys
 
@@ -68,3 +69,9 @@ def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
 def test_the_leaderboard_loads_no_torch():
     loaded = loaded_after("import benchmark.leaderboard.ranking, benchmark.leaderboard.text_table")
     assert not loaded & {"torch", "pandas", "scipy.stats"}
+
+
+def test_no_function_has_the_name_of_a_file():
+    """Once the file is imported, the name would be the file's."""
+    files = {name for _, name, _ in pkgutil.iter_modules(metrics.__path__)}
+    assert files.isdisjoint(metrics.__all__)
