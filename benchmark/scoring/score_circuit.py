@@ -43,10 +43,11 @@ def _outside(metric: Metric, case: DiscoveredCircuit) -> Measurement:
     if not isinstance(value, Real) or isinstance(value, bool):
         given = f"{METRICS.called(metric.name)} returned {' '.join(repr(value).split()):.80}"
         return case.missing(metric.name, f"{given}, not a number", "failed")
-    if not metric.low <= value <= metric.high and math.isfinite(value):
-        given = f"{METRICS.called(metric.name)} returned {value}"
+    number = float(value)
+    if math.isfinite(number) and not metric.low <= number <= metric.high:
+        given = f"{METRICS.called(metric.name)} returned {number:g}"
         return case.missing(metric.name, f"{given}, outside {metric.low:g} to {metric.high:g}", "failed")
-    return case.measured(metric.name, float(value))
+    return case.measured(metric.name, number)
 
 
 SCORES: tuple[Score, ...] = (

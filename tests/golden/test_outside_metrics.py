@@ -61,7 +61,7 @@ def broken(case):
         (broken, "metric 'kept_share' of this session raised KeyError: 'blocks.9'"),
         (lambda case: "much", "metric 'kept_share' of this session returned 'much', not a number"),
         (lambda case: None, "metric 'kept_share' of this session returned None, not a number"),
-        (lambda case: 7.0, "metric 'kept_share' of this session returned 7.0, outside 0 to 1"),
+        (lambda case: 7.0, "metric 'kept_share' of this session returned 7, outside 0 to 1"),
     ],
 )
 def test_what_is_no_number_of_the_range_fails_with_the_name_of_the_metric(measured, score, reason):

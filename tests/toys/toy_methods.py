@@ -1,6 +1,7 @@
 """Methods that train nothing, found as installed ones are."""
 
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -36,6 +37,14 @@ FITTED = toy_method(
     explains="root",
     variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
 )
+
+
+def forged(record, **fields):
+    """A record with fields that its types forbid, as a distribution without type checks may give it."""
+    made = copy(record)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from toy_methods import toy_method
+from toy_methods import forged, toy_method
 
 from benchmark.concepts import CONCEPTS
 from benchmark.interventions.ablations import ABLATIONS
@@ -15,28 +15,28 @@ METHOD = toy_method("new")
 METRIC = replace(METRICS["nodes"], name="new", function=None, score="outsider:score")
 
 REFUSED = [
-    (METHODS, replace(METHOD, variants=()), "it has no variants"),
+    (METHODS, forged(METHOD, variants=()), "it has no variants"),
     (
         METHODS,
-        replace(METHOD, variants=(Variant("native", ("tree",)),)),
+        forged(METHOD, variants=(forged(Variant("native", ("unit",)), graphs=("tree",)),)),
         "has the graphs .'tree',.; choose from channel",
     ),
-    (METHODS, replace(METHOD, variants=(Variant("a", ("unit",)),) * 2), "two variants have one name: a, a"),
-    (METHODS, replace(METHOD, config=dict), "config is <class 'dict'>, not a pydantic model class"),
-    (METHODS, replace(METHOD, train="outsider.train"), "train is 'outsider.train', not of the form 'module:function'"),
-    (METHODS, replace(METHOD, role="judge"), "role is 'judge'; choose from method, reference, control"),
-    (METHODS, replace(METHOD, name="circuit"), "circuit is the name of a section of every preset"),
-    (TASKS, replace(TASKS["for_while"], name="new", answers=()), "not one or more texts"),
-    (CONCEPTS, replace(CONCEPTS["in_string"], name="new", level_names=("no",)), "not two or more"),
+    (METHODS, forged(METHOD, variants=(Variant("a", ("unit",)),) * 2), "two variants have one name: a, a"),
+    (METHODS, forged(METHOD, config=dict), "config is <class 'dict'>, not a pydantic model class"),
+    (METHODS, forged(METHOD, train="outsider.train"), "train is 'outsider.train', not of the form 'module:function'"),
+    (METHODS, forged(METHOD, role="judge"), "role is 'judge'; choose from method, reference, control"),
+    (METHODS, forged(METHOD, name="circuit"), "circuit is the name of a section of every preset"),
+    (TASKS, forged(TASKS["for_while"], name="new", answers=()), "not one or more texts"),
+    (CONCEPTS, forged(CONCEPTS["in_string"], name="new", level_names=("no",)), "not two or more"),
     (
         ABLATIONS,
-        replace(ABLATIONS["mean"], name="stochastic"),
+        forged(ABLATIONS["mean"], name="stochastic"),
         "stochastic is how the records call an ablation of some",
     ),
-    (METRICS, replace(METRIC, direction="up"), "direction is 'up'; choose from lower, higher, none"),
-    (METRICS, replace(METRIC, low=1.0, high=0.0), "its range is 1.0 to 0.0"),
-    (METRICS, replace(METRIC, cell="claims"), "a metric from outside has a score"),
-    (METRICS, replace(METRIC, score=None), "a metric from outside has a score"),
+    (METRICS, forged(METRIC, direction="up"), "direction is 'up'; choose from lower, higher, none"),
+    (METRICS, forged(METRIC, low=1.0, high=0.0), "its range is 1.0 to 0.0"),
+    (METRICS, forged(METRIC, cell="claims"), "a metric from outside has a score"),
+    (METRICS, forged(METRIC, score=None), "a metric from outside has a score"),
 ]
 
 
