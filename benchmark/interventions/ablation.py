@@ -99,7 +99,21 @@ def held_on(ablation: str, model: CircuitModel, means: Means, position_means: Po
         seed: Of the prompts that stand in for others.
     """
     context, values = AblationContext(model, means, position_means, seed), ABLATIONS.named(ablation).function
-    return lambda batch: values(batch, context)
+
+    def held_by_site(batch: PromptBatch) -> Held:
+        held: Held = values(batch, context)
+
+        def checked(site: Site, at_site: Tensor) -> Tensor:
+            found = held(site, at_site)
+            try:
+                torch.broadcast_to(found, at_site.shape)
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(f"{ABLATIONS.called(ablation)} does not fit site {site.name!r}: {error}") from error
+            return found
+
+        return checked
+
+    return held_by_site
 
 
 def at_means(means: Means) -> Held:

@@ -23,7 +23,11 @@ def check_model(model: object, graphs: Iterable[Graph]) -> None:
         ValueError: One line that says which promise it breaks.
     """
     if not isinstance(model, CircuitModel):
-        lacks = [name for name in ("sites", "start", "advance", "read_out", "connections") if not hasattr(model, name)]
+        lacks = [
+            name
+            for name in ("sites", "start", "advance", "read_out", "connections")
+            if getattr(model, name, None) is None
+        ]
         raise ValueError(f"its model is a {type(model).__name__} without {', '.join(lacks)}, not a CircuitModel")
     _check_sites(model.sites)
     _check_run(model)

@@ -3,7 +3,11 @@
 import pytest
 import torch
 from planted_string_closing import planted
+from toy_methods import registered
 
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.rankings import RANKINGS, Ranking
+from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
     at_position_means,
@@ -12,7 +16,7 @@ from benchmark.interventions.ablation import (
     octave_means,
     octaves,
 )
-from benchmark.interventions.ablations import ABLATIONS
+from benchmark.interventions.ablations import ABLATIONS, Ablation
 from benchmark.model.interface import Site, record
 
 MODEL = planted()
@@ -76,3 +80,21 @@ def test_the_settings_know_the_same_ablations():
         ValueError, match="unknown ablation 'half'; choose from mean, position_mean, zero, resample, co"
     ):
         CircuitConfig(ablation="half")
+
+
+def test_an_ablation_whose_values_do_not_fit_is_named():
+    wrong = Ablation("wrong", "Too many nodes.", "tests", lambda batch, context: lambda site, values: torch.zeros(99))
+    with (
+        registered(ABLATIONS, wrong),
+        pytest.raises(ValueError, match=r"^ablation 'wrong' of this session does not fit"),
+    ):
+        held("wrong")(SITE, torch.zeros(2, 3, SITE.size))
+
+
+def test_a_ranking_that_leaves_out_nodes_is_named():
+    wrong = Ranking(
+        "wrong", "One node.", "tests", lambda search, budget, generator: [torch.zeros(1, dtype=torch.int64)]
+    )
+    settings = {"graph": MODEL.graph, "target": 0.15, "budget": Budget(tokens=1), "generator": torch.Generator()}
+    with registered(RANKINGS, wrong), pytest.raises(ValueError, match="ranking 'wrong' of this session gave something"):
+        find_circuit(MODEL.model, MODEL.task, corpus_means(MODEL.model, TOKENS), ranking="wrong", **settings)
