@@ -1,7 +1,6 @@
 """The public names and where they are; `__init__.py` reads this file to import each on first use."""
 
 from .discovery.finder import find_circuit as find_circuit
-from .evaluate import load_model as load_model
 from .methods import Facts as Facts
 from .methods import Method as Method
 from .methods import Variant as Variant
@@ -11,3 +10,4 @@ from .model.interface import Connection as Connection
 from .model.interface import Site as Site
 from .model.interface import forward as forward
 from .progress import Progress as Progress
+from .running.models import load_model as load_model

@@ -16,18 +16,19 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
+from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import octave_means, over_octaves
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
-from benchmark.running.config import CircuitConfig, ClaimsConfig, ValidityConfig, with_needed
-from benchmark.running.store import verify
+from benchmark.running.models import load_native, load_variant
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.seeds import seed_of
@@ -36,6 +37,7 @@ from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompt
 from benchmark.validity.assess import AssessmentSettings, assess
 from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
+from benchmark.validity.settings import ValidityConfig
 from benchmark.validity.splitting import Watched, splitting_measurements
 
 Params = Mapping[str, Any]
@@ -60,7 +62,7 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Train one method with one seed."""
-    method = method_named(params["method"])
+    method = METHODS.named(params["method"])
     facts = method.run_train(
         Corpus.load(inputs["corpus"]),
         method.config(**params["config"]),
@@ -179,7 +181,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: Corpus) -> Setting:
     """Everything that a circuit cell works on."""
-    method = method_named(params["method"])
+    method = METHODS.named(params["method"])
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
         model=model,
@@ -192,32 +194,6 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
         position_means=load_file(inputs["profile"] / "position_means.safetensors"),
         ablation=config.ablation,
     )
-
-
-def load_variant(name: str, variant: str, inputs: Inputs) -> CircuitModel:
-    """One variant of a trained method, on the models that it needs."""
-    method = method_named(name)
-    return method.run_load(inputs[name], variant, {needed: load_native(needed, inputs) for needed in method.needs})
-
-
-def load_model(run: Path, method: str, variant: str | None = None) -> CircuitModel:
-    """A trained model, ready to be watched and edited.
-
-    Args:
-        run: Folder that holds an artifact folder for the method and for each method that it needs, by method name.
-        method: Name of the method.
-        variant: How to read it; its first variant if left out.
-
-    Raises:
-        CorruptArtifactError: A file of these artifacts is missing, changed or unknown.
-    """
-    chosen = method_named(method).variants[0].name if variant is None else variant
-    return load_variant(method, chosen, {name: verify(run / name) for name in with_needed(method)})
-
-
-def load_native(name: str, inputs: Inputs) -> CircuitModel:
-    """The first variant of a trained method."""
-    return load_variant(name, method_named(name).variants[0].name, inputs)
 
 
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:

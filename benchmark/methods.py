@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from benchmark.plugins.versions import outside_sources, source_digest
+from benchmark.plugins.registry import Registry, resolve
 from benchmark.progress import Progress
-from benchmark.registry import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +16,10 @@ if TYPE_CHECKING:
     from benchmark.corpus import Corpus
     from benchmark.model.interface import CircuitModel
 
-GROUP = "sparse_circuit_bench.methods"
-"""The entry-point group that methods are found in."""
+Graph = Literal["channel", "unit"]
+"""Which sites count as nodes; `benchmark.model.interface.Graph`, which imports torch."""
+
+GRAPHS: tuple[Graph, ...] = get_args(Graph)
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,12 @@ class Variant:
     """
 
     name: str
-    graphs: tuple[Literal["channel", "unit"], ...]
+    graphs: tuple[Graph, ...]
     ranked: bool = True
 
+
+SECTIONS = ("corpus", "circuit", "profile", "validity", "claims")
+"""The sections of a preset that are no method's."""
 
 Role = Literal["method", "reference", "control"]
 
@@ -124,7 +126,6 @@ class Method:
             in which it is compared with every reference.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         version: Raised by hand when the same config trains another artifact; it is then trained anew.
-        origin: `module:name` of the record itself, as its entry point gives it; filled in when the method is found.
     """
 
     name: str
@@ -141,12 +142,6 @@ class Method:
     family: str = ""
     sweep: tuple[Axis, ...] = ()
     version: int = 1
-    origin: str = field(default="", compare=False)
-
-    def outside(self) -> dict[str, str]:
-        """Digests of the source of its record and functions, as far as they are not ours."""
-        named = {"record": self.origin, "train": self.train, "load": self.load}
-        return outside_sources({name: reference for name, reference in named.items() if reference})
 
     def run_train(
         self,
@@ -160,7 +155,9 @@ class Method:
         """Train, or go on training, into `folder`; `ValueError` with the method's name if the training diverges."""
         try:
             facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
-            assert isinstance(facts, Facts), f"{self.train} returned {type(facts).__name__}, not Facts"
+            if not isinstance(facts, Facts):
+                wanted = f"{self.train} returned {type(facts).__name__}, not Facts"
+                raise ValueError(f"{METHODS.called(self.name)}: {wanted}")
             if not math.isfinite(facts.validation_loss):
                 raise DivergedError(f"validation loss {facts.validation_loss} after training", config)
         except DivergedError as error:
@@ -168,42 +165,69 @@ class Method:
         return facts
 
     def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
-        """The circuit model of a trained artifact."""
+        """The circuit model of a trained artifact; `ValueError` with the method's name if it is not what it should be.
+
+        What a method gives is checked once in each process, on a few tokens.
+        """
         model: CircuitModel = resolve(self.load)(folder, variant, needed)
+        if (self.load, folder, variant) not in _CHECKED:
+            from benchmark.model.checks import check_model
+
+            graphs = next((way.graphs for way in self.variants if way.name == variant), ())
+            try:
+                check_model(model, graphs)
+            except Exception as error:
+                what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                raise ValueError(f"{METHODS.called(self.name)}: {' '.join(what.split())}") from error
+            _CHECKED.add((self.load, folder, variant))
         return model
 
 
-@cache
-def methods() -> dict[str, Method]:
-    """Every installed method by name: ours, then other people's; among each what needs no other, and nulls last."""
-    found: dict[str, Method] = {}
-    for entry in entry_points(group=GROUP):
-        method = replace(entry.load(), origin=entry.value)
-        if method.name in found:
-            raise ValueError(f"two methods are called {method.name!r}: one of them is {entry.value}")
-        found[method.name] = method
-    return {method.name: method for method in sorted(found.values(), key=_place)}
+_CHECKED: set[tuple[str, "Path", str]] = set()
+"""The artifacts whose models this process has found to be what they should be."""
 
 
-def _place(method: Method) -> tuple[bool, bool, bool, str]:
-    """Where a method stands among all."""
-    ours = source_digest(method.origin) is None
-    return not ours, method.role == "control", bool(method.needs), method.name
+def _check(method: Method) -> None:
+    """`ValueError` for a method that cannot be run, whatever is trained."""
+    if method.name in SECTIONS:
+        raise ValueError(f"{method.name} is the name of a section of every preset")
+    if not (isinstance(method.config, type) and issubclass(method.config, BaseModel)):
+        raise ValueError(f"config is {method.config!r}, not a pydantic model class")
+    if not method.variants:
+        raise ValueError("it has no variants")
+    for variant in method.variants:
+        if not variant.graphs or not set(variant.graphs) <= set(GRAPHS):
+            raise ValueError(
+                f"variant {variant.name!r} has the graphs {variant.graphs!r}; choose from {', '.join(GRAPHS)}"
+            )
+    names = [variant.name for variant in method.variants]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two variants have one name: {', '.join(names)}")
+    if method.role not in get_args(Role):
+        raise ValueError(f"role is {method.role!r}; choose from {', '.join(get_args(Role))}")
+
+
+def _needed(method: Method) -> tuple[str, ...]:
+    return (*method.needs, *([] if method.explains is None else [method.explains]))
+
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    Method,
+    functions=("train", "load"),
+    check=_check,
+    order=lambda method: (method.role == "control", bool(method.needs), method.name),
+    needs=_needed,
+)
+"""Every installed method by name: ours, then other people's; among each what needs no other, and nulls last."""
 
 
 def with_role(role: Role) -> tuple[str, ...]:
     """The installed methods of a role; of references, the leading one, which is matched to no other, comes first."""
-    found = [method for method in methods().values() if method.role == role]
+    found = [method for method in METHODS.values() if method.role == role]
     return tuple(method.name for method in sorted(found, key=lambda method: method.matched_to is not None))
 
 
 def dictionaries() -> tuple[str, ...]:
     """The installed methods that explain the model of another, controls apart."""
-    return tuple(method.name for method in methods().values() if method.explains and method.role != "control")
-
-
-def method_named(name: str) -> Method:
-    """A method by name; `ValueError` with the choices."""
-    if name not in methods():
-        raise ValueError(f"unknown method {name!r}; choose from {', '.join(methods())}")
-    return methods()[name]
+    return tuple(method.name for method in METHODS.values() if method.explains and method.role != "control")

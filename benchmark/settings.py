@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticSerializationError
 
+from benchmark.plugins.registry import Registry
 from benchmark.seeds import LARGEST_SEED
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -33,6 +34,16 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 """A learning rate, a temperature, a loss in nats."""
+
+
+def known_in(records: Registry[Any]) -> AfterValidator:
+    """The setting is the name of a record; the error of another has the choices."""
+
+    def known(name: str) -> str:
+        records.named(name)
+        return name
+
+    return AfterValidator(known)
 
 
 class Settings(BaseModel):

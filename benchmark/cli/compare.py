@@ -66,12 +66,24 @@ def board_of(out: Path, preset: str | None) -> "Board":
 
 def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     """All rows of a folder, and the rules of each preset that has any; `ValueError` if there are none."""
-    from benchmark.leaderboard.ranking import preset_rules, rules_of
+    from benchmark.leaderboard.ranking import rules_of
     from benchmark.running.experiment import circuit_settings, records_in
 
     records, circuit = records_in(out), circuit_settings(out)
     presets = {row.preset for row in records}
-    return records, {preset: preset_rules(preset) if circuit is None else rules_of(circuit) for preset in presets}
+    return records, {preset: _preset_rules(preset) if circuit is None else rules_of(circuit) for preset in presets}
+
+
+def _preset_rules(preset: str) -> "Rules":
+    """The rules of an installed preset; `Rules()` for a preset that is not installed."""
+    from benchmark.discovery.settings import CircuitConfig
+    from benchmark.leaderboard.ranking import Rules, rules_of
+    from benchmark.running.config import load_preset
+
+    try:
+        return rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
+    except ValueError:
+        return Rules()
 
 
 # As text

@@ -1,51 +1,28 @@
 """`bench list`: what there is, one line each."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from benchmark.cli.errors import user_errors
+from benchmark.cli.registries import REGISTRIES, registry_of
+from benchmark.plugins.versions import DISTRIBUTION
 
 Rows = list[dict[str, Any]]
 
 
-def _methods() -> Rows:
-    from benchmark.methods import methods
-
-    return [{"name": method.name, "summary": method.summary, "source": method.source} for method in methods().values()]
-
-
-def _tasks() -> Rows:
-    from benchmark.tasks import TASKS
-
-    return [{"name": task.name, "summary": task.summary, "source": task.source} for task in TASKS.values()]
-
-
-def _concepts() -> Rows:
-    from benchmark.concepts import CONCEPTS
-
-    return [
-        {"name": concept.name, "summary": concept.summary, "source": concept.source} for concept in CONCEPTS.values()
-    ]
-
-
-def _metrics() -> Rows:
-    from benchmark.metrics import METRICS
-
-    return [
-        {
-            "name": metric.name,
-            "unit": metric.unit,
-            "range": f"{metric.low:g} to {metric.high:g}",
-            "direction": metric.direction,
-            "version": metric.version,
-            "summary": metric.summary,
-            "source": metric.source,
-        }
-        for metric in METRICS.values()
-    ]
+def _records(kind: str) -> Rows:
+    registry = registry_of(kind)
+    rows = []
+    for name, record in registry.items():
+        row = {"name": name, "origin": registry.origin(name), "summary": record.summary, "source": record.source}
+        if kind == "metrics":
+            row["range"] = f"{record.low:g} to {record.high:g}"
+            row |= {column: getattr(record, column) for column in ("unit", "direction", "version")}
+        rows.append(row)
+    return rows
 
 
 def _presets() -> Rows:
@@ -53,28 +30,23 @@ def _presets() -> Rows:
 
     presets = [load_preset(name) for name in preset_names()]
     return [
-        {"name": preset.name, "summary": preset.summary, "source": f"benchmark/running/presets/{preset.name}.toml"}
+        {
+            "name": preset.name,
+            "origin": DISTRIBUTION,
+            "summary": preset.summary,
+            "source": f"benchmark/running/presets/{preset.name}.toml",
+        }
         for preset in presets
     ]
 
 
-LISTS: Mapping[str, Callable[[], Rows]] = {
-    "methods": _methods,
-    "tasks": _tasks,
-    "concepts": _concepts,
-    "metrics": _metrics,
-    "presets": _presets,
-}
-"""What can be listed."""
-
-
 @click.command("list")
-@click.argument("what", type=click.Choice(list(LISTS)))
+@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(what: str, as_json: bool) -> None:
-    """Methods, tasks, concepts, metrics or presets, one line each."""
+    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
     with user_errors():
-        rows = LISTS[what]()
+        rows = _presets() if what == "presets" else _records(what)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif not rows:

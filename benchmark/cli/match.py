@@ -27,14 +27,14 @@ def match(
     """
     from rich.console import Console
 
-    from benchmark.methods import method_named, with_role
+    from benchmark.methods import METHODS, with_role
     from benchmark.running.config import configure
     from benchmark.running.progress_display import Tally, display_on
     from benchmark.running.store import Store
     from benchmark.studies.match import match as search
 
     with user_errors():
-        to = to or method_named(method).matched_to or next(iter(with_role("reference")), method)
+        to = to or METHODS.named(method).matched_to or next(iter(with_role("reference")), method)
         run = configure(preset, [method, to], (), (0,), changes)
         place = Store(store)
         trial = None

@@ -41,6 +41,7 @@ def run(
     What a stopped run has finished is found again: the same command goes on.
     """
     from benchmark.cli.ownership import check_ownership
+    from benchmark.cli.registries import say_what_is_left_out
     from benchmark.running.config import configure
     from benchmark.running.plan import plan
     from benchmark.running.store import Store
@@ -48,6 +49,7 @@ def run(
 
     with user_errors():
         check_ownership()
+        say_what_is_left_out()
         settings = configure(preset, methods, tasks, seeds, changes)
         made = plan(settings)
         check_tables(out, settings)

@@ -31,11 +31,11 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
 
             click.echo(leaderboard_of(out, as_json))
         else:
-            from benchmark.methods import method_named
-            from benchmark.registry import resolve
+            from benchmark.methods import METHODS
+            from benchmark.plugins.registry import resolve
             from benchmark.tasks import TASKS
 
-            method_named(method)
+            METHODS.named(method)
             if concept is not None:
                 describe = resolve("benchmark.report.concept_text:describe_concept")
                 click.echo(describe(out, store, method, concept, as_json))

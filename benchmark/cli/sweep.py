@@ -55,6 +55,7 @@ def sweep(
     same command resumes after a stop. Exit 1 if a cell failed; its point has a row all the same.
     """
     from benchmark.cli.ownership import check_ownership
+    from benchmark.cli.registries import say_what_is_left_out
     from benchmark.running.experiment import joined_experiment
     from benchmark.running.store import Store
     from benchmark.studies.frontier import SWEEP
@@ -62,6 +63,7 @@ def sweep(
 
     with user_errors():
         check_ownership()
+        say_what_is_left_out()
         points = sweep_points(preset, () if "all" in families else families, tasks, seeds, changes)
         for point in points:
             assert point.cells  # made here, as the folder of a corpus may be missing

@@ -73,6 +73,7 @@ def variance(
     records are left alone. Exit 1 if a cell failed.
     """
     from benchmark.cli.ownership import check_ownership
+    from benchmark.cli.registries import say_what_is_left_out
     from benchmark.running.config import configure
     from benchmark.running.experiment import joined_experiment
     from benchmark.running.store import Store
@@ -80,6 +81,7 @@ def variance(
 
     with user_errors():
         check_ownership()
+        say_what_is_left_out()
         repeats = repeated(preset, methods, tasks, seeds, finder_seeds, changes)
         assert repeats.circuits  # made here, as the folder of a corpus may be missing
         base = configure(preset, methods, tasks, seeds, changes)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from benchmark.registry import Registry, resolve
+from benchmark.plugins.registry import Registry, resolve
 
 KARPATHY = "Karpathy et al. 2015, Visualizing and understanding recurrent networks"
 GAO = "Gao et al. 2025, Weight-sparse transformers have interpretable circuits"
@@ -107,7 +107,16 @@ _CONJUNCTIONS = (
     _both("in_comment", "word_seen_return", sibling="in_comment"),
 )
 
-CONCEPTS: Registry[Concept] = Registry("concept", Concept, (*_SINGLE, *_CONJUNCTIONS))
+
+def _check(concept: Concept) -> None:
+    """`ValueError` for a concept that can hold nowhere."""
+    if len(concept.level_names) < 2:
+        raise ValueError(f"level_names are {concept.level_names!r}, not two or more")
+
+
+CONCEPTS: Registry[Concept] = Registry(
+    "concept", Concept, (*_SINGLE, *_CONJUNCTIONS), functions=("labels",), check=_check
+)
 """Every concept by name."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int8, Int64, Integer
 from tokenizers import Tokenizer
 
-from benchmark.concepts import Concept
+from benchmark.concepts import CONCEPTS, Concept
 from benchmark.corpus.config import END_OF_TEXT
 
 Ids = Integer[np.ndarray, " token"]
@@ -132,17 +132,17 @@ def _character_labels(concept: Concept, piece: Piece) -> Int8[np.ndarray, " char
     try:
         labels = np.asarray(concept.function(piece.text))
     except Exception as error:  # whatever somebody's concept raises
-        raise ValueError(f"concept {concept.name!r} failed on {piece.where}: {error!r}") from error
+        raise ValueError(f"{CONCEPTS.called(concept.name)} failed on {piece.where}: {error!r}") from error
     if labels.shape != (len(piece.text),):
         raise ValueError(
-            f"concept {concept.name!r} gave labels of shape {labels.shape} for the {len(piece.text)} characters of "
-            f"{piece.where}"
+            f"{CONCEPTS.called(concept.name)} gave labels of shape {labels.shape} for the "
+            f"{len(piece.text)} characters of {piece.where}"
         )
     if not len(labels):
         return np.zeros(0, dtype=np.int8)
     if labels.dtype.kind not in "biu" or labels.min() < 0 or labels.max() >= concept.levels:
         raise ValueError(
-            f"concept {concept.name!r} gave labels other than 0 to {concept.levels - 1} on {piece.where}: "
+            f"{CONCEPTS.called(concept.name)} gave labels other than 0 to {concept.levels - 1} on {piece.where}: "
             f"{sorted(set(labels.tolist()))[:9]}"
         )
     return labels.astype(np.int8)

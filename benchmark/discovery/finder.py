@@ -74,11 +74,14 @@ def find_circuit(
         generator: Source of all randomness.
 
     Raises:
-        ValueError: For an unknown ranking.
+        ValueError: For an unknown ranking, or one that leaves out nodes.
     """
     sites = node_sites(model, graph)
     search = Search(model, task, held_on or (lambda batch: at_means(means)), sites)
-    orders = RANKINGS.named(ranking).function(search, budget, generator)
+    orders = list(RANKINGS.named(ranking).function(search, budget, generator))
+    every = torch.arange(search.size)
+    if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
+        raise ValueError(f"{RANKINGS.called(ranking)} gave something else than orders of all {search.size} nodes")
     return min((_cut(search, order, target) for order in orders), key=_preference)
 
 

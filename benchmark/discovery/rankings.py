@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.registry import Registry, resolve
+from benchmark.plugins.registry import Registry, resolve
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,5 @@ OURS = (
     ),
 )
 
-RANKINGS: Registry[Ranking] = Registry("ranking", Ranking, OURS)
+RANKINGS: Registry[Ranking] = Registry("ranking", Ranking, OURS, functions=("orders",))
 """Every ranking by name."""

@@ -6,25 +6,15 @@ several.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from benchmark.interventions.ablations import ABLATIONS, AblationContext
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import CircuitModel, Edit, Site, record, run_stages
 from benchmark.tasks.prompts import PromptBatch
-
-NodeAblation = Literal["mean", "position_mean", "zero", "resample", "counterfactual"]
-"""What an ablated node holds: its mean over the corpus, or over positions of the corpus about as far from the start;
-zero; its value in a random other prompt of the same length, or in the other prompt of the pair."""
-
-Ablation = Literal[NodeAblation, "stochastic", "worst_subset", "adversarial"]
-"""What an ablated node holds, or which of the nodes outside a circuit are ablated (the last three, at their means)."""
-
-NODE_ABLATIONS: tuple[NodeAblation, ...] = get_args(NodeAblation)
-ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 
 Means = Mapping[str, Float[Tensor, " _"]]
 """One constant a node, by site name."""
@@ -98,26 +88,32 @@ def ablate(circuit: Circuit, held: Held) -> Edit:
     return edit
 
 
-def held_on(
-    ablation: NodeAblation, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int
-) -> HeldOn:
+def held_on(ablation: str, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int) -> HeldOn:
     """What ablated nodes hold under an ablation.
 
     Args:
-        ablation: Which.
+        ablation: Name of an ablation.
         model: The model that is cut; other prompts are run through it.
         means: Corpus mean of every node.
         position_means: The same for each octave of positions.
         seed: Of the prompts that stand in for others.
     """
-    choices: Mapping[NodeAblation, HeldOn] = {
-        "mean": lambda batch: at_means(means),
-        "position_mean": lambda batch: at_position_means(position_means),
-        "zero": lambda batch: zeros,
-        "resample": lambda batch: held_in(model, batch, resampled_donors(batch, torch.Generator().manual_seed(seed))),
-        "counterfactual": lambda batch: held_in(model, batch, counterfactual_donors(batch)),
-    }
-    return choices[ablation]
+    context, values = AblationContext(model, means, position_means, seed), ABLATIONS.named(ablation).function
+
+    def held_by_site(batch: PromptBatch) -> Held:
+        held: Held = values(batch, context)
+
+        def checked(site: Site, at_site: Tensor) -> Tensor:
+            found = held(site, at_site)
+            try:
+                torch.broadcast_to(found, at_site.shape)
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(f"{ABLATIONS.called(ablation)} does not fit site {site.name!r}: {error}") from error
+            return found
+
+        return checked
+
+    return held_by_site
 
 
 def at_means(means: Means) -> Held:
@@ -135,9 +131,30 @@ def at_position_means(means: PositionMeans) -> Held:
     return held
 
 
-def zeros(site: Site, values: Float[Tensor, "batch position node"]) -> Float[Tensor, "batch position node"]:
+def mean(batch: PromptBatch, context: AblationContext) -> Held:
+    """Mean ablation."""
+    return at_means(context.means)
+
+
+def position_mean(batch: PromptBatch, context: AblationContext) -> Held:
+    """Mean ablation by octave of positions."""
+    return at_position_means(context.position_means)
+
+
+def zero(batch: PromptBatch, context: AblationContext) -> Held:
     """Zero ablation."""
-    return torch.zeros_like(values)
+    return lambda site, values: torch.zeros_like(values)
+
+
+def resample(batch: PromptBatch, context: AblationContext) -> Held:
+    """Every node in a random other prompt of the same length."""
+    donors = resampled_donors(batch, torch.Generator().manual_seed(context.seed))
+    return held_in(context.model, batch, donors)
+
+
+def counterfactual(batch: PromptBatch, context: AblationContext) -> Held:
+    """Every node in the other prompt of the pair."""
+    return held_in(context.model, batch, counterfactual_donors(batch))
 
 
 @torch.no_grad()

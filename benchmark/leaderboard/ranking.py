@@ -13,8 +13,8 @@ from benchmark.records.table import Key, Record, csv_text, printed
 from benchmark.statistics.intervals import Interval, geometric_mean, median_interval, student_interval
 
 if TYPE_CHECKING:
+    from benchmark.discovery.settings import CircuitConfig
     from benchmark.methods import Role
-    from benchmark.running.config import CircuitConfig
 
 LEADERBOARD = "leaderboard.csv"
 
@@ -77,10 +77,10 @@ def _installed(role: "Role") -> tuple[str, ...]:
 
 def rules_of(circuit: "CircuitConfig") -> Rules:
     """The rules of a run's settings, with what the installed methods and tasks say about themselves."""
-    from benchmark.methods import methods
+    from benchmark.methods import METHODS
     from benchmark.tasks import TASKS
 
-    known = methods().values()
+    known = METHODS.values()
     return Rules(
         target_loss=circuit.target_loss,
         ranking=circuit.found_by,
@@ -511,16 +511,6 @@ def over_seeds(values: Sequence[float], aggregate: Aggregate, least: float, most
         limits = median_interval(values) if aggregate == "median" else student_interval(values)
     low, high = limits.within(least, most)
     return Summary(value) if math.isnan(low) else Summary(value, low, high)
-
-
-def preset_rules(preset: str) -> Rules:
-    """The rules of an installed preset; `Rules()` for a preset that is not installed."""
-    from benchmark.running.config import CircuitConfig, load_preset
-
-    try:
-        return rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
-    except ValueError:
-        return Rules()
 
 
 def _metric_order() -> list[str]:

@@ -25,7 +25,6 @@ from .path_lengths import longest_path as longest_path
 from .path_lengths import path_length as path_length
 from .registry import METRICS as METRICS
 from .registry import Metric as Metric
-from .registry import metric_named as metric_named
 from .size import description_bits as description_bits
 from .size import edge_count as edge_count
 from .size import mass_edge_count as mass_edge_count

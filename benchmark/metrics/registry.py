@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from typing import Literal, get_args
+
+from benchmark.plugins.registry import Registry
 
 Direction = Literal["lower", "higher", "none"]
 """Which way is better; `none` where neither is."""
@@ -36,7 +38,10 @@ class Metric:
         direction: Which way is better.
         aggregate: How values are summed up over tasks and seeds.
         source: The paper or tool that the definition comes from.
-        function: `module:name` of the pure function that computes it; `None` where training reports the number.
+        function: `module:name` of the pure function of arrays that one of our metrics is computed by; `None` where
+            training reports the number.
+        score: `module:function` of another distribution's metric of circuits, called with the
+            `benchmark.scoring.case.DiscoveredCircuit` of every circuit; returns a float, `nan` where it is undefined.
         version: Raised by hand whenever a definition or an implementation changes a value.
         cell: The kind of cell that measures it; of every registered metric, that under which it is registered.
     """
@@ -49,9 +54,10 @@ class Metric:
     direction: Direction
     aggregate: Aggregate
     source: str
-    function: str | None
+    function: str | None = None
     version: int = 1
     cell: MeasuredBy | None = None
+    score: str | None = None
 
     def __post_init__(self) -> None:
         if self.unit in QUOTIENTS and self.aggregate == "mean" and _unbounded(self.low, self.high):
@@ -314,14 +320,19 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
 )))  # fmt: skip
 """The metrics in the order of the leaderboard's columns, under the kind of cell that measures them."""
 
-METRICS: dict[str, Metric] = {
-    metric.name: replace(metric, cell=cell) for cell, metrics in _BY_CELL for metric in metrics
-}
-"""Every metric by name, in the order of the leaderboard's columns."""
+OURS: dict[str, Metric] = {metric.name: replace(metric, cell=cell) for cell, metrics in _BY_CELL for metric in metrics}
 
 
-def metric_named(name: str) -> Metric:
-    """A metric by name; `ValueError` with the choices."""
-    if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")
-    return METRICS[name]
+def _check(metric: Metric) -> None:
+    """`ValueError` for a metric that nothing measures, or whose values cannot be summed up."""
+    for field, choices in (("direction", get_args(Direction)), ("aggregate", get_args(Aggregate))):
+        if getattr(metric, field) not in choices:
+            raise ValueError(f"{field} is {getattr(metric, field)!r}; choose from {', '.join(choices)}")
+    if not metric.low < metric.high:
+        raise ValueError(f"its range is {metric.low} to {metric.high}")
+    if metric.name not in OURS and (metric.score is None or metric.cell != "circuit"):
+        raise ValueError("a metric from outside has a score 'module:function' and the cell 'circuit'")
+
+
+METRICS: Registry[Metric] = Registry("metric", Metric, OURS.values(), functions=("score",), check=_check)
+"""Every metric by name, ours in the order of the leaderboard's columns."""

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
-from benchmark.evaluate import load_variant
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
 from benchmark.records.curves import CurvePoint, read_points
 from benchmark.records.table import RECORDS, Record
 from benchmark.running.experiment import records_in
+from benchmark.running.models import load_variant
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40

@@ -8,102 +8,21 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any, Literal, cast, get_origin
+from typing import Any, cast, get_origin
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field
 
-from benchmark.concepts import CONCEPTS
+from benchmark.claims.settings import ClaimsConfig
 from benchmark.corpus import CorpusConfig
-from benchmark.methods import method_named, methods, with_role
+from benchmark.discovery.settings import CircuitConfig
+from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
 from benchmark.seeds import LARGEST_SEED
-from benchmark.settings import Positive, Seed, Settings, Size, Tokens, Weight, validated
+from benchmark.settings import Seed, Settings, Tokens, Weight, validated
 from benchmark.tasks import TASKS
-
-if TYPE_CHECKING:
-    from benchmark.discovery.search import Budget
+from benchmark.validity.settings import ValidityConfig
 
 Table = dict[str, Any]
-
-
-class CircuitConfig(Settings):
-    """How a circuit is found and scored; the same for every method."""
-
-    target_loss: Positive = 0.15
-    """Task loss that a circuit has to reach, nats."""
-
-    generalisation_margin: Weight = 0.05
-    """A circuit counts if its loss on test prompts is at most this much above the target, nats."""
-
-    budget_tokens: Tokens = 200_000
-    """Prompt tokens run forward and backward while masks are learned, over all coefficients."""
-
-    batch_pairs: Size = 16
-    """Prompt pairs of a step."""
-
-    train_pairs: Size = 256
-    """Prompt pairs that masks are learned on."""
-
-    validation_pairs: Size = 64
-    """Prompt pairs that the ranking is cut on."""
-
-    test_pairs: Size = 64
-    """Prompt pairs that everything is reported on."""
-
-    ranking: Literal["mask", "attribution", "random"] = "mask"
-    """What orders the nodes."""
-
-    finder_seed: Seed = 0
-    """Of the search for the circuit, beside the training seed."""
-
-    ablation: Literal["mean", "position_mean", "zero", "resample", "counterfactual"] = "mean"
-    """What an ablated node holds while the circuit is searched."""
-
-    coefficients: tuple[Weight, ...] = Field((1e-4, 1e-3), min_length=1, max_length=1000, strict=False)
-    """Loss that a kept node costs, nats; each gets an equal share of the budget."""
-
-    learning_rate: Positive = 0.01
-    """Of AdamW at the start; decays linearly to zero."""
-
-    temperature: Positive = 1.0
-    """Of the sigmoid whose derivative stands in for that of the step."""
-
-    initial_mean: float = Field(0.3, ge=-1, le=1)
-    """Mean of the masks' parameters at the start."""
-
-    initial_noise: Weight = 0.1
-    """Their standard deviation."""
-
-    edge_tokens: Tokens = 4_096
-    """Training tokens over which what flows along edges is averaged, for edges that are cut."""
-
-    largest_size: int = Field(10_000, ge=2, le=10**9)
-    """Number of nodes at which the areas over log size end."""
-
-    area_factor: float = Field(2.0, ge=1.01, le=1e6)
-    """Ratio of neighbouring sizes at which faithfulness is taken for the areas."""
-
-    redundancy: bool = False
-    """Whether a second circuit is searched among the nodes outside the first; costs as much as the first search."""
-
-    @property
-    def found_by(self) -> str:
-        """How circuits are found, for the records: the ranking, and the ablation unless that is by means."""
-        return self.ranking if self.ablation == "mean" else f"{self.ranking}:{self.ablation}"
-
-    @property
-    def budget(self) -> "Budget":
-        """What a search may spend."""
-        from benchmark.discovery.search import Budget
-
-        shared = ("batch_pairs", "coefficients", "learning_rate", "temperature", "initial_mean", "initial_noise")
-        return Budget(tokens=self.budget_tokens, **{name: getattr(self, name) for name in shared})
-
-    @model_validator(mode="after")
-    def _second_at_means(self) -> "CircuitConfig":
-        if self.redundancy and self.ablation != "mean":
-            raise ValueError(f"redundancy searches under mean ablation only, not {self.ablation!r}")
-        return self
 
 
 class ProfileConfig(Settings):
@@ -114,47 +33,6 @@ class ProfileConfig(Settings):
 
     validation_tokens: Tokens = 100_000
     """Validation tokens over which the next-token loss is taken."""
-
-
-class ValidityConfig(Settings):
-    """How it is found out what nodes mean."""
-
-    choice_tokens: Tokens = 24_576
-    """Validation tokens on which a node is chosen for each concept."""
-
-    score_tokens: Tokens = 24_576
-    """Test tokens on which it is scored."""
-
-    concepts: tuple[str, ...] = Field((), strict=False)
-    """Concepts that are scored; empty for every one. Nodes are named by any."""
-
-    ablated_nodes: Size = 40
-    """Nodes of highest estimated effect that are ablated, to find out which matter."""
-
-    top_k: Size = 100
-    """Top positions that a person names a node by."""
-
-    @field_validator("concepts")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            CONCEPTS.named(name)
-        return names
-
-
-class ClaimsConfig(Settings):
-    """How what is said of sparse circuits is measured."""
-
-    tokens: Tokens = 16_384
-    """Validation tokens on which errors, connections and losses are taken."""
-
-    reference: str = Field(default_factory=lambda: next(reversed(with_role("reference")), ""))
-    """The method whose token losses all others are compared with; its own with those of its next seed."""
-
-    @field_validator("reference")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return method_named(name).name
 
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -262,9 +140,9 @@ def configure(
         ValueError: One line with the value and the choices.
     """
     base = load_preset(preset)
-    chosen = _chosen(method_names, methods(), method_named)
-    used = [name for name in methods() if name in {far for near in chosen for far in with_needed(near)}]
-    classes: dict[str, type[BaseModel]] = {name: method_named(name).config for name in used}
+    chosen = _chosen(method_names, METHODS, METHODS.named)
+    used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
+    classes: dict[str, type[BaseModel]] = {name: METHODS.named(name).config for name in used}
     classes = {**SECTIONS, **classes}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
@@ -290,7 +168,7 @@ def configure(
 
 def with_needed(name: str) -> list[str]:
     """A method after the methods that it is fitted on or held to, near or far, each once."""
-    method = method_named(name)
+    method = METHODS.named(name)
     near = [*method.needs, *([] if method.explains is None else [method.explains])]
     return list(dict.fromkeys([*(far for need in near for far in with_needed(need)), name]))
 
@@ -315,7 +193,7 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     if not equals or not keys or not all(keys):
         raise ValueError(f"--set {change!r} is not of the form section.key=value, such as circuit.target_loss=0.1")
     if section not in classes:
-        absent = "is no part of this run" if section in methods() else "is unknown"
+        absent = "is no part of this run" if section in METHODS else "is unknown"
         raise ValueError(f"--set {path.strip()}: section {section!r} {absent}; choose from {', '.join(classes)}")
     _check_path(classes[section], section, keys)
     table = tables[section]

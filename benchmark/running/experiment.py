@@ -10,11 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
-from benchmark.running.config import SECTIONS, CircuitConfig, RunConfig
+from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
+from benchmark.settings import validated
 
 RUN = "run.json"
 
@@ -156,7 +158,11 @@ def records_in(folder: Path) -> list[Record]:
 def circuit_settings(folder: Path) -> CircuitConfig | None:
     """How the circuits of a folder were found; `None` for tables without a `run.json`."""
     experiment = read_experiment(folder)
-    return None if experiment is None else CircuitConfig(**experiment.settings["circuit"])
+    return (
+        None
+        if experiment is None
+        else validated(CircuitConfig, experiment.settings["circuit"], f"{folder / RUN}: circuit")
+    )
 
 
 def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:

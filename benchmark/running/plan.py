@@ -7,8 +7,10 @@ from math import inf
 
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import source_version
-from benchmark.methods import Method, Variant, method_named
-from benchmark.plugins.versions import outside_sources
+from benchmark.discovery.rankings import RANKINGS
+from benchmark.interventions.ablations import ABLATIONS
+from benchmark.methods import METHODS, Method, Variant
+from benchmark.metrics.registry import METRICS
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.tasks import TASKS
@@ -37,7 +39,7 @@ def plan(run: RunConfig) -> Plan:
     wanted = [
         planner.circuit(method, variant, graph, task, seed)
         for seed in run.seeds
-        for method in map(method_named, run.methods)
+        for method in map(METHODS.named, run.methods)
         for variant in method.variants
         for graph in variant.graphs
         for task in run.tasks
@@ -45,13 +47,13 @@ def plan(run: RunConfig) -> Plan:
     wanted += [
         planner.validity(method.name, variant.name, seed)
         for seed in run.seeds
-        for method in map(method_named, run.methods)
+        for method in map(METHODS.named, run.methods)
         for variant in method.variants
     ]
     wanted += [
         planner.claims(method, variant.name, seed)
         for seed in run.seeds
-        for method in map(method_named, run.methods)
+        for method in map(METHODS.named, run.methods)
         for variant in method.variants
     ]
     return Plan(tuple(by_urgency(wanted, run.estimated_seconds)), added_methods(run.methods))
@@ -60,7 +62,8 @@ def plan(run: RunConfig) -> Plan:
 class Planner:
     """Makes the cells of a run. A model or profile that several cells need is one object.
 
-    The source of methods, tasks and concepts that are not ours is part of the keys of the cells that it computes.
+    The source of records that are not ours is part of the keys of the cells that they influence: of a circuit its task
+    and ranking, and every ablation and metric; of what nodes mean every concept.
 
     Args:
         run: The settings of the run.
@@ -72,7 +75,9 @@ class Planner:
         self.profile = cache(self._profile)
         self.prompts = cache(self._prompts)
         versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
-        self._concepts = outside_sources({f"concept {name}": concept.labels for name, concept in CONCEPTS.items()})
+        self._concepts = CONCEPTS.outside()
+        self._task = cache(TASKS.outside)
+        self._scoring = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside() | METRICS.outside()
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
@@ -81,13 +86,13 @@ class Planner:
         params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
         labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
-        outside = labelled | outside_sources({"task": TASKS.named(task).make})
+        outside = labelled | self._task(task) | self._scoring
         return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """What the nodes of a variant mean."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
-        return Cell("validity", params, self._models(method_named(method), seed), self._concepts)
+        return Cell("validity", params, self._models(METHODS.named(method), seed), self._concepts)
 
     def claims(self, method: Method, variant: str, seed: int) -> Cell:
         """The numbers behind what is said of a variant."""
@@ -123,20 +128,20 @@ class Planner:
     def _profile(self, method: str, variant: str, seed: int) -> Cell:
         names = {"method": method, "variant": variant, "seed": seed}
         params = {**names, **self._run.profile.model_dump(mode="json")}
-        return Cell("profile", params, self._models(method_named(method), seed))
+        return Cell("profile", params, self._models(METHODS.named(method), seed))
 
     def _prompts(self, task: str, seed: int) -> Cell:
         """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
-        outside = outside_sources({"task": TASKS.named(task).make})
+        outside = self._task(task)
         return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, outside)
 
     def _train(self, name: str, seed: int) -> Cell:
-        method = method_named(name)
+        method = METHODS.named(name)
         config = self._run.method_configs[name].model_dump(mode="json")
         params = {"method": name, "version": method.version, "seed": seed, "config": config}
         needed = {need: self.train(need, seed) for need in method.needs}
-        return Cell("train", params, {"corpus": self.corpus, **needed}, method.outside())
+        return Cell("train", params, {"corpus": self.corpus, **needed}, METHODS.outside(name))
 
     def _models(self, method: Method, seed: int) -> dict[str, Cell]:
         """The corpus, and the trained artifacts of a method and of all that it needs to be loaded and judged."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, rules_of, table
 from benchmark.metrics import METRICS
 from benchmark.plugins.versions import code_version
@@ -29,7 +30,7 @@ from benchmark.records.table import (
     columns as columns_of,
 )
 from benchmark.running.cells import Cell
-from benchmark.running.config import CircuitConfig, RunConfig
+from benchmark.running.config import RunConfig
 from benchmark.running.executor import Outcome
 from benchmark.running.experiment import adding_to, joined_experiment
 from benchmark.running.store import Store

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmark.registry import resolve
+from benchmark.plugins.registry import resolve
 from benchmark.running.cells import Order
 from benchmark.running.store import Store
 

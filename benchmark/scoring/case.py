@@ -11,12 +11,12 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.discovery.finder import FoundCircuit
-from benchmark.interventions.ablation import Held, HeldOn, Means, NodeAblation, PositionMeans, ablate, held_on
+from benchmark.discovery.settings import CircuitConfig
+from benchmark.interventions.ablation import Held, HeldOn, Means, PositionMeans, ablate, held_on
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, Site, unedited
 from benchmark.records.table import Measurement
-from benchmark.running.config import CircuitConfig
 from benchmark.seeds import seed_of
 from benchmark.tasks import Task
 from benchmark.tasks.answers import answer_logits, prompt_losses
@@ -48,9 +48,9 @@ class CircuitUnderTest:
     reference_logits: Float[Tensor, "prompt vocab"]
     generator: torch.Generator
     position_means: PositionMeans | None = None
-    ablation: NodeAblation = "mean"
+    ablation: str = "mean"
 
-    def held_on(self, ablation: NodeAblation | None = None) -> HeldOn:
+    def held_on(self, ablation: str | None = None) -> HeldOn:
         """Ablation values on given prompts, under the circuit's own ablation or another."""
         seed = self.generator.initial_seed()
         return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
@@ -96,7 +96,7 @@ class Setting:
     windows: Int[Tensor, "window position"]
     seed: int
     position_means: PositionMeans = field(default_factory=dict)
-    ablation: NodeAblation = "mean"
+    ablation: str = "mean"
 
     @property
     def held_on(self) -> HeldOn:

@@ -7,8 +7,6 @@ import numpy as np
 
 from benchmark import metrics
 from benchmark.interventions.ablation import (
-    NODE_ABLATIONS,
-    NodeAblation,
     ablate,
     adversarial_subset,
     keep_only,
@@ -16,6 +14,7 @@ from benchmark.interventions.ablation import (
     random_circuit,
     random_subset,
 )
+from benchmark.interventions.ablations import ABLATIONS
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Edit
 from benchmark.records.table import Measurement
@@ -45,7 +44,7 @@ class AblationResult:
 
 def robustness(case: CircuitUnderTest) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the least faithfulness, and random circuits beside them."""
-    edits = _edits(case, [name for name in NODE_ABLATIONS if case.position_means or name != "position_mean"])
+    edits = _edits(case, [name for name in ABLATIONS if case.position_means or name != "position_mean"])
     results, empty = (_results(case, edits, circuit) for circuit in (case.circuit, Circuit.empty(case.sites)))
     subsets = _subsets(case)
     results["stochastic"] = _mean(subsets)
@@ -67,7 +66,7 @@ def robustness(case: CircuitUnderTest) -> list[Measurement]:
 
 def robust_faithfulness(case: CircuitUnderTest) -> float:
     """The least faithfulness over `ROBUST`, without what `robustness` measures beside it."""
-    edits = _edits(case, [name for name in NODE_ABLATIONS if name in ROBUST])
+    edits = _edits(case, [name for name in ABLATIONS if name in ROBUST])
     results, empty = (_results(case, edits, circuit) for circuit in (case.circuit, Circuit.empty(case.sites)))
     return float(np.min([*_faithful({**results, "stochastic": _mean(_subsets(case))}, empty).values()]))
 
@@ -82,10 +81,10 @@ def ablation_result(case: CircuitUnderTest, edit: Edit) -> AblationResult:
     )
 
 
-def _edits(case: CircuitUnderTest, ablations: Sequence[NodeAblation]) -> dict[str, Callable[[Circuit], Edit]]:
+def _edits(case: CircuitUnderTest, ablations: Sequence[str]) -> dict[str, Callable[[Circuit], Edit]]:
     """By ablation, the edit that ablates what is outside a circuit."""
 
-    def edit_of(ablation: NodeAblation) -> Callable[[Circuit], Edit]:
+    def edit_of(ablation: str) -> Callable[[Circuit], Edit]:
         values = case.held_on(ablation)(case.batch)
         return lambda circuit: ablate(circuit, values)
 

@@ -1,9 +1,13 @@
 """The scores of a discovered circuit, one after the other."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 
+from benchmark.metrics.registry import METRICS, Metric
+from benchmark.plugins.registry import resolve
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.scoring.causal_scrubbing import causal_scrubbing
@@ -20,6 +24,32 @@ from benchmark.scoring.sizes import sizes, verified_edges
 Score = Callable[[DiscoveredCircuit], list[Measurement]]
 """Measures something of a circuit. All draws come from the circuit's generator, so the order of scores matters."""
 
+
+def outside_metrics(case: DiscoveredCircuit) -> list[Measurement]:
+    """What the metrics of other distributions say; none changes what is drawn for the scores after it."""
+    return [_outside(metric, case) for metric in METRICS.values() if metric.score is not None]
+
+
+def _outside(metric: Metric, case: DiscoveredCircuit) -> Measurement:
+    """The value of a metric, or why there is none; whatever it raises fails its own row alone."""
+    drawn = case.generator.get_state()
+    try:
+        value = resolve(str(metric.score))(case)
+    except Exception as error:  # whatever somebody's metric raises
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return case.missing(metric.name, f"{METRICS.called(metric.name)} raised {why}", "failed")
+    finally:
+        case.generator.set_state(drawn)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        given = f"{METRICS.called(metric.name)} returned {' '.join(repr(value).split()):.80}"
+        return case.missing(metric.name, f"{given}, not a number", "failed")
+    number = float(value)
+    if math.isfinite(number) and not metric.low <= number <= metric.high:
+        given = f"{METRICS.called(metric.name)} returned {number:g}"
+        return case.missing(metric.name, f"{given}, outside {metric.low:g} to {metric.high:g}", "failed")
+    return case.measured(metric.name, number)
+
+
 SCORES: tuple[Score, ...] = (
     sizes,
     verified_edges,
@@ -33,6 +63,7 @@ SCORES: tuple[Score, ...] = (
     second_circuit,
     label_replacement,
     off_distribution,
+    outside_metrics,
 )
 """What is measured of a circuit that does its task; of another circuit these say why it does not."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, Place
-from benchmark.methods import methods
+from benchmark.methods import METHODS
 from benchmark.metrics.registry import METRICS
 from benchmark.statistics.intervals import (
     UNKNOWN,
@@ -197,7 +197,7 @@ def families(board: Board) -> list[list[Pair]]:
     Methods that share a family are each compared with the leading reference, whether they were run or not. Any other
     method is compared with every reference, in a family of its own, and changes none of the others.
     """
-    installed = {one.name: one.family for one in methods().values()}
+    installed = {one.name: one.family for one in METHODS.values()}
     declared = installed | {place.method: "" for place in board.places if place.method not in installed}
     references = board.rules.references
     found: dict[Pair, list[Pair]] = {}
@@ -213,7 +213,7 @@ def family_of(board: Board, first: str, second: str) -> list[Pair]:
     """The family that a pair of methods belongs to; of a pair that is of none, those that methods share."""
     found = families(board)
     own = (pairs for pairs in found if any(set(pair) == {first, second} for pair in pairs))
-    shared = [(lead, one.name) for lead in board.rules.references[:1] for one in methods().values() if one.family]
+    shared = [(lead, one.name) for lead in board.rules.references[:1] for one in METHODS.values() if one.family]
     return next(own, shared)
 
 
@@ -343,7 +343,7 @@ def _turned(one: Contrast) -> Contrast:
 
 def _order(board: Board, place: Place) -> tuple[bool, bool, int, Place]:
     """Ranked methods before controls, and the variants of a method as it declares them, ranked ones first."""
-    known = methods().get(place.method)
+    known = METHODS.get(place.method)
     variants = [variant.name for variant in known.variants] if known is not None else []
     at = variants.index(place.variant) if place.variant in variants else len(variants)
     return board.rules.is_control(place.method), bool(board.why_unranked(place)), at, place

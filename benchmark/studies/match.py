@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 from benchmark.records.table import read_measurements
 from benchmark.running.config import RunConfig
 from benchmark.running.executor import Display, execute
@@ -90,7 +90,7 @@ def next_tokens(seen: Sequence[MatchingRun]) -> int:
 
 def _loss(run: RunConfig, method: str, store: Store, display: Display, workers: int) -> float:
     planner = Planner(run)
-    profile = planner.profile(method, method_named(method).variants[0].name, run.seeds[0])
+    profile = planner.profile(method, METHODS.named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]
     outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, workers, display)
     for outcome in outcomes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from benchmark.methods import Axis, Variant, method_named, methods, with_role
+from benchmark.methods import METHODS, Axis, Variant, with_role
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, Table, configure
 from benchmark.running.plan import Planner, by_urgency
@@ -39,7 +39,7 @@ class OperatingPoint:
     @cached_property
     def circuits(self) -> dict[Item, Cell]:
         """The circuit of each task and seed."""
-        method = method_named(self.family)
+        method = METHODS.named(self.family)
         return {
             (task, seed): self._planner.circuit(method, self._variant, "unit", task, seed)
             for seed in self.run.seeds
@@ -49,7 +49,7 @@ class OperatingPoint:
     @cached_property
     def splittings(self) -> dict[int, Cell]:
         """How features of the family's own point and of this one divide each other, by seed; of dictionaries alone."""
-        method = method_named(self.family)
+        method = METHODS.named(self.family)
         if method.explains is None:
             return {}
         other = None if self.own is None else Planner(self.own)
@@ -76,12 +76,12 @@ class OperatingPoint:
 
     @property
     def _variant(self) -> Variant:
-        return next(one for one in method_named(self.family).variants if one.ranked and "unit" in one.graphs)
+        return next(one for one in METHODS.named(self.family).variants if one.ranked and "unit" in one.graphs)
 
 
 def family_names() -> list[str]:
     """The installed methods that declare what is varied in a sweep of them, the references first."""
-    return [name for name in dict.fromkeys((*with_role("reference"), *methods())) if method_named(name).sweep]
+    return [name for name in dict.fromkeys((*with_role("reference"), *METHODS)) if METHODS.named(name).sweep]
 
 
 def sweep_points(
@@ -125,7 +125,7 @@ def sweep_points(
 def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
     """The varied settings of each point of a family, the preset's own first."""
     config = base.method_configs[family].model_dump()
-    axes = method_named(family).sweep
+    axes = METHODS.named(family).sweep
     for axis in axes:
         if not isinstance(config.get(axis.key), int | float):
             choices = ", ".join(key for key, value in config.items() if isinstance(value, int | float))

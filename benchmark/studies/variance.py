@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 from benchmark.records.table import Measurement, Value, csv_text, read_measurements, replace_file
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, configure
@@ -74,7 +74,7 @@ class Repeats:
                 for seed in self.run.seeds
                 for finder, planner in planners.items()
             }
-            for method in map(method_named, self.run.methods)
+            for method in map(METHODS.named, self.run.methods)
             for variant in method.variants
             if variant.ranked
             for graph in variant.graphs

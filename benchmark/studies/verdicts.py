@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.leaderboard.ranking import Board, Place, aggregated, over_seeds
-from benchmark.methods import dictionaries, method_named, methods, with_role
+from benchmark.methods import METHODS, dictionaries, with_role
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.shares import share
 from benchmark.seeds import seed_of
@@ -123,7 +123,7 @@ def claims() -> list[Claim]:
     Sparse are all methods but controls and the last reference, the dense model that the others are held against.
     """
     lead, dense = (*with_role("reference"), "", "")[:2]
-    native = [method.name for method in methods().values() if not method.explains and method.role != "control"]
+    native = [method.name for method in METHODS.values() if not method.explains and method.role != "control"]
     native.sort(key=lambda name: name != lead)
     coded = dictionaries()
     sparse = [*coded, *(name for name in native if name != dense)]
@@ -170,7 +170,7 @@ def _of_dictionaries(lead: str, coded: Sequence[str], sparse: Sequence[str]) -> 
             for name in coded
         ),
     )
-    axes = [(name, axis) for name in coded for axis in method_named(name).sweep]
+    axes = [(name, axis) for name in coded for axis in METHODS.named(name).sweep]
     yield Claim(
         "raising L0 or width does not fix it: at the highest of either, circuits of dictionaries still "
         "have more edges than those of weight-sparse transformers",

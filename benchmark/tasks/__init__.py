@@ -6,7 +6,7 @@ from random import Random
 from typing import Literal
 
 from benchmark.corpus.idioms.words import COPIED
-from benchmark.registry import Registry, resolve
+from benchmark.plugins.registry import Registry, resolve
 
 Split = Literal["train", "validation", "test"]
 
@@ -14,7 +14,7 @@ TABLE_1 = "Gao et al. 2025, Weight-sparse transformers have interpretable circui
 
 
 @dataclass(frozen=True)
-class Pair:
+class PromptPair:
     """Two prompts that differ in one cause.
 
     Attributes:
@@ -35,7 +35,7 @@ class Task:
     Attributes:
         name: Its name on the command line and in the records.
         summary: One phrase: what decides the next token.
-        make: `module:function` or a callable, `(random, split) -> Pair`. Train and test differ in templates and
+        make: `module:function` or a callable, `(random, split) -> PromptPair`. Train and test differ in templates and
             identifiers, validation from train in identifiers.
         answers: Every answer that it may draw; each must be one token.
         concepts: Names of the concepts that its answer may hang on.
@@ -46,7 +46,7 @@ class Task:
 
     name: str
     summary: str
-    make: str | Callable[[Random, Split], Pair]
+    make: str | Callable[[Random, Split], PromptPair]
     answers: tuple[str, ...]
     concepts: tuple[str, ...] = ()
     source: str = TABLE_1
@@ -54,13 +54,23 @@ class Task:
     length_is_cause: bool = False
 
     @property
-    def function(self) -> Callable[[Random, Split], Pair]:
+    def function(self) -> Callable[[Random, Split], PromptPair]:
         """The generator itself; its docstring shows a pair."""
         return resolve(self.make)
 
-    def pair(self, random: Random, split: Split) -> Pair:
-        """The next pair of a split."""
-        return self.function(random, split)
+    def pair(self, random: Random, split: Split) -> PromptPair:
+        """The next pair of a split; `ValueError` if the generator gives something else."""
+        pair = self.function(random, split)
+        if not isinstance(pair, PromptPair):
+            raise ValueError(f"{TASKS.called(self.name)}: {self.make} gave {pair!r:.80}, not a PromptPair")
+        for texts in (pair.prompts, pair.answers, pair.continuations):
+            if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{TASKS.called(self.name)}: {self.make} gave {texts!r:.80}, not two texts")
+        for answer in pair.answers:
+            if self.answers and answer not in self.answers:
+                known = ", ".join(map(repr, self.answers))
+                raise ValueError(f"{TASKS.called(self.name)}: {answer!r} is none of its answers, which are {known}")
+        return pair
 
 
 _CONCEPTS = {
@@ -126,5 +136,12 @@ OURS = (
     ),
 )
 
-TASKS: Registry[Task] = Registry("task", Task, OURS)
+
+def _check(task: Task) -> None:
+    """`ValueError` for a task that nobody can answer."""
+    if not task.answers or not all(isinstance(answer, str) and answer for answer in task.answers):
+        raise ValueError(f"answers are {task.answers!r}, not one or more texts")
+
+
+TASKS: Registry[Task] = Registry("task", Task, OURS, functions=("make",), check=_check)
 """Every task by name, in the order of Table 1; the control last."""

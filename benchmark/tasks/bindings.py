@@ -2,7 +2,7 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import Form, chosen, framed, pair
 
 _FINDING: tuple[Form, ...] = framed(
@@ -24,7 +24,7 @@ _ANSWERS = (".add", " +=")
 _CONTINUATIONS = ("(x", " x")
 
 
-def set_or_string(random: Random, split: Split) -> Pair:
+def set_or_string(random: Random, split: Split) -> PromptPair:
     r"""A set is added to, a string appended to.
 
     `seen = set(page)\nfor line in lines:\n    seen` -> `.add`
@@ -33,7 +33,7 @@ def set_or_string(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, _FINDING, _TESTING), _ANSWERS, _CONTINUATIONS)
 
 
-def set_or_string_fixedvarname(random: Random, split: Split) -> Pair:
+def set_or_string_fixedvarname(random: Random, split: Split) -> PromptPair:
     r"""The same, and the name is always `current`.
 
     `current = set(page)\nfor line in lines:\n    current` -> `.add`

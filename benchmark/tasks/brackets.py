@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, framed, pair
 
 
-def bracket_brace(random: Random, split: Split) -> Pair:
+def bracket_brace(random: Random, split: Split) -> PromptPair:
     r"""A string in braces is a key, in brackets an entry.
 
     `sizes = {"page": 3, "line` -> `":`
@@ -25,7 +25,7 @@ def bracket_brace(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), ('":', '",'), (" 3", ' "x'))
 
 
-def bracket_counting(random: Random, split: Split) -> Pair:
+def bracket_counting(random: Random, split: Split) -> PromptPair:
     r"""As many brackets close as are open.
 
     `sizes = [3, 5, 8` -> `]\n`
@@ -45,7 +45,7 @@ def bracket_counting(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), ("]\n", "]]\n"), ("x", "x"))
 
 
-def list_of(elements: int) -> Callable[[Random, Split], Pair]:
+def list_of(elements: int) -> Callable[[Random, Split], PromptPair]:
     r"""Lists of one length, with nothing around them.
 
     `sizes = [3, 5, 8` -> `]\n`

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, framed, pair
 
 _FINDING_BLOCKS = tuple(
@@ -13,7 +13,7 @@ _FINDING_BLOCKS = tuple(
 """Blocks after which a line may stand deeper or not."""
 
 
-def else_elif(random: Random, split: Split) -> Pair:
+def else_elif(random: Random, split: Split) -> PromptPair:
     r"""A name after `elif` is a condition, after a ternary's `else` a value.
 
     Read literally the cause, `elif` or `else`, would be the last token: asked one token later.
@@ -36,7 +36,7 @@ def else_elif(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))
 
 
-def if_ternary(random: Random, split: Split) -> Pair:
+def if_ternary(random: Random, split: Split) -> PromptPair:
     r"""A condition that opens a block or stands in a ternary.
 
     `size = row\nif page` -> `:\n`
@@ -51,7 +51,7 @@ def if_ternary(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (":\n", " else"), ("    ", " x"))
 
 
-def if_equals(random: Random, split: Split) -> Pair:
+def if_equals(random: Random, split: Split) -> PromptPair:
     r"""A name after `if` is compared, at the start of a line assigned.
 
     `while page:\n    size = 3\nif word` -> ` ==`
@@ -65,7 +65,7 @@ def if_equals(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (" ==", " ="), (" x", " x"))
 
 
-def var_if(random: Random, split: Split) -> Pair:
+def var_if(random: Random, split: Split) -> PromptPair:
     r"""`True` that is compared with ends a condition, assigned it ends a line.
 
     `while page:\n    size = 3\nif word == True` -> `:\n`

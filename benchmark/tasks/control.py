@@ -2,11 +2,11 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, pair
 
 
-def nonsense(random: Random, split: Split) -> Pair:
+def nonsense(random: Random, split: Split) -> PromptPair:
     r"""Two module names and two keywords, matched by a coin.
 
     `import red\nsize = row` -> ` for`

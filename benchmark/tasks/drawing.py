@@ -5,7 +5,7 @@ from random import Random
 from string import Template
 
 from benchmark.corpus.idioms.words import COPIED, NOUNS, PLURALS, VERBS, split_words
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 
 _NOUNS = split_words(tuple(word for word in NOUNS if word not in COPIED and word != "current"))
 _COPIED = split_words(COPIED)
@@ -109,7 +109,7 @@ def pair(
     answers: tuple[str, str],
     continuations: tuple[str, str] = ("", ""),
     **given: str,
-) -> Pair:
+) -> PromptPair:
     """A form with its placeholders filled.
 
     Args:
@@ -124,4 +124,4 @@ def pair(
     first, second = (
         Template(template.replace("${pad}", context(random, split))).substitute(names) for template in form
     )
-    return Pair((first, second), answers, continuations)
+    return PromptPair((first, second), answers, continuations)

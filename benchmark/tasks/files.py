@@ -3,11 +3,11 @@
 from random import Random
 
 from benchmark.corpus.idioms.words import READ_FILES, WRITTEN_FILES
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, framed, pair, words_of
 
 
-def with_as(random: Random, split: Split) -> Pair:
+def with_as(random: Random, split: Split) -> PromptPair:
     r"""A file is opened by `with` or by a declaration.
 
     `import row\nwith open(path)` -> ` as`
@@ -18,7 +18,7 @@ def with_as(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (" as", " if"), (" x", " x"))
 
 
-def with_open(random: Random, split: Split) -> Pair:
+def with_open(random: Random, split: Split) -> PromptPair:
     r"""The mode follows from the file's name.
 
     `with open("input.txt", "` -> `r`

@@ -2,11 +2,11 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, framed, pair
 
 
-def final_kwarg(random: Random, split: Split) -> Pair:
+def final_kwarg(random: Random, split: Split) -> PromptPair:
     r"""After parameters with a default the last one has a default too.
 
     `def load(path=None, row=None, page` -> `=None`
@@ -28,7 +28,7 @@ def final_kwarg(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), ("=None", "):\n"), (")", "    "))
 
 
-def lambda_func(random: Random, split: Split) -> Pair:
+def lambda_func(random: Random, split: Split) -> PromptPair:
     r"""A name after `lambda` is a parameter, after `def` a function.
 
     `key = lambda item` -> `:`

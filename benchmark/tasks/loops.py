@@ -2,11 +2,11 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, framed, pair
 
 
-def for_while(random: Random, split: Split) -> Pair:
+def for_while(random: Random, split: Split) -> PromptPair:
     r"""`for` names a variable, `while` a condition.
 
     `size = 3\nfor item` -> ` in`
@@ -17,7 +17,7 @@ def for_while(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (" in", ":\n"), (" x", "    "))
 
 
-def indent_for(random: Random, split: Split) -> Pair:
+def indent_for(random: Random, split: Split) -> PromptPair:
     r"""The body of a `for` stands one block deeper than the `for`.
 
     `def load(path):\n    for item in items:\n` -> `       `
@@ -31,7 +31,7 @@ def indent_for(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), ("       ", "   "), (" x", " x"))
 
 
-def enumerate_range(random: Random, split: Split) -> Pair:
+def enumerate_range(random: Random, split: Split) -> PromptPair:
     r"""Two loop variables ask for `enumerate`, one for `range`.
 
     `import row\nfor index, item in` -> ` enumerate`
@@ -42,7 +42,7 @@ def enumerate_range(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), (" enumerate", " range"), ("(x", "(x"))
 
 
-def while_return_true(random: Random, split: Split) -> Pair:
+def while_return_true(random: Random, split: Split) -> PromptPair:
     r"""`while True` opens a block, `return True` ends a line.
 
     `def load(path):\n    while True` -> `:\n`

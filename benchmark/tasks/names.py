@@ -3,11 +3,11 @@
 from random import Random
 
 from benchmark.corpus.idioms.words import CLASSES
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import chosen, copied_names, pair, words_of
 
 
-def class_init(random: Random, split: Split) -> Pair:
+def class_init(random: Random, split: Split) -> PromptPair:
     r"""An attribute takes the parameter of its own name.
 
     `class Point:\n    def __init__(self, left, right):\n        self.left = left\n        self.right =` -> ` right`
@@ -24,7 +24,7 @@ def class_init(random: Random, split: Split) -> Pair:
     )
 
 
-def var_swap(random: Random, split: Split) -> Pair:
+def var_swap(random: Random, split: Split) -> PromptPair:
     r"""A swap names both sides crosswise.
 
     `left = 3\nright = 5\nleft, right = right,` -> ` left`

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from benchmark.tasks import Pair, Split, Task
+from benchmark.tasks import PromptPair, Split, Task
 
 MAX_TOKENS = 64
 """The longest prompt of any task."""
@@ -126,7 +126,7 @@ def _pairs(task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_t
 
 
 def _checked(
-    task: Task, tokenizer: Tokenizer, pair: Pair, encoded: tuple[list[int], list[int]], max_tokens: int
+    task: Task, tokenizer: Tokenizer, pair: PromptPair, encoded: tuple[list[int], list[int]], max_tokens: int
 ) -> _Encoded:
     """The token ids of a pair's prompts and answers, if they are what a pair must be."""
     first, second = encoded

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from benchmark.corpus.idioms.words import COPIED, NOUNS
-from benchmark.tasks import Pair, Split, Task
+from benchmark.tasks import PromptPair, Split, Task
 from benchmark.tasks.brackets import list_of
 from benchmark.tasks.drawing import line_of, noun_of
 
-Change = Callable[[Random, Split, Pair, int], Pair]
+Change = Callable[[Random, Split, PromptPair, int], PromptPair]
 """Changes a pair by so much; both prompts alike, so that the cause stays the only difference."""
 
 COMMENTS = ("# {} [\n", "# ({}\n", "# {} {{\n", '# "{}\n', "# {}'\n")
@@ -49,43 +49,43 @@ class Shift:
     def of(self, task: Task, level: int) -> Task:
         """A task whose pairs are those of another, changed; longer names may make one prompt longer than the other."""
 
-        def make(random: Random, split: Split) -> Pair:
+        def make(random: Random, split: Split) -> PromptPair:
             pair = task.pair(random, split)
             return self.change(Random(f"{self.name}/{level}/{pair.prompts[0]}"), split, pair, level)
 
         return replace(task, make=make, length_is_cause=True)
 
 
-def _dilution(random: Random, split: Split, pair: Pair, lines: int) -> Pair:
+def _dilution(random: Random, split: Split, pair: PromptPair, lines: int) -> PromptPair:
     r"""`page -= 3\n` and such before the prompt."""
     before = "".join(line_of(random, split) for _ in range(lines))
     return _both(pair, lambda prompt: before + prompt)
 
 
-def _distractors(random: Random, split: Split, pair: Pair, comments: int) -> Pair:
+def _distractors(random: Random, split: Split, pair: PromptPair, comments: int) -> PromptPair:
     r"""`# page [\n` and such before the prompt."""
     before = "".join(random.choice(COMMENTS).format(noun_of(random, split)) for _ in range(comments))
     return _both(pair, lambda prompt: before + prompt)
 
 
-def _long_names(random: Random, split: Split, pair: Pair, words: int) -> Pair:
+def _long_names(random: Random, split: Split, pair: PromptPair, words: int) -> PromptPair:
     """`page` becomes `page_of_line`, everywhere in both prompts."""
     tail = "".join(f"_{noun_of(random, split)}" for _ in range(words))
     return _both(pair, lambda prompt: _NAMES.sub(lambda name: name.group() + tail, prompt))
 
 
-def _nesting(random: Random, split: Split, pair: Pair, depth: int) -> Pair:
+def _nesting(random: Random, split: Split, pair: PromptPair, depth: int) -> PromptPair:
     """The prompt inside a function, or a method."""
     inside = "\n" + "    " * depth
     return _both(pair, lambda prompt: BLOCKS[depth] + inside[1:] + prompt.replace("\n", inside))
 
 
-def _elements(random: Random, split: Split, pair: Pair, elements: int) -> Pair:
+def _elements(random: Random, split: Split, pair: PromptPair, elements: int) -> PromptPair:
     """A flat and a nested list of so many numbers instead of the task's own."""
     return list_of(elements)(random, split)
 
 
-def _both(pair: Pair, change: Callable[[str], str]) -> Pair:
+def _both(pair: PromptPair, change: Callable[[str], str]) -> PromptPair:
     first, second = map(change, pair.prompts)
     return replace(pair, prompts=(first, second))
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from benchmark.tasks import Pair, Split
+from benchmark.tasks import PromptPair, Split
 from benchmark.tasks.drawing import Form, chosen, framed, pair
 
 
@@ -11,7 +11,7 @@ def _quoted(template: str) -> Form:
     return template.replace("@", '"'), template.replace("@", "'")
 
 
-def single_double_quote(random: Random, split: Split) -> Pair:
+def single_double_quote(random: Random, split: Split) -> PromptPair:
     r"""A string closes with the quote that opened it.
 
     `print("page ready` -> `")\n`
@@ -24,7 +24,7 @@ def single_double_quote(random: Random, split: Split) -> Pair:
     return pair(random, split, chosen(random, split, finding, testing), ('")\n', "')\n"), ("x", "x"))
 
 
-def fstring_brace(random: Random, split: Split) -> Pair:
+def fstring_brace(random: Random, split: Split) -> PromptPair:
     r"""The words of an f-string lead to a brace, those of a plain string to its end.
 
     `print(f"page count` -> ` {`

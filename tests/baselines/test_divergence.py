@@ -6,13 +6,13 @@ import pytest
 from tiny_dense import random_corpus, random_dense
 
 import baselines.activations
-from benchmark.methods import method_named
+from benchmark.methods import METHODS
 
 CONFIG = {"features": 32, "k": 4, "tokens": 640, "batch": 64, "measured_tokens": 200}
 
 
 def train(name, folder, **changes):
-    method = method_named(name)
+    method = METHODS.named(name)
     config = method.config(**{**CONFIG, **changes})
     return method.run_train(random_corpus(), config, 0, {"dense": random_dense()}, folder, lambda *told: None)
 

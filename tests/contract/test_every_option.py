@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
-from benchmark.methods import methods
+from benchmark.methods import METHODS
 from benchmark.records.table import RECORDS, read_records
 from benchmark.report.circuit_text import describe_circuit
 
@@ -17,8 +17,7 @@ pytestmark = pytest.mark.xdist_group("options")
 
 TASK = "for_while"
 
-METHODS = {name: method for name, method in methods().items() if method.role != "control"}
-
+TRIED = {name: method for name, method in METHODS.items() if method.role != "control"}
 
 TINY = (
     "corpus.tokens=40_000",
@@ -53,7 +52,7 @@ def choices(name, field):
 def options():
     """Lists of changes: the first other choice of every option of every method, the second, and so on."""
     found = []
-    for name, method in METHODS.items():
+    for name, method in TRIED.items():
         for key, field in method.config.model_fields.items():
             for number, value in enumerate(choices(key, field)):
                 found += [[] for _ in range(number + 1 - len(found))]
@@ -62,7 +61,7 @@ def options():
 
 
 def tiny():
-    for name, method in METHODS.items():
+    for name, method in TRIED.items():
         fields = method.config.model_fields
         yield from (f"{name}.{key}={value}" for key, value in TINY_METHOD.items() if key in fields)
 
@@ -71,14 +70,14 @@ def tiny():
 def test_every_option_goes_through_a_whole_run(changes, tmp_path):
     settings = [word for change in (*TINY, *tiny(), *changes) for word in ("--set", change)]
     command = [Path(sys.executable).with_name("bench"), "run", "--preset", "smoke", "--tasks", TASK, *settings]
-    command += ["--method", ",".join(METHODS)]
+    command += ["--method", ",".join(TRIED)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     results, store = tmp_path / "results", tmp_path / "store"
     rows = read_records(results / RECORDS)
     assert not [row.reason for row in rows if row.status == "failed"]
-    for name, method in METHODS.items():
+    for name, method in TRIED.items():
         losses = [row.value for row in rows if row.method == name and row.metric == "validation_loss"]
         assert len(losses) == len(method.variants)
         assert all(map(math.isfinite, losses))

@@ -6,12 +6,12 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from benchmark.methods import methods
+from benchmark.methods import METHODS
 from benchmark.running.config import SECTIONS, Preset, configure
 from benchmark.settings import Settings, validated
 from sparse_model.config import TransformerConfig
 
-CLASSES = {**SECTIONS, **{name: method.config for name, method in methods().items()}}
+CLASSES = {**SECTIONS, **{name: method.config for name, method in METHODS.items()}}
 CLASSES |= {"preset": Preset, "transformer": TransformerConfig}
 
 
@@ -45,7 +45,7 @@ def test_every_number_has_a_finite_range(name):
         assert all(map(math.isfinite, (low, high))), place
 
 
-@pytest.mark.parametrize("name", [*SECTIONS, *methods()])
+@pytest.mark.parametrize("name", [*SECTIONS, *METHODS])
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e30", "-1e30", "true", "'3'", "1" + 400 * "0"])
 def test_a_value_outside_a_range_is_refused_in_one_line_with_the_range(name, value):
     scalars = [place[1:] for place, schema in numbers_of(CLASSES[name]) if place.count(".") == 1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.methods import methods
+from benchmark.methods import METHODS
 from benchmark.running.store import Store
 
 pytestmark = pytest.mark.xdist_group("smoke")
@@ -38,7 +38,7 @@ def rows(folder, name="records.csv"):
 
 def test_every_method_is_on_the_leaderboard_of_a_smoke_run(run):
     folder, _ = run
-    assert {row["method"] for row in rows(folder, "leaderboard.csv")} == set(methods())
+    assert {row["method"] for row in rows(folder, "leaderboard.csv")} == set(METHODS)
 
 
 def test_every_circuit_has_a_row_for_every_size_and_none_failed(run):

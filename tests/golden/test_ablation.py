@@ -1,21 +1,23 @@
 """What ablated nodes hold: means over all positions and over octaves of them, zero, and the values of other prompts."""
 
-from typing import get_args
-
 import pytest
 import torch
 from planted_string_closing import planted
+from toy_methods import registered
 
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.rankings import RANKINGS, Ranking
+from benchmark.discovery.search import Budget
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
-    NODE_ABLATIONS,
     at_position_means,
     corpus_means,
     held_on,
     octave_means,
     octaves,
 )
+from benchmark.interventions.ablations import ABLATIONS, Ablation
 from benchmark.model.interface import Site, record
-from benchmark.running.config import CircuitConfig
 
 MODEL = planted()
 TOKENS = MODEL.task.train.tokens
@@ -65,7 +67,7 @@ def test_resampling_takes_each_prompts_values_from_another_and_the_same_each_tim
     assert sorted(map(tuple, taken.flatten(1).tolist())) == sorted(map(tuple, own.flatten(1).tolist()))
 
 
-@pytest.mark.parametrize("ablation", NODE_ABLATIONS)
+@pytest.mark.parametrize("ablation", ABLATIONS)
 def test_what_is_held_fits_the_values_of_every_site(ablation):
     for site in MODEL.model.sites:
         own = record(MODEL.model, MODEL.task.test.tokens)[site.name]
@@ -73,4 +75,26 @@ def test_what_is_held_fits_the_values_of_every_site(ablation):
 
 
 def test_the_settings_know_the_same_ablations():
-    assert get_args(CircuitConfig.model_fields["ablation"].annotation) == NODE_ABLATIONS
+    assert {CircuitConfig(ablation=name).ablation for name in ABLATIONS} == set(ABLATIONS)
+    with pytest.raises(
+        ValueError, match="unknown ablation 'half'; choose from mean, position_mean, zero, resample, co"
+    ):
+        CircuitConfig(ablation="half")
+
+
+def test_an_ablation_whose_values_do_not_fit_is_named():
+    wrong = Ablation("wrong", "Too many nodes.", "tests", lambda batch, context: lambda site, values: torch.zeros(99))
+    with (
+        registered(ABLATIONS, wrong),
+        pytest.raises(ValueError, match=r"^ablation 'wrong' of this session does not fit"),
+    ):
+        held("wrong")(SITE, torch.zeros(2, 3, SITE.size))
+
+
+def test_a_ranking_that_leaves_out_nodes_is_named():
+    wrong = Ranking(
+        "wrong", "One node.", "tests", lambda search, budget, generator: [torch.zeros(1, dtype=torch.int64)]
+    )
+    settings = {"graph": MODEL.graph, "target": 0.15, "budget": Budget(tokens=1), "generator": torch.Generator()}
+    with registered(RANKINGS, wrong), pytest.raises(ValueError, match="ranking 'wrong' of this session gave something"):
+        find_circuit(MODEL.model, MODEL.task, corpus_means(MODEL.model, TOKENS), ranking="wrong", **settings)

@@ -12,11 +12,12 @@ from test_found_under import setting_of
 
 from benchmark import metrics
 from benchmark.discovery.finder import find_circuit
-from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, random_circuit
+from benchmark.discovery.settings import CircuitConfig
+from benchmark.interventions.ablation import ablate, random_circuit
+from benchmark.interventions.ablations import ABLATIONS
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import record, unedited
 from benchmark.records.table import Record
-from benchmark.running.config import CircuitConfig
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
 from benchmark.scoring.causal_scrubbing import scrubbed
 from benchmark.scoring.intervention_prediction import EDITS, equally_long, intervention_prediction
@@ -30,7 +31,7 @@ OTHERS = {"stochastic", "worst_subset", "adversarial"}
 SIZES = {"nodes", "touched_edges", "description_bits", "opaque_weights", "longest_path"}
 
 some_ablations = pytest.mark.parametrize("ablation", ["mean", "zero", "resample"])
-every_ablation = pytest.mark.parametrize("ablation", NODE_ABLATIONS)
+every_ablation = pytest.mark.parametrize("ablation", ABLATIONS)
 
 
 def planted():
@@ -66,7 +67,7 @@ def test_every_row_states_its_ablation_and_all_others_are_named_beside_it(ablati
         if row.metric == "robust_faithfulness":
             assert row.ablation == ""
         elif row.metric in ("faithfulness", "circuit_loss", "random_circuit_loss"):
-            assert row.ablation in {*NODE_ABLATIONS, *OTHERS}
+            assert row.ablation in {*ABLATIONS, *OTHERS}
         else:
             assert row.ablation == ablation, row.metric
     assert len({(row.metric, row.ablation) for row in rows}) == len(rows)

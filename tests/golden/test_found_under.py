@@ -10,8 +10,9 @@ from planted import loss
 
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
-from benchmark.interventions.ablation import NODE_ABLATIONS, ablate, corpus_means, held_on, octave_means
-from benchmark.running.config import CircuitConfig
+from benchmark.discovery.settings import CircuitConfig
+from benchmark.interventions.ablation import ablate, corpus_means, held_on, octave_means
+from benchmark.interventions.ablations import ABLATIONS
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
 
@@ -80,7 +81,7 @@ def test_only_mean_ablation_lets_a_search_take_the_decoy():
     decoy = cancelling.unit_circuit(model, cancelling.DECOY_CIRCUIT)
     losses = {
         name: loss(model, prompts, ablate(decoy, held_on(name, model, means, by_position, 0)(prompts)))
-        for name in NODE_ABLATIONS
+        for name in ABLATIONS
     }
     assert losses["mean"] < 0.15
     assert losses["position_mean"] < 0.15

@@ -11,11 +11,11 @@ from planted import Planted, circuit, loss
 
 from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.search import Budget
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import forward, record, unedited
 from benchmark.records.table import Measurement
-from benchmark.running.config import CircuitConfig
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit, Setting
 from benchmark.scoring.causal_scrubbing import scrubbed
 from benchmark.scoring.intervention_prediction import intervention_prediction

@@ -1,13 +1,14 @@
 """Methods that train nothing, found as installed ones are."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-import benchmark.methods
-from benchmark.methods import Method, Variant
+from benchmark.methods import METHODS, Method, Variant
+from benchmark.plugins.registry import Loaded
 
 
 class ToyModel(BaseModel):
@@ -38,29 +39,31 @@ FITTED = toy_method(
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    method: Method
-    value: str = "toy_methods:SOMETHING"
-    dist: None = None
-
-    @property
-    def name(self):
-        return self.method.name
-
-    def load(self):
-        return self.method
+def forged(record, **fields):
+    """A record with fields that its types forbid, as a distribution without type checks may give it."""
+    made = copy(record)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 @contextmanager
 def installed(*methods):
-    """These methods are the only installed ones."""
+    """These methods are the only installed ones, other people's unless they really are installed."""
+    ours = METHODS.origin
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            benchmark.methods,
-            "entry_points",
-            lambda group: [Entry(each, each.origin or Entry.value) for each in methods],
-        )
-        benchmark.methods.methods.cache_clear()
+        records = {method.name: method for method in methods}
+        origins = {name: ours(name) if METHODS.get(name) is records[name] else "toys 1.0" for name in records}
+        values = {name: "toy_methods:SOMETHING" for name in records if origins[name] == "toys 1.0"}
+        patch.setattr(METHODS, "_loaded", METHODS._sorted(Loaded(records, origins, values, ())))
         yield
-    benchmark.methods.methods.cache_clear()
+
+
+@contextmanager
+def registered(registry, record):
+    """A record is added for the length of a test."""
+    loaded = registry._loaded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_loaded", replace(loaded, records=dict(loaded.records), origins=dict(loaded.origins)))
+        registry.add(record)
+        yield record

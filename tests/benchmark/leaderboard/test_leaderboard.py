@@ -380,7 +380,7 @@ def test_presets_are_ranked_apart():
 
 
 def test_the_rules_of_a_run_come_from_its_settings_and_its_methods():
-    from benchmark.running.config import CircuitConfig
+    from benchmark.discovery.settings import CircuitConfig
 
     rules = rules_of(CircuitConfig(target_loss=0.1))
     assert rules.target_loss == 0.1

@@ -15,7 +15,7 @@ from benchmark.metrics import METRICS
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.model.interface import Connection
-from benchmark.registry import resolve
+from benchmark.plugins.registry import resolve
 from benchmark.validity.precision import average_precisions
 
 Arguments = tuple[object, ...]

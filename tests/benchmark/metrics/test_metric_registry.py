@@ -1,14 +1,15 @@
 """The registry of metrics: data that can be listed at once."""
 
 import math
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 from benchmark import metrics
-from benchmark.metrics import METRICS, Metric, metric_named
-from benchmark.registry import resolve
+from benchmark.metrics import METRICS, Metric
+from benchmark.plugins.registry import resolve
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -59,7 +60,7 @@ def test_every_public_name_can_be_loaded(name):
 
 def test_an_unknown_metric_is_named_with_the_choices():
     with pytest.raises(ValueError, match="unknown metric 'edgez'; choose from nodes, edges"):
-        metric_named("edgez")
+        METRICS.named("edgez")
     with pytest.raises(AttributeError, match=r"No benchmark\.metrics attribute edgez"):
         _ = metrics.edgez
 
@@ -83,3 +84,9 @@ def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
 def test_the_leaderboard_loads_no_torch():
     loaded = loaded_after("import benchmark.leaderboard.ranking, benchmark.leaderboard.text_table")
     assert not loaded & {"torch", "pandas", "scipy.stats"}
+
+
+def test_no_function_has_the_name_of_a_file():
+    """Once the file is imported, the name would be the file's."""
+    files = {name for _, name, _ in pkgutil.iter_modules(metrics.__path__)}
+    assert files.isdisjoint(metrics.__all__)

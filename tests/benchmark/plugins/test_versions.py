@@ -7,15 +7,14 @@ from dataclasses import replace
 from importlib import import_module, invalidate_caches
 
 import pytest
-from toy_methods import installed, toy_method
+from toy_methods import installed, registered, toy_method
 
-from benchmark import concepts, tasks
-from benchmark.concepts import Concept
-from benchmark.methods import methods
+from benchmark.concepts import CONCEPTS, Concept
+from benchmark.methods import METHODS
 from benchmark.plugins.versions import outside_sources, source_digest
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
-from benchmark.tasks import Task
+from benchmark.tasks import TASKS, Task
 from benchmark.tasks.strings import single_double_quote
 
 
@@ -136,30 +135,29 @@ def test_a_changed_line_of_an_outside_method_gives_its_cells_and_no_others_anoth
 def test_the_file_of_an_outside_record_counts_where_its_functions_are_ours():
     method = replace(toy_method("root"), train="benchmark.a:b", load="benchmark.a:c")
     with installed(method):
-        assert methods()["root"].origin == "toy_methods:SOMETHING"
-        assert methods()["root"].outside().keys() == {"record"}
-    assert replace(method, origin="sparse_model.method:WEIGHT_SPARSE").outside() == {}
+        assert METHODS.outside("root").keys() == {"method root"}
+    assert METHODS.outside(*METHODS) == {}
 
 
-def test_a_changed_line_of_an_outside_task_gives_its_circuits_another_key(outsiders, monkeypatch):
-    monkeypatch.setitem(tasks.TASKS, "lonely", Task("lonely", "", "lonely:label", ("a", "b")))
-    with installed(toy_method("root")):
+def test_a_changed_line_of_an_outside_task_gives_its_circuits_another_key(outsiders):
+    with installed(toy_method("root")), registered(TASKS, Task("lonely", "", "lonely:label", ("a", "b"))):
         before, others = keys_of("root", task="lonely"), keys_of("root")
         (outsiders / "lonely.py").write_text("def label(random, split):\n    return 2\n")
         assert changed(before, keys_of("root", task="lonely")) == {
+            "prompts lonely seed 0",
             "circuit root native channel lonely seed 0",
             "circuit root native unit lonely seed 0",
         }
         assert keys_of("root") == others
 
 
-def test_a_new_or_changed_outside_concept_is_checked_on_a_store_that_has_all_others(outsiders, monkeypatch):
+def test_a_new_or_changed_outside_concept_is_checked_on_a_store_that_has_all_others(outsiders):
     with installed(toy_method("root")):
         without = keys_of("root")
-        monkeypatch.setitem(concepts.CONCEPTS, "lonely", Concept("lonely", "", "lonely:label", "tests"))
-        before = keys_of("root")
-        (outsiders / "lonely.py").write_text("def label(text):\n    return [1] * len(text)\n")
-        after = keys_of("root")
+        with registered(CONCEPTS, Concept("lonely", "", "lonely:label", "tests")):
+            before = keys_of("root")
+            (outsiders / "lonely.py").write_text("def label(text):\n    return [1] * len(text)\n")
+            after = keys_of("root")
     labelled = {"validity root native seed 0", "circuit root native unit for_while seed 0"}
     assert changed(without, before) == changed(before, after) == labelled
 
@@ -171,8 +169,8 @@ def test_keys_of_ours_hold_no_source():
 
 
 def test_ours_come_first_then_other_peoples_what_needs_another_later_and_nulls_last():
-    names = list(methods())
-    with installed(toy_method("b", control=True), toy_method("c", needs=("d",)), toy_method("d"), *methods().values()):
-        assert list(methods()) == [*names, "d", "c", "b"]
+    names = list(METHODS)
+    with installed(toy_method("b", role="control"), toy_method("c", needs=("d",)), toy_method("d"), *METHODS.values()):
+        assert list(METHODS) == [*names, "d", "c", "b"]
     assert names[-1] == "random_dictionary"
     assert names.index("dense") < names.index("sae") < names.index("random_weights")

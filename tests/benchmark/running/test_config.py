@@ -5,7 +5,8 @@ import re
 import pytest
 from toy_methods import FITTED, ROOT, SPARSE, installed
 
-from benchmark.running.config import CircuitConfig, configure, load_preset, preset_names
+from benchmark.discovery.settings import CircuitConfig
+from benchmark.running.config import configure, load_preset, preset_names
 from benchmark.tasks import TASKS
 
 
@@ -100,7 +101,11 @@ REFUSED = [
     ({"changes": ["circuit.target_loss=nan"]}, "circuit.target_loss = nan: input should be a finite number"),
     (
         {"changes": ["circuit.ranking=best"]},
-        "circuit.ranking = 'best': input should be 'mask', 'attribution' or 'random'",
+        "circuit.ranking = 'best': unknown ranking 'best'; choose from mask, attribution, random",
+    ),
+    (
+        {"changes": ["circuit.ablation=half"]},
+        "circuit.ablation = 'half': unknown ablation 'half'; choose from mean, position_mean, zero, resample, c",
     ),
     ({"changes": ["corpus.sources.idioms=1.0"]}, "corpus: the shares of idioms, stdlib add up to 1.3"),
     ({"changes": ["corpus.sources={web = 1.0}"]}, "unknown corpus source 'web'; choose from"),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from toy_methods import FITTED, ROOT, SPARSE, installed
 
-from benchmark.evaluate import load_model
 from benchmark.metrics import METRICS
 from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement, Record, read_costs, read_records, write_measurements, write_table
@@ -17,6 +16,7 @@ from benchmark.running.cells import Cell, Order
 from benchmark.running.config import configure
 from benchmark.running.executor import Outcome
 from benchmark.running.experiment import RUN, read_experiment
+from benchmark.running.models import load_model
 from benchmark.running.plan import plan
 from benchmark.running.store import CorruptArtifactError, Store
 from benchmark.running.tables import check_tables, write_tables

@@ -14,7 +14,7 @@ from toy_methods import FITTED, installed, toy_method
 from benchmark.cli import main
 from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, Place, Rules
-from benchmark.methods import Variant, methods
+from benchmark.methods import METHODS, Variant
 from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record, write_table
 from benchmark.statistics.intervals import holm, student_interval
@@ -167,7 +167,7 @@ def test_our_primary_family_is_four_tests_and_an_ablation_has_one_of_its_own():
     found = families(Board("quick", [], Rules()))
     assert sorted(found, key=len) == [
         [("weight_sparse", "activation_sparse"), ("dense", "activation_sparse")],
-        [("weight_sparse", name) for name in methods() if name in ("dense", "sae", "transcoder", "clt")],
+        [("weight_sparse", name) for name in METHODS if name in ("dense", "sae", "transcoder", "clt")],
     ]
 
 

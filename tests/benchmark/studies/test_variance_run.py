@@ -13,8 +13,9 @@ from toy_variance import toy_variance
 from benchmark import evaluate
 from benchmark.cli import main
 from benchmark.cli.variance import text
+from benchmark.discovery.settings import CircuitConfig
 from benchmark.records.table import Measurement
-from benchmark.running.config import CircuitConfig, configure
+from benchmark.running.config import configure
 from benchmark.running.plan import plan
 from benchmark.studies.variance import SCORES, CircuitGroup, deviation_limits, prompt_variance, repeated, split
 

@@ -10,7 +10,7 @@ from toy_methods import installed, toy_method
 
 from benchmark.cli import main
 from benchmark.leaderboard.ranking import Board, Place, Rules
-from benchmark.methods import methods
+from benchmark.methods import METHODS
 from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record, columns, write_table
 from benchmark.studies.ablation_comparison import kendall, under_ablations, under_shifts
@@ -142,7 +142,7 @@ def test_an_outside_method_is_judged_like_ours_and_changes_no_other_finding():
     rows = [*sized(160, 10), *(replace(row, value=20.0 + 7 * (row.task == "var_if")) for row in sized(9, 9)[3:6])]
     rows += [replace(row, method="lean", value=4.0) for row in rows if row.method == "weight_sparse"]
     before = judged(rows)
-    with installed(*methods().values(), toy_method("lean"), toy_method("reader", explains="dense", needs=("dense",))):
+    with installed(*METHODS.values(), toy_method("lean"), toy_method("reader", explains="dense", needs=("dense",))):
         after = judged(rows)
     assert after["edges, dense / lean"].value == pytest.approx(40)
     assert "unknown method 'reader'" in after["ln ratio, reader"].reason

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.corpus.tokenizer import train_tokenizer
-from benchmark.tasks import TASKS, Pair, Task
+from benchmark.tasks import TASKS, PromptPair, Task
 from benchmark.tasks.prompts import prompts
 
 TEXTS = [f"print(\"{word} red\")\nprint('{word} blue')\n" for word in ("page", "line", "word")] * 50
@@ -21,14 +21,14 @@ def tokenizer():
 
 def quoted(random, split):
     word = random.choice(("page", "line", "word"))
-    return Pair((f'print("{word}', f"print('{word}"), ('")\n', "')\n"))
+    return PromptPair((f'print("{word}', f"print('{word}"), ('")\n', "')\n"))
 
 
 QUOTED = Task("quoted", "a quote", quoted, ('")\n', "')\n"), source="here")
 
 
 def task_of(*pair, answers=(), **settings):
-    return Task("made_up", "made up", lambda random, split: Pair(*pair), answers, source="here", **settings)
+    return Task("made_up", "made up", lambda random, split: PromptPair(*pair), answers, source="here", **settings)
 
 
 def test_rows_are_pairs_padded_on_the_right(tokenizer):
@@ -89,7 +89,7 @@ def test_a_prompt_longer_than_the_context_is_named(tokenizer):
 def test_a_pair_turned_round_is_no_new_pair(tokenizer):
     def turned(random, split):
         pair = QUOTED.pair(random, split)
-        return Pair(pair.prompts[:: random.choice((1, -1))], pair.answers)
+        return PromptPair(pair.prompts[:: random.choice((1, -1))], pair.answers)
 
     with pytest.raises(ValueError, match="after 3 pairs no new one"):
         prompts(replace(QUOTED, make=turned, answers=()), tokenizer, "train", 4, seed=0)
@@ -118,3 +118,16 @@ def test_table_1_and_one_control_are_registered():
 def test_the_registry_imports_no_torch():
     program = "import sys, benchmark.tasks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a prompt", "gave 'a prompt', not a PromptPair"),
+        (PromptPair(("one", "two", "three"), QUOTED.answers), r"gave \('one', 'two', 'three'\), not two texts"),
+        (PromptPair(("one", "two"), ('")\n', ".")), r"'\.' is none of its answers, which are"),
+    ],
+)
+def test_a_generator_that_gives_something_else_than_it_promises_is_named(tokenizer, given, message):
+    with pytest.raises(ValueError, match=f"^task 'quoted': .*{message}"):
+        prompts(replace(QUOTED, make=lambda random, split: given), tokenizer, "train", 1, seed=0)

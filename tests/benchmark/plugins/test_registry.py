@@ -5,8 +5,8 @@ from importlib.metadata import Distribution, EntryPoint
 
 import pytest
 
-from benchmark import registry
-from benchmark.registry import Registry, resolve
+from benchmark.plugins import registry
+from benchmark.plugins.registry import Registry, resolve
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ NOT_A_COLOUR = "green"
 
 
 def colours(check=lambda colour: None):
-    return Registry("colour", Colour, OURS, check)
+    return Registry("colour", Colour, OURS, check=check)
 
 
 def test_records_of_ours_come_first_in_their_own_order_then_those_of_other_distributions(installed):
@@ -106,3 +106,53 @@ def test_a_record_can_be_added_for_this_process_and_its_name_is_taken_once(insta
 
 def test_a_function_is_named_or_given():
     assert resolve("os.path:join") is resolve(resolve("os.path:join"))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    name: str
+    of: tuple[str, ...] = ()
+    mix: str = "os.path:join"
+
+
+FIRST = Mixture("first")
+SECOND = Mixture("second", of=("first",))
+ORPHAN = Mixture("orphan", of=("nobody",))
+SNAKE = Mixture("snake", of=("tail",))
+TAIL = Mixture("tail", of=("snake",))
+UNNAMED = Mixture("not a name")
+UNCALLABLE = Mixture("uncallable", mix="os.path")
+
+
+def mixtures(**settings):
+    return Registry("colour", Mixture, functions=("mix",), needs=lambda mixture: mixture.of, **settings)
+
+
+def test_records_without_what_they_need_are_left_out_and_circles_too(installed):
+    installed(**{name.lower(): f"{__name__}:{name}" for name in ("SECOND", "FIRST", "ORPHAN", "SNAKE", "TAIL")})
+    found = mixtures(order=lambda mixture: len(mixture.of))
+    assert list(found) == ["first", "second"]
+    assert [line.partition(" was left out")[0] for line in found.unavailable] == [
+        f"colour {name} of outsider 1.0" for name in ("orphan", "snake", "tail")
+    ]
+    assert "it needs the colour 'nobody', which is not there" in found.unavailable[0]
+
+
+def test_names_and_functions_have_a_form(installed):
+    installed(unnamed=f"{__name__}:UNNAMED", uncallable=f"{__name__}:UNCALLABLE")
+    found = mixtures()
+    assert not found
+    assert found.unavailable == (
+        "colour uncallable of outsider 1.0 was left out: ValueError: mix is 'os.path', not of the form "
+        "'module:function'",
+        "colour unnamed of outsider 1.0 was left out: ValueError: a name has letters, digits, _ and -, and is not "
+        "'all': 'not a name'",
+    )
+
+
+def test_the_source_of_outside_records_is_digested_by_record_and_function(installed):
+    installed(first=f"{__name__}:FIRST")
+    found = mixtures()
+    assert found.outside().keys() == {"colour first", "colour first mix"}
+    assert found.called("first") == "colour 'first' of outsider 1.0"
+    assert found.called("mauve") == "colour 'mauve'"
