@@ -63,11 +63,9 @@ def test_a_model_that_keeps_its_promises_is_taken():
             r"by a weight of shape \[1, 2\], not \[target, source\], \[2, 1\]",
         ),
         ({"scale": float("nan")}, "its logits are not finite"),
-        (
-            {"read_out": lambda self, state, positions: torch.ones(3)},
-            r"its logits have the shape \[3\], not \[2, 3, vo",
-        ),
-        ({"start": None}, "object is not callable"),
+        ({"read_out": lambda self, state, positions: torch.ones(2, 1, 3)}, r"its logits have the shape \[2, 1, 3\]"),
+        ({"start": None}, "its model is a Broken without start, not a CircuitModel"),
+        ({"start": lambda self, tokens: tokens // 0}, "RuntimeError: ZeroDivisionError"),
     ],
 )
 def test_a_broken_promise_is_named_with_the_method(changes, message, monkeypatch, tmp_path):
