@@ -215,7 +215,7 @@ def _block(weights: Mapping[str, Tensor], at: str) -> dict[str, Tensor]:
 
 
 def _activation_sites(locations: str) -> tuple[str, ...]:
-    """Our sites of a list of places, separated by commas."""
+    """Our sites of a list of released hook points, separated by commas."""
     for location in locations.split(","):
         if location not in HOOK_OF_LOCATION:
             raise ValueError(f"unknown place {location!r} of AbsTopK; choose from {', '.join(HOOK_OF_LOCATION)}")
