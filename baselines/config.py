@@ -10,10 +10,10 @@ SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "wi
 
 
 class WidthConfig(Settings):
-    """How many features a place has, and how many of them fire."""
+    """How many features a replaced layer has, and how many of them fire."""
 
     features: Size = 256
-    """Features at each replaced place."""
+    """Features at each replaced layer."""
 
     k: Size = 12
     """L0: how many features fire at a position, the mean over positions and layers."""
@@ -32,7 +32,7 @@ class DictionaryConfig(WidthConfig):
     """How a dictionary is trained."""
 
     tokens: Tokens = 2_000_000
-    """Training tokens; each gives one activation vector a place."""
+    """Training tokens; each gives one activation vector per hook point."""
 
     batch: Size = 2048
     """Tokens in an optimizer step."""

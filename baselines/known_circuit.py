@@ -95,7 +95,7 @@ def fitted(aligned: Aligned, generator: torch.Generator) -> Replacement:
     corpus, seed = ChainCorpus(aligned.chain), int(torch.randint(2**31, (1,), generator=generator))
     needed = {"dense": aligned.model}
     with TemporaryDirectory() as folder:
-        TRANSCODER.run_train(corpus, SETTINGS, seed, needed, Path(folder), _silent)
+        TRANSCODER.run_train(corpus, SETTINGS, seed, needed, Path(folder), lambda done, total, note="": None)
         model = TRANSCODER.run_load(Path(folder), "errors_ablated", needed)
     assert isinstance(model, Replacement), type(model)
     return model
@@ -126,7 +126,3 @@ class ChainCorpus(Corpus):
         bits = self.chain.draw(4 * WINDOWS, generator)
         answers = self.chain.no + self.chain.values(bits)[:, -1:].long()
         return torch.cat([self.chain.tokens(bits, generator), answers], dim=1).numpy().astype(np.uint16)
-
-
-def _silent(done: int, total: int, note: str = "") -> None:
-    """Progress that nobody is told."""

@@ -25,8 +25,8 @@ class Batches:
 
     def at(self, step: int) -> TokensAndTargets:
         """The tokens of a step and their targets."""
-        places = range(step * self.size, (step + 1) * self.size)
-        rows = [self._order(place // len(self.windows))[place % len(self.windows)] for place in places]
+        positions = range(step * self.size, (step + 1) * self.size)
+        rows = [self._order(position // len(self.windows))[position % len(self.windows)] for position in positions]
         return tokens_and_targets(self.windows[rows])
 
     def _order(self, epoch: int) -> np.ndarray:

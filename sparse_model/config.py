@@ -10,7 +10,7 @@ D_HEAD = 16
 """Channels of an attention head when nothing else is asked for (paper A.1)."""
 
 SPARSE_HOOKS = ("attn_in", "q", "k", "v", "attn_out", "mlp_in", "neuron", "mlp_out")
-"""The places of a block that AbsTopK can be applied at: all eight sites."""
+"""The hook points of a block at which AbsTopK can be applied: all eight sites."""
 
 Positional = Literal["none", "learned", "concatenated"]
 """Position embeddings: none; added to the token's; or read beside the stream by every sublayer."""

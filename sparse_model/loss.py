@@ -43,7 +43,7 @@ def train_on(
 
 
 @torch.no_grad()
-def next_token_losses(
+def piecewise_losses(
     model: Transformer, tokens: Int[Tensor, "batch position"], targets: Int[Tensor, "batch position"]
 ) -> Float[Tensor, "batch position"]:
     """The next-token cross entropy at every position, nats."""

@@ -28,7 +28,19 @@ HOOK_OF_LOCATION = {
     "mlp_neuron": "neuron",
     "mlp_out": "mlp_out",
 }
-"""Our names of the released code's places for AbsTopK."""
+"""Our names of the hook points at which the released code applies AbsTopK."""
+
+NAME_IN_BLOCK = {
+    "ln_1.weight": "ln1.weight",
+    "ln_2.weight": "ln2.weight",
+    "ln_p1.weight": "ln1_pos.weight",
+    "ln_p2.weight": "ln2_pos.weight",
+    "attn.attn_imp.sink_logit": "sink",
+}
+"""Our names of parameters of a block that stay as they are."""
+
+MATRICES_IN_BLOCK = {"attn.c_attn": "QKV", "attn.c_proj": "O", "mlp.c_fc": ("in",), "mlp.c_proj": ("out",)}
+"""The matrices of ours that a released linear map of a block holds, one above the other."""
 
 
 class ReleasedConfig(BaseModel):
@@ -173,7 +185,7 @@ def config_of(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> Transf
 
 
 def parameters_of(weights: Mapping[str, Tensor], config: TransformerConfig) -> dict[str, Tensor]:
-    """Our parameters of the released ones."""
+    """Our parameters of the released ones; the constant of the logits goes into every row of the bigram table."""
     parameters = {
         "W_E": weights["transformer.wte.weight"],
         "W_U": weights["lm_head.weight"],
@@ -182,37 +194,28 @@ def parameters_of(weights: Mapping[str, Tensor], config: TransformerConfig) -> d
     if config.positional != "none":
         parameters["W_pos"] = weights["transformer.wpe.weight"]
     if config.bigram:
-        parameters["bigram"] = _bigram(weights, config)
+        table, bias = weights.get("bigram_table"), _logit_bias(weights)
+        table = torch.zeros(config.vocabulary, config.vocabulary) if table is None else table
+        parameters["bigram"] = table if bias is None else table + bias
     for layer in range(config.layers):
-        block = _block(weights, f"transformer.h.{layer}.", config)
+        block = _block(weights, f"transformer.h.{layer}.")
         parameters |= {f"blocks.{layer}.{name}": tensor for name, tensor in block.items()}
     return parameters
 
 
-def _block(weights: Mapping[str, Tensor], at: str, config: TransformerConfig) -> dict[str, Tensor]:
-    """Our parameters of one block."""
-    block = {"ln1.weight": weights[f"{at}ln_1.weight"], "ln2.weight": weights[f"{at}ln_2.weight"]}
-    queries_keys_values = zip("QKV", *(each.chunk(3) for each in _linear(weights, f"{at}attn.c_attn")), strict=True)
-    for name, weight, bias in queries_keys_values:
-        block |= {f"W_{name}": weight, f"b_{name}": bias}
-    block["W_O"], block["b_O"] = _linear(weights, f"{at}attn.c_proj")
-    block["W_in"], block["b_in"] = _linear(weights, f"{at}mlp.c_fc")
-    block["W_out"], block["b_out"] = _linear(weights, f"{at}mlp.c_proj")
-    if config.sink:
-        block["sink"] = weights[f"{at}attn.attn_imp.sink_logit"]
-    if config.positional == "concatenated":
-        block["ln1_pos.weight"], block["ln2_pos.weight"] = weights[f"{at}ln_p1.weight"], weights[f"{at}ln_p2.weight"]
+def _block(weights: Mapping[str, Tensor], at: str) -> dict[str, Tensor]:
+    """Our parameters of one block; a bias that does not exist is zero."""
+    block = {ours: weights[f"{at}{theirs}"] for theirs, ours in NAME_IN_BLOCK.items() if f"{at}{theirs}" in weights}
+    for theirs, ours in MATRICES_IN_BLOCK.items():
+        weight = weights[f"{at}{theirs}.weight"]
+        bias = weights.get(f"{at}{theirs}.bias", weight.new_zeros(len(weight)))
+        for name, rows, offsets in zip(ours, weight.chunk(len(ours)), bias.chunk(len(ours)), strict=True):
+            block |= {f"W_{name}": rows, f"b_{name}": offsets}
     return block
 
 
-def _linear(weights: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    """The weight `[target, source]` and the bias of a linear map; a bias that does not exist is zero."""
-    weight = weights[f"{name}.weight"]
-    return weight, weights.get(f"{name}.bias", weight.new_zeros(len(weight)))
-
-
 def _activation_sites(locations: str) -> tuple[str, ...]:
-    """Our sites of a list of places, separated by commas."""
+    """Our sites of a list of released hook points, separated by commas."""
     for location in locations.split(","):
         if location not in HOOK_OF_LOCATION:
             raise ValueError(f"unknown place {location!r} of AbsTopK; choose from {', '.join(HOOK_OF_LOCATION)}")
@@ -230,11 +233,3 @@ def _logit_bias(weights: Mapping[str, Tensor]) -> Tensor | None:
     """The constant added to the logits, if there is one."""
     bias = weights.get("final_logits_bias")
     return bias if bias is not None and bias.any() else None
-
-
-def _bigram(weights: Mapping[str, Tensor], config: TransformerConfig) -> Tensor:
-    """The bigram table, with the constant added to the logits in every row."""
-    table, bias = weights.get("bigram_table"), _logit_bias(weights)
-    if table is None:
-        table = torch.zeros(config.vocabulary, config.vocabulary)
-    return table if bias is None else table + bias

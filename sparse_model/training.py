@@ -23,7 +23,7 @@ from benchmark.progress import Progress
 from sparse_model.batches import Batches
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
 from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
-from sparse_model.loss import next_token_losses, train_on
+from sparse_model.loss import piecewise_losses, train_on
 from sparse_model.schedule import density_at, embedding_density_at, learning_rate_at
 from sparse_model.sparsity import Axis, keep_largest
 from sparse_model.transformer import Transformer
@@ -229,7 +229,7 @@ def validation_loss(model: Transformer, corpus: Corpus, windows: int, batch: int
     """Mean next-token cross entropy on the first validation windows, nats."""
     chosen = corpus.windows("validation")[:windows]
     losses = [
-        next_token_losses(model, *tokens_and_targets(chosen[begin : begin + batch])).flatten()
+        piecewise_losses(model, *tokens_and_targets(chosen[begin : begin + batch])).flatten()
         for begin in range(0, len(chosen), batch)
     ]
     return float(torch.cat(losses).double().mean())

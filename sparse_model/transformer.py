@@ -10,6 +10,7 @@ Every matrix is stored as `[target, source]`. A stage is one sublayer: stage 2l 
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -261,12 +262,10 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """The edges of the paper's channel graph, or the virtual weights between units."""
         if graph not in GRAPHS:
             raise ValueError(f"unknown graph {graph!r}; choose from {', '.join(GRAPHS)}")
-        return self._channel_connections() if graph == "channel" else self._unit_connections()
-
-    def _unit_connections(self) -> Iterator[Connection]:
-        """Virtual weights between units, from the embeddings and to the logits."""
-        yield from virtual_connections(self.reads(), self.writes())
-        yield from self.terminals(self.reads(), self.writes())
+        if graph == "channel":
+            return self._channel_connections()
+        between = virtual_connections(self.reads(), self.writes())
+        return chain(between, self.terminals(self.reads(), self.writes()))
 
     def terminals(self, reads: Iterable[Read], writes: Iterable[Write]) -> Iterator[Connection]:
         """What units read of this model's token embeddings, and what its logits read of units."""

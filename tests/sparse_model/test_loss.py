@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 import sparse_model.loss as module
 from sparse_model.config import TransformerConfig
-from sparse_model.loss import next_token_losses, train_on
+from sparse_model.loss import piecewise_losses, train_on
 from sparse_model.transformer import Transformer
 
 
@@ -23,7 +23,7 @@ def test_loss_in_pieces_has_the_value_and_gradients_of_the_naive_one(monkeypatch
     assert train_on(model, tokens, targets) == pytest.approx(naive.item(), rel=1e-5)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-6)
-    losses = next_token_losses(model, tokens, targets)
+    losses = piecewise_losses(model, tokens, targets)
     torch.testing.assert_close(losses.mean(), naive.detach())
 
 
