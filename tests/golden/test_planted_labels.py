@@ -78,6 +78,7 @@ def test_nodes_are_chosen_on_train_prompts_and_scored_on_test_prompts(monkeypatc
     setting = Mock(spec=Setting, graph="unit", seed=0, prompts=TaskPrompts(*batches))
     corpus = Mock(spec=Corpus, tokenizer=None)
     case = Mock(spec=DiscoveredCircuit, setting=setting, batch=batches[2], task=TASKS["for_while"], corpus=corpus)
+    case.configure_mock(model=None, circuit=None, means=None, ablation="mean")
     case.folder = None
     given = []
 
