@@ -193,6 +193,9 @@ def _check(method: Method) -> None:
         raise ValueError(f"{method.name} is the name of a section of every preset")
     if not (isinstance(method.config, type) and issubclass(method.config, BaseModel)):
         raise ValueError(f"config is {method.config!r}, not a pydantic model class")
+    for name in ("train", "load"):
+        if not isinstance(getattr(method, name), str):
+            raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
     if not method.variants:
         raise ValueError("it has no variants")
     for variant in method.variants:

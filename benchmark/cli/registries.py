@@ -1,11 +1,12 @@
 """The registries as the command line sees them: what can be listed, and what had to be left out."""
 
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import click
 
-from benchmark.plugins.registry import Registry, resolve
+from benchmark.plugins.registry import Registry
 
 REGISTRIES: Mapping[str, str] = {
     "methods": "benchmark.methods:METHODS",
@@ -20,7 +21,7 @@ REGISTRIES: Mapping[str, str] = {
 
 def registry_of(kind: str) -> Registry[Any]:
     """The registry of a kind of record, after a line on standard error for each that had to be left out."""
-    registry: Registry[Any] = resolve(REGISTRIES[kind])  # type: ignore[assignment]
+    registry: Registry[Any] = resolve_name(REGISTRIES[kind])
     for line in registry.unavailable:
         click.echo(line, err=True)
     return registry

@@ -33,7 +33,7 @@ def measured(case, monkeypatch):
 
     def measure(score):
         monkeypatch.setitem(globals(), "kept_share", score)
-        with registered(METRICS, replace(SHARE, score=score)):
+        with registered(METRICS, SHARE):
             (row,) = outside_metrics(case)
         assert (row.metric, row.ablation) == ("kept_share", "mean")
         return row

@@ -97,7 +97,7 @@ def test_an_outside_method_is_compared_and_swept_like_ours(site, ran):
     folder, _ = ran
     compared = bench(site, folder, "compare", "hooked", "dense")
     assert compared.stderr == "Error: unknown method 'dense' in preset 'smoke'; choose from hooked\n"
-    swept = bench(site, folder, "sweep", "hooked", "--preset", "smoke", "--dry-run")
+    swept = bench(site, folder, "sweep", "hooked", "--preset", "smoke", "--out", "swept", "--dry-run")
     assert swept.returncode == 0, swept.stderr
     assert "hooked         d_model=64" in swept.stdout
 

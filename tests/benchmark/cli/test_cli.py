@@ -393,7 +393,7 @@ def test_lists_are_one_line_each_and_json_where_asked():
         lines = call("list", "methods").stdout.splitlines()
         found = json.loads(call("list", "methods", "--json").stdout)
     assert [line.split()[0] for line in lines] == ["root", "sparse", "fitted"]
-    assert found[2] == {"name": "fitted", "summary": "Toy fitted.", "source": "nobody"}
+    assert found[2] == {"name": "fitted", "origin": "toys 1.0", "summary": "Toy fitted.", "source": "nobody"}
     assert json.loads(call("list", "metrics", "--json").stdout)[0].keys() >= {"unit", "range", "direction", "version"}
     assert call("list", "presets").stdout.startswith("smoke")
     assert len(call("list", "tasks").stdout.splitlines()) == 21

@@ -24,6 +24,7 @@ REFUSED = [
     (METHODS, forged(METHOD, variants=(Variant("a", ("unit",)),) * 2), "two variants have one name: a, a"),
     (METHODS, forged(METHOD, config=dict), "config is <class 'dict'>, not a pydantic model class"),
     (METHODS, forged(METHOD, train="outsider.train"), "train is 'outsider.train', not of the form 'module:function'"),
+    (METHODS, forged(METHOD, load=None), "load is None, not of the form 'module:function'"),
     (METHODS, forged(METHOD, role="judge"), "role is 'judge'; choose from method, reference, control"),
     (METHODS, forged(METHOD, name="circuit"), "circuit is the name of a section of every preset"),
     (TASKS, forged(TASKS["for_while"], name="new", answers=()), "not one or more texts"),

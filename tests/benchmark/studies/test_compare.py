@@ -15,7 +15,6 @@ from benchmark.cli import main
 from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, Place, Rules
 from benchmark.methods import METHODS, Variant
-from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record, write_table
 from benchmark.statistics.intervals import holm, student_interval
 from benchmark.studies.compare import Contrast, contrast_methods, families, place_named, ratio_of_sizes
@@ -140,8 +139,7 @@ def test_labels_are_paired_by_concept_without_those_that_the_token_decides():
     assert one.second_only == {"in_def": (0,)}
 
 
-def test_verified_edges_are_compared_once_every_method_has_them(monkeypatch):
-    monkeypatch.setitem(METRICS, "verified_edges", replace(METRICS["edges"], name="verified_edges"))
+def test_verified_edges_are_compared_once_every_method_has_them():
     records = [row for name in "ab" for row in measured(name, "edges", {"x": 50})]
     verified = [replace(row, metric="verified_edges", value=5.0) for row in records]
     assert list(contrasts([*records, verified[0]])) == ["edges", "robust_faithfulness", "label_replacement_score"]
