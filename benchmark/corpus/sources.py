@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
-from benchmark.corpus.idioms import document
+from benchmark.registry import resolve
 
 CHARACTERS_PER_POSITION = 3
 """Characters that one position of the context holds, roughly: longer classes and texts are cut."""
@@ -106,6 +106,7 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
 
 def _generated(seed: int, split: Split) -> Iterator[str]:
     """Documents of the idioms generator, without end."""
+    document = resolve("benchmark.corpus.idioms:document")
     generator = random.Random(f"idioms:{seed}:{split}")
     while True:
         yield document(generator)
