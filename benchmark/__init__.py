@@ -1,4 +1,4 @@
-"""The ruler: everything that measures, and nothing that knows a method.
+"""Everything that measures, and nothing that knows a method.
 
 A public name is imported when it is first used, so importing the package does not import torch.
 """

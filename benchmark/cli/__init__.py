@@ -20,11 +20,11 @@ from benchmark.cli.variance import variance
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="sparse-circuit-bench", prog_name="bench")
 def main() -> None:
-    """One ruler for weight-sparse transformers, SAEs, transcoders and cross-layer transcoders.
+    """Compare the circuits of weight-sparse transformers, SAEs, transcoders and CLTs.
 
-    `bench run --method all` trains every method, finds its circuits and writes the leaderboard.
+    `bench run --method all` trains every method, discovers and scores its circuits, and writes the leaderboard.
 
-    Exit code: 0 done, 1 a cell failed, 2 bad usage, 130 stopped.
+    Exit codes: 0 success, 1 a cell failed, 2 bad usage, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -84,7 +84,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """What a person calls it: `train weight_sparse seed 0`."""
+        """What a person calls it: `train METHOD seed 0`."""
         return label(self.kind, self.params)
 
 
