@@ -23,13 +23,13 @@ from baselines.files import load_dictionary, load_mean_errors
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model.interface import (
-    Block,
     CircuitModel,
     Connection,
     EdgeAblation,
     Edit,
     Graph,
     Kind,
+    OpaqueBlock,
     Site,
     State,
     unedited,
@@ -137,9 +137,9 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     def read_out(
         self,
         state: State,
-        positions: Int[Tensor, "batch asked"] | None = None,
+        positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
-    ) -> Float[Tensor, "batch asked vocab"]:
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the asked positions, by the dense model."""
         return self.dense.read_out(state, positions, ablated_edges)
 
@@ -255,7 +255,7 @@ class ReplacedMLPs(Replacement):
         for layer, block in enumerate(self.dense.blocks):
             name = f"blocks.{layer}.error"
             if name in self._site:
-                opaque = Block(f"blocks.{layer}.mlp", _nonzeros(block, ("W_in", "W_out")))
+                opaque = OpaqueBlock(f"blocks.{layer}.mlp", _nonzeros(block, ("W_in", "W_out")))
                 yield Connection(EMBEDDING, name, None, opaque)
                 yield from opaque_connections(name, 2 * layer + 1, writes, opaque)
 
@@ -357,7 +357,7 @@ class ReplacedStream(Replacement):
         """Neighbouring boundaries are joined by the whole block between them, the last one to the logits."""
         weights = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
         for layer in range(len(self.encoders)):
-            block = Block(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
+            block = OpaqueBlock(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
             for target in self._boundary(layer):
                 for source in self._boundary(layer - 1) or [EMBEDDING]:
                     yield Connection(source, target, None, block)

@@ -166,7 +166,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
         target=config.target_loss,
         ranking=config.ranking,
         budget=config.budget,
-        held_on=setting.held_on,
+        ablation_values=setting.ablation_values,
         generator=generator,
     )
     found.circuit.save(folder / "circuit.safetensors")

@@ -161,9 +161,9 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     def read_out(
         self,
         state: State,
-        positions: Int[Tensor, "batch asked"] | None = None,
+        positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
-    ) -> Float[Tensor, "batch asked vocab"]:
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the asked positions."""
         residual = at_positions(state["residual"], positions)
         logits = linear(self.ln_final(residual), self.W_U)

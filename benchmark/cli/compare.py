@@ -12,7 +12,7 @@ import click
 from benchmark.cli.errors import user_errors
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.ranking import Board, Place, Rules
+    from benchmark.leaderboard.ranking import Board, EntryKey, Rules
     from benchmark.records.table import Record
     from benchmark.studies.compare import Contrast, Contrasts
 
@@ -111,7 +111,7 @@ def _names(found: "Contrasts") -> tuple[str, str]:
     return _name(found.first), _name(found.second)
 
 
-def _name(place: "Place") -> str:
+def _name(place: "EntryKey") -> str:
     """A method as one types it; a transformer's only variant goes without saying."""
     return place.method if place.variant == "native" else f"{place.method}/{place.variant}"
 

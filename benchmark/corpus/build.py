@@ -50,7 +50,7 @@ class Part:
         split: The split.
         documents: Token ids, end of text included, cut at a window's length.
         duplicates: Documents that were known already, and dropped.
-        near_duplicates: Held-out documents that have a near-duplicate in an earlier split, dropped too.
+        near_duplicates: AblationValues-out documents that have a near-duplicate in an earlier split, dropped too.
     """
 
     source: Source

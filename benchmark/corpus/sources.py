@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
-from benchmark.registry import resolve
+from benchmark.plugins.registry import resolve
 
 CHARACTERS_PER_POSITION = 3
 """Characters that one position of the context holds, roughly: longer classes and texts are cut."""

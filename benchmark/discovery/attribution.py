@@ -22,7 +22,7 @@ def attribution_orders(search: Search, budget: Budget, generator: torch.Generato
     found = values_and_gradients(
         search.sites, lambda watch: logit_difference(answer_logits(search.model, batch, watch), batch).sum()
     )
-    ablated = search.held_on(batch)
+    ablated = search.ablation_values(batch)
     scores = [
         ((values - ablated(site, values)) * gradient).sum(1).abs().mean(0)
         for site, values, gradient in ((site, *found[site.name]) for site in search.sites if site.name in found)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.discovery.bisection import fewest_nodes
 from benchmark.discovery.edge_attribution import attributions, source_means
-from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
+from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, keep_only
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, Edit, can_ablate_edges
@@ -52,7 +52,7 @@ def verify_edges(
     batch: PromptBatch,
     corpus: Int[Tensor, "window position"],
     target: float,
-    held_on: HeldOn | None = None,
+    ablation_values: AblationValuesOn | None = None,
 ) -> VerifiedEdges:
     """The fewest edges of a circuit that do its task when every other edge between kept nodes carries its mean.
 
@@ -60,11 +60,11 @@ def verify_edges(
         model: The model that the circuit is of.
         circuit: Its kept nodes.
         connections: Of the circuit's graph.
-        means: Ablation values of edges, and of nodes unless `held_on` gives others.
+        means: Ablation values of edges, and of nodes unless `ablation_values` gives others.
         batch: Validation prompts.
         corpus: Tokens over which sources are averaged.
         target: Loss to reach, nats.
-        held_on: Ablation values of nodes on given prompts.
+        ablation_values: Ablation values of nodes on given prompts.
     """
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
@@ -79,7 +79,7 @@ def verify_edges(
     brought = {**means, **source_means(model, corpus)}
 
     def edit_on(prompts: PromptBatch) -> Edit:
-        return keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(prompts))
+        return keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(prompts))
 
     edit = edit_on(batch)
     weights = attributions(model, joined, brought, batch, edit_on)

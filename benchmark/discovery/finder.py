@@ -20,7 +20,7 @@ from benchmark.discovery.bisection import fewest_nodes
 from benchmark.discovery.calibration import Calibration, calibrate
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget, Search
-from benchmark.interventions.ablation import HeldOn, Means, ablate, at_means
+from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Graph
@@ -57,7 +57,7 @@ def find_circuit(
     target: float,
     ranking: str = "mask",
     budget: Budget = Budget(),
-    held_on: HeldOn | None = None,
+    ablation_values: AblationValuesOn | None = None,
     generator: torch.Generator,
 ) -> FoundCircuit:
     """Find the smallest circuit of a model that does a task.
@@ -65,19 +65,19 @@ def find_circuit(
     Args:
         model: The model to cut.
         task: Its prompts.
-        means: Ablation values, unless `held_on` gives others.
+        means: Ablation values, unless `ablation_values` gives others.
         graph: Which sites count as nodes.
         target: Task loss to reach, nats.
         ranking: Name of the ranking that orders the nodes.
         budget: What the search may spend; runs of other prompts, to take values from, are not counted.
-        held_on: Ablation values on given prompts.
+        ablation_values: Ablation values on given prompts.
         generator: Source of all randomness.
 
     Raises:
         ValueError: For an unknown ranking, or one that leaves out nodes.
     """
     sites = node_sites(model, graph)
-    search = Search(model, task, held_on or (lambda batch: at_means(means)), sites)
+    search = Search(model, task, ablation_values or (lambda batch: at_means(means)), sites)
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):

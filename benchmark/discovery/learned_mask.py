@@ -55,7 +55,7 @@ def _mask_loss(
     """Task loss of the masked model plus the cost of the nodes kept."""
     soft = torch.sigmoid(mask / temperature)
     step = (mask > 0).to(mask.dtype) + soft - soft.detach()
-    kept, ablation_values = by_site(search.sites, step), search.held_on(batch)
+    kept, ablation_values = by_site(search.sites, step), search.ablation_values(batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
         if site.name not in kept:

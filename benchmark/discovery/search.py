@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmark.interventions.ablation import Held, HeldOn, ablate
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Site
 from benchmark.tasks.answers import answer_logits, prompt_losses
@@ -43,7 +43,7 @@ class Search:
 
     model: CircuitModel
     task: TaskPrompts
-    held_on: HeldOn
+    ablation_values: AblationValuesOn
     sites: tuple[Site, ...]
 
     @property
@@ -52,9 +52,9 @@ class Search:
         return sum(site.size for site in self.sites)
 
     @cached_property
-    def held(self) -> Held:
+    def held(self) -> AblationValues:
         """What ablated nodes hold on validation prompts."""
-        return self.held_on(self.task.validation)
+        return self.ablation_values(self.task.validation)
 
     @torch.no_grad()
     def validation_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:

@@ -81,8 +81,8 @@ class GateModel:
         return {**state, site.name: edit(site, EdgeHooks(ablated_edges).into(site.name, before, direct))}
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None, ablated_edges: EdgeAblation | None = None
-    ) -> Float[Tensor, "batch asked vocab"]:
+        self, state: State, positions: Int[Tensor, "batch query"] | None, ablated_edges: EdgeAblation | None = None
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits of no, yes and the other outputs."""
         direct = {source: at_positions(state[source], positions) for target, source in self.weights if target == LOGITS}
         logits = sum(values @ self.weights[LOGITS, source].T for source, values in direct.items())

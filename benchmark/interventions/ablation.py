@@ -22,10 +22,10 @@ Means = Mapping[str, Float[Tensor, " _"]]
 PositionMeans = Mapping[str, Float[Tensor, "_octave _node"]]
 """One constant a node and octave of positions, by site name."""
 
-Held = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "..."]]
+AblationValues = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "..."]]
 """What ablated nodes of a site hold: broadcasts to its values."""
 
-HeldOn = Callable[[PromptBatch], Held]
+AblationValuesOn = Callable[[PromptBatch], AblationValues]
 """What ablated nodes hold on given prompts; the same each time for the same prompts."""
 
 
@@ -78,7 +78,7 @@ def keep_only(circuit: Circuit, means: Means) -> Edit:
     return ablate(circuit, at_means(means))
 
 
-def ablate(circuit: Circuit, held: Held) -> Edit:
+def ablate(circuit: Circuit, held: AblationValues) -> Edit:
     """The edit that makes every node outside the circuit hold something else."""
 
     def edit(site: Site, values: Tensor) -> Tensor:
@@ -88,7 +88,9 @@ def ablate(circuit: Circuit, held: Held) -> Edit:
     return edit
 
 
-def held_on(ablation: str, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int) -> HeldOn:
+def ablation_values(
+    ablation: str, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int
+) -> AblationValuesOn:
     """What ablated nodes hold under an ablation.
 
     Args:
@@ -100,8 +102,8 @@ def held_on(ablation: str, model: CircuitModel, means: Means, position_means: Po
     """
     context, values = AblationContext(model, means, position_means, seed), ABLATIONS.named(ablation).function
 
-    def held_by_site(batch: PromptBatch) -> Held:
-        held: Held = values(batch, context)
+    def held_by_site(batch: PromptBatch) -> AblationValues:
+        held: AblationValues = values(batch, context)
 
         def checked(site: Site, at_site: Tensor) -> Tensor:
             found = held(site, at_site)
@@ -116,12 +118,12 @@ def held_on(ablation: str, model: CircuitModel, means: Means, position_means: Po
     return held_by_site
 
 
-def at_means(means: Means) -> Held:
+def at_means(means: Means) -> AblationValues:
     """Mean ablation."""
     return lambda site, values: means[site.name]
 
 
-def at_position_means(means: PositionMeans) -> Held:
+def at_position_means(means: PositionMeans) -> AblationValues:
     """Mean ablation by octave of positions; beyond the last that has a mean, that of the last."""
 
     def held(site: Site, values: Tensor) -> Tensor:
@@ -131,34 +133,34 @@ def at_position_means(means: PositionMeans) -> Held:
     return held
 
 
-def mean(batch: PromptBatch, context: AblationContext) -> Held:
+def mean(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Mean ablation."""
     return at_means(context.means)
 
 
-def position_mean(batch: PromptBatch, context: AblationContext) -> Held:
+def position_mean(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Mean ablation by octave of positions."""
     return at_position_means(context.position_means)
 
 
-def zero(batch: PromptBatch, context: AblationContext) -> Held:
+def zero(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Zero ablation."""
     return lambda site, values: torch.zeros_like(values)
 
 
-def resample(batch: PromptBatch, context: AblationContext) -> Held:
+def resample(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Every node in a random other prompt of the same length."""
     donors = resampled_donors(batch, torch.Generator().manual_seed(context.seed))
-    return held_in(context.model, batch, donors)
+    return values_in(context.model, batch, donors)
 
 
-def counterfactual(batch: PromptBatch, context: AblationContext) -> Held:
+def counterfactual(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Every node in the other prompt of the pair."""
-    return held_in(context.model, batch, counterfactual_donors(batch))
+    return values_in(context.model, batch, counterfactual_donors(batch))
 
 
 @torch.no_grad()
-def held_in(model: CircuitModel, batch: PromptBatch, donors: Int[Tensor, " prompt"]) -> Held:
+def values_in(model: CircuitModel, batch: PromptBatch, donors: Int[Tensor, " prompt"]) -> AblationValues:
     """What each node holds in another prompt, nothing ablated there: resample and counterfactual ablation.
 
     Args:

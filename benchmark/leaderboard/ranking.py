@@ -99,7 +99,7 @@ class Summary(NamedTuple):
     high: float | None = None
 
 
-class Place(NamedTuple):
+class EntryKey(NamedTuple):
     """What a row is of."""
 
     method: str
@@ -108,7 +108,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardRow:
     """One row of the leaderboard.
 
     Attributes:
@@ -128,7 +128,7 @@ class Standing:
     """
 
     preset: str
-    place: Place
+    place: EntryKey
     rank: int | None
     seeds: int
     tasks: int
@@ -153,7 +153,7 @@ class Standing:
         }
 
 
-def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[Standing]:
+def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[LeaderboardRow]:
     """The leaderboard of all presets.
 
     Rank is by the area under the performance profile (Dolan and More 2002): the share of reference tasks that are
@@ -179,14 +179,14 @@ def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[S
     ]
 
 
-def table(standings: Iterable[Standing]) -> str:
+def table(standings: Iterable[LeaderboardRow]) -> str:
     """A leaderboard as `leaderboard.csv`; the same records give the same text."""
     return csv_text(header(), [list(standing.row.values()) for standing in standings])
 
 
 def header() -> list[str]:
     """The columns of `leaderboard.csv`."""
-    nobody = Standing("", Place("", "", ""), None, 0, 0, 0.0, 0.0, 0.0, 0.0, Summary(), {}, "ok", "")
+    nobody = LeaderboardRow("", EntryKey("", "", ""), None, 0, 0, 0.0, 0.0, 0.0, 0.0, Summary(), {}, "ok", "")
     return list(nobody.row)
 
 
@@ -256,15 +256,15 @@ class Board:
         ]
 
     @cached_property
-    def by_place(self) -> dict[Place, list[Record]]:
+    def by_place(self) -> dict[EntryKey, list[Record]]:
         """The counted rows by the method, variant and graph that stand in them."""
-        found: dict[Place, list[Record]] = {}
+        found: dict[EntryKey, list[Record]] = {}
         for row in self.counted:
-            found.setdefault(Place(row.method, row.variant, row.graph), []).append(row)
+            found.setdefault(EntryKey(row.method, row.variant, row.graph), []).append(row)
         return found
 
     @cached_property
-    def places(self) -> list[Place]:
+    def places(self) -> list[EntryKey]:
         """All that has a row: rows without a variant or a graph belong to every place that fits, if there is one."""
         named = self.by_place.keys()
         return sorted(place for place in named if not any(_belongs(place, other) for other in named - {place}))
@@ -311,7 +311,7 @@ class Board:
                 circuits.setdefault(row.cell, {})[row.metric] = row.status
         return size_metric(circuits.values())
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[LeaderboardRow]:
         """All rows, ranked, the unit graph first."""
         areas = {place: self.area(place) for place in self.places}
         ranked = {
@@ -325,7 +325,7 @@ class Board:
         order = sorted(self.places, key=lambda place: (place.graph != "unit", ranks.get(place, math.inf), place))
         return [self.standing(place, ranks.get(place), areas[place]) for place in order]
 
-    def standing(self, place: Place, rank: int | None, area: Summary) -> Standing:
+    def standing(self, place: EntryKey, rank: int | None, area: Summary) -> LeaderboardRow:
         """One row."""
         rows = self.rows_of(place)
         real = [row for row in rows if not {row.task, row.concept} & self.listed]
@@ -334,7 +334,7 @@ class Board:
         solved = _tasks(row for row in _of("whole_loss", real) if _value(row) <= self.rules.target_loss)
         controls = _tasks(row for row in _of("nodes", rows) if row.task in self.rules.control_tasks)
         status, reason = self.status(place)
-        return Standing(
+        return LeaderboardRow(
             preset=self.preset,
             place=place,
             rank=rank,
@@ -350,16 +350,16 @@ class Board:
             reason="; ".join(part for part in (reason, self.why_unranked(place)) if part),
         )
 
-    def rows_of(self, place: Place) -> list[Record]:
+    def rows_of(self, place: EntryKey) -> list[Record]:
         """The rows of a place, with those of its method that hold for every variant or graph."""
         return [row for origin, rows in self.by_place.items() if _belongs(origin, place) for row in rows]
 
-    def reached(self, place: Place, metric: str) -> dict[tuple[str, int | None], Record]:
+    def reached(self, place: EntryKey, metric: str) -> dict[tuple[str, int | None], Record]:
         """Rows that have a value of a metric, by task (or concept) and seed, without what is listed only."""
         rows = _of(metric, self.rows_of(place))
         return {(row.task or row.concept, row.seed): row for row in rows if not {row.task, row.concept} & self.listed}
 
-    def sizes(self, place: Place) -> dict[tuple[str, int | None], float]:
+    def sizes(self, place: EntryKey) -> dict[tuple[str, int | None], float]:
         """Edges that rank a place, by task and seed.
 
         Where verified edges rank but could not be told, all edges of the circuit stand in for them: with all of them it
@@ -370,7 +370,7 @@ class Board:
             found = {**found, **self.reached(place, "verified_edges")}
         return {at: _value(row) for at, row in found.items()}
 
-    def area(self, place: Place) -> Summary:
+    def area(self, place: EntryKey) -> Summary:
         """Profile area of a place, a mean over the seeds that have reference tasks and that it was tried with."""
         if not place.graph:
             return Summary()
@@ -382,7 +382,7 @@ class Board:
         ]
         return over_seeds(areas, "mean", 0.0, 1.0)
 
-    def why_unranked(self, place: Place) -> str:
+    def why_unranked(self, place: EntryKey) -> str:
         """Why a place is listed only; empty if it is ranked."""
         if self.rules.is_control(place.method):
             return "not ranked: a control"
@@ -394,7 +394,7 @@ class Board:
             return "not ranked: the unit graph is"
         return "" if place.graph == "unit" else "not ranked: no circuit was searched"
 
-    def status(self, place: Place) -> tuple[str, str]:
+    def status(self, place: EntryKey) -> tuple[str, str]:
         """What to be wary of in a row, and why."""
         rows = self.rows_of(place)
         failed = [row for row in rows if row.status == "failed"]
@@ -414,7 +414,7 @@ class Board:
             return "one_seed", "one training seed: no interval over seeds"
         return "ok", ""
 
-    def useless(self, place: Place) -> str:
+    def useless(self, place: EntryKey) -> str:
         """Why a dictionary, in any of its seeds, is not worth explaining; empty for one that is, and for controls."""
         if self.rules.is_control(place.method):
             return ""
@@ -444,7 +444,7 @@ class Board:
         seeds = sorted({seed for name, seed in losses if name == method and (other, seed) in losses}, key=str)
         return [losses[method, seed] - losses[other, seed] for seed in seeds]
 
-    def loss_gap(self, first: Place, second: Place) -> float:
+    def loss_gap(self, first: EntryKey, second: EntryKey) -> float:
         """Validation loss of one place less that of another, mean over the seeds that both have; `nan` without any."""
         losses = [
             {row.seed: _value(row) for row in _of("validation_loss", self.rows_of(place))} for place in (first, second)
@@ -453,7 +453,7 @@ class Board:
         return math.nan if gap is None else gap
 
 
-def _belongs(row: Place, place: Place) -> bool:
+def _belongs(row: EntryKey, place: EntryKey) -> bool:
     """Whether a row counts for a place: the same method, and variant and graph the same or left open."""
     return row.method == place.method and row.variant in ("", place.variant) and row.graph in ("", place.graph)
 

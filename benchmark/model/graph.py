@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmark.model.interface import Block, CircuitModel, Connection, Graph, Kind, Site
+from benchmark.model.interface import CircuitModel, Connection, Graph, Kind, OpaqueBlock, Site
 
 RESIDUAL_CHANNELS: tuple[Kind, ...] = ("residual_read", "residual_write")
 """Kinds that are nodes of the channel graph only."""
@@ -82,7 +82,7 @@ def virtual_connections(reads: Iterable[Read], writes: Iterable[Write]) -> Itera
                 yield Connection(source, read.site, read.weight @ torch.stack(earlier).sum(0))
 
 
-def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: Block) -> Iterator[Connection]:
+def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: OpaqueBlock) -> Iterator[Connection]:
     """Connections into a site that an opaque block computes from the stream as it stands before `stage`."""
     for source in dict.fromkeys(write.site for write in writes if write.stage < stage):
         yield Connection(source, target, None, block)

@@ -64,9 +64,9 @@ class HookedCircuitModel:
     def read_out(
         self,
         state: State,
-        positions: Int[Tensor, "batch asked"] | None = None,
+        positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
-    ) -> Float[Tensor, "batch asked vocab"]:
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the asked positions."""
         residual = at_positions(state["residual"], positions)
         logits: Tensor = self.model.unembed(self.model.ln_final(residual))

@@ -66,7 +66,7 @@ Edit = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "bat
 
 
 @dataclass(frozen=True)
-class Block:
+class OpaqueBlock:
     """An opaque part of a model: what it computes between its ends is not drawn as edges.
 
     Attributes:
@@ -93,7 +93,7 @@ class Connection:
     source: str
     target: str
     weight: Float[Tensor, "target source"] | None
-    block: Block | None = None
+    block: OpaqueBlock | None = None
     full: Float[Tensor, "_full_target _full_source"] | None = None
 
     def __post_init__(self) -> None:
@@ -120,8 +120,8 @@ class CircuitModel(Protocol):
         ...
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None
-    ) -> Float[Tensor, "batch asked vocab"]:
+        self, state: State, positions: Int[Tensor, "batch query"] | None
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the asked positions of each row (`None`: at all of them)."""
         ...
 
@@ -176,8 +176,8 @@ class EdgeAblatable(CircuitModel, Protocol):
         ...
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None, ablated_edges: EdgeAblation | None = None
-    ) -> Float[Tensor, "batch asked vocab"]:
+        self, state: State, positions: Int[Tensor, "batch query"] | None, ablated_edges: EdgeAblation | None = None
+    ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the asked positions, some edges into them ablated."""
         ...
 
@@ -220,11 +220,11 @@ def forward(
     model: CircuitModel,
     tokens: Int[Tensor, "batch position"],
     edit: Edit = unedited,
-    positions: Int[Tensor, "batch asked"] | None = None,
+    positions: Int[Tensor, "batch query"] | None = None,
     state: State | None = None,
     stage: int = 0,
     ablated_edges: EdgeAblation | None = None,
-) -> Float[Tensor, "batch asked vocab"]:
+) -> Float[Tensor, "batch query vocab"]:
     """Run a model: the only runner that there is.
 
     Args:
@@ -285,8 +285,8 @@ def record(
 
 
 def at_positions(
-    values: Float[Tensor, "batch position feature"], positions: Int[Tensor, "batch asked"] | None
-) -> Float[Tensor, "batch asked feature"]:
+    values: Float[Tensor, "batch position feature"], positions: Int[Tensor, "batch query"] | None
+) -> Float[Tensor, "batch query feature"]:
     """The rows of `values` at the asked positions (`None`: all of them)."""
     if positions is None:
         return values

@@ -12,7 +12,14 @@ from torch import Tensor
 from benchmark.corpus import Corpus
 from benchmark.discovery.finder import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
-from benchmark.interventions.ablation import Held, HeldOn, Means, PositionMeans, ablate, held_on
+from benchmark.interventions.ablation import (
+    AblationValues,
+    AblationValuesOn,
+    Means,
+    PositionMeans,
+    ablate,
+    ablation_values,
+)
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, Site, unedited
@@ -50,14 +57,14 @@ class CircuitUnderTest:
     position_means: PositionMeans | None = None
     ablation: str = "mean"
 
-    def held_on(self, ablation: str | None = None) -> HeldOn:
+    def ablation_values(self, ablation: str | None = None) -> AblationValuesOn:
         """Ablation values on given prompts, under the circuit's own ablation or another."""
         seed = self.generator.initial_seed()
-        return held_on(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
+        return ablation_values(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
 
     def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
         """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
-        return ablate(self.circuit if circuit is None else circuit, self.held_on()(batch))
+        return ablate(self.circuit if circuit is None else circuit, self.ablation_values()(batch))
 
     def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
         """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
@@ -99,15 +106,15 @@ class Setting:
     ablation: str = "mean"
 
     @property
-    def held_on(self) -> HeldOn:
+    def ablation_values(self) -> AblationValuesOn:
         """Ablation values on given prompts."""
         seed = seed_of("ablations", self.seed)
-        return held_on(self.ablation, self.model, self.means, self.position_means, seed)
+        return ablation_values(self.ablation, self.model, self.means, self.position_means, seed)
 
     @cached_property
-    def held(self) -> Held:
+    def held(self) -> AblationValues:
         """Ablation values on test prompts."""
-        return self.held_on(self.prompts.test)
+        return self.ablation_values(self.prompts.test)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

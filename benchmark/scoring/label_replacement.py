@@ -29,7 +29,7 @@ def label_replacement(case: DiscoveredCircuit) -> list[Measurement]:
         list(CONCEPTS.values()),
         task.concepts,
         np.random.default_rng(seed_of("labels", task.name, setting.seed)),
-        setting.held_on,
+        setting.ablation_values,
     )
     if case.folder is not None:
         write_validity(found, case.folder)

@@ -76,7 +76,7 @@ def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) ->
             batch = prompts(shift.of(task, level), corpus.tokenizer, "test", PAIRS, seed, context)
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
             return Curve(shift, tuple(levels), str(error))
-        edit = ablate(case.circuit, case.setting.held_on(batch))
+        edit = ablate(case.circuit, case.setting.ablation_values(batch))
         whole = logit_difference(answer_logits(case.setting.reference, batch, unedited), batch)
         circuit = logit_difference(answer_logits(case.model, batch, edit), batch)
         right, circuit_right = (float((difference > 0).double().mean()) for difference in (whole, circuit))

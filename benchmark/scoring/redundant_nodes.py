@@ -50,7 +50,7 @@ def loss_rises(case: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarra
     """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
     batch = first_pairs(case.batch)
     run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
-    ablated, sites = case.held_on()(batch), {site.name: site for site in case.sites}
+    ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
     values = {
         name: ablated(sites[name], kept).expand_as(kept).numpy()
         for name, kept in run.values(sorted({node.site for node in nodes})).items()

@@ -85,7 +85,7 @@ def _edits(case: CircuitUnderTest, ablations: Sequence[str]) -> dict[str, Callab
     """By ablation, the edit that ablates what is outside a circuit."""
 
     def edit_of(ablation: str) -> Callable[[Circuit], Edit]:
-        values = case.held_on(ablation)(case.batch)
+        values = case.ablation_values(ablation)(case.batch)
         return lambda circuit: ablate(circuit, values)
 
     return {name: edit_of(name) for name in ablations}

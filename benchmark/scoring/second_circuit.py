@@ -37,8 +37,8 @@ class Forbidding:
         return self._model.advance(state, stage, lambda site, values: self._hold(site, edit(site, values)))
 
     def read_out(
-        self, state: State, positions: Int[Tensor, "batch asked"] | None
-    ) -> Float[Tensor, "batch asked vocab"]:
+        self, state: State, positions: Int[Tensor, "batch query"] | None
+    ) -> Float[Tensor, "batch query vocab"]:
         """The model's own."""
         return self._model.read_out(state, positions)
 

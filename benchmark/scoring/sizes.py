@@ -43,7 +43,7 @@ def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
         validation,
         setting.windows,
         config.target_loss,
-        setting.held_on,
+        setting.ablation_values,
     )
     if verified.ablation is None:
         return [case.missing("verified_edges", verified.reason, verified.status)]

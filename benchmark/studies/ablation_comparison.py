@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.leaderboard.ranking import Board, Place, aggregated
+from benchmark.leaderboard.ranking import Board, EntryKey, aggregated
 from benchmark.metrics.registry import METRICS, SHIFTED
 from benchmark.studies.compare import values
 
@@ -25,7 +25,7 @@ class Under:
     """
 
     name: str
-    scores: Mapping[Place, float]
+    scores: Mapping[EntryKey, float]
     tau: float
 
 
@@ -49,18 +49,18 @@ def under_shifts(board: Board) -> list[Under]:
     return [Under(name, _known(scores), kendall(baseline, scores)) for name, scores in found.items()]
 
 
-def ranked(board: Board) -> list[Place]:
+def ranked(board: Board) -> list[EntryKey]:
     """The places that are ranked, by name."""
     return [place for place in board.places if place.graph == "unit" and not board.why_unranked(place)]
 
 
-def kendall(first: Mapping[Place, float], second: Mapping[Place, float]) -> float:
+def kendall(first: Mapping[EntryKey, float], second: Mapping[EntryKey, float]) -> float:
     """Kendall's tau-b of two scores over the places that have both; `nan` where there are fewer than two."""
     scores = pd.DataFrame([(first[place], second.get(place, math.nan)) for place in first], columns=["first", "second"])
     return float(scores["first"].corr(scores["second"], method="kendall", min_periods=2))
 
 
-def _faithfulness(board: Board, place: Place, ablation: str) -> float:
+def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
     """Over the circuits of a place that count; under the finder's own ablation that of the circuit itself."""
     if ablation == board.rules.ablation:
         return _over_circuits(board, place, "faithfulness")
@@ -77,7 +77,7 @@ def _faithfulness(board: Board, place: Place, ablation: str) -> float:
     return _aggregated("faithfulness", rows)
 
 
-def _over_circuits(board: Board, place: Place, metric: str) -> float:
+def _over_circuits(board: Board, place: EntryKey, metric: str) -> float:
     return _aggregated(metric, values(board, place, metric)["value"])
 
 
@@ -86,5 +86,5 @@ def _aggregated(metric: str, values: Iterable[float | None]) -> float:
     return aggregated(known, METRICS[metric].aggregate) if known else math.nan
 
 
-def _known(scores: Mapping[Place, float]) -> dict[Place, float]:
+def _known(scores: Mapping[EntryKey, float]) -> dict[EntryKey, float]:
     return {place: score for place, score in scores.items() if not math.isnan(score)}

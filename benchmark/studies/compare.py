@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.concepts import concept_families
-from benchmark.leaderboard.ranking import Board, Place
+from benchmark.leaderboard.ranking import Board, EntryKey
 from benchmark.methods import METHODS
 from benchmark.metrics.registry import METRICS
 from benchmark.statistics.intervals import (
@@ -54,7 +54,7 @@ SIZES = ("verified_edges", "edges")
 """Those of which logarithms are compared."""
 
 
-def values(board: Board, place: Place, metric: str) -> pd.DataFrame:
+def values(board: Board, place: EntryKey, metric: str) -> pd.DataFrame:
     """What a place has of a metric, by task (or concept) and seed: `value`, and `low` and `high` over prompts."""
     rows = [
         (*at, row.value, *((row.low, row.high) if row.interval == "prompts" else (None, None)))
@@ -64,7 +64,9 @@ def values(board: Board, place: Place, metric: str) -> pd.DataFrame:
     return found.astype(float).sort_index()
 
 
-def ratio_of_sizes(board: Board, first: Place, second: Place, metric: str, generator: np.random.Generator) -> Ratio:
+def ratio_of_sizes(
+    board: Board, first: EntryKey, second: EntryKey, metric: str, generator: np.random.Generator
+) -> Ratio:
     """Geometric-mean ratio of two methods' sizes in one preset, over only the tasks that both reach.
 
     Args:
@@ -175,8 +177,8 @@ class Contrasts:
         declared: Whether the pair is of a declared family; if not, the families were enlarged by it.
     """
 
-    first: Place
-    second: Place
+    first: EntryKey
+    second: EntryKey
     contrasts: tuple[Contrast, ...]
     loss_gap: float
     declared: bool
@@ -217,7 +219,7 @@ def family_of(board: Board, first: str, second: str) -> list[Pair]:
     return next(own, shared)
 
 
-def place_named(board: Board, name: str) -> Place:
+def place_named(board: Board, name: str) -> EntryKey:
     """What `METHOD` or `METHOD/VARIANT` names in the unit graph; without a variant the first that is ranked.
 
     Raises:
@@ -240,7 +242,7 @@ def place_named(board: Board, name: str) -> Place:
     return found[0]
 
 
-def contrast_methods(board: Board, first: Place, second: Place, generator: np.random.Generator) -> Contrasts:
+def contrast_methods(board: Board, first: EntryKey, second: EntryKey, generator: np.random.Generator) -> Contrasts:
     """Compare two methods by every declared metric, with p corrected over the family of the pair, metric by metric.
 
     The unit of every test is the task: a task's difference is the mean over its training seeds, as seeds of one task
@@ -274,7 +276,7 @@ def contrast_methods(board: Board, first: Place, second: Place, generator: np.ra
 
 def _corrected(
     board: Board,
-    pairs: Sequence[tuple[Place | None, Place | None]],
+    pairs: Sequence[tuple[EntryKey | None, EntryKey | None]],
     asked: int,
     declared: Declared,
     generator: np.random.Generator,
@@ -288,7 +290,7 @@ def _corrected(
 
 
 def _contrast(
-    board: Board, first: Place, second: Place, declared: Declared, generator: np.random.Generator
+    board: Board, first: EntryKey, second: EntryKey, declared: Declared, generator: np.random.Generator
 ) -> Contrast:
     """One metric of two methods; the p-value is not corrected yet."""
     metric = board.size_metric if declared.metric in SIZES else declared.metric
@@ -341,7 +343,7 @@ def _turned(one: Contrast) -> Contrast:
     )
 
 
-def _order(board: Board, place: Place) -> tuple[bool, bool, int, Place]:
+def _order(board: Board, place: EntryKey) -> tuple[bool, bool, int, EntryKey]:
     """Ranked methods before controls, and the variants of a method as it declares them, ranked ones first."""
     known = METHODS.get(place.method)
     variants = [variant.name for variant in known.variants] if known is not None else []

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from benchmark.leaderboard.ranking import Board, Place, aggregated, over_seeds
+from benchmark.leaderboard.ranking import Board, EntryKey, aggregated, over_seeds
 from benchmark.methods import METHODS, dictionaries, with_role
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.shares import share
@@ -296,11 +296,11 @@ def _finding(board: Board, criterion: Criterion) -> Finding:
         return _undecided(str(error))
 
 
-def _place(board: Board, method: str, variant: str, graph: str) -> Place:
+def _place(board: Board, method: str, variant: str, graph: str) -> EntryKey:
     return place_named(board, f"{method}/{variant}" if variant else method)._replace(graph=graph)
 
 
-def _ratio(board: Board, criterion: Criterion, place: Place) -> Finding:
+def _ratio(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
     """Of sizes, over the tasks that both methods reach."""
     other = _place(board, criterion.over_method, "", criterion.graph)
     generator = np.random.default_rng(seed_of("claims", board.preset, criterion.of))
@@ -312,7 +312,7 @@ def _ratio(board: Board, criterion: Criterion, place: Place) -> Finding:
     return _judged(criterion, found.value, Interval(found.low, found.high), len(seeds))
 
 
-def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
+def _mean(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
     """Of a metric, or of the ratio of two, over tasks, then over seeds."""
     by_seed = _by_seed(board, place, criterion.metric)
     if criterion.over:
@@ -342,7 +342,7 @@ def _mean(board: Board, criterion: Criterion, place: Place) -> Finding:
     return _judged(criterion, value, Interval(low, high), len(by_seed))
 
 
-def _by_seed(board: Board, place: Place, metric: str) -> "pd.Series[float]":
+def _by_seed(board: Board, place: EntryKey, metric: str) -> "pd.Series[float]":
     """A metric over the tasks of each seed."""
     aggregate = METRICS[metric].aggregate
     grouped = values(board, place, metric)["value"].groupby("seed")

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from benchmark.concepts import Concept
 from benchmark.concepts.labels import WindowLabels, window_labels
-from benchmark.interventions.ablation import HeldOn, Means, ablate, keep_only
+from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, keep_only
 from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
@@ -88,17 +88,20 @@ def circuit_validity(
     concepts: Sequence[Concept],
     belonging: Sequence[str],
     generator: np.random.Generator,
-    held_on: HeldOn | None = None,
+    ablation_values: AblationValuesOn | None = None,
 ) -> CircuitValidity:
     """What labels do in the place of a circuit's nodes, on the task loss.
 
     Nodes are chosen and levels fitted on the first prompts (train), and scored on the second (test). Kept nodes may be
     labelled by all concepts; `belonging` names those of the task. Ablated nodes have their means as values unless
-    `held_on` gives others.
+    `ablation_values` gives others.
     """
     labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
 
-    edits = [keep_only(circuit, means) if held_on is None else ablate(circuit, held_on(batch)) for batch in prompts]
+    edits = [
+        keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(batch))
+        for batch in prompts
+    ]
     inside = _LabelledPrompts(model, edits, prompts, labels, generator)
     whole = _LabelledPrompts(model, [unedited, unedited], prompts, labels, generator)
     kept = [Node(site, index) for site, indices in circuit.kept().items() for index in indices]

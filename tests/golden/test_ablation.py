@@ -10,9 +10,9 @@ from benchmark.discovery.rankings import RANKINGS, Ranking
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
+    ablation_values,
     at_position_means,
     corpus_means,
-    held_on,
     octave_means,
     octaves,
 )
@@ -26,7 +26,7 @@ SITE = MODEL.model.sites[0]
 
 def held(ablation: str, seed: int = 0):
     means, by_position = corpus_means(MODEL.model, TOKENS), octave_means(MODEL.model, TOKENS)
-    return held_on(ablation, MODEL.model, means, by_position, seed)(MODEL.task.test)
+    return ablation_values(ablation, MODEL.model, means, by_position, seed)(MODEL.task.test)
 
 
 def values(name: str = "blocks.0.attn_in") -> tuple[Site, torch.Tensor]:

@@ -52,7 +52,7 @@ def scored(ablation: str):
     setting = replace(setting, prompts=prompts)
     found = find_circuit(
         setting.model, setting.prompts, setting.means, graph=setting.graph, target=0.15, ranking="attribution",
-        held_on=setting.held_on, generator=torch.Generator().manual_seed(1),
+        ablation_values=setting.ablation_values, generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     found = replace(found, circuit=planted().nodes, status="ok")
     return setting, score_circuit(
@@ -110,7 +110,7 @@ def test_the_same_circuit_scores_the_same_under_an_ablation_whichever_the_run_is
 # Each score against a plain computation under the ablation
 
 
-class Held:
+class AblationValues:
     """A model whose nodes outside a circuit hold what an ablation says, whatever an edit does to them."""
 
     def __init__(self, trial: CircuitUnderTest, *batches: PromptBatch) -> None:
@@ -122,7 +122,7 @@ class Held:
 
     def start(self, tokens):
         batch = next((each for each in self._batches if torch.equal(each.tokens, tokens)), None)
-        self._held = None if batch is None else self._trial.held_on()(batch)
+        self._held = None if batch is None else self._trial.ablation_values()(batch)
         return self._trial.model.start(tokens)
 
     def advance(self, state, stage, edit):
@@ -155,7 +155,9 @@ def values(rows) -> dict[str, float | None]:
 def test_interchange_levels_and_stream_run_the_circuit_under_the_ablation(ablation):
     trial, known = trial_of(ablation), first(planted().task.validation, 16)
     batches = (trial.batch, known, first_pairs(equally_long(trial.batch)))
-    held = replace(trial, model=Held(trial, *batches), ablation="mean", generator=torch.Generator().manual_seed(7))
+    held = replace(
+        trial, model=AblationValues(trial, *batches), ablation="mean", generator=torch.Generator().manual_seed(7)
+    )
     assert values(scrubbed(trial, known)) == pytest.approx(values(scrubbed(held, known)), abs=1e-5)
     found, expected = (
         values(depth_scores(each, trial.model, list(trial.model.connections("unit")), planted().means_tokens))
@@ -169,7 +171,7 @@ def test_interchange_levels_and_stream_run_the_circuit_under_the_ablation(ablati
 def test_single_nodes_are_ablated_as_all_others_are(ablation):
     trial, generator = trial_of(ablation), torch.Generator().manual_seed(7)
     found, batch = values(redundant_nodes(trial)), trial.batch
-    held, nodes = trial.held_on()(batch), drawn_nodes(trial.circuit, 64, generator)
+    held, nodes = trial.ablation_values()(batch), drawn_nodes(trial.circuit, 64, generator)
     before = loss(trial.model, batch, ablate(trial.circuit, held))
     rises = []
     for node in nodes:
@@ -195,7 +197,7 @@ def test_predicted_edits_are_made_in_the_circuit_under_the_ablation(ablation):
         drawn_nodes(Circuit({name: mask & live[name] for name, mask in part.masks.items()}), EDITS // 2, generator)
         for part in (trial.circuit, trial.circuit.complement())
     )
-    circuit = ablate(trial.circuit, trial.held_on()(batch))
+    circuit = ablate(trial.circuit, trial.ablation_values()(batch))
     whole = np.array([_effect(trial, unedited, node) for node in (*inside, *outside)])
     cut = np.array([*(_effect(trial, circuit, node) for node in inside), *(np.zeros(len(batch)) for _ in outside)])
     assert found["prediction_r2"] == pytest.approx(metrics.logit_difference_r2(whole.ravel(), cut.ravel()), abs=1e-4)

@@ -11,7 +11,7 @@ from planted import loss
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
-from benchmark.interventions.ablation import ablate, corpus_means, held_on, octave_means
+from benchmark.interventions.ablation import ablate, ablation_values, corpus_means, octave_means
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
@@ -40,7 +40,7 @@ def search(setting: Setting):
         graph=setting.graph,
         target=0.15,
         budget=Budget(tokens=40_000),
-        held_on=setting.held_on,
+        ablation_values=setting.ablation_values,
         generator=torch.Generator().manual_seed(1),
     )
 
@@ -80,7 +80,7 @@ def test_only_mean_ablation_lets_a_search_take_the_decoy():
     means, by_position = corpus_means(model, tokens), octave_means(model, tokens)
     decoy = cancelling.unit_circuit(model, cancelling.DECOY_CIRCUIT)
     losses = {
-        name: loss(model, prompts, ablate(decoy, held_on(name, model, means, by_position, 0)(prompts)))
+        name: loss(model, prompts, ablate(decoy, ablation_values(name, model, means, by_position, 0)(prompts)))
         for name in ABLATIONS
     }
     assert losses["mean"] < 0.15

@@ -5,7 +5,7 @@ import torch
 
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import Block, Connection
+from benchmark.model.interface import Connection, OpaqueBlock
 
 SIZES = {"blocks.0.q": 5, "blocks.0.neuron": 7, "blocks.1.neuron": 6}
 
@@ -22,8 +22,8 @@ def random_connections(random: np.random.Generator) -> list[Connection]:
     return [
         Connection("blocks.0.q", "blocks.0.neuron", weight("blocks.0.neuron", "blocks.0.q")),
         Connection("blocks.0.q", "blocks.1.neuron", weight("blocks.1.neuron", "blocks.0.q")),
-        Connection("blocks.0.neuron", "blocks.1.neuron", None, Block("attention", 40)),
-        Connection("blocks.0.q", "blocks.1.neuron", None, Block("attention", 40)),
+        Connection("blocks.0.neuron", "blocks.1.neuron", None, OpaqueBlock("attention", 40)),
+        Connection("blocks.0.q", "blocks.1.neuron", None, OpaqueBlock("attention", 40)),
     ]
 
 

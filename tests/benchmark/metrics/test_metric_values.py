@@ -9,12 +9,12 @@ import torch
 from benchmark import metrics
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import Block, Connection
+from benchmark.model.interface import Connection, OpaqueBlock
 
 KEPT = Circuit({"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False])})
 WEIGHT = torch.tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 0.0]])  # of b from a
 DRAWN = Connection("a", "b", WEIGHT)
-OPAQUE = Connection("a", "b", None, Block("attention", 10))
+OPAQUE = Connection("a", "b", None, OpaqueBlock("attention", 10))
 
 
 def test_an_edge_is_a_nonzero_weight_with_both_ends_kept():
@@ -33,7 +33,7 @@ def test_an_opaque_connection_counts_every_kept_pair_and_its_block_once():
     assert metrics.edge_count(KEPT, [OPAQUE]) == 2
     assert metrics.touched_edge_count(KEPT, [OPAQUE]) == 5  # all six pairs but the one whose ends are both ablated
     assert metrics.opaque_weight_count(KEPT, [OPAQUE, OPAQUE]) == 10
-    assert metrics.opaque_weight_count(KEPT, [OPAQUE, Connection("a", "b", None, Block("other", 5))]) == 15
+    assert metrics.opaque_weight_count(KEPT, [OPAQUE, Connection("a", "b", None, OpaqueBlock("other", 5))]) == 15
     assert metrics.opaque_weight_count(KEPT, [DRAWN]) == 0
 
 

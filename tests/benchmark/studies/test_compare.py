@@ -13,7 +13,7 @@ from toy_methods import FITTED, installed, toy_method
 
 from benchmark.cli import main
 from benchmark.concepts import concept_families
-from benchmark.leaderboard.ranking import Board, Place, Rules
+from benchmark.leaderboard.ranking import Board, EntryKey, Rules
 from benchmark.methods import METHODS, Variant
 from benchmark.records.table import Measurement, Record, write_table
 from benchmark.statistics.intervals import holm, student_interval
@@ -254,7 +254,7 @@ def test_the_ratio_of_sizes_and_the_contrast_agree():
     records = [*measured("a", "edges", scattered(3)), *measured("b", "edges", scattered(seed=2))]
     records = [replace(row, low=row.value / 2, high=row.value * 2, interval="prompts") for row in records]
     one = contrasts(records)["edges"]
-    first, second = (Place(name, "native", "unit") for name in "ab")
+    first, second = (EntryKey(name, "native", "unit") for name in "ab")
     found = ratio_of_sizes(board(records), first, second, "edges", np.random.default_rng(0))
     assert math.exp(one.difference.mean) == pytest.approx(found.value)
     factor = 2 ** math.sqrt(2 / found.tasks)
@@ -263,7 +263,7 @@ def test_the_ratio_of_sizes_and_the_contrast_agree():
 
 def test_methods_without_a_shared_task_have_no_ratio():
     records = [*measured("a", "edges", {"x": 40}), *measured("b", "edges", {"y": 10})]
-    places = (Place(name, "native", "unit") for name in "ab")
+    places = (EntryKey(name, "native", "unit") for name in "ab")
     found = ratio_of_sizes(board(records), *places, "edges", np.random.default_rng(0))
     assert (found.tasks, math.isnan(found.value)) == (0, True)
 

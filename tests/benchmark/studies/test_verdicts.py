@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from toy_methods import installed, toy_method
 
 from benchmark.cli import main
-from benchmark.leaderboard.ranking import Board, Place, Rules
+from benchmark.leaderboard.ranking import Board, EntryKey, Rules
 from benchmark.methods import METHODS
 from benchmark.metrics import METRICS
 from benchmark.records.table import Measurement, Record, columns, write_table
@@ -244,14 +244,14 @@ def test_faithfulness_under_each_ablation_is_the_mean_over_circuits():
         *circuits("weight_sparse", "faithfulness", 0.1, ablation="resample", ranking="random"),
     ]
     found = {row.name: row for row in under_ablations(Board("quick", rows, RULES))}
-    sparse = Place("weight_sparse", "native", "unit")
+    sparse = EntryKey("weight_sparse", "native", "unit")
     assert found["mean"].scores[sparse] == pytest.approx(0.8)
     assert found["resample"].scores[sparse] == pytest.approx(0.7)
     assert found["resample"].tau == -1.0
 
 
 def test_kendalls_tau_needs_two_methods():
-    place = Place("dense", "native", "unit")
+    place = EntryKey("dense", "native", "unit")
     assert math.isnan(kendall({place: 1.0}, {place: 1.0}))
 
 
