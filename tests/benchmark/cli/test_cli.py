@@ -218,7 +218,7 @@ def test_cells_that_other_code_computed_are_used_with_one_line_that_says_which(m
         sweep = call("variance", "root", "--preset", "smoke", "--tasks", "for_while", "--dry-run")
     for text in (again.stderr, dry.stdout):
         (line,) = [line for line in text.splitlines() if "another version of the code" in line]
-        assert "7 cells by 0.1.0+" in line
+        assert "8 cells by 0.1.0+" in line
         assert "this is 9.9+new; `bench run --fresh`" in line
     assert "another version" not in fresh.stdout
     assert "another version of the code: 5 cells" in sweep.stdout
@@ -339,7 +339,7 @@ def test_variance_and_run_share_a_folder_in_any_order():
 
 
 def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
-    program = Path(__file__).with_name("toy_bench.py")
+    program = Path(str(sys.modules["toy_bench"].__file__))
     command = [sys.executable, str(program), *RUN, "--workers", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         for line in running.stderr:
@@ -360,7 +360,7 @@ def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
 
 
 def test_a_killed_run_leaves_no_workers_behind():
-    program = Path(__file__).with_name("toy_bench.py")
+    program = Path(str(sys.modules["toy_bench"].__file__))
     command = [sys.executable, str(program), *RUN, "--workers", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         wait_for(lambda: any(Path("store/partial").glob("*/steps")))

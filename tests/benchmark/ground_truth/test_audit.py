@@ -366,8 +366,8 @@ def test_json_has_what_the_file_has(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--draws", "4"], "4 is not in the range x>=5"),
-        (["--searches", "2"], "2 is not in the range x>=3"),
+        (["--draws", "4"], "4 is not in the range 5<=x<=1000000"),
+        (["--searches", "2"], "2 is not in the range 3<=x<=10000"),
         (["--out", "file"], "cannot write to folder 'file'"),
     ],
     ids=["draws", "searches", "out"],

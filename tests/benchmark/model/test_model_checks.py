@@ -54,7 +54,7 @@ def test_a_model_that_keeps_its_promises_is_taken():
         ({"sites": ()}, "its model has no sites"),
         ({"sites": (SITE, SITE)}, "two sites are called 'blocks.0.mlp.neuron'"),
         ({"sites": (forged(SITE, kind="synapse"),)}, "is of the kind 'synapse'; choose from residual_read, query"),
-        ({"sites": (forged(SITE, stage=1),)}, "is of stage 1 after stage 0: stages go up one by one from 0"),
+        ({"sites": (forged(SITE, stage=-1),)}, "is of stage -1 after stage 0: stages never go down"),
         ({"sites": (forged(SITE, size=5),)}, r"has values of shape \[2, 3, 2\], not \[2, 3, 5\]"),
         ({"advance": lambda self, state, stage, edit: state}, "its model calls the sites"),
         ({"connections": joined("embed", "attic")}, "a connection of the site 'attic', which its model does not have"),
