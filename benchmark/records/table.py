@@ -486,8 +486,11 @@ def _optional(annotation: Any) -> bool:
 
 
 def _plain(annotation: Any) -> Any:
-    """An annotation without `None`."""
-    return next(one for one in get_args(annotation) if one is not type(None)) if _optional(annotation) else annotation
+    """An annotation without `None`; `int | float` is read as a float."""
+    options = [one for one in get_args(annotation) if one is not type(None)]
+    if set(options) == {int, float}:
+        return float
+    return options[0] if _optional(annotation) else annotation
 
 
 def _value(text: str, kind: Any, empty: bool) -> Value:

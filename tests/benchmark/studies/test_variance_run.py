@@ -249,7 +249,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing():
         (["--set", "circuit.finder_seed=1"], "circuit.finder_seed=1 is set; choose --finder-seeds instead"),
         (["--set", "circuit.finder_seed=-1"], "circuit.finder_seed = -1: input should be greater than or equal to 0"),
         (["--out", "file"], "cannot write to folder 'file'"),
-        (["--workers", "0"], "0 is not in the range x>=1"),
+        (["--workers", "0"], "0 is not in the range 1<=x<=1024"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
