@@ -36,27 +36,21 @@ class Display(Protocol):
 
     def begin(self, missing: Sequence[Cell], found: int) -> None:
         """These cells will be computed; so many were found in the store."""
-        ...
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        ...
 
     def started(self, worker: int, cell: Cell) -> None:
         """A worker takes up a cell."""
-        ...
 
     def advanced(self, worker: int, done: int, total: int, note: str) -> None:
         """The cell of a worker is so far."""
-        ...
 
     def finished(self, worker: int, seconds: float) -> None:
         """A worker has computed its cell."""
-        ...
 
     def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
         """The cell of a worker failed, and with it the cells that need it."""
-        ...
 
 
 def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display) -> list[Outcome]:
@@ -80,11 +74,11 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
     checks = [cell for cell in cells if KINDS[cell.kind].check]
     schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
     display.begin(schedule.waiting, len(found))
-    crew = Crew(store, min(workers, len(schedule.waiting)))
+    pool = WorkerPool(store, min(workers, len(schedule.waiting)))
     try:
-        _drain(schedule, crew, display)
+        _compute_all(schedule, pool, display)
     finally:
-        crew.dismiss()
+        pool.dismiss()
     return [schedule.outcomes.get(cell.key, Outcome(cell, "found")) for cell in cells]
 
 
@@ -101,19 +95,19 @@ def _found(cells: Iterable[Cell], store: Store, display: Display) -> set[str]:
     return found
 
 
-def _drain(schedule: "Schedule", crew: "Crew", display: Display) -> None:
-    """Hand out cells and hear reports until nothing is left to do."""
-    while schedule.waiting or crew.busy:
-        while crew.has_room and (cell := schedule.take()) is not None:
-            display.started(crew.assign(cell), cell)
-        for worker, report in crew.reports():
+def _compute_all(schedule: "Schedule", pool: "WorkerPool", display: Display) -> None:
+    """Hand out cells and receive reports until nothing is left to do."""
+    while schedule.waiting or pool.busy:
+        while pool.has_room and (cell := schedule.take()) is not None:
+            display.started(pool.assign(cell), cell)
+        for worker, report in pool.reports():
             if isinstance(report, Advanced):
                 display.advanced(worker, report.done, report.total, report.note)
             elif isinstance(report, Ended):
-                schedule.finish(crew.release(worker))
+                schedule.finish(pool.release(worker))
                 display.finished(worker, report.seconds)
             else:
-                display.failed(worker, report.reason, schedule.fail(crew.release(worker), report.reason))
+                display.failed(worker, report.reason, schedule.fail(pool.release(worker), report.reason))
                 if schedule.stopped:
                     display.say(schedule.stopped)
 
@@ -183,7 +177,7 @@ class Worker:
     cell: Cell | None = None
 
 
-class Crew:
+class WorkerPool:
     """The worker processes of a run: started when there is work for them, replaced when they die.
 
     Args:
@@ -213,7 +207,7 @@ class Crew:
                 break
             self._workers.pop(number).connection.close()
         else:
-            number = self._hire()
+            number = self._start_worker()
         self._workers[number].cell = cell
         with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `reports` will say so
             self._workers[number].connection.send(cell.order)
@@ -236,7 +230,7 @@ class Crew:
             try:
                 yield number, self._workers[number].connection.recv()
             except (EOFError, ConnectionResetError):
-                yield number, Raised(self._obituary(number))
+                yield number, Raised(self._exit_reason(number))
 
     def dismiss(self) -> None:
         """Stop all workers at once; what they have not finished stays in its partial folder."""
@@ -250,7 +244,7 @@ class Crew:
                 worker.process.join()
         self._workers.clear()
 
-    def _hire(self) -> int:
+    def _start_worker(self) -> int:
         number = next(number for number in range(self._size) if number not in self._workers)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -261,7 +255,7 @@ class Crew:
         self._workers[number] = Worker(process, ours)
         return number
 
-    def _obituary(self, number: int) -> str:
+    def _exit_reason(self, number: int) -> str:
         process = self._workers[number].process
         process.join()
         code = process.exitcode or 0

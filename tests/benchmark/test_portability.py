@@ -12,7 +12,7 @@ from toy_cells import KIND, toy
 
 from benchmark.running import executor, worker
 from benchmark.running.cells import KINDS
-from benchmark.running.executor import Crew, execute
+from benchmark.running.executor import WorkerPool, execute
 from benchmark.running.store import CorruptArtifactError, Store
 
 IMPORTS = """
@@ -77,22 +77,22 @@ tmp_path_that_is_missing = SimpleNamespace(read_text=missing, write_text=missing
 
 
 def test_an_idle_worker_that_died_is_replaced(tmp_path):
-    crew = Crew(Store(tmp_path / "store"), 1)
+    pool = WorkerPool(Store(tmp_path / "store"), 1)
     try:
         for name in ("one", "two"):
-            number = crew.assign(toy(tmp_path, name))
-            reports = [report for _ in range(9) if crew.busy for report in ended(crew)]
+            number = pool.assign(toy(tmp_path, name))
+            reports = [report for _ in range(9) if pool.busy for report in ended(pool)]
             assert len(reports) == 1, reports
-            os.kill(crew._workers[number].process.pid, signal.SIGTERM)
-            crew._workers[number].process.join()
+            os.kill(pool._workers[number].process.pid, signal.SIGTERM)
+            pool._workers[number].process.join()
     finally:
-        crew.dismiss()
+        pool.dismiss()
 
 
-def ended(crew):
-    for number, report in crew.reports():
+def ended(pool):
+    for number, report in pool.reports():
         if isinstance(report, worker.Ended):
-            crew.release(number)
+            pool.release(number)
             yield report
 
 
