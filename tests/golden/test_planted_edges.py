@@ -76,7 +76,7 @@ def test_an_honest_circuit_is_faithful_under_every_ablation_and_random_ones_are_
     planted = two_hop.planted()
     rows = scores(planted.model, planted.nodes, planted.graph, planted.means_tokens, planted.task.test)
     assert rows["robust_faithfulness", ""] > 0.9
-    assert rows["random_circuit_loss", ""] > 0.6
+    assert rows["random_circuit_loss", "mean"] > 0.6
 
 
 def scores(model, circuit, graph, means_tokens, batch):
