@@ -1,6 +1,7 @@
 """Measures a trained dictionary on a split: how well it reconstructs, how sparse it is, what replacing costs."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -67,12 +68,14 @@ def finish(
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
         bigram_parameters=dense.bigram.numel() if dense.config.bigram else 0,
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
-        dictionary={
-            **means,
-            "loss_increase": metrics.loss_increase(losses["replaced"], losses["original"]),
-            "loss_recovered": metrics.loss_recovered(**losses),
-        },
+        dictionary=means if math.isnan(losses["replaced"]) else means | _losses(losses),
     )
+
+
+def _losses(losses: Mapping[str, float]) -> dict[str, float]:
+    """What replacing the layers does to the next-token loss."""
+    increase = metrics.loss_increase(losses["replaced"], losses["original"])
+    return {"loss_increase": increase, "loss_recovered": metrics.loss_recovered(**losses)}
 
 
 @torch.no_grad()

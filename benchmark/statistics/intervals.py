@@ -26,6 +26,8 @@ class Interval(NamedTuple):
 
     def within(self, least: float, most: float) -> "Interval":
         """The same with its limits moved into the range of what it is an interval of; unknown stays unknown."""
+        if math.isnan(self.low):
+            return self
         return Interval(*(float(np.clip(limit, least, most)) for limit in self))
 
 
