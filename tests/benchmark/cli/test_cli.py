@@ -221,7 +221,7 @@ def test_cells_that_other_code_computed_are_used_with_one_line_that_says_which(m
         assert "8 cells by 0.1.0+" in line
         assert "this is 9.9+new; `bench run --fresh`" in line
     assert "another version" not in fresh.stdout
-    assert "another version of the code: 5 cells" in sweep.stdout
+    assert "another version of the code: 6 cells" in sweep.stdout
     assert rows() == before
 
 
