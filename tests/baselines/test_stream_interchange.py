@@ -9,20 +9,18 @@ from torch.testing import assert_close
 
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
-from benchmark.model.graph import node_sites
+from benchmark.model.graph import TERMINALS, node_sites
 from benchmark.model.interface import unedited
 from benchmark.scoring.case import CircuitUnderTest
-from benchmark.scoring.intervention_prediction import other_prompts
 from benchmark.scoring.path_length import (
     along,
     boundaries,
     depth_scores,
-    first_answer_difference,
     stream_effects,
     whole_stream,
     written,
 )
-from benchmark.tasks.answers import answer_logits
+from benchmark.tasks.answers import answer_logits, first_answer_difference, partners
 from benchmark.tasks.prompts import PromptBatch
 
 KINDS = {"transcoder": random_transcoders, "clt": random_clt, "sae": random_saes}
@@ -38,7 +36,7 @@ def batch() -> PromptBatch:
 
 def moved(model, edit=unedited):
     difference = first_answer_difference(answer_logits(model, batch(), edit), batch())
-    return (difference[other_prompts(batch())] - difference).expand(LAYERS - 1, -1)
+    return (difference[partners(len(batch()))] - difference).expand(LAYERS - 1, -1)
 
 
 def trial(model, kept, prompts=None) -> CircuitUnderTest:
@@ -144,7 +142,8 @@ class Shallow:
         return DENSE.read_out(state, positions)
 
     def connections(self, graph):
-        return DENSE.connections(graph)
+        ends = {*TERMINALS, *(site.name for site in self.sites)}
+        return [each for each in DENSE.connections(graph) if {each.source, each.target} <= ends]
 
 
 @pytest.mark.parametrize(

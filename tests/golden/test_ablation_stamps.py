@@ -200,7 +200,9 @@ def test_predicted_edits_are_made_in_the_circuit_under_the_ablation(ablation):
     circuit = ablate(trial.circuit, trial.ablation_values()(batch))
     whole = np.array([_effect(trial, unedited, node) for node in (*inside, *outside)])
     cut = np.array([*(_effect(trial, circuit, node) for node in inside), *(np.zeros(len(batch)) for _ in outside)])
-    assert found["prediction_r2"] == pytest.approx(metrics.logit_difference_r2(whole.ravel(), cut.ravel()), abs=1e-4)
+    sign = np.array([1.0, -1.0] * (len(batch) // 2))  # effects on the first answer of each pair minus the second
+    expected = metrics.logit_difference_r2((sign * whole).ravel(), (sign * cut).ravel())
+    assert found["prediction_r2"] == pytest.approx(expected, abs=1e-4)
 
 
 def _effect(trial: CircuitUnderTest, base, node) -> np.ndarray:

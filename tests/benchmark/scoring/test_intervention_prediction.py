@@ -8,8 +8,8 @@ from benchmark import metrics
 from benchmark.interventions.replacement import Node
 from benchmark.model.circuit import Circuit
 from benchmark.scoring.intervention_prediction import equally_long
-from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.redundant_nodes import drawn_nodes
+from benchmark.tasks.answers import first_answer_difference
 from benchmark.tasks.prompts import PromptBatch
 
 
