@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.model.interface import CircuitModel, Edit
-from benchmark.tasks.answers import answer_logits, logit_difference
+from benchmark.tasks.answers import answer_logits, logit_difference, pair_signs
 from benchmark.tasks.prompts import PromptBatch
 
 
@@ -44,6 +44,4 @@ def calibrated_loss(
     difference: Float[Tensor, " prompt"], scale: Float[Tensor, ""], shift: Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
     """Task loss after the affine map; the shift has the opposite sign for the second prompt of each pair."""
-    sign = torch.ones_like(difference)
-    sign[1::2] = -1
-    return torch.nn.functional.softplus(-(scale * difference + sign * shift)).mean()
+    return torch.nn.functional.softplus(-(scale * difference + pair_signs(len(difference)) * shift)).mean()

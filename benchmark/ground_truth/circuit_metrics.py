@@ -18,9 +18,8 @@ from benchmark.metrics.registry import METRICS, Direction
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import unedited
 from benchmark.scoring.case import CircuitUnderTest
-from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.robustness import robust_faithfulness
-from benchmark.tasks.answers import answer_logits
+from benchmark.tasks.answers import answer_logits, first_answer_difference
 from benchmark.tasks.prompts import PromptBatch
 
 TARGET = 0.05

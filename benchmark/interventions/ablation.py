@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmark.interventions.ablations import ABLATIONS, AblationContext
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import CircuitModel, Edit, Site, record, run_stages
+from benchmark.tasks.answers import partners
 from benchmark.tasks.prompts import PromptBatch
 
 Means = Mapping[str, Float[Tensor, " _"]]
@@ -156,7 +157,7 @@ def resample(batch: PromptBatch, context: AblationContext) -> AblationValues:
 
 def counterfactual(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Every node in the other prompt of the pair."""
-    return values_in(context.model, batch, counterfactual_donors(batch))
+    return values_in(context.model, batch, partners(len(batch)))
 
 
 @torch.no_grad()
@@ -170,11 +171,6 @@ def values_in(model: CircuitModel, batch: PromptBatch, donors: Int[Tensor, " pro
     """
     values = {name: rows[donors] for name, rows in record(model, batch.tokens).items()}
     return lambda site, _: values[site.name]
-
-
-def counterfactual_donors(batch: PromptBatch) -> Int[Tensor, " prompt"]:
-    """The other prompt of each pair."""
-    return torch.arange(len(batch)) ^ 1
 
 
 def resampled_donors(batch: PromptBatch, generator: torch.Generator) -> Int[Tensor, " prompt"]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 HEADS = {"q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
 """The sites of a block's attention, and where TransformerLens computes them, one row of `d_head` per head."""
 
-HookPoints = list[tuple[str, Callable[..., Tensor]]]
-
 
 class HookedCircuitModel:
     """A `HookedTransformer` as a circuit model: stage l is block l, with the sites q, k, v and neuron.

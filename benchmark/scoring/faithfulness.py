@@ -11,9 +11,8 @@ from benchmark.metrics.shares import ONE_NAT, shares
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
-from benchmark.scoring.path_length import first_answer_difference
 from benchmark.scoring.sizes import resampled
-from benchmark.tasks.answers import logit_difference
+from benchmark.tasks.answers import first_answer_difference, logit_difference
 
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from benchmark import metrics
@@ -20,7 +20,7 @@ from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.redundant_nodes import drawn_nodes, first_pairs
-from benchmark.tasks.answers import logit_difference
+from benchmark.tasks.answers import logit_difference, pair_signs, partners
 from benchmark.tasks.prompts import PromptBatch
 
 EDITS = 24
@@ -42,8 +42,8 @@ def intervention_prediction(case: CircuitUnderTest) -> list[Measurement]:
     if not len(whole):
         return [case.missing(metric, "no node differs between the prompts of a pair") for metric in METRICS]
     order = metrics.rank_correlation(whole.mean(axis=1), circuit.mean(axis=1))
-    sign = np.where(np.arange(len(batch)) % 2, -1.0, 1.0)  # towards the answer of the same prompt of each pair
-    r2 = metrics.logit_difference_r2(*((sign * each).reshape(-1) for each in (whole, circuit)))
+    signs = pair_signs(len(batch)).numpy()  # towards the answer of the same prompt of each pair
+    r2 = metrics.logit_difference_r2(*((signs * each).reshape(-1) for each in (whole, circuit)))
     return [
         case.measured("prediction_rank_correlation", order, batch),
         case.measured("prediction_r2", r2, batch),
@@ -52,13 +52,8 @@ def intervention_prediction(case: CircuitUnderTest) -> list[Measurement]:
 
 def equally_long(batch: PromptBatch) -> PromptBatch:
     """The pairs whose prompts have the same positions."""
-    same = batch.last == batch.last[other_prompts(batch)]
+    same = batch.last == batch.last[partners(len(batch))]
     return batch.rows(same.nonzero().flatten())
-
-
-def other_prompts(batch: PromptBatch) -> Int[Tensor, " prompt"]:
-    """Row of the other prompt of each prompt's pair."""
-    return torch.arange(len(batch)) ^ 1
 
 
 def _effects_of_edits(
@@ -80,7 +75,7 @@ def _effects_of_edits(
 
 def _moving(values: Mapping[str, Tensor], batch: PromptBatch) -> dict[str, Bool[Tensor, " _"]]:
     """By site, the nodes that hold different values in the two prompts of some pair."""
-    real, other = torch.arange(batch.tokens.shape[1]) <= batch.positions, other_prompts(batch)
+    real, other = torch.arange(batch.tokens.shape[1]) <= batch.positions, partners(len(batch))
     return {
         name: (found - found[other]).abs()[real].amax(dim=0) > MOVES * found.abs().max()
         for name, found in values.items()
@@ -89,7 +84,7 @@ def _moving(values: Mapping[str, Tensor], batch: PromptBatch) -> dict[str, Bool[
 
 def _effects(run: CachedRun, values: Mapping[str, Tensor], nodes: list[Node]) -> Float[np.ndarray, "edit prompt"]:
     """Change of the logit difference with each node at its value in the other prompt of the pair."""
-    other = torch.arange(len(run.batch.tokens)) ^ 1
+    other = partners(len(run.batch.tokens))
     losses = run.losses([{node: values[node.site][other][..., node.index].numpy()} for node in nodes])
     return np.asarray(np.array(losses).reshape(len(nodes), len(other)) - run.true)
 

@@ -35,9 +35,9 @@ from benchmark.model.interface import (
 )
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
-from benchmark.scoring.intervention_prediction import equally_long, other_prompts
+from benchmark.scoring.intervention_prediction import equally_long
 from benchmark.scoring.redundant_nodes import first_pairs
-from benchmark.tasks.answers import answer_logits, logit_difference
+from benchmark.tasks.answers import answer_logits, first_answer_difference, partners
 from benchmark.tasks.prompts import PromptBatch
 
 STREAM = "residual"
@@ -121,7 +121,7 @@ def _stream_interchange(case: CircuitUnderTest, reference: CircuitModel) -> list
         return [case.missing(metric, reason) for metric in INTERCHANGES]
     stream, writes = (interchanged(case, reference, batch, part) for part in (whole_stream, written))
     difference = first_answer_difference(answer_logits(case.model, batch, case.edit(batch)), batch)
-    moved = difference[other_prompts(batch)] - difference  # the whole run becomes that of the other prompt
+    moved = difference[partners(len(batch))] - difference  # the whole run becomes that of the other prompt
     passing = Interchanged(moved.expand_as(stream.circuit), stream.circuit)
     found = zip(INTERCHANGES, (stream, writes, passing), strict=True)
     return [case.measured(name, each.r2, batch) for name, each in found]
@@ -174,7 +174,7 @@ def stream_effects(
     for stage in boundaries(model):
         before, state = state[STREAM], run_stages(model, state, edit, first=done, last=stage)
         mine = part(before, state[STREAM])
-        mixed = {**state, STREAM: state[STREAM] + (mine[other_prompts(batch)] - mine)}
+        mixed = {**state, STREAM: state[STREAM] + (mine[partners(len(batch))] - mine)}
         logits = forward(model, batch.tokens, edit, batch.positions, mixed, stage)[:, 0]
         effects.append(first_answer_difference(logits, batch) - unchanged)
         done = stage
@@ -185,10 +185,3 @@ def boundaries(model: CircuitModel) -> list[int]:
     """The first stage after each block but the last."""
     last = {site.layer: site.stage for site in model.sites}
     return [last[layer] + 1 for layer in sorted(last)[:-1]]
-
-
-def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer of each pair's first prompt minus that of its second, nats."""
-    sign = torch.ones(len(batch))
-    sign[1::2] = -1
-    return sign * logit_difference(logits, batch)

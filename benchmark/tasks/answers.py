@@ -1,7 +1,7 @@
 """What a model answers to the prompts of a task: logits at the last position, their difference, the loss."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, forward
@@ -20,6 +20,23 @@ def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) 
     pair = torch.stack([batch.answer, batch.other], dim=1)
     chosen = logits.gather(1, pair)
     return chosen[:, 0] - chosen[:, 1]
+
+
+def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
+    """Logit of the answer of each pair's first prompt minus that of its second, nats."""
+    return pair_signs(len(batch)) * logit_difference(logits, batch)
+
+
+def pair_signs(prompts: int) -> Float[Tensor, " prompt"]:
+    """1 for the first prompt of each pair, -1 for the second."""
+    signs = torch.ones(prompts)
+    signs[1::2] = -1
+    return signs
+
+
+def partners(prompts: int) -> Int[Tensor, " prompt"]:
+    """Row of the other prompt of each prompt's pair."""
+    return torch.arange(prompts) ^ 1
 
 
 def prompt_losses(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
