@@ -64,7 +64,13 @@ class CircuitUnderTest:
 
     def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
         """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
-        return ablate(self.circuit if circuit is None else circuit, self.ablation_values()(batch))
+        values = self.test_values if batch is self.batch else self.ablation_values()(batch)
+        return ablate(self.circuit if circuit is None else circuit, values)
+
+    @cached_property
+    def test_values(self) -> AblationValues:
+        """Ablation values on the test prompts, under the circuit's own ablation."""
+        return self.ablation_values()(self.batch)
 
     def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
         """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
@@ -110,11 +116,6 @@ class Setting:
         """Ablation values on given prompts."""
         seed = seed_of("ablations", self.seed)
         return ablation_values(self.ablation, self.model, self.means, self.position_means, seed)
-
-    @cached_property
-    def held(self) -> AblationValues:
-        """Ablation values on test prompts."""
-        return self.ablation_values(self.prompts.test)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -183,7 +184,7 @@ class DiscoveredCircuit(CircuitUnderTest):
 
     def logits_of(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
         """Answers to the test prompts with only a circuit kept."""
-        return answer_logits(self.model, self.batch, ablate(circuit, self.setting.held))
+        return answer_logits(self.model, self.batch, self.edit(self.batch, circuit))
 
     @cached_property
     def status(self) -> tuple[str, str]:
