@@ -26,17 +26,21 @@ def compute(params, inputs, folder, progress):
 
 
 def circuit(method, seed, finder):
-    """Of weight_sparse the scores are 3 and 5 with the first training seed, 7 and 9 with the second; of dense, 2."""
+    """Of weight_sparse the scores are 3 and 5 with the first training seed, 7 and 9 with the second; of dense, 2.
+
+    The faithfulness is 20 less, the sizes are exponentials of the scores.
+    """
     score = 3.0 + 4 * seed + 2 * finder if method == "weight_sparse" else 2.0
     half = 1.959964 * math.sqrt(PROMPTS)
-    limits = {"low": score - half, "high": score + half, "interval": "prompts"}
+    share = score - 20.0  # a faithfulness is at most 1, and so are its limits
+    limits = {"low": share - half, "high": share + half, "interval": "prompts"}
     logs = {"low": math.exp(score - half), "high": math.exp(score + half), "interval": "prompts"}
     missed = Measurement("verified_edges", status="not_reached", reason="the lowest loss is 0.3")
     return [
         Measurement("nodes", math.exp(score)),
         Measurement("edges", math.exp(score), **logs),
         missed if (seed, finder) == (1, 0) else Measurement("verified_edges", 7.0),
-        Measurement("faithfulness", score, **limits),
+        Measurement("faithfulness", share, **limits),
         Measurement("faithfulness", -9.0, ablation="zero"),
     ]
 

@@ -64,11 +64,14 @@ def row(values):
 
 
 def test_the_parts_are_those_known_by_hand(repeats):
-    for metric, scale in (("faithfulness", ""), ("edges", "ln")):  # means of 4 and 8, so between 8; within 2
+    for metric, scale, mean in (
+        ("faithfulness", "", -14),
+        ("edges", "ln", 6),
+    ):  # means of 4 and 8, so between 8; within 2
         found = repeats[1][*BLOCK, metric]
         parts = ("training_variance", "finder_variance", "prompts_variance", "training_and_prompts_variance")
         assert numbers(found, *parts) == pytest.approx([8 - 2 / 2 - 0.5, 2, 0.5, 8 - 2 / 2])
-        assert numbers(found, "training_deviation", "mean") == pytest.approx([math.sqrt(6.5), 6])
+        assert numbers(found, "training_deviation", "mean") == pytest.approx([math.sqrt(6.5), mean])
         assert [found[name] for name in ("scale", "seeds", "finder_seeds", "reason")] == [scale, "2", "2", ""]
         assert float(found["detectable"]) == pytest.approx(11.549893 * math.sqrt(2) * math.sqrt(8))
 
@@ -198,7 +201,7 @@ def test_the_table_fits_a_terminal_and_shows_factors_bounds_and_what_is_not_know
     first = {line.split()[0]: line.split()[1:] for line in lines[2:7]}
     assert first["edges"] == ["403", "x12.8", "x4.11", "x2.03", "x1.16e+20"]
     assert first["nodes"] == ["403", "<x14.1", "x4.11", "?", "x1.16e+20"]
-    assert first["faithfulness"] == ["6", "2.55", "1.41", "0.707", "46.2"]
+    assert first["faithfulness"] == ["-14", "2.55", "1.41", "0.707", "46.2"]
     assert first["verified_edges"] == ["?"] * 5
     told = " ".join(repeats[0].split())
     assert "verified_edges: no value in 1 of 4 circuits; training seed 1, finder seed 0: not_reached" in told
