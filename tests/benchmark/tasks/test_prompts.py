@@ -120,11 +120,18 @@ def test_the_registry_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def pair_of_three():
+    """A pair as a plug-in could build it: only the tests check argument types at run time."""
+    pair = PromptPair(("one", "two"), QUOTED.answers)
+    object.__setattr__(pair, "prompts", ("one", "two", "three"))
+    return pair
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ("a prompt", "gave 'a prompt', not a PromptPair"),
-        (PromptPair(("one", "two", "three"), QUOTED.answers), r"gave \('one', 'two', 'three'\), not two texts"),
+        (pair_of_three(), r"gave \('one', 'two', 'three'\), not two texts"),
         (PromptPair(("one", "two"), ('")\n', ".")), r"'\.' is none of its answers, which are"),
     ],
 )
