@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export OMP_NUM_THREADS := 1
 
+# A file's tests run in one worker, as they share fixtures; files keep their order, the long ones first.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 .PHONY: bench test check slow format
 .DEFAULT_GOAL := bench
 
@@ -18,17 +21,17 @@ bench: $(VENV)/installed
 	$(BIN)/bench run --method all
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: $(VENV)/installed
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
+	$(PYTEST) -m slow
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -1,5 +1,7 @@
 """What holds for every test: one thread, as the models are so small that threads only wait for each other."""
 
+import gc
+
 import pytest
 import torch
 
@@ -7,3 +9,16 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def imported_modules_are_not_garbage():
+    """Leave what is imported by now out of garbage collections, which statsmodels starts at every correction."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Start the long files first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

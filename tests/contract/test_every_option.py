@@ -13,7 +13,7 @@ from benchmark.methods import METHODS
 from benchmark.records.table import RECORDS, read_records
 from benchmark.report.circuit_text import describe_circuit
 
-pytestmark = pytest.mark.xdist_group("options")
+pytestmark = pytest.mark.long
 
 TASK = "for_while"
 

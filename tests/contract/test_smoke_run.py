@@ -13,7 +13,7 @@ import pytest
 from benchmark.methods import METHODS
 from benchmark.running.store import Store
 
-pytestmark = pytest.mark.xdist_group("smoke")
+pytestmark = pytest.mark.long
 
 BENCH = [str(Path(sys.executable).with_name("bench"))]
 

@@ -25,7 +25,7 @@ ADDED = {
     "ablations": "half_mean",
 }
 
-pytestmark = pytest.mark.xdist_group("guides")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

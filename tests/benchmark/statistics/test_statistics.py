@@ -371,7 +371,7 @@ def test_a_bootstrap_over_three_seeds_would_not_cover_what_it_says():
 
 
 def test_a_family_of_true_hypotheses_is_rejected_in_no_more_than_one_of_twenty():
-    claimed = wrongly_claimed(200, generator(12))
+    claimed = wrongly_claimed(40, generator(12))
     assert np.mean(claimed) <= 0.05 + allowance(len(claimed))
 
 
