@@ -1,1 +1,1 @@
-"""What is said of sparse circuits and of their rivals, as numbers of one model."""
+"""Published claims about sparse circuits and competing methods, as numbers measured for one model."""

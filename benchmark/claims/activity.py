@@ -1,4 +1,4 @@
-"""How often nodes fire and with which others, summed over corpus windows."""
+"""How often nodes fire and which fire together, summed over corpus windows."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from torch import Tensor
 from benchmark.interventions.ablation import Means
 from benchmark.model.interface import CircuitModel, record
 
-Pair = tuple[str, str]
-"""The source and the target of a connection."""
+Ends = tuple[str, str]
+"""The source and the target site of a connection."""
 
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What nodes did at the positions of some windows; a node *fires* where it is not zero.
+    """Node activity at the positions of some windows; a node *fires* where it is not zero.
 
     Attributes:
         positions: Number of positions.
-        fires: By site, `[node]`, positions at which each fires.
-        together: By pair of sites, `[target, source]`, positions at which both fire.
-        deviation: By pair of sites, `[target, source]`, sum over the positions at which the target fires of how far the
-            source is from its mean.
+        fires: By site, `[node]`, number of positions at which each node fires.
+        together: By pair of sites, `[target, source]`, number of positions at which both fire.
+        deviation: By pair of sites, `[target, source]`, sum of |source - its mean| over the positions at which the
+            target fires.
     """
 
     positions: int
     fires: Mapping[str, Float[Tensor, " _"]]
-    together: Mapping[Pair, Float[Tensor, "_ _"]]
-    deviation: Mapping[Pair, Float[Tensor, "_ _"]]
+    together: Mapping[Ends, Float[Tensor, "_ _"]]
+    deviation: Mapping[Ends, Float[Tensor, "_ _"]]
 
 
 @torch.no_grad()
@@ -37,10 +37,10 @@ def activity(
     model: CircuitModel,
     means: Means,
     tokens: Int[Tensor, "window position"],
-    pairs: Iterable[Pair],
+    pairs: Iterable[Ends],
     batch: int = 16,
 ) -> Activity:
-    """Run a model with nothing edited and sum up what its nodes do, and those of some pairs of sites together."""
+    """Run an unedited model and sum the activity of all its nodes, and of the node pairs of some pairs of sites."""
     sizes = {site.name: site.size for site in model.sites}
     wanted = list(dict.fromkeys(pairs))
     fires = {name: torch.zeros(size) for name, size in sizes.items()}

@@ -1,4 +1,4 @@
-"""Do the errors of a dictionary compound over layers? Layer after layer is replaced, and each layer alone."""
+"""Do the errors of a dictionary compound over layers? Layers are replaced cumulatively, and one at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Site, forward, next_token_losses
 
 EVERY = 4
-"""Predictions are compared at each position of this many: neighbours know little that is new."""
+"""Predictions are compared at every fourth position, since neighbouring ones add little information."""
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorCurve:
-    """What is lost when the errors of some layers are ablated to their means, window by window, nats.
+    """The cost of ablating the errors of some layers to their means, per window, nats.
 
     Attributes:
-        consecutive_kl: Divergence from the model with all errors available; row n has the first n layers replaced.
-        consecutive_loss: Increase of the next-token loss, the same rows.
-        alone_kl: Divergence where one layer is replaced, one row a layer; the sum is what independent errors add up to.
-        alone_loss: Increase of the next-token loss, the same rows.
+        consecutive_kl: KL from the model with all errors available; row n has the first n layers replaced.
+        consecutive_loss: Increase in next-token loss, the same rows.
+        alone_kl: KL with one layer replaced, one row per layer; the sum is the total of independent errors.
+        alone_loss: Increase in next-token loss, the same rows.
     """
 
     consecutive_kl: Float[np.ndarray, "replaced window"]
@@ -47,36 +47,31 @@ def error_curve(
     targets: Int[Tensor, "window position"],
     batch: int = 16,
 ) -> ErrorCurve:
-    """Replace the layers of a dictionary whose errors are available, the first n of them or one alone.
+    """Replace the first n layers, for each n, and each layer alone, in a model whose errors are available.
 
     The error of a replaced layer is ablated to its mean; with none replaced, the model is the reference model. The
-    errors of later layers are taken in the current run, as always.
+    errors of later layers are computed in the current run, as always.
     """
     errors = error_sites(model)
     runs = [errors[:replaced] for replaced in range(len(errors) + 1)] + [[site] for site in errors]
     batches = zip(tokens.split(batch), targets.split(batch), strict=True)
-    parts = [_scores(model, means, *rows, runs) for rows in batches]
+    parts = [_kls_and_losses(model, means, *rows, runs) for rows in batches]
     kl, loss = (np.concatenate([part[which] for part in parts], axis=1) for which in (0, 1))
     increase = loss - loss[:1]
     consecutive = len(errors) + 1
     return ErrorCurve(kl[:consecutive], increase[:consecutive], kl[consecutive:], increase[consecutive:])
 
 
-def _scores(
+def _kls_and_losses(
     model: CircuitModel,
     means: Means,
     tokens: Int[Tensor, "window position"],
     targets: Int[Tensor, "window position"],
     runs: Sequence[Sequence[Site]],
 ) -> tuple[Float[np.ndarray, "run window"], Float[np.ndarray, "run window"]]:
-    """Divergences from the first run, and next-token losses, of the windows of one batch."""
+    """KL from the first run, and next-token losses, of the windows of one batch."""
     positions = torch.arange(tokens.shape[1])[EVERY - 1 :: EVERY].expand(len(tokens), -1)
-    asked = targets.gather(1, positions)
-    kls, losses = [], []
-    reference: Tensor | None = None
-    for replaced in runs:
-        logits = forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions)
-        reference = logits if reference is None else reference
-        kls.append([metrics.kl_divergence(*pair) for pair in zip(logits, reference, strict=True)])
-        losses.append(next_token_losses(logits, asked).double().mean(1).numpy())
+    logits = [forward(model, tokens, keep_only(Circuit.empty(replaced), means), positions) for replaced in runs]
+    kls = [[metrics.kl_divergence(*pair) for pair in zip(each, logits[0], strict=True)] for each in logits]
+    losses = [next_token_losses(each, targets.gather(1, positions)).double().mean(1).numpy() for each in logits]
     return np.array(kls), np.stack(losses)

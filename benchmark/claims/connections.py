@@ -1,4 +1,4 @@
-"""Are connections between units dense? The share of pairs that carries what the targets read, beside a null."""
+"""Are connections between units dense? The share of pairs that carries what the targets read, next to a null."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from benchmark.statistics.intervals import none_for_nan
 
 @dataclass(frozen=True)
 class Density:
-    """Share of the pairs of nodes that carries 95 % of each target's attribution; `None` without pairs.
+    """Share of node pairs needed to carry 95 % of each target's attribution; `None` without pairs.
 
     Attributes:
         every: Over all pairs whose ends both fire somewhere.
-        every_null: The same with what the sources write permuted between them.
-        coactive: Over the pairs that fire at one position at least once.
-        coactive_null: The same with what the sources write permuted between them.
+        every_null: The same with the sources' weights permuted among them.
+        coactive: Over the pairs that fire together at some position.
+        coactive_null: The same with the sources' weights permuted among them.
         pairs: Number of all pairs.
-        coactive_pairs: Number of those that fire together.
+        coactive_pairs: Number of pairs that fire together.
     """
 
     every: float | None
@@ -37,7 +37,7 @@ class Density:
 
 
 class _Reads(NamedTuple):
-    """Attributions of all that the live nodes of one site read of those of others, side by side, and which co-fire."""
+    """Attributions to the live nodes of a site from those of all its sources, side by side, and which pairs co-fire."""
 
     real: Float[Tensor, "target source"]
     null: Float[Tensor, "target source"]
@@ -56,10 +56,7 @@ def drawn_connections(model: CircuitModel) -> list[Connection]:
 def orders(
     connections: Iterable[Connection], activity: Activity, generator: torch.Generator
 ) -> dict[str, Int[Tensor, " _"]]:
-    """For each source site a permutation of its nodes that moves only those that fire.
-
-    Nodes that never fire would lend the others their arbitrary weights.
-    """
+    """For each source site, a permutation of only the nodes that fire; the weights of dead nodes are arbitrary."""
     found: dict[str, Tensor] = {}
     for source in dict.fromkeys(each.source for each in connections):
         live = activity.fires[source].nonzero().flatten()
@@ -71,14 +68,14 @@ def orders(
 def density(
     connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]
 ) -> Density:
-    """How dense some connections are.
+    """The density of some connections.
 
-    The attribution of a pair is the mean, over the positions at which the target fires, of |W (source - its mean)|,
-    before the target's nonlinearity. As |W| does not depend on the position, it is |W| times a mean that one product of
-    matrices gives for all pairs of a connection. For each target all sources compete, whatever their site.
+    The attribution of a pair is the mean of |W (source - its mean)| over the positions at which the target fires,
+    before the target's nonlinearity. As |W| does not depend on the position, it is |W| times a mean that one matrix
+    product gives for all pairs of a connection. For each target all sources compete, whatever their site.
 
-    Deviation: what a value channel writes is weighted by the attention pattern; here its own value at the position
-    stands for that. The null takes the nodes of each source site in `permuted` order.
+    Deviation: the output of a value channel is weighted by the attention pattern; here its own value at the position is
+    used instead. The null takes the nodes of each source site in `permuted` order.
     """
     targets = dict.fromkeys(each.target for each in connections)
     reads = [_reads([each for each in connections if each.target == name], activity, permuted) for name in targets]
@@ -99,7 +96,7 @@ def density_by_kinds(
     activity: Activity,
     permuted: Mapping[str, Int[Tensor, " _"]],
 ) -> dict[str, Density]:
-    """How dense the connections between each two kinds of node are: `feature to feature` and so on."""
+    """The density of the connections between each two kinds of node: `feature to feature` and so on."""
     kinds = {site.name: site.kind for site in model.sites}
     groups: dict[tuple[Kind, Kind], list[Connection]] = {}
     for each in connections:
@@ -108,7 +105,7 @@ def density_by_kinds(
 
 
 def _reads(connections: Sequence[Connection], activity: Activity, permuted: Mapping[str, Int[Tensor, " _"]]) -> _Reads:
-    """What one site reads of others, through connections that share it as their target."""
+    """The attributions of connections that share their target site."""
     parts = []
     for each in connections:
         assert each.weight is not None, (each.source, each.target)

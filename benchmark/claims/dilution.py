@@ -15,23 +15,23 @@ from benchmark.tasks.brackets import list_of
 from benchmark.tasks.prompts import PromptBatch, prompts
 
 FEWEST = 3
-"""Elements of the shortest list; each list has twice as many as the one before."""
+"""Number of elements of the shortest list; each list has twice as many as the one before."""
 
 ANSWERS = ("]\n", "]]\n")
-"""What closes a flat list and a nested one."""
+"""The tokens that close a flat list and a nested one."""
 
 
 @dataclass(frozen=True)
-class Point:
+class DilutionPoint:
     """How surely a model closes lists of one length.
 
     Attributes:
         elements: Numbers in the list.
         tokens: Tokens of the longest prompt.
-        flat: Probability of the right answer of the two after a flat list, a mean over prompts.
+        flat: Probability of the right one of the two answers after a flat list, mean over prompts.
         nested: The same after a nested list.
-        separation: How far the logit difference of the two answers moves from flat to nested lists, nats; what a model
-            knows of the depth, whichever answer it leans to.
+        separation: Change in the logit difference of the two answers from flat to nested lists, nats: what the model
+            knows about the depth, whichever answer it favours.
     """
 
     elements: int
@@ -42,18 +42,14 @@ class Point:
 
 
 def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> dict[int, PromptBatch]:
-    """Flat and nested lists, by number of elements, up to what a context holds.
+    """Flat and nested lists, by number of elements, as long as they fit the context.
 
     `sizes = [3, 5, 8` -> `]` and `sizes = [[3, 5, 8` -> `]]`, as in the task `bracket_counting`.
 
-    Args:
-        tokenizer: That of the corpus.
-        context: The longest prompt allowed, tokens.
-        pairs: How many lists of each kind and length.
-        seed: Of names and numbers.
+    Each length has `pairs` lists of each kind; the longest prompt has at most `context` tokens.
 
     Raises:
-        ValueError: An answer is not one token to this tokenizer.
+        ValueError: If an answer is not a single token of this tokenizer.
     """
     found: dict[int, PromptBatch] = {}
     elements = FEWEST
@@ -67,12 +63,12 @@ def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> d
 
 
 @torch.no_grad()
-def dilution_curve(model: CircuitModel, batches: Mapping[int, PromptBatch]) -> list[Point]:
+def dilution_curve(model: CircuitModel, batches: Mapping[int, PromptBatch]) -> list[DilutionPoint]:
     """How surely a model closes lists of each length; the first prompt of each pair is flat, the second nested."""
     points = []
     for elements, batch in sorted(batches.items()):
         asked = (answer_logits(model, batch, unedited), batch.answer, batch.other)
         flat, nested = np.exp(-metrics.prompt_losses(*asked)).reshape(-1, 2).mean(axis=0)
         separation = metrics.logit_difference(*asked).reshape(-1, 2).sum(axis=1).mean()
-        points.append(Point(elements, int(batch.last.max()) + 1, float(flat), float(nested), float(separation)))
+        points.append(DilutionPoint(elements, int(batch.last.max()) + 1, float(flat), float(nested), float(separation)))
     return points

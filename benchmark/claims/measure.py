@@ -1,4 +1,4 @@
-"""All numbers behind what is said of sparse circuits, for one model."""
+"""All measurements behind the claims about sparse circuits, for one model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,32 +11,31 @@ from torch import Tensor
 from benchmark.claims.activity import activity
 from benchmark.claims.compounding import ErrorCurve, error_curve, error_sites
 from benchmark.claims.connections import Density, density, density_by_kinds, drawn_connections, orders
-from benchmark.claims.dilution import Point, dilution_curve, list_prompts
-from benchmark.claims.token_losses import token_losses
+from benchmark.claims.dilution import DilutionPoint, dilution_curve, list_prompts
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
 from benchmark.interventions.ablation import Means
-from benchmark.model.interface import CircuitModel
+from benchmark.model.interface import CircuitModel, forward, next_token_losses
 from benchmark.progress import Progress
 
 LISTS = 16
-"""Lists of each kind and length whose closing bracket is asked for."""
+"""Number of lists of each kind and length whose closing bracket the model is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """What was measured of one model.
+    """What was measured for one model.
 
     Attributes:
-        errors: What its errors lose, layer by layer; `None` for a model without error sites.
+        errors: The cost of its reconstruction errors, layer by layer; `None` for a model without error sites.
         rates: By site of features, the share of positions at which each fires.
-        density: How dense the connections between its units are; `None` if all are opaque.
+        density: The density of the connections between its units; `None` if all are opaque.
         kinds: The same between each two kinds of node.
         losses: Next-token loss of each token.
-        reference_losses: The same of the model that it is compared with.
-        why_alone: Why there is none; empty if there is.
-        lists: How surely it closes lists of each length.
-        why_no_lists: Why it cannot be asked; empty if it can.
+        reference_losses: The same for the model that it is compared with.
+        why_alone: Why there is no such model; empty if there is.
+        lists: How well it closes lists of each length.
+        why_no_lists: Why it cannot be asked to; empty if it can.
     """
 
     errors: ErrorCurve | None
@@ -46,7 +45,7 @@ class Claims:
     losses: Float[np.ndarray, "window position"]
     reference_losses: Float[np.ndarray, "window position"] | None
     why_alone: str
-    lists: tuple[Point, ...]
+    lists: tuple[DilutionPoint, ...]
     why_no_lists: str
 
 
@@ -59,53 +58,52 @@ def measure(
     seed: int,
     progress: Progress,
 ) -> Claims:
-    """Measure everything, on validation windows of about so many tokens.
+    """Measure everything, on validation windows of about the given number of tokens.
 
-    `reference` is the model to compare its losses with, or why there is none; `seed` that of names, numbers and
+    `reference` is the model to compare losses with, or why there is none; `seed` is that of names, numbers and
     permutations.
     """
     windows, targets = spread_windows(corpus, "validation", tokens)
     errors = error_curve(model, means, windows, targets) if error_sites(model) else None
     progress(1, 4, "connections")
-    rates, dense, kinds = _traffic(model, means, windows, seed)
+    connections = drawn_connections(model)
+    seen = activity(model, means, windows, [(each.source, each.target) for each in connections])
+    features = [site.name for site in model.sites if site.kind == "feature"]
+    dense, kinds = None, dict[str, Density]()
+    if connections:
+        permuted = orders(connections, seen, torch.Generator().manual_seed(seed))
+        kinds = density_by_kinds(model, connections, seen, permuted)
+        dense = density(connections, seen, permuted)
     progress(2, 4, "token losses")
-    lists, why_no_lists = _lists(model, corpus, seed)
+    try:
+        lists = dilution_curve(model, list_prompts(corpus.tokenizer, corpus.config.context, LISTS, seed))
+        why_no_lists = "" if lists else "no list fits the context"
+    except ValueError as error:
+        lists, why_no_lists = [], str(error)
     progress(3, 4, "lists")
     return Claims(
         errors=errors,
-        rates=rates,
+        rates={name: (seen.fires[name].double() / seen.positions).numpy() for name in features},
         density=dense,
         kinds=kinds,
         losses=token_losses(model, windows, targets),
         reference_losses=None if isinstance(reference, str) else token_losses(reference, windows, targets),
         why_alone=reference if isinstance(reference, str) else "",
-        lists=lists,
+        lists=tuple(lists),
         why_no_lists=why_no_lists,
     )
 
 
-def _traffic(
-    model: CircuitModel, means: Means, windows: Int[Tensor, "window position"], seed: int
-) -> tuple[dict[str, Float[np.ndarray, " _"]], Density | None, dict[str, Density]]:
-    """Firing rates of features, and densities of all connections and of those between each two kinds."""
-    connections = drawn_connections(model)
-    seen = activity(model, means, windows, [(each.source, each.target) for each in connections])
-    rates = {
-        site.name: (seen.fires[site.name].double() / seen.positions).numpy()
-        for site in model.sites
-        if site.kind == "feature"
-    }
-    if not connections:
-        return rates, None, {}
-    permuted = orders(connections, seen, torch.Generator().manual_seed(seed))
-    kinds = density_by_kinds(model, connections, seen, permuted)
-    return rates, density(connections, seen, permuted), kinds
-
-
-def _lists(model: CircuitModel, corpus: Corpus, seed: int) -> tuple[tuple[Point, ...], str]:
-    """How surely lists are closed, or why the tokenizer does not allow the question."""
-    try:
-        batches = list_prompts(corpus.tokenizer, corpus.config.context, LISTS, seed)
-    except ValueError as error:
-        return (), str(error)
-    return tuple(dilution_curve(model, batches)), "" if batches else "the context holds no list"
+@torch.no_grad()
+def token_losses(
+    model: CircuitModel,
+    tokens: Int[Tensor, "window position"],
+    targets: Int[Tensor, "window position"],
+    batch: int = 16,
+) -> Float[np.ndarray, "window position"]:
+    """Cross entropy of the next token at every position of corpus windows, nats."""
+    found = [
+        next_token_losses(forward(model, rows), following)
+        for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True)
+    ]
+    return torch.cat(found).numpy()

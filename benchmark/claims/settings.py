@@ -1,4 +1,4 @@
-"""How what is said of sparse circuits is measured. Imports no torch."""
+"""Settings for measuring the claims about sparse circuits. Imports no torch."""
 
 from typing import Annotated
 
@@ -9,12 +9,12 @@ from benchmark.settings import Settings, Tokens, known_in
 
 
 class ClaimsConfig(Settings):
-    """How what is said of sparse circuits is measured."""
+    """How the claims about sparse circuits are measured."""
 
     tokens: Tokens = 16_384
-    """Validation tokens on which errors, connections and losses are taken."""
+    """Number of validation tokens on which errors, connections and losses are measured."""
 
     reference: Annotated[str, known_in(METHODS)] = Field(
         default_factory=lambda: next(reversed(with_role("reference")), "")
     )
-    """The method whose token losses all others are compared with; its own with those of its next seed."""
+    """The method whose token losses those of all others are compared with; its own, with those of its next seed."""

@@ -1,4 +1,4 @@
-"""The leaderboard: a pure view of the records, one row a preset, method, variant and graph, ranked without favours."""
+"""The leaderboard: a pure view of the records, with one ranked row per preset, method, variant and graph."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 LEADERBOARD = "leaderboard.csv"
 
 LARGEST_SIZE = 1_000_000
-"""Edges at which the axis of the performance profile ends."""
-
-_COUNTS = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_tasks_reached", "reference_tasks")
+"""Number of edges at which the axis of the performance profile ends."""
 
 FIRST = ("validation_loss", "nonzero_parameters")
-"""The metrics that come before the others."""
+"""The metrics whose columns come first."""
 
 LIMITS = {
     "fvu": (1.0, "worse than predicting the mean"),
     "dead_fraction": (0.5, "most of its features never fire"),
 }
-"""Values above which a dictionary is not ranked, and what they say."""
+"""By metric, the value above which a dictionary is not ranked, and what it means."""
 
 SAME_AREA = 1e-9
-"""Areas that differ by less share a rank."""
+"""Areas that differ by at most this share a rank."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,16 @@ class Rules:
     """How the rows of one preset are ranked.
 
     Attributes:
-        target_loss: The task loss that circuits were cut to, nats; rows with another one are left out.
+        target_loss: The task loss that circuits have to reach, nats; rows with another one are left out.
         ranking: How nodes were ordered; rows with another ordering are left out.
-        ablation: What ablated nodes held; rows with another ablation are left out.
-        largest_size: Edges at which the axis of the performance profile ends.
+        ablation: The ablation; rows with another one are left out.
+        largest_size: Number of edges at which the axis of the performance profile ends.
         references: A task counts if these methods solve it at half the target; they also fix the validation loss.
-        tolerance: Greatest difference of validation losses, mean over seeds, that still counts as matched, nats.
-        controls: Methods that are nulls.
+        tolerance: Largest difference in validation loss, mean over seeds, that still counts as matched, nats.
+        controls: Methods that are null baselines.
         unranked: Variants, as (method, variant), that are listed only.
         control_tasks: Tasks that are listed only.
-        explains: The method that a method's circuits are held to, where that is not itself.
+        explains: By method, the reference model of its circuits, unless that is the method itself.
     """
 
     target_loss: float = 0.15
@@ -64,10 +62,6 @@ class Rules:
     control_tasks: frozenset[str] = frozenset({"nonsense"})
     explains: Mapping[str, str] = field(default_factory=dict)
 
-    def is_control(self, method: str) -> bool:
-        """Whether a method is a null."""
-        return method in self.controls
-
 
 def _installed(role: "Role") -> tuple[str, ...]:
     from benchmark.methods import with_role
@@ -76,7 +70,7 @@ def _installed(role: "Role") -> tuple[str, ...]:
 
 
 def rules_of(circuit: "CircuitConfig") -> Rules:
-    """The rules of a run's settings, with what the installed methods and tasks say about themselves."""
+    """The rules of a run's settings, with what the installed methods and tasks declare."""
     from benchmark.methods import METHODS
     from benchmark.tasks import TASKS
 
@@ -92,7 +86,7 @@ def rules_of(circuit: "CircuitConfig") -> Rules:
 
 
 class Summary(NamedTuple):
-    """A value over seeds with its interval; `None` where there is none."""
+    """A value over seeds with its interval; `None` where unknown."""
 
     value: float | None = None
     low: float | None = None
@@ -100,7 +94,7 @@ class Summary(NamedTuple):
 
 
 class EntryKey(NamedTuple):
-    """What a row is of."""
+    """What identifies a row of one preset."""
 
     method: str
     variant: str
@@ -114,17 +108,17 @@ class LeaderboardRow:
     Attributes:
         preset: The preset.
         place: Method, variant and graph.
-        rank: 1 for the greatest profile area, ties shared; `None` for what is listed only.
+        rank: 1 for the largest profile area, ties shared; `None` if listed only.
         seeds: Number of training seeds.
-        tasks: Number of tasks that were tried, controls apart.
-        tasks_solved: Tasks of which the whole model is at or under the target, mean over seeds.
-        tasks_reached: Tasks of which a circuit is, mean over seeds.
-        control_tasks_reached: Tasks without a cause of which a circuit is all the same, mean over seeds.
-        reference_tasks: Tasks that the profile is taken over, mean over seeds.
+        tasks: Number of tasks tried, without control tasks.
+        tasks_solved: Number of tasks that the whole model solves at the target, mean over seeds.
+        tasks_reached: Number of tasks that a circuit solves at the target, mean over seeds.
+        control_tasks_reached: The same for control tasks, which no circuit should solve.
+        reference_tasks: Number of tasks that the profile is taken over, mean over seeds.
         profile_area: Area under the performance profile, 0 to 1, higher is better.
         scores: Each registered metric, over tasks and then over seeds.
-        status: `ok`, or what to be wary of.
-        reason: Why, and why it is not ranked.
+        status: `ok`, or a warning.
+        reason: Why the status is not `ok`, and why the row is not ranked.
     """
 
     preset: str
@@ -143,14 +137,15 @@ class LeaderboardRow:
 
     @property
     def row(self) -> dict[str, str]:
-        """The row of the file, as texts."""
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        values = {"preset": self.preset, **self.place._asdict(), **counts, **_spread("profile_area", self.profile_area)}
-        for name in _metric_order():
-            values |= _spread(name, self.scores.get(name, Summary()))
-        return {
-            name: printed(value) for name, value in {**values, "status": self.status, "reason": self.reason}.items()
-        }
+        """The row of the file, as text."""
+        counts = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_tasks_reached", "reference_tasks")
+        values = {"preset": self.preset, **self.place._asdict(), **{name: getattr(self, name) for name in counts}}
+        summaries = {"profile_area": self.profile_area}
+        summaries |= {name: self.scores.get(name, Summary()) for name in (*FIRST, *METRICS)}
+        for name, found in summaries.items():
+            values |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        values |= {"status": self.status, "reason": self.reason}
+        return {name: printed(value) for name, value in values.items()}
 
 
 def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[LeaderboardRow]:
@@ -159,15 +154,11 @@ def leaderboard(records: Iterable[Record], rules: Mapping[str, Rules]) -> list[L
     Rank is by the area under the performance profile (Dolan and More 2002): the share of reference tasks that are
     reached with at most x edges, over the logarithm of x from 1 to a constant. Reference tasks are those that all
     reference methods solve at half the target, seed by seed. A task that is not reached, for whatever reason, counts as
-    larger than anything, so nobody gains by failing; dead nodes have no edges, so they change nothing. Without
-    reference tasks nothing is ranked, and the rows say `undefined`.
+    larger than anything, so failing never helps; dead nodes have no edges, so they change nothing. Without reference
+    tasks nothing is ranked, and the rows say `undefined`.
 
-    Args:
-        records: Rows of `records.csv`.
-        rules: By preset; `Rules()` for a preset without any.
-
-    Returns:
-        Rows, each preset's unit graph first, in the order of rank.
+    `rules` are by preset, `Rules()` for a preset without any. Rows come in the order of rank, each preset's unit graph
+    first.
     """
     by_preset: dict[str, list[Record]] = {}
     for record in records:
@@ -195,34 +186,29 @@ def profile_area(sizes: Iterable[float | int | None], largest: float | int) -> f
 
     Args:
         sizes: Edges of each task's circuit, `None` where the target is not reached (right-censored).
-        largest: Edges at which the axis ends, above 1.
+        largest: Number of edges at which the axis ends, above 1.
 
     Returns:
-        Mean over tasks of 1 - log max(size, 1) / log largest, 0 for what is censored or beyond the axis; from 0 to 1,
-        higher is better; `nan` without tasks.
+        Mean over tasks of 1 - log max(size, 1) / log largest, 0 for censored tasks and those beyond the axis; from 0 to
+        1, higher is better; `nan` without tasks.
     """
     credits = [0.0 if size is None else max(0.0, 1 - math.log(max(size, 1)) / math.log(largest)) for size in sizes]
     return sum(credits) / len(credits) if credits else math.nan
 
 
 def size_metric(circuits: Iterable[Mapping[str, str]]) -> str:
-    """What sizes are, by the one rule for every table: `verified_edges` once all circuits have them, else `edges`.
+    """The size metric of every table, from each circuit's metrics and their statuses.
 
-    A circuit whose verified edges came out as no number counts with all its edges: with them it reaches the target.
-
-    Args:
-        circuits: The status of each metric that was measured of a circuit, for all circuits that are compared.
+    It is `verified_edges` once all circuits have them, otherwise `edges`. A circuit whose verified edges are undefined
+    counts with all its edges, with which it reaches the target.
     """
     reached = [statuses for statuses in circuits if statuses.get("edges") == "ok"]
     return "verified_edges" if reached and all("verified_edges" in statuses for statuses in reached) else "edges"
 
 
-# One preset
-
-
 @dataclass(frozen=True, eq=False)
 class Board:
-    """The rows of one preset that its rules count, and what can be looked up in them.
+    """The rows of one preset that its rules count, with lookups.
 
     Raises:
         ValueError: If rows of a metric were measured by different versions of its definition.
@@ -241,12 +227,12 @@ class Board:
                 several = " and ".join(map(str, sorted(found)))
                 raise ValueError(
                     f"rows of {metric} in preset {self.preset!r} are of versions {several} of its definition, which "
-                    "cannot be added up: run what is older again, or write to another folder"
+                    "cannot be aggregated: run the older cells again, or write to another folder"
                 )
 
     @cached_property
     def counted(self) -> list[Record]:
-        """The rows of the target, ranking and ablation that are ranked."""
+        """The rows with the target, ranking and ablation of the rules."""
         return [
             row
             for row in self.records
@@ -257,7 +243,7 @@ class Board:
 
     @cached_property
     def by_place(self) -> dict[EntryKey, list[Record]]:
-        """The counted rows by the method, variant and graph that stand in them."""
+        """The counted rows by their method, variant and graph."""
         found: dict[EntryKey, list[Record]] = {}
         for row in self.counted:
             found.setdefault(EntryKey(row.method, row.variant, row.graph), []).append(row)
@@ -265,13 +251,13 @@ class Board:
 
     @cached_property
     def places(self) -> list[EntryKey]:
-        """All that has a row: rows without a variant or a graph belong to every place that fits, if there is one."""
+        """The rows of the leaderboard; records without a variant or a graph belong to every row that fits, if any."""
         named = self.by_place.keys()
         return sorted(place for place in named if not any(_belongs(place, other) for other in named - {place}))
 
     @cached_property
     def losses(self) -> dict[tuple[str, str, int | None], float]:
-        """Whole-model task loss by method, task and seed; the greatest where places of a method differ."""
+        """Whole-model task loss by method, task and seed; the largest where variants of a method differ."""
         found: dict[tuple[str, str, int | None], float] = {}
         for row in _of("whole_loss", self.counted):
             at = (row.method, row.task, row.seed)
@@ -292,19 +278,14 @@ class Board:
         return found
 
     @cached_property
-    def token_decided(self) -> set[str]:
-        """Concepts that the current token alone decides: shown, not aggregated."""
-        rows = _of("token_average_precision", self.counted)
-        return {row.concept for row in rows if _value(row) > TOKEN_DECIDES}
-
-    @cached_property
     def listed(self) -> set[str]:
-        """Tasks and concepts that are shown, not aggregated."""
-        return {*self.rules.control_tasks, *self.token_decided}
+        """Tasks and concepts that are shown but not aggregated: controls, and what the current token alone decides."""
+        rows = _of("token_average_precision", self.counted)
+        return {*self.rules.control_tasks, *(row.concept for row in rows if _value(row) > TOKEN_DECIDES)}
 
     @cached_property
     def size_metric(self) -> str:
-        """What sizes are in the unit graph."""
+        """The size metric of the unit graph."""
         circuits: dict[Key, dict[str, str]] = {}
         for row in self.counted:
             if row.graph == "unit" and row.task:
@@ -345,25 +326,25 @@ class Board:
             control_tasks_reached=len(controls) / len(seeds),
             reference_tasks=sum(len(self.references.get(seed, ())) for seed in seeds) / len(seeds),
             profile_area=area,
-            scores={name: _summary(name, real) for name in METRICS},
+            scores={name: _over_tasks_and_seeds(name, real) for name in METRICS},
             status=status,
             reason="; ".join(part for part in (reason, self.why_unranked(place)) if part),
         )
 
     def rows_of(self, place: EntryKey) -> list[Record]:
-        """The rows of a place, with those of its method that hold for every variant or graph."""
+        """The rows of an entry, including those of its method that hold for every variant or graph."""
         return [row for origin, rows in self.by_place.items() if _belongs(origin, place) for row in rows]
 
     def reached(self, place: EntryKey, metric: str) -> dict[tuple[str, int | None], Record]:
-        """Rows that have a value of a metric, by task (or concept) and seed, without what is listed only."""
+        """Rows with a value of a metric, by task (or concept) and seed, without those that are listed only."""
         rows = _of(metric, self.rows_of(place))
         return {(row.task or row.concept, row.seed): row for row in rows if not {row.task, row.concept} & self.listed}
 
     def sizes(self, place: EntryKey) -> dict[tuple[str, int | None], float]:
-        """Edges that rank a place, by task and seed.
+        """Edges that rank an entry, by task and seed.
 
-        Where verified edges rank but could not be told, all edges of the circuit stand in for them: with all of them it
-        reaches the target, so there are no more.
+        Where the ranking is by verified edges and they are undefined, all edges of the circuit stand in for them: with
+        all of them it reaches the target, so they are an upper bound.
         """
         found = self.reached(place, "edges")
         if self.size_metric == "verified_edges":
@@ -371,7 +352,7 @@ class Board:
         return {at: _value(row) for at, row in found.items()}
 
     def area(self, place: EntryKey) -> Summary:
-        """Profile area of a place, a mean over the seeds that have reference tasks and that it was tried with."""
+        """Profile area of an entry: the mean over those of its seeds that have reference tasks."""
         if not place.graph:
             return Summary()
         sizes = self.sizes(place)
@@ -383,8 +364,8 @@ class Board:
         return over_seeds(areas, "mean", 0.0, 1.0)
 
     def why_unranked(self, place: EntryKey) -> str:
-        """Why a place is listed only; empty if it is ranked."""
-        if self.rules.is_control(place.method):
+        """Why an entry is listed only; empty if it is ranked."""
+        if place.method in self.rules.controls:
             return "not ranked: a control"
         if (place.method, place.variant) in self.rules.unranked:
             return f"not ranked: variant {place.variant} is listed only"
@@ -395,7 +376,7 @@ class Board:
         return "" if place.graph == "unit" else "not ranked: no circuit was searched"
 
     def status(self, place: EntryKey) -> tuple[str, str]:
-        """What to be wary of in a row, and why."""
+        """The status of a row, and the reason for it."""
         rows = self.rows_of(place)
         failed = [row for row in rows if row.status == "failed"]
         if len(failed) == len(rows):
@@ -415,8 +396,8 @@ class Board:
         return "ok", ""
 
     def useless(self, place: EntryKey) -> str:
-        """Why a dictionary, in any of its seeds, is not worth explaining; empty for one that is, and for controls."""
-        if self.rules.is_control(place.method):
+        """Why a dictionary is not worth explaining in some seed; empty for one that is, and for controls."""
+        if place.method in self.rules.controls:
             return ""
         for metric, (limit, why) in LIMITS.items():
             worst = max((_value(row) for row in _of(metric, self.rows_of(place))), default=0.0)
@@ -425,41 +406,37 @@ class Board:
         return ""
 
     def unmatched(self, method: str) -> str:
-        """Which validation loss a model trained on the corpus does not match; empty if it matches all references.
+        """Which reference's validation loss a trained model does not match; empty if it matches all of them.
 
-        It is the mean over seeds that has to match, as all that is compared are means over seeds: by how much single
-        seeds of a sparse model differ is scatter of the training, which more tokens for one of them would only hide.
+        The mean over seeds has to match, since all comparisons are of means over seeds: differences between single
+        seeds of a sparse model are training noise, which more tokens for one of them would only hide.
         """
-        for reference in () if self.rules.is_control(method) else self.rules.references:
-            gaps = self.validation_gaps(method, reference)
-            gap = _mean(gaps) or 0.0
+        losses = {(row.method, row.seed): _value(row) for row in _of("validation_loss", self.counted)}
+        for reference in () if method in self.rules.controls else self.rules.references:
+            seeds = sorted({seed for name, seed in losses if name == method and (reference, seed) in losses}, key=str)
+            gaps = [losses[method, seed] - losses[reference, seed] for seed in seeds]
+            gap = sum(gaps) / len(gaps) if gaps else 0.0
             if abs(gap) > self.rules.tolerance:
-                seeds = f", {min(gaps):+.3f} to {max(gaps):+.3f} by seed" if len(gaps) > 1 else ""
-                return f"validation loss of {method} is {gap:+.3f} nats from that of {reference}{seeds}"
+                by_seed = f", {min(gaps):+.3f} to {max(gaps):+.3f} by seed" if len(gaps) > 1 else ""
+                return f"validation loss of {method} is {gap:+.3f} nats from that of {reference}{by_seed}"
         return ""
 
-    def validation_gaps(self, method: str, other: str) -> list[float]:
-        """Validation loss of one method less that of another, for each seed that both have."""
-        losses = {(row.method, row.seed): _value(row) for row in _of("validation_loss", self.counted)}
-        seeds = sorted({seed for name, seed in losses if name == method and (other, seed) in losses}, key=str)
-        return [losses[method, seed] - losses[other, seed] for seed in seeds]
-
     def loss_gap(self, first: EntryKey, second: EntryKey) -> float:
-        """Validation loss of one place less that of another, mean over the seeds that both have; `nan` without any."""
+        """Validation loss of one entry minus that of another, mean over the seeds both have; `nan` without any."""
         losses = [
             {row.seed: _value(row) for row in _of("validation_loss", self.rows_of(place))} for place in (first, second)
         ]
-        gap = _mean([losses[0][seed] - losses[1][seed] for seed in losses[0].keys() & losses[1].keys()])
-        return math.nan if gap is None else gap
+        gaps = [losses[0][seed] - losses[1][seed] for seed in losses[0].keys() & losses[1].keys()]
+        return sum(gaps) / len(gaps) if gaps else math.nan
 
 
 def _belongs(row: EntryKey, place: EntryKey) -> bool:
-    """Whether a row counts for a place: the same method, and variant and graph the same or left open."""
+    """Whether a row counts for an entry: same method, and variant and graph equal or left open."""
     return row.method == place.method and row.variant in ("", place.variant) and row.graph in ("", place.graph)
 
 
 def _of(metric: str, rows: Iterable[Record]) -> list[Record]:
-    """The rows of a metric that have a value to count."""
+    """The rows of a metric that have a value that counts."""
     return [row for row in rows if row.metric == metric and row.status == "ok"]
 
 
@@ -472,15 +449,7 @@ def _tasks(rows: Iterable[Record]) -> set[tuple[str, int | None]]:
     return {(row.task, row.seed) for row in rows if row.task}
 
 
-# Summing up
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _summary(metric: str, rows: Iterable[Record]) -> Summary:
-    """A metric over the tasks of each seed, then over seeds."""
+def _over_tasks_and_seeds(metric: str, rows: Iterable[Record]) -> Summary:
     by_seed: dict[int | None, list[float]] = {}
     for row in _of(metric, rows):
         by_seed.setdefault(row.seed, []).append(_value(row))
@@ -490,17 +459,17 @@ def _summary(metric: str, rows: Iterable[Record]) -> Summary:
 
 
 def aggregated(values: Sequence[float], aggregate: Aggregate) -> float:
-    """Values of a metric summed up as it asks for: by the geometric mean, the median or the arithmetic mean."""
+    """Values of a metric aggregated as it declares: by the geometric mean, the median or the arithmetic mean."""
     if aggregate == "geometric_mean":
         return geometric_mean(values)
     return median(values) if aggregate == "median" else sum(values) / len(values)
 
 
 def over_seeds(values: Sequence[float], aggregate: Aggregate, least: float, most: float) -> Summary:
-    """Values summed up over seeds, with a 95 % interval from three seeds on.
+    """Values aggregated over seeds, with a 95 % interval from three seeds on.
 
-    The interval is Student's t, of the logs where the mean is geometric and about the median where it is that; its
-    limits stay within the range of the values, `least` to `most`.
+    The interval is Student's t, of the logs for a geometric mean and about the median for a median; its limits are
+    clipped to the range of the values, `least` to `most`.
     """
     if not values:
         return Summary()
@@ -511,11 +480,3 @@ def over_seeds(values: Sequence[float], aggregate: Aggregate, least: float, most
         limits = median_interval(values) if aggregate == "median" else student_interval(values)
     low, high = limits.within(least, most)
     return Summary(value) if math.isnan(low) else Summary(value, low, high)
-
-
-def _metric_order() -> list[str]:
-    return [*FIRST, *(name for name in METRICS if name not in FIRST)]
-
-
-def _spread(name: str, summary: Summary) -> dict[str, float | None]:
-    return {name: summary.value, f"{name}_low": summary.low, f"{name}_high": summary.high}

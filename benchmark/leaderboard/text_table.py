@@ -1,4 +1,4 @@
-"""The leaderboard as a table for people: what fits a terminal of 80 columns."""
+"""The leaderboard as a text table that fits a terminal of 80 columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -6,16 +6,11 @@ from itertools import groupby
 from rich.table import Table
 
 Row = Mapping[str, str]
-"""A row of `leaderboard.csv`, as texts."""
+"""A row of `leaderboard.csv`, as text."""
 
 
 def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
-    """The rows of a leaderboard as a table, under a line for each preset and graph.
-
-    Args:
-        rows: Those of `leaderboard.csv`, as texts.
-        width: Columns of the terminal.
-    """
+    """The rows of `leaderboard.csv` as a table of some width, with a heading line per preset and graph."""
     table = Table(caption=CAPTION, caption_justify="left", width=width, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in SHOWN:
         table.add_column(name, no_wrap=True, justify="left" if name in ("method", "variant") else "right")
@@ -27,28 +22,18 @@ def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
     return table
 
 
-def _variant(row: Row) -> str:
-    """A variant in at most nine letters; nothing for the only way to read a transformer."""
-    return "" if row["variant"] == "native" else row["variant"].removeprefix("errors_")
-
-
 def _tasks(row: Row) -> str:
-    """Tasks reached of those that the whole model solves; a mean over seeds has one digit."""
+    """Tasks reached / tasks that the whole model solves; means over seeds have one digit."""
     return "/".join(f"{float(row[name]):.1f}".removesuffix(".0") for name in ("tasks_reached", "tasks_solved"))
 
 
 def _count(text: str) -> str:
-    """A size in at most five letters; nothing for nothing."""
+    """A size in at most five characters; empty if there is none."""
     size = float(text) if text else 0.0
     if size < 9_999.5:
         return f"{size:.0f}" if text else ""
     scaled, letter = (size / 1e3, "k") if size < 9_999_500 else (size / 1e6, "M")
     return f"{scaled:.{1 if scaled < 99.95 else 0}f}{letter}"
-
-
-def _loss(row: Row) -> str:
-    """The validation loss, marked where it does not match."""
-    return _digits(row["validation_loss"]) + "!" * (row["status"] == "unmatched")
 
 
 def _digits(text: str) -> str:
@@ -58,7 +43,7 @@ def _digits(text: str) -> str:
 SHOWN: Mapping[str, Callable[[Row], str]] = {
     "#": lambda row: row["rank"],
     "method": lambda row: row["method"],
-    "variant": _variant,
+    "variant": lambda row: "" if row["variant"] == "native" else row["variant"].removeprefix("errors_"),
     "tasks": _tasks,
     "area": lambda row: _digits(row["profile_area"]),
     "edges": lambda row: _count(row["edges"]),
@@ -66,9 +51,9 @@ SHOWN: Mapping[str, Callable[[Row], str]] = {
     "faith": lambda row: _digits(row["faithfulness"]),
     "robst": lambda row: _digits(row["robust_faithfulness"]),
     "label": lambda row: _digits(row["label_replacement_score"]),
-    "loss": _loss,
+    "loss": lambda row: _digits(row["validation_loss"]) + "!" * (row["status"] == "unmatched"),
 }
-"""What the table shows, by heading."""
+"""The columns of the table, by heading."""
 
 CAPTION = """tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank

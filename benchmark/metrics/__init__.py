@@ -1,7 +1,6 @@
-"""The metrics: pure functions on arrays, torch or numpy, that return a float, `nan` where the score is undefined.
+"""The metrics: pure functions of arrays, torch or numpy, that return a float, `nan` if the score is undefined.
 
-A function's module, and with it torch, is imported when the function is first used. Neither transformer_lens nor
-sae_lens is ever imported.
+A function's module, and with it torch, is imported on first use. transformer_lens and sae_lens are never imported.
 """
 
 import lazy_loader

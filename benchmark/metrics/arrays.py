@@ -1,7 +1,7 @@
-"""The one place where a metric's arguments are checked, and become numpy arrays.
+"""The one place where arguments of metrics are checked and converted to numpy arrays.
 
 Any argument may be a torch tensor (on any device, of any number type, with or without a gradient), a numpy array, a
-list or a number. What does not fit is a `ValueError` that names the argument, what it has to be, and what it is.
+list or a number. An invalid one is a `ValueError` that names the argument, the requirement and the value given.
 """
 
 import math
@@ -14,16 +14,16 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     Array = ArrayLike | Tensor | Sequence[Tensor]
-    """What metrics take for an array; `arrays` says of which shape."""
+    """What metrics accept as an array; `arrays` checks its shape."""
 
     Number = float | np.number[Any] | NDArray[Any] | Tensor
-    """What metrics take for one number."""
+    """What metrics accept as one number."""
 else:
-    Array = Number = object  # so that it is `arrays` that tells, under pytest too, and not a checker of annotations
+    Array = Number = object  # so that `arrays` reports errors, under pytest too, and not the checker of annotations
 
 
 class Wanted(NamedTuple):
-    """What the values of an argument have to be: in words, and as a test of each value."""
+    """A requirement on the values of an argument: in words, and as an element-wise test."""
 
     said: str
     holds: Callable[[NDArray[Any]], NDArray[np.bool_]]
@@ -43,7 +43,7 @@ COUNT = Wanted("a whole number from 1", lambda values: (values >= 1) & (values %
 
 
 def token_of(vocab: int) -> Wanted:
-    """A token's index into so many logits; a float is none."""
+    """A token's index into this many logits; floats are invalid."""
     return Wanted(
         f"an integer from 0 to {vocab - 1}",
         lambda values: (values >= 0) & (values < vocab) & (values.dtype.kind in "iu" or not values.size),
@@ -51,55 +51,60 @@ def token_of(vocab: int) -> Wanted:
 
 
 Asked = tuple[Array, str] | tuple[Array, str, Wanted]
-"""An argument, its shape, and what its values have to be if not merely finite."""
+"""An argument, its shape, and the requirement on its values unless they only have to be finite."""
 
 
 def arrays(**arguments: Asked) -> tuple[NDArray[np.float64], ...]:
     """The arguments of a metric in double precision, in which all metrics are computed.
 
     Args:
-        arguments: By name, each with its shape. A shape is written as names of axes, `position channel`: axes of one
-            name have one size in all arguments, `*position` stands for any number of leading axes, and a figure for
-            itself.
+        arguments: By name, each with its shape, written as names of axes, `position channel`: an axis name has the same
+            size in all arguments, `*position` stands for any number of leading axes, and a number for itself.
 
     Returns:
-        One array for each argument.
+        One array per argument.
 
     Raises:
-        ValueError: In one line, that names the argument, what it has to be, and what it is.
+        ValueError: In one line, with the argument, the requirement and the value given.
     """
     return tuple(values.astype(np.float64) for values in checked(**arguments))
 
 
 def checked(**arguments: Asked) -> tuple[NDArray[Any], ...]:
-    """As `arrays`, in the arguments' own precision."""
+    """Like `arrays`, in the arguments' own precision."""
     sizes: dict[str, Any] = {}
     found = []
     for name, (given, axes, *wanted) in arguments.items():
         values = _array(name, given)
         _check_shape(name, values.shape, axes.split(), sizes)
-        _check_values(name, values, *wanted)
+        (requirement,) = wanted or (FINITE,)
+        with np.errstate(invalid="ignore"):
+            wrong = ~requirement.holds(values)
+        if wrong.any():
+            index = np.unravel_index(int(wrong.argmax()), values.shape)
+            at = f" at {[int(each) for each in index]}" if values.ndim else ""
+            raise ValueError(f"{name} must be {requirement.said}, got {values[index]}{at}")
         found.append(values)
     return tuple(found)
 
 
 def numbers(wanted: Wanted = FINITE, /, **arguments: Number) -> tuple[float, ...]:
-    """Arguments that are one number each, as floats; errors as `arrays`."""
+    """Arguments that are one number each, as floats; same errors as `arrays`."""
     return tuple(float(each) for each in arrays(**{name: (given, "", wanted) for name, given in arguments.items()}))
 
 
 def rows(values: NDArray[Any]) -> NDArray[Any]:
-    """All leading axes as one."""
+    """An array with all leading axes merged into one."""
     return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
 
 def mean(values: NDArray[Any]) -> float:
-    """Mean of all values, `nan` where there are none."""
+    """Mean of all values, `nan` without any."""
     return float(values.mean(dtype=np.float64)) if values.size else math.nan
 
 
 def _array(name: str, given: object) -> NDArray[Any]:
-    """An argument as an array of a number type that numpy computes with."""
+    """An argument as an array of a number type that numpy can compute with."""
     try:
         values = _native(given)
         if values.dtype.kind not in "biuf":
@@ -129,7 +134,7 @@ def _holds_tensors(given: Sequence[Any]) -> bool:
 
 
 def _check_shape(name: str, shape: tuple[int, ...], axes: Sequence[str], sizes: dict[str, Any]) -> None:
-    """Whether a shape is of these axes and agrees with the sizes that earlier arguments gave them."""
+    """`ValueError` unless a shape has these axes, with the sizes that earlier arguments gave them."""
     found: Sequence[Any] = shape
     if axes and axes[0].startswith("*") and len(shape) >= len(axes) - 1:
         leading = len(shape) - len(axes) + 1
@@ -142,12 +147,3 @@ def _check_shape(name: str, shape: tuple[int, ...], axes: Sequence[str], sizes: 
         if known != size:
             told = f" with {axis.strip('*')} {known} as in {first}" if first else ""
             raise ValueError(f"{name} must have shape [{', '.join(axes)}]{told}, got shape {list(shape)}")
-
-
-def _check_values(name: str, values: NDArray[Any], wanted: Wanted = FINITE) -> None:
-    with np.errstate(invalid="ignore"):
-        wrong = ~wanted.holds(values)
-    if wrong.any():
-        index = np.unravel_index(int(wrong.argmax()), values.shape)
-        at = f" at {[int(each) for each in index]}" if values.ndim else ""
-        raise ValueError(f"{name} must be {wanted.said}, got {values[index]}{at}")

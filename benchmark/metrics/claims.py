@@ -1,4 +1,4 @@
-"""Metrics of what is said of sparse circuits: compounding errors, unequal firing, shared losses, dilution."""
+"""Metrics of the claims about sparse circuits: error compounding, firing rates, shared losses, context dilution."""
 
 import math
 
@@ -10,28 +10,28 @@ from benchmark.metrics.shares import ONE_NAT, share, varies
 
 
 def error_compounding(together: Number, alone: Array) -> float:
-    """How much more is lost when all layers are replaced than the layers lose one at a time.
+    """Cost of replacing all layers simultaneously, relative to replacing them one at a time.
 
     Args:
-        together: Divergence from the explained model with all layers replaced, nats.
-        alone: `[layer]`, divergence with one layer replaced, each in turn, nats.
+        together: KL from the reference model with all layers replaced, nats.
+        alone: `[layer]`, KL with only this layer replaced, nats.
 
     Returns:
-        together / sum of alone, from 0, lower is better: 1 where errors add up, above 1 where they compound, below 1
-        where later layers make up for them; `nan` where replacing single layers does no harm.
+        together / sum of alone, from 0, lower is better: 1 if errors add up, above 1 if they compound, below 1 if later
+        layers compensate for them; `nan` if replacing single layers does no harm.
     """
     whole, parts = arrays(together=(together, "", AT_LEAST_0), alone=(alone, "layer", AT_LEAST_0))
     return share(float(whole), float(parts.sum()), ONE_NAT)
 
 
 def firing_rate_spread(rates: Array) -> float:
-    """How unequally often features fire: ln of the 90th over the 10th percentile of their rates.
+    """Inequality of firing rates: ln of the 90th over the 10th percentile.
 
     Args:
-        rates: `[feature]`, share of positions at which each feature fires; those that never do are left out.
+        rates: `[feature]`, share of positions at which each feature fires; those that never fire are left out.
 
     Returns:
-        Nats, from 0 where all fire equally often; neither end is better; `nan` if none fires.
+        Nats, from 0 if all fire equally often; neither direction is better; `nan` if none fires.
     """
     (row,) = arrays(rates=(rates, "feature", SHARE))
     alive = row[row > 0]
@@ -48,10 +48,10 @@ def token_loss_correlation(first: Array, second: Array) -> float:
 
     Args:
         first: `[*position]`, next-token losses of one model; any number of axes.
-        second: Those of the other on the same tokens.
+        second: `[*position]`, those of the other on the same tokens.
 
     Returns:
-        -1 to 1; 1 for a model and itself; `nan` if the losses of one do not differ.
+        -1 to 1; 1 for a model and itself; `nan` if the losses of either model are constant.
     """
     known, found = (each.reshape(-1) for each in arrays(first=(first, "*position"), second=(second, "*position")))
     if not (varies(known) and varies(found)):
@@ -67,11 +67,11 @@ def context_dilution(elements: Array, nested: Array) -> float:
     over the length of the context.
 
     Args:
-        elements: `[length]`, elements of each list, ascending.
+        elements: `[length]`, number of elements of each list, ascending.
         nested: `[length]`, probability of the right one of two answers after a nested list of that length.
 
     Returns:
-        The first length at which the probability is below a half; `nan` if it never is, or already at the first.
+        The first length at which the probability is below a half; `nan` if there is none or it is the first of all.
     """
     lengths, right = _by_length(elements, nested=(nested, SHARE))
     below = right < 0.5
@@ -81,17 +81,17 @@ def context_dilution(elements: Array, nested: Array) -> float:
 
 
 def dilution_slope(elements: Array, separation: Array) -> float:
-    """How fast what a model knows of bracket depth fades with length: the slope in log-log coordinates.
+    """Decay of a model's knowledge of bracket depth with length: the slope in log-log coordinates.
 
-    Averaging attention alone gives -1, as a sum over the list becomes a mean; nothing lost gives 0.
+    Averaging attention alone gives -1, as a sum over the list becomes a mean; no loss gives 0.
 
     Args:
-        elements: `[length]`, elements of each list, ascending.
-        separation: `[length]`, how far the logit difference moves from flat to nested lists of that length, nats.
+        elements: `[length]`, number of elements of each list, ascending.
+        separation: `[length]`, change in the logit difference from flat to nested lists of that length, nats.
 
     Returns:
-        Least-squares slope of ln separation over ln elements; nearer to 0 is better; `nan` below two lengths or where
-        a separation is not positive.
+        Least-squares slope of ln separation over ln elements; closer to 0 is better; `nan` below two lengths or if a
+        separation is not positive.
     """
     lengths, moved = _by_length(elements, separation=(separation, FINITE))
     if lengths.size < 2 or not (moved > 0).all():
@@ -100,7 +100,7 @@ def dilution_slope(elements: Array, separation: Array) -> float:
 
 
 def _by_length(elements: Array, **measured: tuple[Array, Wanted]) -> tuple[NDArray[np.float64], ...]:
-    """Lengths of lists, which have to ascend, and what was measured at each."""
+    """Lengths of lists, which have to ascend, and the measurements at each."""
     rest = {name: (values, "length", wanted) for name, (values, wanted) in measured.items()}
     lengths, *values = arrays(elements=(elements, "length", ABOVE_0), **rest)
     if not (np.diff(lengths) > 0).all():

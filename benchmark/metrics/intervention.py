@@ -1,4 +1,4 @@
-"""Metrics of what interventions on single nodes of a circuit do: nodes that idle, effects that it predicts."""
+"""Metrics of interventions on single nodes of a circuit: redundant nodes, and predicted effects of edits."""
 
 import math
 
@@ -8,39 +8,39 @@ from benchmark.metrics.arrays import Array, arrays, mean
 from benchmark.metrics.shares import varies
 from benchmark.statistics.intervals import spearman
 
-IDLE = 0.01
-"""A node idles if the task loss rises by less than this without it, and an edit does nothing below it, nats."""
+NEGLIGIBLE = 0.01
+"""A node is redundant if ablating it raises the task loss by less than this; smaller effects of edits are 0, nats."""
 
 
 def idle_share(rises: Array) -> float:
-    """Share of a circuit's nodes that it could do without, each alone.
+    """Share of a circuit's nodes that are redundant, each ablated alone.
 
-    Minimality after Wang et al. 2022 (arXiv 2211.00593) section 4, of single nodes. Copies of which either suffices all
-    idle, although not all of them can go.
+    Minimality after Wang et al. 2022 (arXiv 2211.00593) section 4, for single nodes. If either of two copies suffices,
+    both are redundant, although only one of them can be removed.
 
     Args:
-        rises: `[node]`, how much the circuit's task loss rises without each node, nats; negative where it falls.
+        rises: `[node]`, rise in the circuit's task loss with each node ablated, nats; negative if it falls.
 
     Returns:
-        Share of the rises below `IDLE`, from 0 to 1, lower is better; `nan` without nodes.
+        Share of the rises below `NEGLIGIBLE`, from 0 to 1, lower is better; `nan` without nodes.
     """
     (risen,) = arrays(rises=(rises, "node"))
-    return mean(risen < IDLE)
+    return mean(risen < NEGLIGIBLE)
 
 
 def rank_correlation(reference: Array, predicted: Array) -> float:
-    """Spearman's correlation of what edits do in the whole model and in the circuit, ties at their mean rank.
+    """Spearman's correlation of the effects of edits in the whole model and in the circuit, ties at their mean rank.
 
-    Effects below `IDLE` count as none: which of two nodes that do nothing does less is no question.
+    Effects below `NEGLIGIBLE` count as 0, since the order of negligible effects is meaningless.
 
     Args:
         reference: `[edit]`, effect of each edit in the whole model, nats.
-        predicted: Effect of the same edit in the circuit.
+        predicted: `[edit]`, effect of the same edit in the circuit, nats.
 
     Returns:
-        -1 to 1, higher is better; 1 where the circuit puts the edits into the right order; `nan` if all edits do the
-        same in either.
+        -1 to 1, higher is better; 1 if the circuit orders the edits correctly; `nan` if all edits have the same effect
+        in either.
     """
     effects = arrays(reference=(reference, "edit"), predicted=(predicted, "edit"))
-    known, found = (np.where(np.abs(each) < IDLE, 0.0, each) for each in effects)
+    known, found = (np.where(np.abs(each) < NEGLIGIBLE, 0.0, each) for each in effects)
     return spearman(known, found) if varies(known) and varies(found) else math.nan

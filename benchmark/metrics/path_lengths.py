@@ -1,4 +1,4 @@
-"""Metrics of how deep a circuit computes: the units on its paths from the embeddings to the logits."""
+"""Metrics of a circuit's computational depth: the units on its paths from the embeddings to the logits."""
 
 import math
 from collections import defaultdict
@@ -14,26 +14,25 @@ from benchmark.model.graph import EMBEDDING, LOGITS
 from benchmark.model.interface import Connection
 
 Inflow = Mapping[str, list[tuple[str, NDArray[np.float64]]]]
-"""By target site, its sources with the strength of each edge between kept nodes, `[target, source]`."""
+"""By target site, its source sites and the strengths of edges between kept nodes, `[target, source]`."""
 
 
 def path_length(circuit: Circuit, connections: Iterable[Connection]) -> float:
     """Mean number of units on a path from the embeddings to the logits.
 
-    A path counts as much as the product over its edges of the share that each has in all that enters its target. That
-    is the influence of Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html,
-    "Computing Node Influence"), whose mean path length (section "Evaluating") this is after. Rewriting a computation of
-    several hops in one (Lange et al. 2026) makes it fall.
+    A path's weight is the product over its edges of each edge's share of all that enters its target. That is the
+    influence of Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html, "Computing
+    Node Influence"), whose mean path length (section "Evaluating") this follows. Rewriting a computation of several
+    hops as one (Lange et al. 2026) lowers it.
 
     Args:
         circuit: The nodes kept.
-        connections: In the unit graph, of the signs of which nothing matters. Where the units of a site differ in
-            scale, a weight says little about an edge: give attributions in their place, as
-            `benchmark.scoring.path_length` does.
+        connections: In the unit graph; signs do not matter. If the units of a site differ in scale, weights are poor
+            measures of edges: pass attributions instead, as `benchmark.scoring.path_length` does.
 
     Returns:
-        Units, from 1; neither way is better, the model that is explained says what is right; `nan` where no path joins
-        embeddings and logits, or an opaque block joins kept nodes, of which it cannot be told how much each brings.
+        Units, from 1; neither direction is better, the reference model's value is the right one; `nan` if no path joins
+        embeddings and logits, or if an opaque block joins kept nodes, so that their edges' strengths are unknown.
     """
     inflow = _inflow(circuit, connections)
     if any(np.isnan(strengths).any() for sources in inflow.values() for _, strengths in sources):
@@ -50,14 +49,14 @@ def longest_path(circuit: Circuit, connections: Iterable[Connection]) -> float:
         connections: In the unit graph; an opaque block joins every pair.
 
     Returns:
-        Units, from 1; neither way is better; `nan` where no path joins embeddings and logits.
+        Units, from 1; neither direction is better; `nan` if no path joins embeddings and logits.
     """
     longest = float(_farthest(LOGITS, _inflow(circuit, connections), {EMBEDDING: np.zeros(1)}).max())
     return longest if math.isfinite(longest) else math.nan
 
 
 def _inflow(circuit: Circuit, connections: Iterable[Connection]) -> Inflow:
-    """What enters each site from kept nodes; `nan` through opaque blocks."""
+    """The strengths of edges into each site from kept nodes; `nan` through opaque blocks."""
     found = defaultdict(list)
     for each, weight, target, source in joined(circuit, connections):
         strengths = math.nan if weight is None else np.abs(weight.astype(np.float64))
@@ -66,7 +65,7 @@ def _inflow(circuit: Circuit, connections: Iterable[Connection]) -> Inflow:
 
 
 _Walked = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""For each node of a site, the share of its inflow that stems from the embeddings, and that times its mean length."""
+"""Per node of a site, the share of its inflow that originates in the embeddings, and that times its mean length."""
 
 
 def _walk(site: str, inflow: Inflow, known: dict[str, _Walked]) -> _Walked:
@@ -85,12 +84,12 @@ def _walk(site: str, inflow: Inflow, known: dict[str, _Walked]) -> _Walked:
 
 
 def _over(strengths: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of a source's nodes; a source that nothing enters has one for all of them."""
+    """Values of a source's nodes; a source without inflow has one value for all of them."""
     return np.broadcast_to(values, strengths.shape[1:])
 
 
 def _farthest(site: str, inflow: Inflow, known: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Units before each node of a site on the longest path to it; minus infinity where there is none."""
+    """Units before each node of a site on the longest path to it; minus infinity if there is none."""
     if site not in known:
         paths = [np.full(1, -math.inf)]
         for source, strengths in inflow.get(site, []):

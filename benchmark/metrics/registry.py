@@ -1,4 +1,4 @@
-"""The metrics as data: what each number means, its unit, range, direction, version and source. Imports no torch."""
+"""The metrics as data: the meaning, unit, range, direction, version and source of each number. Imports no torch."""
 
 from dataclasses import dataclass, replace
 from math import inf
@@ -7,22 +7,22 @@ from typing import Literal, get_args
 from benchmark.plugins.registry import Registry
 
 Direction = Literal["lower", "higher", "none"]
-"""Which way is better; `none` where neither is."""
+"""Which direction is better; `none` if neither is."""
 
 MeasuredBy = Literal["circuit", "profile", "validity", "claims", "splitting"]
 """The kinds of cell that measure something."""
 
 Aggregate = Literal["geometric_mean", "median", "mean"]
-"""How values are summed up over tasks and over seeds.
+"""How values are aggregated over tasks and over seeds.
 
 - Sizes by the geometric mean of max(size, 1).
 - Quotients (`QUOTIENTS`) that are unbounded on either side by the median: in a mean, one task whose denominator happens
   to be small would outweigh all others.
-- All else by the mean: what is bounded, and amounts, such as nats and counts, of which every unit counts alike.
+- Everything else by the mean: bounded values, and amounts, such as nats and counts, in which every unit counts equally.
 """
 
 QUOTIENTS = ("share", "ratio", "slope")
-"""Units of numbers that are one quantity over another."""
+"""Units of numbers that are a ratio of two quantities."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Metric:
     Attributes:
         name: Its name in the records.
         summary: One sentence.
-        unit: Of its value.
-        low: Least possible value.
-        high: Greatest possible value.
-        direction: Which way is better.
-        aggregate: How values are summed up over tasks and seeds.
+        unit: Unit of its value.
+        low: Smallest possible value.
+        high: Largest possible value.
+        direction: Which direction is better.
+        aggregate: How values are aggregated over tasks and seeds.
         source: The paper or tool that the definition comes from.
-        function: `module:name` of the pure function of arrays that one of our metrics is computed by; `None` where
-            training reports the number.
+        function: `module:name` of the pure function of arrays that computes one of our metrics; `None` if it is not
+            computed from arrays.
         score: `module:function` of another distribution's metric of circuits, called with the
-            `benchmark.scoring.case.DiscoveredCircuit` of every circuit; returns a float, `nan` where it is undefined.
+            `benchmark.scoring.case.DiscoveredCircuit` of every circuit; returns a float, `nan` if undefined.
         version: Raised by hand whenever a definition or an implementation changes a value.
-        cell: The kind of cell that measures it; of every registered metric, that under which it is registered.
+        cell: The kind of cell that measures it, under which it is registered.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Metric:
             )
 
     def within(self, limit: float) -> float:
-        """A limit of an interval, moved into the range of the metric; `nan` stays."""
+        """A limit of an interval, clipped to the range of the metric; `nan` stays."""
         return min(max(limit, self.low), self.high)
 
 
@@ -91,7 +91,7 @@ _OIKARINEN = "Oikarinen et al. 2025 (arXiv 2506.05774)"
 _ELHAGE = "Elhage et al. 2023, https://transformer-circuits.pub/2023/privileged-basis"
 
 _KINDS = ("query", "key", "value", "neuron", "feature", "residual_read", "residual_write")
-"""Kinds of node that a meaning is sought for; `benchmark.model.interface.Kind` without errors, which imports torch."""
+"""Kinds of node that may have a meaning: `benchmark.model.interface.Kind`, which imports torch, without errors."""
 
 SHIFTED: dict[str, str] = {
     "dilution": "with other lines before them",
@@ -100,27 +100,30 @@ SHIFTED: dict[str, str] = {
     "nesting": "inside a function or a method",
     "elements": "with longer lists",
 }
-"""How prompts are changed; `benchmark.tasks.shifts.SHIFTS` by what the records say."""
+"""How prompts are changed, by name in the records; `benchmark.tasks.shifts.SHIFTS` implements it."""
 
 CONTROLS: dict[str, tuple[str, str, Direction]] = {
-    "label_replacement_score": ("label", "What labels of the concept do in its node's place: 1 as good as the node.",
+    "label_replacement_score": ("label", "Labels of the concept instead of its node: 1 as good as the node.",
                                 "higher"),
-    "shifted_label_score": ("shifted", "The same with labels turned within their document.", "none"),
-    "sibling_label_score": ("sibling", "The same with labels of a concept easily taken for it.", "none"),
-    "quantised_score": ("quantised", "The same with the node's own value at as many levels.", "none"),
+    "shifted_label_score": ("shifted", "The same with labels shifted circularly within their document.", "none"),
+    "sibling_label_score": ("sibling", "The same with labels of a concept easily confused with it.", "none"),
+    "quantised_score": ("quantised", "The same with the node's own value quantised to as many levels.", "none"),
     "false_alarms_corrected": ("false_alarms", "The node, corrected where it fires without the concept.", "none"),
-    "misses_corrected": ("misses", "The node, corrected where the concept holds without it.", "none"),
-    "middle_corrected": ("middle", "The node, corrected where it is half active.", "none"),
+    "misses_corrected": ("misses", "The node, corrected where the concept holds and it does not fire.", "none"),
+    "middle_corrected": ("middle", "The node, corrected where its activation is in the middle band.", "none"),
 }  # fmt: skip
-"""What may stand in a node's place, by metric: its short name, a sentence, which way is better."""
+"""What can replace a node's activations, by metric: a short name, a summary, which direction is better."""
 
 SPLITS: dict[str, tuple[str, Direction]] = {
-    "concept_splits": ("Features among which a concept is divided.", "lower"),
-    "feature_splits": ("Features of a larger dictionary among which one of a smaller is divided.", "lower"),
-    "feature_splits_back": ("Features of the smaller one among which one of the larger is divided.", "none"),
-    "feature_splits_null": ("The same as feature_splits, each feature of the larger turned to other text.", "none"),
+    "concept_splits": ("Number of features that a concept is divided among.", "lower"),
+    "feature_splits": ("Number of features of a larger dictionary that one of a smaller is divided among.", "lower"),
+    "feature_splits_back": ("Number of features of the smaller one that one of the larger is divided among.", "none"),
+    "feature_splits_null": (
+        "The same as feature_splits with each feature of the larger shifted to other text.",
+        "none",
+    ),
 }
-"""What is divided among the features of a dictionary, by metric: a sentence, which way is better."""
+"""What is divided among the features of a dictionary, by metric: a summary, which direction is better."""
 
 _SIZE = "benchmark.metrics.size"
 _TASK = "benchmark.metrics.task"
@@ -141,14 +144,10 @@ def _loss(name: str, summary: str, direction: Direction = "lower") -> Metric:
 
 
 def _share(
-    name: str, summary: str, low: float, direction: Direction, source: str, function: str, version: int = 1
+    name: str, summary: str, low: float, direction: Direction, source: str, function: str | None, version: int = 1
 ) -> Metric:
     aggregate: Aggregate = "median" if _unbounded(low, 1.0) else "mean"
     return Metric(name, summary, "share", low, 1.0, direction, aggregate, source, function, version)
-
-
-def _rate(name: str, summary: str, direction: Direction) -> Metric:
-    return Metric(name, summary, "share", 0.0, 1.0, direction, "mean", _OURS, None)
 
 
 def _reported(name: str, summary: str, unit: str, direction: Direction, aggregate: Aggregate = "mean") -> Metric:
@@ -159,10 +158,10 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     # Size of a circuit
     _size("nodes", "Nodes kept.", "nodes", _GAO, "node_count"),
     _size("edges", "Nonzero weights between kept nodes.", "edges", _GAO, "edge_count", 2),
-    Metric("verified_edges", "Fewest edges with which the circuit still does the task, all others cut.", "edges", 0.0,
-           inf, "lower", "geometric_mean", _OURS, None),
+    Metric("verified_edges", "Fewest edges with which the circuit still does the task, all others ablated.", "edges",
+           0.0, inf, "lower", "geometric_mean", _OURS, None),
     _size("touched_edges", "Nonzero weights with at least one end kept.", "edges", _OURS, "touched_edge_count", 2),
-    _size("description_bits", "Bits to write the circuit down.", "bits", _OURS, "description_bits", 2),
+    _size("description_bits", "Bits that specify the circuit.", "bits", _OURS, "description_bits", 2),
     _size("opaque_weights", "Nonzero weights in opaque blocks between kept nodes.", "weights", _OURS,
           "opaque_weight_count"),
     # Does it do the task
@@ -170,25 +169,25 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     _loss("calibrated_loss", "Task loss of the circuit after scale and shift of its logit difference."),
     _loss("random_circuit_loss", "Task loss of random circuits with as many nodes of each site.", "none"),
     _loss("whole_loss", "Task loss of the model with nothing ablated."),
-    _loss("explained_loss", "Task loss of the trained model that the circuit is held to."),
-    _loss("lowest_loss", "Least task loss, on validation prompts, of any circuit that the search tried."),
+    _loss("explained_loss", "Task loss of the reference model."),
+    _loss("lowest_loss", "Lowest task loss, on validation prompts, of any circuit that the search tried."),
     _loss("empty_loss", "Task loss of the model with every node ablated.", "none"),
     Metric("recovered_task_loss", "(empty - circuit) / (empty - whole) of the task losses.", "share", -inf, inf,
            "higher", "median", _MARKS, f"{_AGREEMENT}:recovered_task_loss"),
-    # Does it do it as the whole model does
+    # Does it match the whole model
     _share("faithfulness", "1 - KL(whole||circuit) / KL(whole||empty) on the answer pair.", -inf, "higher", _OURS,
            f"{_AGREEMENT}:faithfulness"),
-    _share("robust_faithfulness", "Least faithfulness under mean, resample, counterfactual, stochastic ablation.",
+    _share("robust_faithfulness", "Lowest faithfulness under mean, resample, counterfactual, stochastic ablation.",
            -inf, "higher", _OURS, f"{_AGREEMENT}:faithfulness"),
     _share("logit_difference_r2", "Variance of the whole model's signed logit difference that the circuit explains.",
            -inf, "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2", 2),
-    _share("completeness", "Faithfulness of the complement: what the circuit left out.", -inf, "lower", _MARKS,
+    _share("completeness", "Faithfulness of the complement, the nodes left out of the circuit.", -inf, "lower", _MARKS,
            f"{_AGREEMENT}:faithfulness"),
     _loss("necessity", "Task loss of the model with the circuit ablated.", "higher"),
     _loss("random_necessity", "Task loss of the model with random circuits of as many nodes of each site ablated.",
           "none"),
-    # Does it keep no more than it needs, and are its nodes what they are taken for
-    _share("idle_share", "Kept nodes without which, each alone, the task loss rises by less than 0.01 nats.", 0.0,
+    # Is it minimal, and do its nodes do what they seem to do
+    _share("idle_share", "Kept nodes that, ablated alone, raise the task loss by less than 0.01 nats.", 0.0,
            "lower", _WANG, f"{_INTERVENTION}:idle_share"),
     Metric("second_circuit_nodes", "Nodes of the smallest circuit found with the first one's nodes forbidden.", "nodes",
            0.0, inf, "none", "geometric_mean", _OURS, None),
@@ -196,26 +195,26 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
            "nats", 0.0, inf, "lower", "mean", f"{_GAO}, appendix E", f"{_TASK}:task_loss"),
     Metric("binarised_loss", "Task loss of the circuit with each kept node at one of two levels.", "nats", 0.0, inf,
            "lower", "mean", f"{_GAO}, figure 34", f"{_TASK}:task_loss"),
-    _share("prediction_r2", "Variance of what edits of nodes do in the whole model that the circuit explains.", -inf,
+    _share("prediction_r2", "Variance of the effects of node edits in the whole model that the circuit explains.", -inf,
            "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2", 2),
-    Metric("prediction_rank_correlation", "Spearman's, over edits of nodes, of what they do in both models.",
+    Metric("prediction_rank_correlation", "Spearman's, of the effects of node edits in circuit and whole model.",
            "correlation", -1.0, 1.0, "higher", "mean", _GEIGER, f"{_INTERVENTION}:rank_correlation"),
-    # Does it agree off the prompts that it was found on
+    # Does it agree off the distribution that it was discovered on
     *(
         _share(f"agreement_{shift}", f"Prompts answered as by the whole model, {summary}.", 0.0, "higher", _OURS,
                f"{_AGREEMENT}:answer_agreement")
         for shift, summary in SHIFTED.items()
     ),
-    # Does it compute in the same steps
+    # Does it compute in the same number of steps
     Metric("path_length", "Units on a path from embeddings to logits, mean of paths weighted by attribution.", "units",
            1.0, inf, "none", "mean", _AMEISEN, f"{_DEPTH}:path_length"),
     Metric("longest_path", "Units on the longest path from embeddings to logits.", "units", 1.0, inf, "none", "mean",
            _OURS, f"{_DEPTH}:longest_path"),
-    _share("stream_interchange_r2", "Variance of what the other prompt's residual stream does that the circuit "
-           "explains.", -inf, "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
-    _share("write_interchange_r2", "The same of what the other prompt's last block alone has written to it.", -inf,
+    _share("stream_interchange_r2", "Variance of the effect of the other prompt's residual stream that the "
+           "circuit explains.", -inf, "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
+    _share("write_interchange_r2", "The same for what the other prompt's last block alone wrote to the stream.", -inf,
            "higher", _GEIGER, f"{_AGREEMENT}:logit_difference_r2"),
-    _share("stream_share", "Variance of what the other prompt does in the circuit that its residual stream alone does.",
+    _share("stream_share", "Variance of the other prompt's effect in the circuit that its residual stream explains.",
            -inf, "higher", _OURS, f"{_AGREEMENT}:logit_difference_r2"),
     # Along the ranking
     _share("cpr", "Area under faithfulness over log size.", 0.0, "higher", _MIB, f"{_AGREEMENT}:cpr"),
@@ -226,7 +225,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
            f"{_DICT}:fvu"),
     Metric("l0", "Features that fire at a position.", "features", 0.0, inf, "lower", "mean", _SAEBENCH, f"{_DICT}:l0"),
     _share("dead_fraction", "Features that never fire.", 0.0, "lower", _SAEBENCH, f"{_DICT}:dead_fraction"),
-    Metric("loss_increase", "Next-token loss with every place replaced, less the explained model's.", "nats", -inf, inf,
+    Metric("loss_increase", "Next-token loss with all layers replaced minus the reference model's.", "nats", -inf, inf,
            "lower", "mean", _SAEBENCH, f"{_DICT}:loss_increase"),
     Metric("loss_recovered", "(ablated - replaced) / (ablated - original) of next-token losses.", "share", -inf, inf,
            "higher", "median", _SAEBENCH, f"{_DICT}:loss_recovered"),
@@ -239,33 +238,33 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         for name, (summary, direction) in SPLITS.items()
     ),
 )), ("claims", (
-    # What is said of sparse circuits and of their rivals
+    # Published claims about sparse circuits and competing methods
     Metric("error_compounding", "KL with all layers replaced over the sum of the KLs one layer at a time.", "ratio",
            0.0, inf, "lower", "median", _OURS, f"{_CLAIMS}:error_compounding"),
-    Metric("replaced_kl", "KL of the model with all layers replaced from the one that it explains.", "nats", 0.0, inf,
+    Metric("replaced_kl", "KL of the model with all layers replaced from the reference model.", "nats", 0.0, inf,
            "lower", "mean", _OURS, f"{_AGREEMENT}:kl_divergence"),
     Metric("firing_rate_spread", "ln of the 90th over the 10th percentile of the rates of features that fire.", "nats",
            0.0, inf, "none", "mean", _OURS, f"{_CLAIMS}:firing_rate_spread"),
-    _share("connection_density_null", "The same with what the sources write permuted between them.", 0.0, "none",
+    _share("connection_density_null", "The same with the sources' weights permuted among them.", 0.0, "none",
            _OURS, f"{_DICT}:connection_density"),
     _share("coactive_connection_density", "The same as connection_density over the pairs that fire together.", 0.0,
            "lower", _OURS, f"{_DICT}:connection_density"),
-    _share("coactive_connection_density_null", "That with what the sources write permuted between them.", 0.0, "none",
+    _share("coactive_connection_density_null", "That with the sources' weights permuted among them.", 0.0, "none",
            _OURS, f"{_DICT}:connection_density"),
-    Metric("token_loss_correlation", "Of next-token losses with those of a dense model, token by token.", "correlation",
-           -1.0, 1.0, "none", "mean", f"{_GAO}, figure 33", f"{_CLAIMS}:token_loss_correlation"),
+    Metric("token_loss_correlation", "Correlation of next-token losses with a dense model's, token by token.",
+           "correlation", -1.0, 1.0, "none", "mean", f"{_GAO}, figure 33", f"{_CLAIMS}:token_loss_correlation"),
     Metric("context_dilution", "Elements at which a model forgets that a list is nested.", "elements", 0.0, inf, "none",
            "geometric_mean", f"{_GAO}, section 3.2", f"{_CLAIMS}:context_dilution"),
-    Metric("dilution_slope", "Slope of what a model knows of bracket depth over length, log-log: -1 for averaging.",
+    Metric("dilution_slope", "Slope of a model's knowledge of bracket depth over length, log-log: -1 for averaging.",
            "slope", -inf, inf, "none", "median", f"{_GAO}, section 3.2", f"{_CLAIMS}:dilution_slope"),
 )), ("validity", (
-    # Do nodes mean what they are said to mean
+    # Do nodes mean what their labels say
     *(
         Metric(name, summary, "share", -inf, inf, direction, "median", _PAULO, f"{_VALIDITY}:label_replacement_score")
         for name, (_, summary, direction) in CONTROLS.items()
     ),
 )), ("circuit", (
-    Metric("circuit_label_replacement_score", "Labels in the place of a circuit's node, inside the circuit, task loss.",
+    Metric("circuit_label_replacement_score", "Labels instead of a circuit's node, inside the circuit, task loss.",
            "share", -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("task_label_replacement_score", "The same node and labels in the whole model, task loss.", "share", -inf,
            inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
@@ -276,30 +275,30 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
 )), ("validity", (
     Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
            "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score"),
-    Metric("pooled_shifted_score", "The same with labels turned within their document: no better than none.", "share",
-           -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:label_replacement_score"),
-    _share("p_concept_given_active", "How often the concept holds where its node is active.", 0.0, "higher", _HUANG,
+    Metric("pooled_shifted_score", "The same with labels shifted circularly within their document: a null baseline.",
+           "share", -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:label_replacement_score"),
+    _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_concept_given_active"),
-    _share("p_active_given_concept", "How often its node is active where the concept holds.", 0.0, "higher", _HUANG,
+    _share("p_active_given_concept", "Probability that its node is active given the concept.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_active_given_concept"),
-    _share("average_precision", "Of the node of each concept, chosen among those that matter.", 0.0, "higher",
-           _OIKARINEN, f"{_VALIDITY}:average_precision"),
-    _share("highest_average_precision", "Of the best detector of each concept, whether it matters or not.", 0.0,
+    _share("average_precision", "Average precision of each concept's node, chosen among those that matter.", 0.0,
            "higher", _OIKARINEN, f"{_VALIDITY}:average_precision"),
-    _share("token_average_precision", "Of the best predictor from the current token alone.", 0.0, "none", _OURS,
-           f"{_VALIDITY}:average_precision"),
-    _share("top_k_precision", "How often the concept holds at the top positions of its node.", 0.0, "higher", _OURS,
+    _share("highest_average_precision", "Average precision of each concept's best detector, whether or not it matters.",
+           0.0, "higher", _OIKARINEN, f"{_VALIDITY}:average_precision"),
+    _share("token_average_precision", "Average precision of the best predictor from the current token alone.", 0.0,
+           "none", _OURS, f"{_VALIDITY}:average_precision"),
+    _share("top_k_precision", "Share of its node's top positions at which the concept holds.", 0.0, "higher", _OURS,
            f"{_VALIDITY}:top_k_precision"),
-    _share("middle_band_purity", "How often the concept holds where its node is half active.", 0.0, "higher", _OURS,
-           f"{_VALIDITY}:band_purity"),
+    _share("middle_band_purity", "Probability of the concept in its node's middle band of activation.", 0.0, "higher",
+           _OURS, f"{_VALIDITY}:band_purity"),
     *(
-        _share(f"average_precision_{kind}", f"Of the best detector of each concept among {kind} nodes.", 0.0, "higher",
+        _share(f"average_precision_{kind}", f"Average precision of each concept's best {kind} node.", 0.0, "higher",
                _OIKARINEN, f"{_VALIDITY}:average_precision")
         for kind in _KINDS
     ),
-    _rate("undefined_rate", "Concepts whose score cannot be told from noise.", "none"),
-    _rate("illusion_rate", "Named nodes for which labels of the name cannot stand in.", "lower"),
-    _rate("graded_rate", "Named nodes for which no two-valued signal can stand in.", "none"),
+    _share("undefined_rate", "Concepts whose score is indistinguishable from noise.", 0.0, "none", _OURS, None),
+    _share("illusion_rate", "Named nodes that labels of their name cannot replace.", 0.0, "lower", _OURS, None),
+    _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None),
     _reported("named_nodes", "Nodes that matter, have a name by top examples, and a defined score.", "nodes", "none"),
     *(
         Metric(f"basis_privilege_{kind}", f"ln of the kurtosis of {kind} nodes, own basis over a random one.", "nats",
@@ -307,16 +306,16 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         for kind in _KINDS
     ),
     *(
-        Metric(f"basis_precision_gain_{kind}", f"Best average precision of {kind} nodes, own basis less a random one.",
+        Metric(f"basis_precision_gain_{kind}", f"Best average precision of {kind} nodes, own basis minus a random one.",
                "share", -1.0, 1.0, "none", "mean", _OURS, f"{_VALIDITY}:average_precision")
         for kind in _KINDS
     ),
 )), ("profile", (
     # Capability and cost
-    _reported("validation_loss", "Next-token loss of the model that the circuits live in.", "nats", "lower"),
-    _reported("parameters", "Parameters, the bigram table apart.", "parameters", "none", "geometric_mean"),
+    _reported("validation_loss", "Next-token loss of the model that contains the circuits.", "nats", "lower"),
+    _reported("parameters", "Parameters, excluding the bigram table.", "parameters", "none", "geometric_mean"),
     _reported("nonzero_parameters", "Parameters that are not zero.", "parameters", "none", "geometric_mean"),
-    _reported("training_flops", "Floating-point operations of the training.", "FLOPs", "lower", "geometric_mean"),
+    _reported("training_flops", "Floating-point operations of training.", "FLOPs", "lower", "geometric_mean"),
 )))  # fmt: skip
 """The metrics in the order of the leaderboard's columns, under the kind of cell that measures them."""
 
@@ -324,7 +323,7 @@ OURS: dict[str, Metric] = {metric.name: replace(metric, cell=cell) for cell, met
 
 
 def _check(metric: Metric) -> None:
-    """`ValueError` for a metric that nothing measures, or whose values cannot be summed up."""
+    """`ValueError` for a metric that nothing measures, or whose values cannot be aggregated."""
     for field, choices in (("direction", get_args(Direction)), ("aggregate", get_args(Aggregate))):
         if getattr(metric, field) not in choices:
             raise ValueError(f"{field} is {getattr(metric, field)!r}; choose from {', '.join(choices)}")

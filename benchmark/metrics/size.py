@@ -14,7 +14,7 @@ from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import Connection
 
 BITS_PER_EDGE = 8
-"""What writing down one weight costs in `description_bits`."""
+"""Cost of one weight in `description_bits`."""
 
 
 def node_count(circuit: Circuit) -> float:
@@ -25,32 +25,32 @@ def node_count(circuit: Circuit) -> float:
 def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
     """Number of edges between kept nodes, Gao et al. 2025 section 2.2.
 
-    An edge is a nonzero weight with both ends kept; where a connection has no weight (an opaque block joins its ends),
+    An edge is a nonzero weight with both ends kept; if a connection has no weight (an opaque block joins its ends),
     every pair of kept nodes counts. The ends of the unit graph, embeddings and logits, are always kept.
 
     Args:
         circuit: The nodes kept.
-        connections: Of the model, in the circuit's graph.
+        connections: The model's connections in the circuit's graph.
 
     Returns:
-        Edges, from 0, lower is better.
+        Number of edges, from 0, lower is better.
 
     Raises:
-        ValueError: If a connection has an end that is no site of the circuit, or a weight of another shape. So do all
-            metrics that take connections.
+        ValueError: If an end of a connection is not a site of the circuit, or a weight has another shape. All metrics
+            that take connections raise it.
     """
     return float(sum(_edges(weight, target, source) for _, weight, target, source in joined(circuit, connections)))
 
 
 def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
-    """Number of edges with at least one end kept: what a reader meets who looks at everything the circuit touches.
+    """Number of edges with at least one end kept: everything that the circuit touches.
 
     Args:
         circuit: The nodes kept.
-        connections: Of the model, in the circuit's graph.
+        connections: The model's connections in the circuit's graph.
 
     Returns:
-        Edges, from 0, never fewer than `edge_count`, lower is better.
+        Number of edges, from 0, never fewer than `edge_count`, lower is better.
     """
     total = 0
     for _, weight, target, source in joined(circuit, connections):
@@ -61,14 +61,14 @@ def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> f
 def opaque_weight_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
     """Number of nonzero weights in the opaque blocks that a circuit's edges run through.
 
-    A block counts once, and only if it joins two kept nodes. What an edge through a block hides is thus in view.
+    A block counts once, and only if it joins two kept nodes. This exposes what an edge through a block hides.
 
     Args:
         circuit: The nodes kept.
-        connections: Of the model, in the circuit's graph.
+        connections: The model's connections in the circuit's graph.
 
     Returns:
-        Weights, from 0, lower is better.
+        Number of weights, from 0, lower is better.
     """
     crossed = {
         connection.block.name: connection.block.weights
@@ -79,14 +79,14 @@ def opaque_weight_count(circuit: Circuit, connections: Iterable[Connection]) -> 
 
 
 def description_bits(circuit: Circuit, connections: Iterable[Connection]) -> float:
-    """Bits that say which nodes and edges a circuit has, and each edge's weight to 8 bits.
+    """Bits that specify which nodes and edges a circuit has, and each edge's weight to 8 bits.
 
-    log2 C(all nodes, kept nodes), plus for each connection log2 C(pairs of kept nodes, edges) + 8 bits an edge. Dead
-    nodes cost a little here, as they must be told from the kept ones; they cost nothing in any other size.
+    log2 C(all nodes, kept nodes), plus for each connection log2 C(pairs of kept nodes, edges) + 8 bits per edge. Dead
+    nodes cost a little here, as they must be distinguished from kept ones; they cost nothing in any other size.
 
     Args:
         circuit: The nodes kept.
-        connections: Of the model, in the circuit's graph.
+        connections: The model's connections in the circuit's graph.
 
     Returns:
         Bits, from 0, lower is better.
@@ -110,7 +110,7 @@ def mass_edge_count(attributions: Iterable[Array], mass: Number = 0.95) -> float
         mass: Share to carry, above 0 and at most 1.
 
     Returns:
-        Edges, from 0, lower is sparser.
+        Number of edges, from 0, lower is sparser.
 
     Raises:
         ValueError: For a mass outside (0, 1].
@@ -124,13 +124,16 @@ def edges_for_mass(attributions: Iterable[Array], mass: Number) -> tuple[float, 
     edges = pairs = 0.0
     for index, given in enumerate(attributions):
         (matrix,) = checked(**{f"attributions[{index}]": (given, "target source")})
-        edges += _sources_for_mass(np.abs(matrix.astype(np.float64)), wanted)
+        if matrix.size:
+            carried = np.cumsum(-np.sort(-np.abs(matrix.astype(np.float64)), axis=1), axis=1)
+            least = wanted * (1 - 1e-12) * carried[:, -1:]  # so that rounding of the sum needs no further source
+            edges += float(((carried < least).sum(axis=1) + (carried[:, -1] > 0)).sum())
         pairs += matrix.size
     return edges, pairs
 
 
 class Joined(NamedTuple):
-    """A connection, its weight `[target, source]` if it has one, and which of its targets and sources are kept."""
+    """A connection, its weight `[target, source]` if any, and which of its target and source nodes are kept."""
 
     connection: Connection
     weight: NDArray[Any] | None
@@ -139,7 +142,7 @@ class Joined(NamedTuple):
 
 
 def joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[Joined]:
-    """Connections, checked against the circuit that they are to be counted in."""
+    """Connections, checked against the circuit in which they are counted."""
     masks = masks_of(circuit) | {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
     for connection in connections:
         name = f"connection {connection.source} -> {connection.target}"
@@ -164,7 +167,7 @@ def masks_of(circuit: Circuit) -> dict[str, NDArray[np.bool_]]:
 
 
 def _edges(weight: NDArray[Any] | None, target: NDArray[np.bool_], source: NDArray[np.bool_]) -> int:
-    """Edges between some targets and sources; all pairs where there is no weight."""
+    """Number of edges between some targets and sources; all pairs if there is no weight."""
     if weight is None:
         return int(target.sum()) * int(source.sum())
     return int(np.count_nonzero(weight[np.ix_(target, source)]))
@@ -176,11 +179,3 @@ def _choice_bits(things: int, chosen: int) -> float:
         return 0.0
     ways = gammaln(things + 1) - gammaln(chosen + 1) - gammaln(things - chosen + 1)
     return float(ways) / math.log(2)
-
-
-def _sources_for_mass(magnitudes: NDArray[np.float64], mass: float) -> float:
-    carried = np.cumsum(-np.sort(-magnitudes, axis=1), axis=1)
-    if carried.size == 0:
-        return 0.0
-    wanted = mass * (1 - 1e-12) * carried[:, -1:]  # so that rounding of the sum asks for no further source
-    return float(((carried < wanted).sum(axis=1) + (carried[:, -1] > 0)).sum())

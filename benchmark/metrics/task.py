@@ -1,4 +1,4 @@
-"""Metrics of one task: what a model's last-position logits say about an answer and its alternative."""
+"""Metrics of one task: a model's preference, in its last-position logits, for an answer over its alternative."""
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ def logit_difference(logits: Array, answer: Array, other: Array) -> Float[NDArra
 def _logit_differences(
     answer: Array, other: Array, **logits: Array
 ) -> tuple[Float[NDArray[np.float64], " prompt"], ...]:
-    """By how much each of some logits of the same prompts and vocabulary prefers the answer."""
+    """The logit difference of each of several logits of the same prompts and vocabulary."""
     known = checked(**{name: (values, "prompt vocab") for name, values in logits.items()})
     prompts, token = str(len(known[0])), token_of(known[0].shape[1])
     right, wrong = checked(answer=(answer, prompts, token), other=(other, prompts, token))
@@ -30,7 +30,7 @@ def _logit_differences(
 
 
 def prompt_losses(logits: Array, answer: Array, other: Array) -> Float[NDArray[np.float64], " prompt"]:
-    """Cross entropy of the softmax over {answer, alternative}, a prompt, in nats; chance is ln 2."""
+    """Cross entropy of the softmax over {answer, alternative}, per prompt, in nats; chance is ln 2."""
     return _softplus(-logit_difference(logits, answer, other))
 
 
@@ -49,19 +49,19 @@ def task_loss(logits: Array, answer: Array, other: Array) -> float:
 
 
 def prompt_kls(reference: Array, logits: Array, answer: Array, other: Array) -> Float[NDArray[np.float64], " prompt"]:
-    """KL(reference || logits) of the two-way distributions over {answer, alternative}, a prompt, in nats."""
+    """KL(reference || logits) of the two-way distributions over {answer, alternative}, per prompt, in nats."""
     known, found = _logit_differences(answer, other, reference=reference, logits=logits)
     right = np.exp(-_softplus(-known)) * (_softplus(-found) - _softplus(-known))
     wrong = np.exp(-_softplus(known)) * (_softplus(found) - _softplus(known))
-    return np.maximum(right + wrong, 0)  # rounding can leave a hair below zero
+    return np.maximum(right + wrong, 0)  # rounding can give a value just below zero
 
 
 def pair_kl(reference: Array, logits: Array, answer: Array, other: Array) -> float:
-    """How far a model's choice between answer and alternative is from that of the model it explains.
+    """Divergence of a model's choice between answer and alternative from that of the reference model.
 
     Args:
-        reference: `[prompt, vocab]`, last-position logits of the model that is explained.
-        logits: Those of the circuit.
+        reference: `[prompt, vocab]`, last-position logits of the reference model.
+        logits: `[prompt, vocab]`, those of the circuit.
         answer: `[prompt]`, token id of the right answer.
         other: `[prompt]`, token id of the alternative.
 

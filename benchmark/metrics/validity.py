@@ -1,4 +1,4 @@
-"""Metrics of a node's meaning: what its activations say of a concept, and what labels in their place do to the model.
+"""Metrics of a node's meaning: how its activations relate to a concept, and the effect of replacing them by labels.
 
 The field uses "precision" and "recall" with opposite referents, so the two conditional probabilities are named by what
 they are.
@@ -14,43 +14,43 @@ from benchmark.metrics.shares import ROUNDING, share
 
 
 def p_concept_given_active(activation: Array, label: Array, threshold: Number) -> float:
-    """How often the concept holds where the node is active.
+    """Probability that the concept holds given that the node is active.
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
+        label: `[position]`, true or a positive integer where the concept holds.
         threshold: A node is active above it.
 
     Returns:
-        0 to 1, higher is better; `nan` if the node is nowhere active.
+        0 to 1, higher is better; `nan` if the node is never active.
     """
     active, holds = _active(activation, label, threshold)
     return share(float((active & holds).sum()), float(active.sum()))
 
 
 def p_active_given_concept(activation: Array, label: Array, threshold: Number) -> float:
-    """How often the node is active where the concept holds: what top-activating examples never show.
+    """Probability that the node is active given that the concept holds, which top-activating examples never show.
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
+        label: `[position]`, true or a positive integer where the concept holds.
         threshold: A node is active above it.
 
     Returns:
-        0 to 1, higher is better; `nan` if the concept nowhere holds.
+        0 to 1, higher is better; `nan` if the concept never holds.
     """
     active, holds = _active(activation, label, threshold)
     return share(float((active & holds).sum()), float(holds.sum()))
 
 
 def band_purity(activation: Array, label: Array, low: Number, high: Number) -> float:
-    """How often the concept holds where the node's value lies in (low, high].
+    """Probability that the concept holds given that the node's value lies in (low, high].
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
-        low: Lower end of the band, outside it; `-inf` for none.
-        high: Upper end, inside it; `inf` for none.
+        label: `[position]`, true or a positive integer where the concept holds.
+        low: Lower end of the band, excluded; `-inf` for none.
+        high: Upper end, included; `inf` for none.
 
     Returns:
         0 to 1, higher is purer; `nan` if no value lies in the band.
@@ -61,13 +61,13 @@ def band_purity(activation: Array, label: Array, low: Number, high: Number) -> f
 
 
 def top_k_precision(activation: Array, label: Array, k: Number) -> float:
-    """How often the concept holds at the k positions of highest activation: all that a person sees who names a feature.
+    """Share of the k positions of highest activation at which the concept holds: what a person naming a feature sees.
 
-    Of equal activations the earlier position counts as higher.
+    Among equal activations the earlier position counts as higher.
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
+        label: `[position]`, true or a positive integer where the concept holds.
         k: Number of positions; all of them if there are fewer.
 
     Returns:
@@ -85,14 +85,14 @@ def average_precision(activation: Array, label: Array) -> float:
     """Mean precision over thresholds, weighted by the recall that each adds: sum of (R_n - R_{n-1}) P_n.
 
     The step-wise area under the precision-recall curve (as scikit-learn's `average_precision_score`), in which equal
-    activations share a threshold. A node that says nothing scores the concept's base rate.
+    activations share a threshold. An uninformative node scores the concept's base rate.
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
+        label: `[position]`, true or a positive integer where the concept holds.
 
     Returns:
-        Above 0, at most 1, higher is better; `nan` if the concept nowhere holds.
+        Above 0, at most 1, higher is better; `nan` if the concept never holds.
     """
     values, holds = _labelled(activation, label)
     if not holds.any():
@@ -105,34 +105,34 @@ def average_precision(activation: Array, label: Array) -> float:
 
 
 def label_replacement_score(label: Number, true: Number, mean: Number) -> float:
-    """How much of what a node's activations do for the model, labels of a concept in their place do as well.
+    """Share of a node's effect on the loss that is preserved when labels of a concept replace its activations.
 
     1 - (L(label) - L(true)) / (L(mean) - L(true)), not clipped: the node's value is replaced everywhere by its mean
-    given the concept's label. The idea of replacing a latent by its explanation is Paulo and Belrose's (2025, arXiv
-    2501.18838), with a simulator in the place of exact labels.
+    given the concept's label. Replacing a latent by its explanation follows Paulo and Belrose (2025, arXiv
+    2501.18838), with exact labels instead of a simulator.
 
     Args:
-        label: Loss with labels in the node's place, nats.
-        true: Loss of the model as it is.
-        mean: Loss with the node at its mean everywhere.
+        label: Loss with labels instead of the node's activations, nats.
+        true: Loss of the unmodified model, nats.
+        mean: Loss with the node at its mean everywhere, nats.
 
     Returns:
-        1 as good as the true activations, 0 as bad as none, above 1 if the labels are better than the activations,
-        below 0 if worse than none; higher is better; `nan` unless the mean hurts.
+        1 if as good as the true activations, 0 if as bad as mean ablation, above 1 if the labels are better than the
+        activations, below 0 if worse than mean ablation; higher is better; `nan` unless mean ablation hurts.
     """
     with_label, best, worst = numbers(label=label, true=true, mean=mean)
     return 1 - share(with_label - best, worst - best, worst, best)
 
 
 def f1_threshold(activation: Array, label: Array) -> float:
-    """The threshold above which a node is to count as active so that F1 against the concept is highest.
+    """The activation threshold that maximizes a node's F1 against a concept.
 
     Args:
         activation: `[position]`, the node's values, oriented so that high means present.
-        label: `[position]`, true or a whole number above 0 where the concept holds.
+        label: `[position]`, true or a positive integer where the concept holds.
 
     Returns:
-        Midway between two neighbouring values; `nan` if the concept nowhere holds or there is but one value.
+        Midway between two neighbouring values; `nan` if the concept never holds or there is only one value.
     """
     values, holds = _labelled(activation, label)
     levels, where = np.unique(values, return_inverse=True)
@@ -145,17 +145,17 @@ def f1_threshold(activation: Array, label: Array) -> float:
 
 
 def basis_privilege(native: Array, rotated: Array) -> float:
-    """How much heavier the tails of activations are along a basis than along a random rotation of it.
+    """Excess heaviness of the tails of activations along a basis over those along a random rotation of it.
 
     Elhage et al. 2023 (https://transformer-circuits.pub/2023/privileged-basis): a rotation-invariant space has the same
     kurtosis in every basis.
 
     Args:
-        native: `[position, node]`, activations in the model's own basis; nodes that never vary are left out.
-        rotated: The same, multiplied by a random rotation.
+        native: `[position, node]`, activations in the model's own basis; constant nodes are left out.
+        rotated: `[position, node]`, the same multiplied by a random rotation.
 
     Returns:
-        ln(kurtosis native / kurtosis rotated), each the mean over nodes of the logarithm; 0 for no privilege, higher is
+        ln(kurtosis native / kurtosis rotated), with log kurtosis averaged over nodes; 0 for no privilege, higher is
         more; `nan` if nothing varies.
     """
     own, random = arrays(native=(native, "position node"), rotated=(rotated, "position node"))
@@ -172,7 +172,7 @@ def _log_kurtosis(values: NDArray[np.float64]) -> float:
 
 
 def _labelled(activation: Array, label: Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Activations, and where the concept holds."""
+    """The activations, and where the concept holds."""
     values, labels = arrays(activation=(activation, "position"), label=(label, "position", LABEL))
     return values, labels != 0
 

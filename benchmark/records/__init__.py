@@ -1,1 +1,1 @@
-"""What a measured value is, and the tables that hold it."""
+"""Measured values, and the tables that hold them."""

@@ -1,4 +1,4 @@
-"""Curves of a run: what a cell measured at several settings, in its folder and as rows of `curves.csv`."""
+"""Curves of a run: what a cell measured at several settings, stored in its folder and as rows of `curves.csv`."""
 
 import json
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ class CurvePoint:
 
     Attributes:
         curve: What is varied.
-        unit: Of how far it is.
-        x: How far.
+        unit: Unit of `x`.
+        x: The varied quantity.
         series: What was measured there.
         value: The number.
         n: Number of clusters (pairs of prompts, windows) behind it.
@@ -36,22 +36,16 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveRow(Keyed):
-    """One row of `curves.csv`: a point, and the cell that it is of. The columns up to `series` are its key.
+    """One row of `curves.csv`: a `CurvePoint`, and the cell it belongs to. The columns up to `series` are its key.
 
     Attributes:
         preset: The preset of the run.
         method: Name of the method.
         variant: How its artifact is read.
-        graph: `channel` or `unit`, where the curve is of a circuit.
-        task: Name of the task, where the curve is of a circuit.
+        graph: `channel` or `unit`, for the curve of a circuit.
+        task: Name of the task, for the curve of a circuit.
         seed: Training seed.
         ranking: As in `records.csv`.
-        curve: What is varied.
-        unit: Of how far it is.
-        x: How far.
-        series: What was measured there.
-        value: The number.
-        n: Number of clusters (pairs of prompts, windows) behind it.
     """
 
     KEY: ClassVar[int] = 11
@@ -72,7 +66,7 @@ class CurveRow(Keyed):
 
     @property
     def cell(self) -> CellName:
-        """The cell that drew it: that of a circuit where there is a task, else that of the claims."""
+        """The cell that measured it: a circuit's if there is a task, otherwise that of the claims."""
         return self.named("circuit" if self.task else "claims")
 
 
@@ -83,11 +77,11 @@ def write_points(points: Iterable[CurvePoint], folder: Path) -> None:
 
 
 def read_points(folder: Path) -> list[CurvePoint]:
-    """The points in a cell's folder; none if the cell draws no curve."""
+    """The points in a cell's folder; none if the cell has no curve."""
     path = folder / OF_CELL
     return [CurvePoint(**point) for point in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
 def read_curves(path: Path) -> list[CurveRow]:
-    """The rows of a `curves.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
+    """The rows of a `curves.csv`, none if there is no file; `ValueError` in one line if the header does not match."""
     return read_table(path, CurveRow)

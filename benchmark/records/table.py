@@ -1,4 +1,4 @@
-"""The tidy files of a run: one row a measured value (`records.csv`), one row a computed cell (`costs.csv`)."""
+"""The tidy files of a run: one row per measured value (`records.csv`), one row per computed cell (`costs.csv`)."""
 
 import csv
 import io
@@ -17,15 +17,15 @@ from uuid import uuid4
 from benchmark.metrics.registry import METRICS
 
 Status = Literal["ok", "not_reached", "not_generalised", "unsolved", "undefined", "one_seed", "unmatched", "failed"]
-"""Whether a value can be trusted, and if there is none, why."""
+"""Whether a value can be trusted, or why there is none."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 VALUED: tuple[Status, ...] = ("ok", "not_generalised", "one_seed", "unmatched")
-"""Statuses beside which a number may stand; the others never have one."""
+"""The statuses that allow a number; the others never have one."""
 
 INTERVALS = ("", "seeds", "prompts")
-"""What the limits of an interval are taken over; empty where there is none."""
+"""What the limits of an interval are over; empty without an interval."""
 
 RECORDS = "records.csv"
 COSTS = "costs.csv"
@@ -33,32 +33,32 @@ MEASUREMENTS = "records.json"
 VALIDITY = "validity.json"
 
 LOCK = ".lock"
-"""The file that the process which writes into a folder of tables holds locked."""
+"""The file that a process holds locked while it writes into a folder of tables."""
 
 PATIENCE = 60.0
-"""Seconds to wait for another process that writes into the same folder; it takes a few."""
+"""Seconds to wait for another process that writes into the same folder; writing takes a few."""
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One number that a cell measured, or the reason why there is none.
 
-    A value that is not finite is no measurement: it becomes `undefined`, and limits that are not finite stay empty.
-    Limits stay within the range that the metric declares.
+    A value that is not finite becomes `undefined`, and limits that are not finite are left empty. Limits are clipped to
+    the range that the metric declares.
 
     Attributes:
         metric: Name of a registered metric.
         value: The number; `None` where the status says why.
         low: Lower limit of the 95 % interval.
         high: Upper limit.
-        interval: What the interval is taken over: `seeds` or `prompts`.
+        interval: What the interval is over: `seeds` or `prompts`.
         n: Number of independent clusters behind the value: distinct pairs of prompts, windows of documents, or seeds;
-            `None` where nothing was sampled.
+            `None` if nothing was sampled.
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.
-        concept: Name of the concept that it is of, if any.
-        ablation: The ablation that it was measured under; empty where there was none or several. A circuit's cell
-            states it for each of its measurements; nothing is filled in later.
+        concept: Name of the concept, if the value is about one.
+        ablation: The ablation that it was measured under; empty if there was none or several. A circuit's cell states
+            it for each of its measurements; nothing is filled in later.
     """
 
     metric: str
@@ -73,21 +73,22 @@ class Measurement:
     ablation: str = ""
 
     def __post_init__(self) -> None:
-        value, low, high = (_finite(number) for number in (self.value, self.low, self.high))
+        value, low, high = (
+            float(number) if number is not None and math.isfinite(number) else None
+            for number in (self.value, self.low, self.high)
+        )
+        become = partial(object.__setattr__, self)
         if value is None and self.value is not None:
-            reason = self.reason or f"{self.metric} came out as {self.value}"
-            self._become(status="undefined", reason=reason)
+            become("status", "undefined")
+            become("reason", self.reason or f"{self.metric} came out as {self.value}")
         if value is None or low is None or high is None:
-            self._become(interval="")
+            become("interval", "")
             low = high = None
         elif self.metric in METRICS:
             low, high = (METRICS[self.metric].within(limit) for limit in (low, high))
-        self._become(value=value, low=low, high=high)
+        for name, number in (("value", value), ("low", low), ("high", high)):
+            become(name, number)
         _check(self)
-
-    def _become(self, **columns: Any) -> None:
-        for name, value in columns.items():
-            object.__setattr__(self, name, value)
 
     @classmethod
     def or_why(cls, metric: str, value: float, why: str = "", concept: str = "") -> "Measurement":
@@ -95,12 +96,12 @@ class Measurement:
         return cls(metric, value, concept=concept, reason="" if math.isfinite(value) else why)
 
     def without_value(self, status: str, reason: str) -> "Measurement":
-        """The same metric with a status in the place of its number."""
+        """The same metric with a status instead of a number."""
         return Measurement(self.metric, status=status, reason=reason, concept=self.concept, ablation=self.ablation)
 
 
 class CellName(NamedTuple):
-    """The cell that a row is of; the kind is empty where a row's metric is no longer known."""
+    """The cell that a row belongs to; the kind is empty if the row's metric is no longer known."""
 
     kind: str
     preset: str = ""
@@ -113,17 +114,17 @@ class CellName(NamedTuple):
 
 @dataclass(frozen=True)
 class Keyed:
-    """A row of a file; its first `KEY` columns name it."""
+    """A row of a file; its first `KEY` columns are its key."""
 
     KEY: ClassVar[int]
 
     @property
     def cell(self) -> CellName:
-        """The cell that the row is of."""
+        """The cell that the row belongs to."""
         raise NotImplementedError
 
     def named(self, kind: str) -> CellName:
-        """The cell of a kind to which the row's other columns belong."""
+        """The cell of the given kind that the row's other columns identify."""
         return CellName(kind, *(getattr(self, name) for name in CellName._fields[1:]))
 
 
@@ -134,24 +135,24 @@ class Record(Keyed):
     Attributes:
         preset: The preset of the run.
         method: Name of the method.
-        variant: How its artifact is read; empty if the value is the artifact's own, whatever the variant.
-        graph: `channel` or `unit`; empty if the value depends on neither.
-        task: Name of the task; empty if the value is of no task.
-        concept: Name of the concept; empty if the value is of none.
+        variant: How its artifact is read; empty if the value belongs to the artifact itself, whatever the variant.
+        graph: `channel` or `unit`; empty if the value does not depend on it.
+        task: Name of the task; empty if the value is not about a task.
+        concept: Name of the concept; empty if the value is not about one.
         seed: Training seed.
-        ranking: How nodes were ordered (`mask`, `attribution`, `random`), and under which ablation unless by means
-            (`mask:resample`); empty where no circuit was searched.
-        ablation: What an ablated node held (`mean`), or how the ablated nodes were chosen (`stochastic`); empty where
-            no node was ablated, or where the value is over several ablations (`robust_faithfulness`).
-        target_loss: The task loss that the circuit was cut to, nats.
+        ranking: How nodes were ordered (`mask`, `attribution`, `random`), with the ablation unless it is the mean
+            (`mask:resample`); empty if no circuit was searched for.
+        ablation: The ablation values (`mean`), or how the ablated nodes were chosen (`stochastic`); empty if no node
+            was ablated, or if the value is over several ablations (`robust_faithfulness`).
+        target_loss: The task loss that circuits have to reach, nats.
         metric: Name of the metric.
         metric_version: Version of its definition.
         value: The number; `None` where the status says why.
         low: Lower limit of the 95 % interval.
         high: Upper limit.
-        interval: What the interval is taken over: `seeds` or `prompts`.
+        interval: What the interval is over: `seeds` or `prompts`.
         n: Number of independent clusters behind the value: distinct pairs of prompts, windows of documents, or seeds;
-            empty where nothing was sampled.
+            empty if nothing was sampled.
         unit: Unit of the value.
         status: Whether the value can be trusted.
         reason: Why the status is not `ok`, one line.
@@ -189,13 +190,13 @@ class Record(Keyed):
 
     @property
     def cell(self) -> CellName:
-        """The cell that measured it: that of a circuit where there is a task, else what the metric's registry says."""
+        """The cell that measured it: a circuit's if there is a task, otherwise of the kind that the metric declares."""
         known = METRICS.get(self.metric)
         return self.named("circuit" if self.task else (known and known.cell) or "")
 
     @classmethod
     def of(cls, measurement: Measurement, **columns: Any) -> "Record":
-        """The row of a measurement: unit and version are the registry's, the other columns are given."""
+        """The row of a measurement, with the unit and version from the registry and the other columns as given."""
         known = METRICS.get(measurement.metric)
         described = {} if known is None else {"unit": known.unit, "metric_version": known.version}
         measured = {name: value for name, value in asdict(measurement).items() if value != ""}
@@ -204,19 +205,19 @@ class Record(Keyed):
 
 @dataclass(frozen=True, kw_only=True)
 class Cost(Keyed):
-    """One row of `costs.csv`: what a cell took; no two runs agree on it. The columns up to `kind` are its key.
+    """One row of `costs.csv`: the cost of a cell, which differs from run to run. The columns up to `kind` are its key.
 
     Attributes:
         preset: The preset of the run.
-        method: Name of the method, where the cell is of one.
-        variant: Of the artifact, where the cell is of one.
-        graph: `channel` or `unit`, where the cell is of one.
-        task: Name of the task, where the cell is of one.
-        seed: Training seed, where the cell has one.
+        method: Name of the method, if the cell has one.
+        variant: Variant of the artifact, if the cell has one.
+        graph: `channel` or `unit`, if the cell has one.
+        task: Name of the task, if the cell has one.
+        seed: Training seed, if the cell has one.
         kind: The kind of cell: `corpus`, `train`, `profile`, `circuit`.
         seconds: Wall-clock time.
         peak_mib: Peak resident memory of the process that computed it, MiB.
-        workers: Processes that ran side by side.
+        workers: Number of processes that ran in parallel.
     """
 
     KEY: ClassVar[int] = 7
@@ -234,27 +235,20 @@ class Cost(Keyed):
 
     @property
     def cell(self) -> CellName:
-        """The cell that it is of."""
+        """The cell whose cost it is."""
         return self.named(self.kind)
 
 
 Row = TypeVar("Row", bound=Keyed)
 Value = str | float | int | None
-"""What stands in a file, `None` for nothing."""
+"""A value in a file, `None` for an empty field."""
 
 Key = tuple[Value, ...]
-"""What names a row."""
-
-Parser = Callable[[str], Value]
-"""What reads the texts of a column; `ValueError` for what cannot stand there."""
-
-
-def _finite(number: float | int | None) -> float | None:
-    return float(number) if number is not None and math.isfinite(number) else None
+"""The values that identify a row."""
 
 
 def _check(row: Measurement | Record) -> None:
-    """A number stands only where the status allows it, and a reason wherever the status is not `ok`."""
+    """A number only where the status allows it, and a reason wherever the status is not `ok`."""
     if row.status not in STATUSES:
         raise ValueError(f"{row.metric}: unknown status {row.status!r}; choose from {', '.join(STATUSES)}")
     if row.interval not in INTERVALS:
@@ -262,12 +256,9 @@ def _check(row: Measurement | Record) -> None:
     if row.status == "ok" and row.value is None:
         raise ValueError(f"{row.metric}: the status is ok but there is no value")
     if row.status not in VALUED and row.value is not None:
-        raise ValueError(f"{row.metric}: the status is {row.status}, so the value {row.value} cannot stand beside it")
+        raise ValueError(f"{row.metric}: the status is {row.status}, which does not allow the value {row.value}")
     if row.status != "ok" and not row.reason:
         raise ValueError(f"{row.metric}: the status {row.status} needs a reason")
-
-
-# What a cell measured
 
 
 def write_measurements(measurements: Iterable[Measurement], folder: Path) -> None:
@@ -279,42 +270,40 @@ def write_measurements(measurements: Iterable[Measurement], folder: Path) -> Non
 
 
 def read_measurements(folder: Path) -> list[Measurement]:
-    """What a cell measured, none if it measures nothing; `ValueError` naming a file that is not as it was written."""
+    """What a cell measured, none if it measures nothing; `ValueError` naming the file if it is damaged."""
     path = folder / MEASUREMENTS
     if not path.exists():
         return []
     try:
         return [Measurement(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no list of measurements: {error}") from error
-
-
-# The files of a run
+        raise ValueError(f"{path} is not a list of measurements: {error}") from error
 
 
 def read_records(path: Path) -> list[Record]:
-    """The rows of a `records.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
+    """The rows of a `records.csv`, none if there is no file; `ValueError` in one line if the header does not match."""
     return read_table(path, Record)
 
 
 def read_costs(path: Path) -> list[Cost]:
-    """The rows of a `costs.csv`, none if there is no such file; `ValueError` in one line if it is another file."""
+    """The rows of a `costs.csv`, none if there is no file; `ValueError` in one line if the header does not match."""
     return read_table(path, Cost)
 
 
 def without_cells(rows: Iterable[Row], cells: Collection[CellName]) -> list[Row]:
-    """The rows that are of none of these cells; a metric that is no longer known is of any cell that fits the row."""
+    """The rows that belong to none of these cells; an unknown metric belongs to any cell that fits the row."""
     gone = {*cells, *(cell._replace(kind="") for cell in cells)}
     return [row for row in rows if row.cell not in gone]
 
 
 def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """The old rows, with the new ones in the place of those that have their keys, sorted by key."""
+    """The old rows, with new ones replacing those with the same key, sorted by key, empty values first."""
     added = list(new)
     fresh = {key(row): row for row in added}
     assert len(fresh) == len(added), "two new rows have the same key"
     rows = {**{key(row): row for row in old}, **fresh}
-    return [rows[name] for name in sorted(rows, key=_order)]
+    by_key = sorted(rows, key=lambda name: [(value is not None, "" if value is None else value) for value in name])
+    return [rows[name] for name in by_key]
 
 
 def key(row: Keyed) -> Key:
@@ -328,19 +317,19 @@ def columns(kind: type) -> tuple[str, ...]:
     return _columns(kind)
 
 
-@cache
+@cache  # mypy does not take a dataclass's type for hashable, so callers cannot use this one
 def _columns(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
 def printed(value: Value) -> str:
-    """A value as it stands in a file: nothing for `None`, numbers to ten significant digits, texts in one line."""
+    """A value as written to a file: nothing for `None`, numbers to ten significant digits, text on one line."""
     if value is None:
         return ""
     if not isinstance(value, float):
         return " ".join(str(value).split())
     rounded = f"{value:.10g}"
-    return rounded if math.isfinite(float(rounded)) else repr(value)  # rounding up can leave the range of a float
+    return rounded if math.isfinite(float(rounded)) else repr(value)  # rounding up can exceed the range of a float
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
@@ -354,10 +343,10 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Nobody else changes the tables of a folder meanwhile; it is made if it is missing.
+    """Hold a folder, created if missing, so that no other process changes its tables.
 
     Raises:
-        ValueError: Another process holds the folder for longer than it takes to write tables.
+        ValueError: If another process holds the folder for longer than it takes to write tables.
     """
     from filelock import FileLock, Timeout
 
@@ -371,7 +360,7 @@ def locked(folder: Path) -> Iterator[None]:
             "another --out"
         ) from None
     try:
-        for leftover in folder.glob(".*.partial"):  # of a process that was killed: whoever lives holds the lock
+        for leftover in folder.glob(".*.partial"):  # of a killed process: a live one would hold the lock
             leftover.unlink()
         yield
     finally:
@@ -379,7 +368,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def replace_files(texts: Mapping[Path, str]) -> None:
-    """Put texts into files, in this order, once all of them are on the disk; each is replaced at once or not at all."""
+    """Replace files in this order, once all texts are on disk; each is replaced atomically or not at all."""
     partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in texts}
     try:
         for path, text in texts.items():
@@ -393,32 +382,27 @@ def replace_files(texts: Mapping[Path, str]) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put a text into a file, at once or not at all; its folder is made if it is missing."""
+    """Replace a file atomically or not at all; its folder is created if missing."""
     replace_files({path: text})
 
 
 def table_text(rows: Iterable[Row], kind: type[Row]) -> str:
-    """The file of a kind of rows, in the order in which they come."""
+    """The text of a file of rows, in the order given."""
     header = columns(kind)
     return csv_text(header, ([getattr(row, name) for name in header] for row in rows))
 
 
 def write_table(path: Path, rows: Iterable[Row], kind: type[Row]) -> None:
-    """Write rows of a kind, in the order in which they come, in the place of a file."""
+    """Write a file of rows in the order given, replacing an earlier one."""
     replace_file(path, table_text(rows, kind))
-
-
-def _order(key: Key) -> tuple[tuple[bool, str | float | int], ...]:
-    """Sorts keys, with nothing before anything."""
-    return tuple((value is not None, "" if value is None else value) for value in key)
 
 
 def read_table(path: Path, kind: type[Row]) -> list[Row]:
     """The rows of a file of a kind, none if there is no file.
 
     Raises:
-        ValueError: In one line, if it is another file, or with the line and the column of a value that cannot stand
-            there, or with both lines of two rows that have one key.
+        ValueError: In one line: if the header does not match, with the line and column of an invalid value, or with
+            both lines of two rows that have the same key.
     """
     if not path.exists():
         return []
@@ -433,7 +417,8 @@ def read_table(path: Path, kind: type[Row]) -> list[Row]:
 def rows_in(text: str, kind: type[Row]) -> list[Row]:
     """The rows of a table, as `table_text` writes it or as a spreadsheet saves it."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    parsers, rows = _parsers(kind), dict[Key, tuple[int, Row]]()
+    parsers = {field.name: lru_cache(partial(_parsed, annotation=field.type)) for field in fields(kind)}  # many repeat
+    rows = dict[Key, tuple[int, Row]]()
     try:
         header = next(reader, [])
         _check_header(header, kind)
@@ -459,7 +444,13 @@ def _check_header(header: Sequence[str], kind: type) -> None:
         raise ValueError(f" has columns twice: {', '.join(twice)}")
 
 
-def _row(line: int, parsers: Mapping[str, Parser], header: Sequence[str], texts: Sequence[str], kind: type[Row]) -> Row:
+def _row(
+    line: int,
+    parsers: Mapping[str, Callable[[str], Value]],
+    header: Sequence[str],
+    texts: Sequence[str],
+    kind: type[Row],
+) -> Row:
     if len(texts) != len(header):
         raise ValueError(f" line {line}: {len(texts)} values under {len(header)} columns")
     values, at = dict[str, Any](), ""
@@ -473,43 +464,24 @@ def _row(line: int, parsers: Mapping[str, Parser], header: Sequence[str], texts:
         raise ValueError(f" line {line}{at}: {error}") from error
 
 
-def _parsers(kind: type[Keyed]) -> dict[str, Parser]:
-    """What reads the texts of each column; most stand there many times."""
-    return {
-        field.name: lru_cache(partial(_value, kind=_plain(field.type), empty=_optional(field.type)))
-        for field in fields(kind)
-    }
-
-
-def _optional(annotation: Any) -> bool:
-    return type(None) in get_args(annotation)
-
-
-def _plain(annotation: Any) -> Any:
-    """An annotation without `None`; `int | float` is read as a float."""
-    options = [one for one in get_args(annotation) if one is not type(None)]
-    if set(options) == {int, float}:
-        return float
-    return options[0] if _optional(annotation) else annotation
-
-
-def _value(text: str, kind: Any, empty: bool) -> Value:
-    """What `printed` printed."""
-    if text == "" and empty:
+def _parsed(text: str, annotation: Any) -> Value:
+    """The value that `printed` wrote, by the annotation of its column."""
+    kinds = (annotation, *get_args(annotation))
+    if text == "" and type(None) in kinds:
         return None
-    if kind is int or kind is float:
-        return _number(text, kind)
-    if kind is str:
+    if float in kinds or int in kinds:
+        return _number(text, float if float in kinds else int)
+    if str in kinds:
         return text
-    choices = {"true": True, "false": False} if kind is bool else {choice: choice for choice in get_args(kind)}
-    chosen = text.lower() if kind is bool else text  # a spreadsheet saves TRUE
+    choices = {"true": True, "false": False} if bool in kinds else {choice: choice for choice in get_args(annotation)}
+    chosen = text.lower() if bool in kinds else text  # a spreadsheet saves TRUE
     if chosen not in choices:
         raise ValueError(f"{text!r} is not one of {', '.join(map(str, choices.values()))}")
     return choices[chosen]
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float:
-    """A number without blanks, underscores or digits of other scripts, all of which Python reads too."""
+    """A number without the blanks, underscores and non-ASCII digits that Python would accept."""
     if re.fullmatch(r"[-+]?[0-9]+" if kind is int else r"[-+.0-9eE]+", text):
         with suppress(ValueError):
             number = kind(text)

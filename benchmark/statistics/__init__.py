@@ -1,1 +1,1 @@
-"""Uncertainty: intervals, paired tests, and where scatter comes from."""
+"""Uncertainty: intervals, paired tests and variance components."""

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 Sample = NDArray[np.float64]
 
 FEWEST_SEEDS = 3
-"""Fewer seeds have no interval: with two, the t interval is some nine standard errors wide on either side."""
+"""Below this there is no interval over seeds: with two, its half-width is some nine standard errors."""
 
 
 class Interval(NamedTuple):
-    """Lower and upper limit; both `nan` where an interval cannot be told."""
+    """Lower and upper limit; both `nan` if unknown."""
 
     low: float
     high: float
 
     def within(self, least: float, most: float) -> "Interval":
-        """The same with its limits moved into the range of what it is an interval of; unknown stays unknown."""
+        """The interval clipped to the range of its quantity; unknown stays unknown."""
         if math.isnan(self.low):
             return self
         return Interval(*(float(np.clip(limit, least, most)) for limit in self))
@@ -34,60 +34,42 @@ class Interval(NamedTuple):
 UNKNOWN = Interval(math.nan, math.nan)
 
 
-def student_interval(values: Sequence[float | int], confidence: float = 0.95) -> Interval:
-    """Student's t interval of a mean over training seeds.
+def student_interval(values: Sequence[float | int]) -> Interval:
+    """Student's t interval (95 %) of a mean over training seeds.
 
-    A bootstrap over three seeds covers 75 % where it says 95 %; this covers 95 %, if the values are about normal.
-
-    Args:
-        values: One a seed.
-        confidence: Share of repetitions in which the interval holds the true mean.
-
-    Returns:
-        The interval; unknown below three seeds or if a value is not finite.
+    A 95 % bootstrap over three seeds covers only 75 %; this one covers 95 % if the values are about normal. It is
+    unknown below three seeds or if a value is not finite.
     """
     from scipy.special import stdtrit
 
     row = np.asarray(values, dtype=np.float64)
     if row.size < FEWEST_SEEDS or not np.isfinite(row).all():
         return UNKNOWN
-    half = float(stdtrit(row.size - 1, (1 + confidence) / 2)) * float(row.std(ddof=1)) / math.sqrt(row.size)
+    half = float(stdtrit(row.size - 1, 0.975)) * float(row.std(ddof=1)) / math.sqrt(row.size)
     return Interval(float(row.mean()) - half, float(row.mean()) + half)
 
 
-def median_interval(values: Sequence[float | int], confidence: float = 0.95) -> Interval:
-    """Student's t interval about the median over training seeds, sqrt(pi / 2) times as wide as that of the mean.
+def median_interval(values: Sequence[float | int]) -> Interval:
+    """Student's t interval (95 %) about the median over training seeds, sqrt(pi / 2) times as wide as the mean's.
 
-    The factor is how much larger the standard error of the median of many normal values is than that of their mean;
-    with 3 to 20 seeds the interval covers 96 to 97 %. Order statistics give no 95 % interval below six seeds.
-
-    Args:
-        values: One per seed.
-        confidence: Share of repetitions in which the interval holds the true median.
-
-    Returns:
-        The interval, which always holds the median; unknown below three seeds or if a value is not finite.
+    The factor is the ratio of the standard errors of median and mean for many normal values; with 3 to 20 seeds the
+    interval covers 96 to 97 %. Order statistics give no 95 % interval below six seeds. It is unknown below three seeds
+    or if a value is not finite.
     """
-    low, high = student_interval(values, confidence)
+    low, high = student_interval(values)
     half = math.sqrt(math.pi / 2) * (high - low) / 2
     middle = float(np.median(np.asarray(values, dtype=np.float64))) if math.isfinite(half) else math.nan
     return Interval(middle - half, middle + half)
 
 
-def proportion_interval(successes: int, cases: int, confidence: float = 0.95) -> Interval:
-    """Exact interval of a share of independent cases (Clopper and Pearson 1934): it covers at least what it says.
+def proportion_interval(successes: int, cases: int) -> Interval:
+    """Exact 95 % interval of a proportion of independent cases (Clopper and Pearson 1934), with at least that coverage.
 
-    Args:
-        successes: Cases of the kind that is counted.
-        cases: All cases.
-        confidence: Share of repetitions in which the interval holds the true share, at least.
-
-    Returns:
-        The interval, within 0 to 1; unknown without cases.
+    Within 0 to 1; unknown without cases.
     """
     from scipy.stats import binomtest
 
-    return Interval(*map(float, binomtest(successes, cases).proportion_ci(confidence))) if cases else UNKNOWN
+    return Interval(*map(float, binomtest(successes, cases).proportion_ci())) if cases else UNKNOWN
 
 
 def cluster_bootstrap(
@@ -95,22 +77,20 @@ def cluster_bootstrap(
     clusters: int,
     generator: np.random.Generator,
     draws: int = 1000,
-    confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of a statistic when whole clusters are drawn with replacement.
+    """95 % percentile interval of a statistic over resamples of whole clusters.
 
     The two prompts of a pair are alike, so the pair is the cluster (Miller 2024, arXiv 2411.00640).
 
     Args:
-        statistic: Called with the indices of the drawn clusters, as many as there are; make it cheap, by taking
-            everything that depends on one prompt alone before.
+        statistic: Called with the indices of the drawn clusters, as many as there are. To keep it cheap, compute
+            everything that depends on a single prompt in advance.
         clusters: Number of clusters.
         generator: Source of the draws.
-        draws: Number of draws.
-        confidence: Share of the draws inside.
+        draws: Number of resamples.
 
     Returns:
-        The interval; unknown below two clusters, or if a draw leaves the statistic undefined.
+        The interval; unknown below two clusters, or if the statistic is undefined for a draw.
     """
     from scipy.stats import DegenerateDataWarning, bootstrap
 
@@ -122,7 +102,6 @@ def cluster_bootstrap(
             statistic,
             n_resamples=draws,
             vectorized=False,
-            confidence_level=confidence,
             method="percentile",
             rng=generator,
         )
@@ -130,13 +109,13 @@ def cluster_bootstrap(
 
 
 def geometric_mean(sizes: Sequence[float | int]) -> float:
-    """Geometric mean of max(size, 1), as a circuit may have no edge; `nan` without sizes."""
+    """Geometric mean of max(size, 1), since a circuit may have no edges; `nan` without sizes."""
     row = np.asarray(sizes, dtype=np.float64)
-    return float(np.exp(_logs(row).mean())) if row.size else math.nan
+    return float(np.exp(np.log(np.maximum(row, 1.0)).mean())) if row.size else math.nan
 
 
 class Ratio(NamedTuple):
-    """How many times as large the first method's circuits are as the second's, and its interval."""
+    """Size of the first method's circuits relative to the second's, with its interval and the number of tasks."""
 
     value: float
     low: float
@@ -147,13 +126,8 @@ class Ratio(NamedTuple):
 def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]", generator: np.random.Generator) -> Ratio:
     """Ratio of the geometric means of two methods' sizes, over the tasks that both have.
 
-    Each task counts once: its log ratio is the mean over the seeds that both have. The interval draws tasks with
-    replacement, as it is to tasks of this kind that one wants to conclude.
-
-    Args:
-        first: Sizes of the first method, by task and seed.
-        second: Those of the second method.
-        generator: Source of the draws.
+    Sizes are indexed by task and seed. Each task counts once: its log ratio is the mean over the seeds that both have.
+    The interval resamples tasks, since the conclusion is meant to hold for tasks of this kind.
 
     Returns:
         The ratio, its 95 % interval (`nan` below two tasks) and the number of tasks; the ratio is `nan` without tasks.
@@ -167,14 +141,14 @@ def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]", generator:
 
 
 def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]] | Sample) -> Interval:
-    """Interval over prompts of a ratio of geometric means, from the intervals of the sizes that it is made of.
+    """Interval over prompts of a ratio of geometric means, from the intervals of the sizes behind it.
 
-    The circuits' intervals are taken as independent and log-normal: half-widths of logs add in quadrature. It says what
-    another sample of prompts would change, for these tasks and these trained models.
+    The circuits' intervals are treated as independent and log-normal: half-widths of logs add in quadrature. It shows
+    the effect of another sample of prompts, for these tasks and these trained models.
 
     Args:
         ratio: The ratio of the geometric means.
-        pairs: Interval over prompts of the first and of the second method's size, for each task and seed.
+        pairs: For each task and seed, the intervals over prompts of the first and the second method's size.
 
     Returns:
         The interval; unknown without pairs or if one of their intervals is.
@@ -182,21 +156,21 @@ def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval
     limits = np.asarray(pairs, dtype=np.float64)
     if not limits.size or not np.isfinite(limits).all():
         return UNKNOWN
-    halves = np.diff(_logs(limits), axis=-1) / 2
+    halves = np.diff(np.log(np.maximum(limits, 1.0)), axis=-1) / 2
     half = float(np.sqrt((halves**2).sum())) / len(pairs)
     return Interval(ratio * math.exp(-half), ratio * math.exp(half))
 
 
 def permutation_test(differences: Sequence[float | int], generator: np.random.Generator, draws: int = 100_000) -> float:
-    """Two-sided p-value of a paired permutation test: is the mean difference further from 0 than chance would have it?
+    """Two-sided p-value of a paired permutation test that the mean difference is 0.
 
-    The sign of each pair's difference is flipped in every way, or in `draws` random ways where there are more. With n
+    The sign of each pair's difference is flipped in every way, or in `draws` random ways if there are more. With n
     pairs p cannot fall below 2 / 2^n, so fewer than six pairs can never reach 0.05.
 
     Args:
-        differences: One a pair (of task and seed); of sizes, take logs before.
+        differences: One per pair (of task and seed); for sizes, differences of logs.
         generator: Source of the random flips.
-        draws: Most flips to try.
+        draws: Maximum number of flips to try.
 
     Returns:
         p, above 0 and at most 1; `nan` without pairs or if a difference is not finite.
@@ -207,7 +181,7 @@ def permutation_test(differences: Sequence[float | int], generator: np.random.Ge
     if not row.size or not np.isfinite(row).all():
         return math.nan
     if row.size == 1:
-        return 1.0  # both flips are as far from 0; scipy takes no sample of one
+        return 1.0  # both flips are equally far from 0; scipy rejects a sample of one
     result = permute(
         (row,),
         lambda values, axis: values.mean(axis=axis),
@@ -220,7 +194,7 @@ def permutation_test(differences: Sequence[float | int], generator: np.random.Ge
 
 
 class PairedDifference(NamedTuple):
-    """Mean of paired differences with its interval, their standard deviation, and how many there are."""
+    """Mean of paired differences with its interval, their standard deviation and their number."""
 
     mean: float
     low: float
@@ -233,9 +207,9 @@ def paired_difference(differences: Sequence[float | int], most: float = math.inf
     """Mean difference over pairs with Student's t interval (Student 1908; for evaluations, Miller 2024, section 4).
 
     Args:
-        differences: One a pair, first less second; of sizes, take logs before. Pairs are to be independent: average
-            what belongs together (seeds of one task) first.
-        most: Greatest difference that is possible either way; the limits stay within.
+        differences: One per pair, first minus second; for sizes, differences of logs. Pairs have to be independent:
+            average what belongs together (seeds of one task) first.
+        most: Largest possible absolute difference; the limits are clipped to it.
 
     Returns:
         The mean with its 95 % interval (`nan` below three pairs) and the standard deviation (`nan` below two); all
@@ -250,16 +224,17 @@ def paired_difference(differences: Sequence[float | int], most: float = math.inf
 
 
 def detectable_difference(deviation: float, pairs: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Least true mean difference that a paired, two-sided t test would find this often (Miller 2024, section 5).
+    """Smallest true mean difference that a paired, two-sided t test detects with this power (Miller 2024, section 5).
 
-    With few pairs the normal formula, 2.8 standard errors, is too hopeful (eight pairs: 3.3), so the noncentral t
-    distribution is solved for its noncentrality. The chance of a significant result of the wrong sign is left out.
+    With few pairs the normal approximation, 2.8 standard errors, is too optimistic (eight pairs: 3.3), so the
+    noncentral t distribution is solved for its noncentrality. Significant results of the wrong sign are ignored.
 
     Args:
         deviation: Standard deviation of the differences.
         pairs: Number of pairs.
-        alpha: Level of the test; of one among m, alpha / m holds whatever the others say (Bonferroni; Holm asks less).
-        power: Share of repetitions in which it is to be found.
+        alpha: Level of the test; for one among m, alpha / m is enough whatever the others say (Bonferroni; Holm asks
+            less).
+        power: Probability of detecting it.
 
     Returns:
         The difference, at least 0, in the unit of the deviation; `nan` below two pairs.
@@ -273,14 +248,14 @@ def detectable_difference(deviation: float, pairs: int, alpha: float = 0.05, pow
 
 
 def least_p(pairs: int) -> float:
-    """The smallest p-value that a two-sided permutation test of so many pairs can give; 1 without pairs."""
+    """The smallest p-value that a two-sided permutation test of this many pairs can give; 1 without pairs."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction for several tests (Holm 1979): adjusted p-values, in the order given.
 
-    The family is declared beforehand; an undefined p-value stays `nan` and counts as a member.
+    The family is declared in advance; an undefined p-value stays `nan` and counts as a member.
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -289,23 +264,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def spearman(first: Sequence[float] | Sample, second: Sequence[float] | Sample) -> float:
-    """Spearman's rank correlation, ties at their mean rank; `nan` without values or if either row is constant."""
+    """Spearman's rank correlation, ties at their mean rank; `nan` below two values or if either input is constant."""
     from scipy.stats import spearmanr
 
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan
-    return float(np.clip(spearmanr(first, second).statistic, -1, 1))  # rounding can leave a hair beyond
+    return float(np.clip(spearmanr(first, second).statistic, -1, 1))  # rounding can exceed 1
 
 
 def none_for_nan(value: Any) -> Any:
-    """The same value with `None` for every number that is not finite, also within mappings and sequences."""
+    """The value with every non-finite number replaced by `None`, also within mappings and sequences."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: none_for_nan(each) for key, each in value.items()}
     return [none_for_nan(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _logs(sizes: Sample) -> Sample:
-    logs: Sample = np.log(np.maximum(sizes, 1.0))
-    return logs

@@ -1,7 +1,7 @@
-"""How faithful each method's circuits are under each ablation, and whether that changes who is ahead."""
+"""Faithfulness of each method's circuits under each ablation, and whether the ablation changes the order of methods."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,8 +10,11 @@ from benchmark.leaderboard.ranking import Board, EntryKey, aggregated
 from benchmark.metrics.registry import METRICS, SHIFTED
 from benchmark.studies.compare import values
 
-UNDER = ("mean", "position_mean", "resample", "counterfactual", "stochastic", "zero", "adversarial")
+ABLATIONS = ("mean", "position_mean", "resample", "counterfactual", "stochastic", "zero", "adversarial")
 """The ablations, in the order of the table."""
+
+Scores = Mapping[EntryKey, float]
+"""A score of each method over its tasks and seeds; `nan` for a method without one."""
 
 
 @dataclass(frozen=True)
@@ -19,49 +22,49 @@ class Under:
     """One score of all methods.
 
     Attributes:
-        name: The ablation, `least of four`, or the shift.
-        scores: By place, over tasks and seeds, as the metric is aggregated; places without one are left out.
-        tau: Kendall's rank correlation with the order under the finder's own ablation; `nan` below two methods.
+        name: The ablation, `least of four`, or the shift of the prompts.
+        scores: By method, over tasks and seeds, aggregated as the metric declares; methods without one are left out.
+        tau: Kendall's rank correlation with the order under the ablation used in circuit discovery; `nan` below two
+            methods.
     """
 
     name: str
-    scores: Mapping[EntryKey, float]
+    scores: Scores
     tau: float
 
 
 def under_ablations(board: Board) -> list[Under]:
-    """Faithfulness of circuits under each ablation, ranked places of the unit graph alone.
-
-    Args:
-        board: The rows of a preset.
-    """
-    places = ranked(board)
-    found = {name: {place: _faithfulness(board, place, name) for place in places} for name in UNDER}
+    """Faithfulness of circuits under each ablation, for the methods ranked in the unit graph."""
+    places = _ranked(board)
+    found = {name: {place: _faithfulness(board, place, name) for place in places} for name in ABLATIONS}
     found["least of four"] = {place: _over_circuits(board, place, "robust_faithfulness") for place in places}
-    return [Under(name, _known(scores), kendall(found[board.rules.ablation], scores)) for name, scores in found.items()]
+    return _compared(found, found[board.rules.ablation])
 
 
 def under_shifts(board: Board) -> list[Under]:
     """Agreement of circuits with their whole models under each shift of the prompts."""
-    places = ranked(board)
-    baseline = {place: _over_circuits(board, place, "faithfulness") for place in places}
+    places = _ranked(board)
     found = {name: {place: _over_circuits(board, place, f"agreement_{name}") for place in places} for name in SHIFTED}
-    return [Under(name, _known(scores), kendall(baseline, scores)) for name, scores in found.items()]
+    return _compared(found, {place: _over_circuits(board, place, "faithfulness") for place in places})
 
 
-def ranked(board: Board) -> list[EntryKey]:
-    """The places that are ranked, by name."""
-    return [place for place in board.places if place.graph == "unit" and not board.why_unranked(place)]
-
-
-def kendall(first: Mapping[EntryKey, float], second: Mapping[EntryKey, float]) -> float:
-    """Kendall's tau-b of two scores over the places that have both; `nan` where there are fewer than two."""
+def kendall(first: Scores, second: Scores) -> float:
+    """Kendall's tau-b of two scores over the methods that have both; `nan` below two methods."""
     scores = pd.DataFrame([(first[place], second.get(place, math.nan)) for place in first], columns=["first", "second"])
     return float(scores["first"].corr(scores["second"], method="kendall", min_periods=2))
 
 
+def _ranked(board: Board) -> list[EntryKey]:
+    return [place for place in board.places if place.graph == "unit" and not board.why_unranked(place)]
+
+
+def _compared(found: Mapping[str, Scores], baseline: Scores) -> list[Under]:
+    known = {name: {place: each for place, each in of.items() if not math.isnan(each)} for name, of in found.items()}
+    return [Under(name, known[name], kendall(baseline, scores)) for name, scores in found.items()]
+
+
 def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
-    """Over the circuits of a place that count; under the finder's own ablation that of the circuit itself."""
+    """Over the circuits of a method that count; under the ablation used in discovery, that of the circuit itself."""
     if ablation == board.rules.ablation:
         return _over_circuits(board, place, "faithfulness")
     rows = [
@@ -71,6 +74,7 @@ def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
         and (row.method, row.variant, row.graph) == tuple(place)
         and row.ranking == board.rules.ranking
         and row.task not in board.listed
+        and row.value is not None
         and row.target_loss is not None
         and math.isclose(row.target_loss, board.rules.target_loss)
     ]
@@ -78,13 +82,8 @@ def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
 
 
 def _over_circuits(board: Board, place: EntryKey, metric: str) -> float:
-    return _aggregated(metric, values(board, place, metric)["value"])
+    return _aggregated(metric, values(board, place, metric)["value"].tolist())
 
 
-def _aggregated(metric: str, values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return aggregated(known, METRICS[metric].aggregate) if known else math.nan
-
-
-def _known(scores: Mapping[EntryKey, float]) -> dict[EntryKey, float]:
-    return {place: score for place, score in scores.items() if not math.isnan(score)}
+def _aggregated(metric: str, values: Sequence[float]) -> float:
+    return aggregated(values, METRICS[metric].aggregate) if values else math.nan

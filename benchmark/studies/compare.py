@@ -1,11 +1,10 @@
-"""Two methods side by side: paired differences, with p-values corrected over families of tests declared beforehand."""
+"""Two methods side by side: paired differences, with p-values corrected over families of tests declared in advance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count, groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,44 +17,33 @@ from benchmark.statistics.intervals import (
     UNKNOWN,
     Interval,
     PairedDifference,
-    Ratio,
     detectable_difference,
     holm,
     least_p,
     paired_difference,
     permutation_test,
     prompt_ratio_interval,
-    size_ratio,
     student_interval,
 )
 
 LEVEL = 0.05
-"""The share of families in which a difference may be claimed that does not exist."""
+"""Family-wise error rate: the probability of claiming any difference that does not exist."""
 
 DRAWS = 20_000
-"""Random flips of a permutation test; up to 14 tasks are flipped in every way."""
+"""Random sign flips of a permutation test; with up to 14 tasks all flips are enumerated."""
 
+DECLARED = {"verified_edges": "task", "robust_faithfulness": "task", "label_replacement_score": "concept"}
+"""The metrics that methods are compared by, the primary one first, and what each is measured on.
 
-class Declared(NamedTuple):
-    """A metric that methods are compared by, and what it is measured on."""
-
-    metric: str
-    item: str
-
-
-DECLARED = (
-    Declared("verified_edges", "task"),
-    Declared("robust_faithfulness", "task"),
-    Declared("label_replacement_score", "concept"),
-)
-"""The metrics that methods are compared by, the primary one first; p-values of each are corrected apart."""
+The p-values of each metric are corrected separately.
+"""
 
 SIZES = ("verified_edges", "edges")
-"""Those of which logarithms are compared."""
+"""The metrics that are compared as logarithms."""
 
 
 def values(board: Board, place: EntryKey, metric: str) -> pd.DataFrame:
-    """What a place has of a metric, by task (or concept) and seed: `value`, and `low` and `high` over prompts."""
+    """A method's values of a metric by task (or concept) and seed: `value`, and `low` and `high` over prompts."""
     rows = [
         (*at, row.value, *((row.low, row.high) if row.interval == "prompts" else (None, None)))
         for at, row in board.reached(place, metric).items()
@@ -64,44 +52,25 @@ def values(board: Board, place: EntryKey, metric: str) -> pd.DataFrame:
     return found.astype(float).sort_index()
 
 
-def ratio_of_sizes(
-    board: Board, first: EntryKey, second: EntryKey, metric: str, generator: np.random.Generator
-) -> Ratio:
-    """Geometric-mean ratio of two methods' sizes in one preset, over only the tasks that both reach.
-
-    Args:
-        board: The rows of the preset.
-        first: The method above the line.
-        second: The method below it.
-        metric: The size to compare.
-        generator: Source of the draws of tasks.
-    """
-    above, below = (values(board, place, metric)["value"] for place in (first, second))
-    return size_ratio(above, below, generator)
-
-
-# The declared families
-
-
 @dataclass(frozen=True)
 class Contrast:
     """One metric of two methods, over the tasks (or concepts) for which both have a value.
 
     Attributes:
-        metric: What was compared.
-        declared: What was declared: `verified_edges` where `edges` stand in for it.
-        item: What it is paired by, besides the seed: `task` or `concept`.
-        difference: First minus second, of logs where the metric is a size; over tasks, each the mean over its seeds, or
-            over families of concepts, each the mean over its concepts.
+        metric: The metric that was compared.
+        declared: The metric that was declared: `verified_edges` where `edges` stand in for it.
+        item: What the values are paired by, besides the seed: `task` or `concept`.
+        difference: First minus second, of logs if the metric is a size; over tasks (each the mean over its seeds) or
+            over families of concepts (each the mean over its concepts).
         pairs: Number of pairs of task and seed.
         seeds: The training seeds among them.
         over_seeds: Student's t interval of the difference over training seeds; `nan` below three.
-        over_prompts: Interval of a ratio of sizes over prompts, for these tasks and trained models; else `nan`.
-        p: Of the permutation test over tasks or families of concepts; `nan` without pairs.
+        over_prompts: Interval of a ratio of sizes over prompts, for these tasks and trained models; otherwise `nan`.
+        p: p-value of the permutation test over tasks or families of concepts; `nan` without pairs.
         corrected: p by Holm's correction over the family.
         tests: Number of tests in the family.
-        first_only: What only the first method has a value for, with the seeds.
-        second_only: What only the second one has a value for.
+        first_only: The items for which only the first method has a value, with their seeds.
+        second_only: The items for which only the second method has a value, with their seeds.
         recorded: Whether either method has a value at all.
     """
 
@@ -122,7 +91,7 @@ class Contrast:
 
     @property
     def unit(self) -> str:
-        """What the difference is over."""
+        """What the difference is taken over."""
         return "concept family" if self.item == "concept" else self.item
 
     @property
@@ -132,20 +101,20 @@ class Contrast:
 
     @property
     def fewest(self) -> int:
-        """The fewest tasks with which a difference could be concluded at all, however large it is."""
+        """The fewest tasks with which any difference, however large, could be concluded."""
         return next(pairs for pairs in count(1) if self.tests * least_p(pairs) <= LEVEL)
 
     @property
     def detectable(self) -> float:
-        """The difference that so many tasks would show with a chance of 80 %, if this were the only test.
+        """The difference that this many tasks would show with 80 % power if this were the only test.
 
-        `nan` where no difference could reach the level, as there are fewer than `fewest` tasks.
+        `nan` if there are fewer than `fewest` tasks, so that no difference could reach the level.
         """
         return self._detectable(1)
 
     @property
     def detectable_corrected(self) -> float:
-        """The same as one test of the family, when no other difference exists."""
+        """The same as one test of the family, if no other difference exists."""
         return self._detectable(self.tests)
 
     def _detectable(self, tests: int) -> float:
@@ -167,14 +136,14 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Two methods, by every declared metric.
+    """Two methods, compared by every declared metric.
 
     Attributes:
         first: The first method.
-        second: The second one.
-        contrasts: In the order of the metrics.
+        second: The second method.
+        contrasts: One per metric, in the order of `DECLARED`.
         loss_gap: Validation loss of the first minus that of the second, mean over shared seeds, nats.
-        declared: Whether the pair is of a declared family; if not, the families were enlarged by it.
+        declared: Whether the pair belongs to a declared family; if not, it was added to the shared ones.
     """
 
     first: EntryKey
@@ -189,44 +158,40 @@ class Contrasts:
         return tuple(sorted({seed for one in self.contrasts for seed in one.seeds}))
 
 
-Pair = tuple[str, str]
-"""Names of two methods."""
+def families(board: Board) -> list[list[tuple[str, str]]]:
+    """The pairs of methods whose tests are corrected together, as the methods declare them.
 
-
-def families(board: Board) -> list[list[Pair]]:
-    """The pairs of methods whose tests are corrected together, as the records of the methods declare them.
-
-    Methods that share a family are each compared with the leading reference, whether they were run or not. Any other
-    method is compared with every reference, in a family of its own, and changes none of the others.
+    Methods that share a family are each compared with the leading reference, whether or not they were run. Any other
+    method is compared with every reference, in a family of its own that leaves the others unchanged.
     """
     installed = {one.name: one.family for one in METHODS.values()}
     declared = installed | {place.method: "" for place in board.places if place.method not in installed}
     references = board.rules.references
-    found: dict[Pair, list[Pair]] = {}
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, family in declared.items():
-        if not board.rules.is_control(name) and name not in references[:1]:
+        if name not in board.rules.controls and name not in references[:1]:
             others = references[:1] if family else references
             pairs = found.setdefault((family, "" if family else name), [])
             pairs += [(other, name) for other in others if other != name]
     return list(found.values())
 
 
-def family_of(board: Board, first: str, second: str) -> list[Pair]:
-    """The family that a pair of methods belongs to; of a pair that is of none, those that methods share."""
-    found = families(board)
-    own = (pairs for pairs in found if any(set(pair) == {first, second} for pair in pairs))
-    shared = [(lead, one.name) for lead in board.rules.references[:1] for one in METHODS.values() if one.family]
-    return next(own, shared)
-
-
 def place_named(board: Board, name: str) -> EntryKey:
-    """What `METHOD` or `METHOD/VARIANT` names in the unit graph; without a variant the first that is ranked.
+    """The row of the unit graph that `METHOD` or `METHOD/VARIANT` names; without a variant, the first ranked one.
 
     Raises:
-        ValueError: With the choices.
+        ValueError: If there is no such method or variant; the message lists the choices.
     """
+
+    def order(place: EntryKey) -> tuple[bool, bool, int, EntryKey]:
+        """Controls last, and the variants of a method as it declares them, ranked ones first."""
+        known = METHODS.get(place.method)
+        variants = [variant.name for variant in known.variants] if known is not None else []
+        at = variants.index(place.variant) if place.variant in variants else len(variants)
+        return place.method in board.rules.controls, bool(board.why_unranked(place)), at, place
+
     method, _, variant = name.partition("/")
-    places = sorted((place for place in board.places if place.graph == "unit"), key=lambda one: _order(board, one))
+    places = sorted((place for place in board.places if place.graph == "unit"), key=order)
     if not places:
         raise ValueError(
             f"preset {board.preset!r} has no circuits in the unit graph at loss {board.rules.target_loss:g}"
@@ -245,60 +210,42 @@ def place_named(board: Board, name: str) -> EntryKey:
 def contrast_methods(board: Board, first: EntryKey, second: EntryKey, generator: np.random.Generator) -> Contrasts:
     """Compare two methods by every declared metric, with p corrected over the family of the pair, metric by metric.
 
-    The unit of every test is the task: a task's difference is the mean over its training seeds, as seeds of one task
-    are no independent pairs. Neither are a conjunction of concepts and its parts: concepts are averaged by family.
-    Tests run in the order of the family, whichever pair is asked for, so that each has one p-value; a test without
-    rows counts all the same. A pair outside all families (a control, another variant) enlarges the shared ones.
-
-    Args:
-        board: The rows of one preset.
-        first: The method above the line, or from which the other is taken.
-        second: The other.
-        generator: Source of the random flips.
-
-    Returns:
-        The contrasts of the pair.
+    The unit of every test is the task: a task's difference is the mean over its training seeds, since seeds of one task
+    are not independent pairs. Nor are a conjunction of concepts and its parts: concepts are averaged by family. Tests
+    run in the order of the family, whichever pair is asked for, so that each has one p-value; a test without rows still
+    counts. A pair outside all families (a control, another variant) is added to the shared ones. The second method is
+    subtracted from the first, or is the denominator; the generator draws the random sign flips.
     """
+    shared = [(lead, one.name) for lead in board.rules.references[:1] for one in METHODS.values() if one.family]
+    names = {first.method, second.method}
+    family = next((pairs for pairs in families(board) if any(set(pair) == names for pair in pairs)), shared)
     ranked = {place.method: place_named(board, place.method) for place in board.places if not board.why_unranked(place)}
-    pairs = [(ranked.get(one), ranked.get(other)) for one, other in family_of(board, first.method, second.method)]
+    pairs = [(ranked.get(one), ranked.get(other)) for one, other in family]
     declared = next((pair for pair in pairs if set(pair) == {first, second}), None)
     asked = declared or (min(first, second), max(first, second))
     tested = pairs if declared else [*pairs, asked]
-    shown = [_corrected(board, tested, tested.index(asked), one, generator) for one in DECLARED]
-    return Contrasts(
-        first=first,
-        second=second,
-        contrasts=tuple(one if asked == (first, second) else _turned(one) for one in shown),
-        loss_gap=board.loss_gap(first, second),
-        declared=declared is not None,
-    )
-
-
-def _corrected(
-    board: Board,
-    pairs: Sequence[tuple[EntryKey | None, EntryKey | None]],
-    asked: int,
-    declared: Declared,
-    generator: np.random.Generator,
-) -> Contrast:
-    """The contrast of one of the pairs, corrected over them all."""
-    found = [_contrast(board, one, other, declared, generator) if one and other else None for one, other in pairs]
-    corrected = holm([each.p if each else math.nan for each in found])
-    shown = found[asked]
-    assert shown is not None, pairs
-    return replace(shown, corrected=corrected[asked], tests=len(pairs))
+    contrasts = []
+    for metric in DECLARED:
+        found = [_contrast(board, one, other, metric, generator) if one and other else None for one, other in tested]
+        corrected = holm([each.p if each else math.nan for each in found])
+        at = tested.index(asked)
+        shown = found[at]
+        assert shown is not None, tested
+        shown = replace(shown, corrected=corrected[at], tests=len(tested))
+        contrasts.append(shown if asked == (first, second) else _swapped(shown))
+    return Contrasts(first, second, tuple(contrasts), board.loss_gap(first, second), declared is not None)
 
 
 def _contrast(
-    board: Board, first: EntryKey, second: EntryKey, declared: Declared, generator: np.random.Generator
+    board: Board, first: EntryKey, second: EntryKey, declared: str, generator: np.random.Generator
 ) -> Contrast:
     """One metric of two methods; the p-value is not corrected yet."""
-    metric = board.size_metric if declared.metric in SIZES else declared.metric
+    metric = board.size_metric if declared in SIZES else declared
     above, below = (values(board, place, metric) for place in (first, second))
     scaled = [np.log(each["value"].clip(lower=1)) if metric in SIZES else each["value"] for each in (above, below)]
     differences = (scaled[0] - scaled[1]).dropna()
     units = differences.groupby("item").mean()
-    if declared.item == "concept":
+    if DECLARED[declared] == "concept":
         families = concept_families()
         units = units.groupby(lambda concept: families.get(concept, concept)).mean()
     most = METRICS[metric].high - METRICS[metric].low
@@ -310,8 +257,8 @@ def _contrast(
     by_seed = differences.unstack("seed").dropna().mean()  # over the tasks that have every seed: the same for all
     return Contrast(
         metric=metric,
-        declared=declared.metric,
-        item=declared.item,
+        declared=declared,
+        item=DECLARED[declared],
         difference=difference,
         pairs=len(differences),
         seeds=tuple(differences.index.unique("seed").sort_values()),
@@ -331,7 +278,8 @@ def _seeds_by_item(keys: pd.Index) -> dict[str, tuple[int, ...]]:
     return {item: tuple(seed for _, seed in pairs) for item, pairs in groupby(keys, itemgetter(0))}
 
 
-def _turned(one: Contrast) -> Contrast:
+def _swapped(one: Contrast) -> Contrast:
+    """The same contrast with first and second method swapped."""
     mean, low, high, deviation, pairs = one.difference
     return replace(
         one,
@@ -341,11 +289,3 @@ def _turned(one: Contrast) -> Contrast:
         first_only=one.second_only,
         second_only=one.first_only,
     )
-
-
-def _order(board: Board, place: EntryKey) -> tuple[bool, bool, int, EntryKey]:
-    """Ranked methods before controls, and the variants of a method as it declares them, ranked ones first."""
-    known = METHODS.get(place.method)
-    variants = [variant.name for variant in known.variants] if known is not None else []
-    at = variants.index(place.variant) if place.variant in variants else len(variants)
-    return board.rules.is_control(place.method), bool(board.why_unranked(place)), at, place

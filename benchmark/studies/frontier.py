@@ -1,7 +1,7 @@
-"""What came of a sweep: a row for each operating point, with what it can do, what it cost and what dominates it."""
+"""Results of a sweep: one row per operating point, with its capability, cost, circuit sizes and what dominates it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.leaderboard.ranking import Summary, aggregated, over_seeds, size_metric
+from benchmark.leaderboard.ranking import aggregated, over_seeds, size_metric
 from benchmark.methods import with_role
-from benchmark.metrics.registry import METRICS, SPLITS, Aggregate
+from benchmark.metrics.registry import METRICS, SPLITS
 from benchmark.records.table import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.running.cells import Cell
 from benchmark.running.executor import Outcome
@@ -23,44 +23,46 @@ from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
-CircuitStatus = Literal["ok", "not_reached", "failed"]
+FACTS = ("validation_loss", "nonzero_parameters", "training_flops", "loss_recovered", "l0")
+"""Metrics of the trained model that have a column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRow(Keyed):
-    """One row of `sweep.csv`; numbers are summed up over seeds as their metrics ask. Three columns name it.
+    """One row of `sweep.csv`; the first three columns are its key, and numbers are aggregated over seeds.
 
-    A family's own point is the preset's. Columns that end in `_low` and `_high` are limits of 95 % intervals: of ratios
-    of sizes over tasks, else over seeds.
+    A family's own point is the preset's. Columns that end in `_low` and `_high` are limits of 95 % intervals, over
+    tasks for ratios of sizes and otherwise over seeds.
 
     Attributes:
         preset: The preset that the settings start from.
         family: Name of the method.
         point: The settings that are varied.
-        validation_loss: Next-token loss of the model that the circuits live in, nats.
-        nonzero_parameters: Of the model.
-        training_flops: Of the training.
-        loss_recovered: Of a dictionary.
-        l0: Of a dictionary.
-        size: Geometric mean over the circuits, of a task in a seed, that every point of the family reaches, of those
-            points that reach any.
-        size_metric: What sizes are, by the rule of the leaderboard: `verified_edges` or `edges`.
+        validation_loss: Next-token loss of the model that contains the circuits, nats.
+        nonzero_parameters: Nonzero parameters of that model.
+        training_flops: Floating-point operations of its training.
+        loss_recovered: Share of the next-token loss that a dictionary recovers.
+        l0: Mean number of a dictionary's features that fire at a position.
+        size: Geometric mean over the circuits (one per task and seed) that all points of the family reach, leaving out
+            points that reach none.
+        size_metric: The metric of all sizes, as on the leaderboard: `verified_edges` or `edges`.
         size_circuits: Number of those circuits.
-        over_own: Its sizes over those of the family's own point, where both reach a task in a seed: geometric mean over
-            seeds, then over tasks.
-        over_own_tasks: Number of tasks.
-        over_reference: The same over the own point of the leading reference, the method that others are matched to.
-        over_reference_tasks: Number of tasks.
-        concept_splits: Of a dictionary: features among which a concept is divided.
-        feature_splits: Of the family's own point and this one, features of the wider among which one of the narrower is
-            divided; the own point counts as the narrower of two of one width.
-        feature_splits_back: Features of the narrower among which one of the wider is divided.
-        feature_splits_null: feature_splits with the wider one's features turned to other text.
-        splitting: feature_splits over the larger of the other two, median over seeds: 1 if they are just different.
-        circuits: Circuits tried, of a task in a seed, controls apart.
-        circuits_reached: Those that reach the target.
-        dominated: Whether another point of any family has a loss and a size that are both at most as large and one of
-            them smaller, and reaches as many circuits; between two points, sizes are over what both reach.
+        over_own: Ratio of its sizes to those of the family's own point, where both reach a task in a seed: geometric
+            mean over seeds, then over tasks.
+        over_own_tasks: Number of tasks in that ratio.
+        over_reference: The same ratio to the own point of the leading reference, which other methods are matched to.
+        over_reference_tasks: Number of tasks in that ratio.
+        concept_splits: Number of a dictionary's features that a concept is divided among.
+        feature_splits: Of the family's own point and this one, number of features of the wider dictionary that one of
+            the narrower is divided among; at equal width the own point counts as the narrower.
+        feature_splits_back: Number of features of the narrower that one of the wider is divided among.
+        feature_splits_null: `feature_splits` with the wider dictionary's features shifted to other text.
+        splitting: `feature_splits` over the larger of the other two, median over seeds; 1 if the dictionaries merely
+            differ.
+        circuits: Number of circuits searched for, one per task and seed, without control tasks.
+        circuits_reached: Number of those that reach the target.
+        dominated: Whether another point of any family has at most the loss and at most the size, one of them strictly
+            smaller, and reaches at least as many circuits; the sizes of two points are over what both reach.
         seeds: Number of training seeds.
         status: `ok`; `not_reached` without any circuit; `failed` if a cell failed.
         reason: Why the status is not `ok`.
@@ -106,7 +108,7 @@ class SweepRow(Keyed):
     circuits_reached: int
     dominated: bool | None
     seeds: int
-    status: CircuitStatus
+    status: Literal["ok", "not_reached", "failed"]
     reason: str
 
 
@@ -115,25 +117,19 @@ Sizes = Mapping[Item, float | int]
 
 
 class PointResult(NamedTuple):
-    """What a point is compared by: its validation loss, nats, and the size of each circuit that reaches the target."""
+    """What points are compared by: validation loss, nats, and the size of each circuit that reaches the target."""
 
     loss: float
     sizes: Sizes
 
 
 def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], store: Store) -> list[SweepRow]:
-    """A row for each point, also for those that failed or reached nothing.
-
-    Args:
-        points: All points of the sweep.
-        outcomes: How their cells ended.
-        store: Where their artifacts are.
-    """
+    """One row per point, from the outcomes of the sweep's cells; also for points that failed or reached nothing."""
     ended = {outcome.cell.key: outcome for outcome in outcomes}
     found = [_measured(point, ended, store) for point in points]
     circuits = (rows for each in found for rows in each.circuits.values())
     metric = size_metric({name: row.status for name, row in rows.items()} for rows in circuits)
-    sizes = [_sizes(each, metric) for each in found]
+    sizes = [_sizes(each.circuits, metric) for each in found]
     results = [
         PointResult(each.facts["validation_loss"], reached) if reached and not each.failure else None
         for each, reached in zip(found, sizes, strict=True)
@@ -146,15 +142,11 @@ def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], st
             preset=point.run.preset,
             family=point.family,
             point=point.name,
-            validation_loss=each.facts.get("validation_loss"),
-            nonzero_parameters=each.facts.get("nonzero_parameters"),
-            training_flops=each.facts.get("training_flops"),
-            loss_recovered=each.facts.get("loss_recovered"),
-            l0=each.facts.get("l0"),
-            **_place(result, families[point.family], results),
+            **{name: each.facts[name] for name in FACTS},
+            **_compared(result, families[point.family], results),
             **_over("over_own", point, reached, {} if point.own is None else own[point.family]),
             **_over("over_reference", point, reached, {} if point.family == lead else own.get(lead, {})),
-            **_splitting(each.splits),
+            **each.splits,
             size_metric=metric,
             circuits=len(each.circuits),
             circuits_reached=len(reached),
@@ -169,8 +161,8 @@ def sweep_rows(points: Sequence[OperatingPoint], outcomes: Sequence[Outcome], st
 def dominates(other: PointResult, one: PointResult) -> bool:
     """Whether a point leaves no reason to choose another.
 
-    It has to reach as many circuits, since what is not reached is larger than anything; sizes are compared over those
-    that both reach.
+    It must reach at least as many circuits, since what is not reached counts as larger than anything; sizes are
+    compared over the circuits that both reach.
     """
     shared = sorted(one.sizes.keys() & other.sizes.keys())
     if not shared or len(other.sizes) < len(one.sizes):
@@ -180,79 +172,79 @@ def dominates(other: PointResult, one: PointResult) -> bool:
 
 
 def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
-    """Write `sweep.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
+    """Write `sweep.csv` into a folder, replacing an earlier one; the same rows give the same bytes."""
     write_table(folder / SWEEP, rows, SweepRow)
 
 
 def settings_of(row: SweepRow) -> dict[str, float]:
-    """The settings of a point by name, as its name tells them."""
+    """The settings of a point by name, parsed from the point's name."""
     return {key: float(value) for key, _, value in (part.partition("=") for part in row.point.split())}
 
 
 def read_sweep(folder: Path) -> list[SweepRow]:
-    """The rows of a folder's `sweep.csv`, none without one; `ValueError` in one line if it is another file."""
+    """The rows of a folder's `sweep.csv`, none without one; `ValueError` in one line if the header does not match."""
     return read_table(folder / SWEEP, SweepRow)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What the cells of a point measured.
+Measured = Mapping[str, Measurement]
+"""What a cell measured, by metric; empty for one that failed."""
 
-    Attributes:
-        facts: Means over seeds by metric; empty if a seed has none.
-        circuits: By task and seed, controls apart, what was measured of a circuit; empty for one that failed.
-        splits: By metric, how features are divided, one value a seed; empty if a seed has none.
-        failure: Why a cell failed; empty if none did.
-    """
 
-    facts: Mapping[str, float]
-    circuits: Mapping[Item, Mapping[str, Measurement]]
-    splits: Mapping[str, Sequence[float]]
+class _PointMeasurements(NamedTuple):
+    """Means over seeds by metric, each circuit's measurements, columns about splitting, and why a cell failed."""
+
+    facts: Mapping[str, Any]
+    circuits: Mapping[Item, Measured]
+    splits: Mapping[str, Any]
     failure: str
 
 
-def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store) -> _Measured:
+def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store) -> _PointMeasurements:
     def read(cell: Cell) -> dict[str, Measurement]:
         if ended[cell.key].status == "failed":
             return {}
         rows = read_measurements(store.artifact(cell.key))
         return {row.metric: row for row in rows if row.ablation in ("", cell.ablation)}
 
+    def by_seed(cells: Iterable[Cell]) -> pd.DataFrame:
+        """Values of the metrics that every seed has."""
+        rows = [{name: row.value for name, row in read(cell).items()} for cell in cells]
+        return pd.DataFrame(rows, dtype=float).dropna(axis="columns")
+
     failed = [ended[cell.key] for cell in point.cells if ended[cell.key].status == "failed"]
-    profiles = pd.DataFrame([_numbers(read(cell)) for cell in point.profiles.values()], dtype=float)
-    known = profiles.dropna(axis="columns")
-    facts = {str(name): aggregated(known[name].tolist(), METRICS[str(name)].aggregate) for name in known}
+    profiles = by_seed(point.profiles.values())
+    facts: dict[str, Any] = dict.fromkeys(FACTS)
+    facts |= {str(name): aggregated(profiles[name].tolist(), METRICS[str(name)].aggregate) for name in profiles}
     circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
-    splits = _splits([read(cell) for cell in point.splittings.values()])
-    return _Measured(facts, circuits, splits, f"{failed[0].cell.label}: {failed[0].reason}" if failed else "")
+    splits = _splits(by_seed(point.splittings.values()).reindex(columns=list(SPLITS)))
+    return _PointMeasurements(facts, circuits, splits, f"{failed[0].cell.label}: {failed[0].reason}" if failed else "")
 
 
-def _numbers(rows: Mapping[str, Measurement]) -> dict[str, float | int | None]:
-    return {name: row.value for name, row in rows.items()}
+def _splits(by_seed: pd.DataFrame) -> dict[str, float | None]:
+    """The columns that say how features are divided, and one direction relative to the other."""
+    found: dict[str, float | None] = {}
+    for name in SPLITS:
+        known = METRICS[name]
+        found |= _limits(name, over_seeds(by_seed[name].dropna().tolist(), known.aggregate, known.low, math.inf))
+    controls = by_seed[["feature_splits_back", "feature_splits_null"]].max(axis=1, skipna=False)
+    ratios = (by_seed["feature_splits"] / controls).dropna().tolist()
+    return found | _limits("splitting", over_seeds(ratios, "median", 0.0, math.inf))
 
 
-def _splits(seeds: Sequence[Mapping[str, Measurement]]) -> dict[str, list[float]]:
-    """How features are divided, seed by seed, and one way over the other; what a seed has no value of is left out."""
-    found = pd.DataFrame(map(_numbers, seeds), columns=list(SPLITS), dtype=float).dropna(axis="columns")
-    ways = found.reindex(columns=["feature_splits", "feature_splits_back", "feature_splits_null"])
-    splitting = ways["feature_splits"] / ways[["feature_splits_back", "feature_splits_null"]].max(axis=1, skipna=False)
-    return {**{str(name): found[name].tolist() for name in found}, "splitting": splitting.dropna().tolist()}
-
-
-def _sizes(found: _Measured, metric: str) -> Sizes:
+def _sizes(circuits: Mapping[Item, Measured], metric: str) -> Sizes:
     """The sizes of the circuits that reach the target, in edges where the metric has no value."""
     sizes: dict[Item, float | int] = {}
-    for item, rows in found.circuits.items():
+    for item, rows in circuits.items():
         ok = {name: row.value for name, row in rows.items() if row.status == "ok" and row.value is not None}
         if "edges" in ok:
             sizes[item] = ok.get(metric, ok["edges"])
     return sizes
 
 
-def _place(
+def _compared(
     result: PointResult | None, family: Sequence[Sizes], results: Sequence[PointResult | None]
 ) -> dict[str, Any]:
-    """The columns that say how a point compares with those of its family and with all others."""
+    """The columns that compare a point with its family and with all other points."""
     if result is None:
         return {"size": None, "size_circuits": 0, "dominated": None}
     shared = set.intersection(*(set(sizes) for sizes in family if sizes))
@@ -271,19 +263,10 @@ def _over(name: str, point: OperatingPoint, own: Sizes, others: Sizes) -> dict[s
     )
     generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
     ratio = size_ratio(first, second, generator)
-    return {**_limits(name, Summary(ratio.value, ratio.low, ratio.high)), f"{name}_tasks": ratio.tasks}
+    return {**_limits(name, ratio[:3]), f"{name}_tasks": ratio.tasks}
 
 
-def _splitting(splits: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    found: dict[str, float | None] = {}
-    for name in (*SPLITS, "splitting"):
-        aggregate: Aggregate
-        aggregate, low = ("median", 0.0) if name == "splitting" else (METRICS[name].aggregate, METRICS[name].low)
-        found |= _limits(name, over_seeds(splits.get(name, []), aggregate, low, math.inf))
-    return found
-
-
-def _limits(name: str, found: Summary) -> dict[str, float | None]:
-    """A value and its interval as three columns, `None` for what is not known."""
+def _limits(name: str, found: tuple[float | None, ...]) -> dict[str, float | None]:
+    """A value and its interval as three columns, `None` where unknown."""
     known: dict[str, float | None] = none_for_nan(dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)))
     return known

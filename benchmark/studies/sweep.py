@@ -1,7 +1,7 @@
-"""The operating points of a sweep: each family at several settings of what it is tuned by.
+"""The operating points of a sweep: each family at several values of its tuned settings.
 
-A point is an ordinary run of one family with some settings changed, made of the same cells as `bench run`, so nothing
-is computed twice. Circuits are those of the unit graph, of the family's first ranked variant.
+A point is an ordinary run of one family with some settings changed. It consists of the same cells as `bench run`, so
+nothing is computed twice. Its circuits are those of the family's first ranked variant, in the unit graph.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from benchmark.running.config import RunConfig, Table, configure
 from benchmark.running.plan import Planner, by_urgency
 
 FEWEST = 3
-"""Operating points that make a frontier."""
+"""Fewest operating points that make a frontier."""
 
 Item = tuple[str, int]
 """Task and seed."""
@@ -28,7 +28,7 @@ class OperatingPoint:
         family: Name of the method.
         name: Its settings, `k=6 features=256`.
         run: All settings.
-        own: The settings of the family's own point, the preset's; `None` for that point.
+        own: The settings of the family's own point, which is the preset's; `None` for that point itself.
     """
 
     family: str
@@ -48,7 +48,7 @@ class OperatingPoint:
 
     @cached_property
     def splittings(self) -> dict[int, Cell]:
-        """How features of the family's own point and of this one divide each other, by seed; of dictionaries alone."""
+        """By seed, how features of the family's own point and of this one divide each other; dictionaries only."""
         method = METHODS.named(self.family)
         if method.explains is None:
             return {}
@@ -57,12 +57,12 @@ class OperatingPoint:
 
     @cached_property
     def profiles(self) -> dict[str, Cell]:
-        """The cells that tell what the model can do and what it cost, one a seed, by key."""
+        """The cells that measure the model's capability and cost, one per seed, by key."""
         return {cell.needs["profile"].key: cell.needs["profile"] for cell in self.circuits.values()}
 
     @property
     def wanted(self) -> list[Cell]:
-        """The cells that measure something of it, without those that they need."""
+        """The cells that measure the point, without the cells that they need."""
         return [*self.circuits.values(), *self.splittings.values()]
 
     @cached_property
@@ -80,7 +80,7 @@ class OperatingPoint:
 
 
 def family_names() -> list[str]:
-    """The installed methods that declare what is varied in a sweep of them, the references first."""
+    """The installed methods that declare settings to vary in a sweep, the references first."""
     return [name for name in dict.fromkeys((*with_role("reference"), *METHODS)) if METHODS.named(name).sweep]
 
 
@@ -91,24 +91,20 @@ def sweep_points(
     seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
 ) -> list[OperatingPoint]:
-    """The operating points of some families, none twice.
+    """The operating points of some families, or of all installed ones, without repeats.
 
-    Args:
-        preset: Name of the preset.
-        families: All installed ones if left out.
-        tasks: Instead of the preset's.
-        seeds: Instead of the preset's.
-        changes: What else to change in the preset, as `configure` takes it.
+    Tasks and seeds replace the preset's if given; `changes` are other changes to the preset, as `configure` takes them.
 
     Raises:
-        ValueError: One line with the value and the choices; also where the preset's value leaves too few points.
+        ValueError: In one line, with the value and the choices; also if the preset's value leaves too few points.
     """
+    known = family_names()
     for name in families:
-        if name not in family_names():
-            raise ValueError(f"unknown family {name!r}; choose from {', '.join(family_names())}")
-    chosen = list(dict.fromkeys(families or family_names()))
+        if name not in known:
+            raise ValueError(f"unknown family {name!r}; choose from {', '.join(known)}")
+    chosen = list(dict.fromkeys(families or known))
     if not chosen:
-        raise ValueError("no installed method declares what is varied in a sweep")
+        raise ValueError("no installed method declares settings to vary in a sweep")
     base = configure(preset, chosen, tasks, seeds, changes)
     points = []
     for family in chosen:
@@ -129,7 +125,7 @@ def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
     for axis in axes:
         if not isinstance(config.get(axis.key), int | float):
             choices = ", ".join(key for key, value in config.items() if isinstance(value, int | float))
-            raise ValueError(f"{family} varies {axis.key!r} in a sweep, which is not a number; choose from {choices}")
+            raise ValueError(f"{family} sweeps {axis.key!r}, which is not a numeric setting; choose from {choices}")
     own = {axis.key: config[axis.key] for axis in axes}
     found = [own]
     for axis in axes:
@@ -142,7 +138,7 @@ def _settings(base: RunConfig, family: str) -> list[dict[str, float | int]]:
 
 
 def _varied(config: Table, axis: Axis, factor: float) -> float | int:
-    """A setting times a factor: whole if it is a count, a multiple of what it has to be one of, and in its range."""
+    """A setting times a factor, within its range; a count is rounded to a multiple of what must divide it."""
     value: float | int = config[axis.key]
     if factor == 1:
         return value

@@ -1,7 +1,7 @@
-"""Circuits found again with other training and finder seeds, and what the scatter of their scores is made of.
+"""Circuit discovery repeated with other training and finder seeds, and where the variance of the scores comes from.
 
-A repeat is an ordinary run with another finder seed, made of the same cells as `bench run`, so nothing is computed
-twice; finder seed 0 is the run's own. Circuits are those of ranked variants, in all their graphs.
+A repeat is an ordinary run with another finder seed. It consists of the same cells as `bench run`, so nothing is
+computed twice; finder seed 0 is the run's own. The circuits are those of ranked variants, in all their graphs.
 """
 
 import math
@@ -28,20 +28,17 @@ from benchmark.statistics.variance_components import Component, variance_split
 VARIANCE = "variance.csv"
 
 SIZES = ("nodes", "edges", "verified_edges")
-"""Scores of which the logs are split, of at least one."""
+"""Scores that are analysed as log max(score, 1)."""
 
 SCORES = (*SIZES, "faithfulness", "robust_faithfulness")
 """Scores whose variance is split."""
-
-QUANTILE = 1.959964
-"""Half-width of a normal 95 % interval, in standard deviations."""
 
 Seeds = tuple[int, int]
 """Training seed and finder seed."""
 
 
 class CircuitGroup(NamedTuple):
-    """Whose circuits differ in their seeds alone."""
+    """A group of circuits that differ only in their seeds."""
 
     method: str
     variant: str
@@ -51,11 +48,7 @@ class CircuitGroup(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Repeats:
-    """A subset of a run, repeated.
-
-    Attributes:
-        runs: The settings by finder seed; all else in them is the same.
-    """
+    """A subset of a run, repeated: its settings by finder seed, identical apart from it."""
 
     runs: Mapping[int, RunConfig]
 
@@ -82,7 +75,7 @@ class Repeats:
         }
 
     def cells(self, method: str | None = None, finder: int | None = None) -> list[Cell]:
-        """All cells, the most urgent first; only those of a method or a finder seed if it is given."""
+        """All cells, the most urgent first; only those of a method or a finder seed if given."""
         wanted = (
             cell
             for group, cells in self.circuits.items()
@@ -94,9 +87,9 @@ class Repeats:
 
 @dataclass(frozen=True, kw_only=True)
 class VarianceRow:
-    """One row of `variance.csv`; a part of the variance fills three columns: variance, standard deviation, reason.
+    """One row of `variance.csv`; a variance component fills three columns: variance, standard deviation, reason.
 
-    A part is `nan` (in the file: empty) where it cannot be told; its reason says why, or why it was set to 0.
+    A component is `nan` (in the file: empty) where it cannot be estimated; its reason says why, or why it was set to 0.
 
     Attributes:
         preset: The preset that the settings start from.
@@ -105,17 +98,18 @@ class VarianceRow:
         graph: `channel` or `unit`.
         task: Name of the task.
         metric: The score.
-        scale: `ln` if the logs of the score are split; empty if the score itself is.
+        scale: `ln` if the logs of the score are analysed; empty if the score itself is.
         seeds: Number of training seeds.
-        finder_seeds: Number of finder seeds of each.
-        mean: Of the score, on the scale.
-        training: Between training seeds. They also draw other training prompts, whose part is in it; not the corpus.
-        finder: Between finder seeds of one trained model.
-        prompts: Between samples of the prompts that a circuit is scored on.
-        training_and_prompts: What the first and the last add up to; known also where the last is not.
-        detectable: Least true difference, on the scale, to a method that scatters as much and independently of this
-            one, that a paired t test at 5 % over so many training seeds finds four times in five. Less is enough where
-            two methods answer alike to the prompts that they share.
+        finder_seeds: Number of finder seeds per training seed.
+        mean: Mean score, on the scale.
+        training: Variance between training seeds. A training seed also draws other training prompts, whose share is
+            included; the corpus is fixed.
+        finder: Variance between finder seeds of one trained model.
+        prompts: Variance between samples of the prompts that a circuit is scored on.
+        training_and_prompts: Sum of training and prompts; known even where the latter is not.
+        detectable: Smallest true difference, on the scale, to a method with the same, independent variance that a
+            paired t test at 5 % over this many training seeds detects with 80 % power. Smaller differences are
+            detectable between methods that respond alike to the prompts they share.
         detectable_reason: Why it is `nan`.
         reason: Which scores are missing, and why; empty if none is.
     """
@@ -147,18 +141,12 @@ def repeated(
     finder_seeds: Sequence[int],
     changes: Sequence[str] = (),
 ) -> Repeats:
-    """The circuits of some methods and tasks, for each training seed and finder seed.
+    """The circuits of the given methods and tasks, for each training seed and finder seed.
 
-    Args:
-        preset: Name of the preset.
-        methods: Names, or `all`.
-        tasks: Names, or `all`.
-        seeds: Training seeds.
-        finder_seeds: Seeds of the search, for each trained model.
-        changes: What else to change in the preset, as `configure` takes it.
+    Methods and tasks are names or `all`; `changes` are other changes to the preset, as `configure` takes them.
 
     Raises:
-        ValueError: One line with the value and the choices.
+        ValueError: In one line, with the value and the choices.
     """
     run = configure(preset, methods, tasks, seeds, changes)
     if "finder_seed" in run.circuit.model_fields_set:
@@ -167,17 +155,8 @@ def repeated(
     return Repeats({finder: replace(run, circuit=circuit) for finder, circuit in searches.items()})
 
 
-# What came out
-
-
 def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -> list[VarianceRow]:
-    """A row for each group of circuits and score, also where a cell failed or reached nothing.
-
-    Args:
-        repeats: What was repeated.
-        outcomes: How its cells ended.
-        store: Where their artifacts are.
-    """
+    """One row per group of circuits and score, from the outcomes of the cells; also where a cell failed."""
     ended = {outcome.cell.key: outcome for outcome in outcomes}
     rows = []
     for group, cells in repeats.circuits.items():
@@ -188,11 +167,17 @@ def variance_rows(repeats: Repeats, outcomes: Sequence[Outcome], store: Store) -
 
 
 def split(preset: str, group: CircuitGroup, metric: str, scores: Mapping[Seeds, Measurement]) -> VarianceRow:
-    """The row of a score, from what was measured with each training seed and finder seed."""
+    """The row of a score, from its measurements with each training seed and finder seed."""
     seeds, finders = (tuple(dict.fromkeys(column)) for column in zip(*scores, strict=True))
     values = np.array([[_value(scores[seed, finder]) for finder in finders] for seed in seeds])
     prompts = np.array([[prompt_variance(scores[seed, finder]) for finder in finders] for seed in seeds])
     detectable, why = _detectable(values)
+    missing = [(at, score) for at, score in scores.items() if math.isnan(_value(score))]
+    reason = ""
+    if missing:
+        (seed, finder), first = missing[0]
+        where = f"training seed {seed}, finder seed {finder}: {first.status}: {first.reason}"
+        reason = f"no value in {len(missing)} of {len(scores)} circuits; {where}"
     return VarianceRow(
         **group._asdict(),
         **variance_split(values, prompts)._asdict(),
@@ -205,46 +190,54 @@ def split(preset: str, group: CircuitGroup, metric: str, scores: Mapping[Seeds, 
         training_and_prompts=variance_split(values, np.zeros_like(values)).training,
         detectable=detectable,
         detectable_reason=why,
-        reason=_missing(scores),
+        reason=reason,
     )
 
 
 def prompt_variance(score: Measurement) -> float:
-    """What other prompts would change in a score, as a variance on its scale; `nan` without an interval over prompts.
+    """Variance of a score over samples of prompts, on its scale; `nan` without an interval over prompts.
 
-    The 95 % interval is taken for a normal one on that scale (of a size: of its log): half its width is 1.96 standard
-    deviations. Limits that agree, as those of a count may, give 0.
+    The 95 % interval is treated as normal on that scale (the log for a size): half its width is 1.96 standard
+    deviations. Equal limits, as those of a count may be, give 0.
     """
     if score.interval != "prompts":
         return math.nan
     assert score.low is not None, score
     assert score.high is not None, score
     half = (_scaled(score.metric, score.high) - _scaled(score.metric, score.low)) / 2
-    return (half / QUANTILE) ** 2
+    return (half / 1.959964) ** 2
 
 
-def deviation_limits(seeds: int, confidence: float = 0.95) -> Interval:
-    """Interval of a true standard deviation, as multiples of the one of so many normal values (by chi-squared).
+def deviation_limits(seeds: int) -> Interval:
+    """95 % interval of a true standard deviation, as multiples of the sample's over normal values (by chi-squared).
 
     Raises:
-        ValueError: With fewer than two seeds there is no deviation.
+        ValueError: Below two seeds, which have no standard deviation.
     """
     from scipy.special import chdtri
 
     if seeds < 2:
-        raise ValueError(f"{seeds} seeds have no deviation; at least 2 are needed")
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    return Interval(*(math.sqrt((seeds - 1) / float(chdtri(seeds - 1, tail))) for tail in tails))
+        raise ValueError(f"{seeds} seeds have no standard deviation; at least 2 are needed")
+    return Interval(*(math.sqrt((seeds - 1) / float(chdtri(seeds - 1, tail))) for tail in (0.025, 0.975)))
 
 
 def write_variance(folder: Path, rows: Sequence[VarianceRow]) -> None:
-    """Write `variance.csv` into a folder, in the place of an earlier one; the same rows give the same bytes."""
-    lines = [_columns(row) for row in rows]
+    """Write `variance.csv` into a folder, replacing an earlier one; the same rows give the same bytes."""
+    lines = []
+    for row in rows:
+        line: dict[str, Value] = {}
+        for name, value in vars(row).items():
+            if isinstance(value, Component):
+                line |= {f"{name}_variance": value.variance, f"{name}_deviation": math.sqrt(value.variance)}
+                line[f"{name}_reason"] = value.reason
+            else:
+                line[name] = value
+        lines.append(none_for_nan(line))
     replace_file(folder / VARIANCE, csv_text(list(lines[0]), [list(line.values()) for line in lines]))
 
 
 def _read(outcome: Outcome, store: Store) -> dict[str, Measurement]:
-    """The scores of a circuit; those that are missing say why."""
+    """The scores of a circuit; missing ones say why."""
     if outcome.status == "failed":
         return {metric: Measurement(metric, status="failed", reason=outcome.reason) for metric in SCORES}
     rows = read_measurements(store.artifact(outcome.cell.key))
@@ -254,7 +247,7 @@ def _read(outcome: Outcome, store: Store) -> dict[str, Measurement]:
 
 
 def _value(score: Measurement) -> float:
-    """On its scale; `nan` where there is none that counts."""
+    """The value on its scale; `nan` without one that counts."""
     return _scaled(score.metric, score.value) if score.status == "ok" and score.value is not None else math.nan
 
 
@@ -263,7 +256,7 @@ def _scaled(metric: str, value: float) -> float:
 
 
 def _detectable(values: Float[NDArray[np.float64], "training finder"]) -> tuple[float, str]:
-    """From the scatter of a training seed's mean, or why not; the variances of two methods add in their difference."""
+    """From the scatter of the training seeds' means, or why not; a difference has the variances of both methods."""
     means = values.mean(1)
     if not np.isfinite(means).all():
         return math.nan, "a score is missing"
@@ -272,25 +265,3 @@ def _detectable(values: Float[NDArray[np.float64], "training finder"]) -> tuple[
     if np.ptp(means) == 0:
         return math.nan, "all training seeds score the same"
     return detectable_difference(math.sqrt(2) * float(means.std(ddof=1)), len(means)), ""
-
-
-def _missing(scores: Mapping[Seeds, Measurement]) -> str:
-    missing = [(at, score) for at, score in scores.items() if math.isnan(_value(score))]
-    if not missing:
-        return ""
-    (seed, finder), first = missing[0]
-    where = f"training seed {seed}, finder seed {finder}: {first.status}: {first.reason}"
-    return f"no value in {len(missing)} of {len(scores)} circuits; {where}"
-
-
-def _columns(row: VarianceRow) -> dict[str, Value]:
-    """A row as it stands in the file: three columns for a part of the variance, nothing for `nan`."""
-    found: dict[str, Value] = {}
-    for name, value in vars(row).items():
-        if isinstance(value, Component):
-            found |= {f"{name}_variance": value.variance, f"{name}_deviation": math.sqrt(value.variance)}
-            found[f"{name}_reason"] = value.reason
-        else:
-            found[name] = value
-    known: dict[str, Value] = none_for_nan(found)
-    return known

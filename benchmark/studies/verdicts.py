@@ -1,9 +1,9 @@
-"""The claims about sparse circuits, each with its number, its interval and a verdict by a rule that is declared here.
+"""Published claims about sparse circuits, each judged by a number, its interval and a decision rule declared here.
 
-A claim is confirmed where the whole interval lies on the claimed side of its bound, refuted where it lies on the other
-side, and undecided else. Intervals are Student's t over training seeds, from three seeds on; for ratios of sizes they
-are over tasks, which is what one wants to conclude to. Of one seed only the intervals over prompts or windows are
-known, which say nothing about the method: the verdict is then undecided.
+A claim is confirmed if its whole interval lies on the claimed side of the bound, refuted if it lies on the other side,
+and undecided otherwise. Intervals are Student's t over training seeds, from three seeds on; intervals of size ratios
+are over tasks, since tasks are what we generalize to. With one seed only the intervals over prompts or windows are
+known. They say nothing about the method, so the verdict is then undecided.
 """
 
 import math
@@ -19,28 +19,26 @@ from benchmark.methods import METHODS, dictionaries, with_role
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.shares import share
 from benchmark.seeds import seed_of
-from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval
-from benchmark.studies.compare import place_named, ratio_of_sizes, values
+from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval, size_ratio
+from benchmark.studies.compare import place_named, values
 from benchmark.studies.frontier import SweepRow, settings_of
-
-Verdict = Literal["confirmed", "refuted", "undecided"]
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One number that a claim can be judged by.
+    """One number by which a claim can be judged.
 
     Attributes:
-        of: What it is of, to be printed.
+        of: What it measures, for display.
         method: The method.
-        metric: The metric, summed up over tasks and concepts, then over seeds, as it asks for; a ratio by the median.
-        bound: Where the claim begins to hold.
-        above: Whether it holds above the bound or below.
+        metric: The metric, aggregated over tasks and concepts, then over seeds, as it declares; a ratio by the median.
+        bound: The value from which the claim holds.
+        above: Whether the claim holds above the bound or below it.
         over: Another metric of the same method that the number is divided by; empty for none.
         over_method: Another method whose metric the number is divided by, over the tasks that both reach.
-        graph: Whose circuits.
-        variant: How the method's artifact is read; empty for the first way that is ranked.
-        among: A count that has to add up to `ENOUGH` over the seeds for the number to mean anything; empty for none.
+        graph: The graph of the circuits.
+        variant: How the method's artifact is read; empty for the first ranked one.
+        among: A count that must total at least `ENOUGH` over the seeds for the number to be meaningful; empty for none.
     """
 
     of: str
@@ -57,15 +55,15 @@ class Criterion:
 
 @dataclass(frozen=True)
 class AtPoint:
-    """One number of an operating point of the sweep that a claim can be judged by.
+    """One number of a sweep's operating point by which a claim can be judged.
 
     Attributes:
-        of: What it is of, to be printed; `{times}` stands for how many times the family's own value the setting is.
+        of: What it measures, for display; `{times}` stands for the ratio of the setting to the family's own value.
         method: The family.
-        raised: The setting whose highest point it is.
-        column: Of `sweep.csv`; its limits are those of the interval.
-        bound: Where the claim begins to hold.
-        above: Whether it holds above the bound or below.
+        raised: The setting; the criterion looks at the point where it is highest.
+        column: Column of `sweep.csv`; its limits are those of the interval.
+        bound: The value from which the claim holds.
+        above: Whether the claim holds above the bound or below it.
     """
 
     of: str
@@ -78,199 +76,166 @@ class AtPoint:
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that is said of sparse circuits.
-
-    Attributes:
-        sentence: What is said.
-        criteria: The numbers that it is judged by.
-    """
+    """A published claim about sparse circuits, and the numbers by which it is judged."""
 
     sentence: str
-    criteria: tuple[Criterion | AtPoint, ...]
+    criteria: Sequence[Criterion | AtPoint]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A criterion applied.
+    """The result of applying a criterion.
 
     Attributes:
-        value: The number; `nan` where there is none.
-        interval: Its 95 % interval, of a share of too few cases the exact one; unknown where the verdict says why.
-        seeds: Training seeds behind it.
+        value: The number; `nan` if there is none.
+        interval: Its 95 % interval, the exact one for a share of too few cases; unknown where the reason says why.
+        seeds: Number of training seeds behind it.
         verdict: Whether the claim holds.
-        reason: Why it is undecided, and which seeds were left out; empty if neither.
+        reason: Why it is undecided; empty if it is decided.
     """
 
     value: float
     interval: Interval
     seeds: int
-    verdict: Verdict
+    verdict: Literal["confirmed", "refuted", "undecided"]
     reason: str = ""
 
 
 ENOUGH = 10
-"""Cases below which a share says nothing."""
+"""Fewest cases for a share to be meaningful."""
 
 
-# Where each claim begins to hold; its sentence says the same number.
+# The bound of each claim, which its sentence states as well.
 SMALLER, DENSE, OF_NULL, FOLD, ALIKE = 8.0, 0.25, 0.5, 10.0, 0.9
 ILLUSIONS, REPLACED, PRIVILEGED, DILUTED = 0.1, 0.5, 0.2, -0.5
 
 
 def claims() -> list[Claim]:
-    """What is said, in the order of the talk that it is from, of the installed methods by what their records declare.
+    """The claims about the installed methods, in the order of the talk they come from.
 
-    Sparse are all methods but controls and the last reference, the dense model that the others are held against.
+    Every method counts as sparse except controls and the last reference, the dense model that the others are compared
+    with.
     """
     lead, dense = (*with_role("reference"), "", "")[:2]
     native = [method.name for method in METHODS.values() if not method.explains and method.role != "control"]
     native.sort(key=lambda name: name != lead)
     coded = dictionaries()
     sparse = [*coded, *(name for name in native if name != dense)]
-    told = (
-        *_of_sizes(lead, dense, native),
-        *_of_dictionaries(lead, coded, sparse),
-        *_of_losses(lead, dense),
-        *_of_labels(sparse),
-        *_of_transformers(lead, dense, native),
-    )
-    return [claim for claim in told if claim.criteria]
+    found = [
+        *_of_circuits_and_dictionaries(lead, dense, native, coded, sparse),
+        *_of_models(lead, dense, native, sparse),
+    ]
+    return [claim for claim in found if claim.criteria]
 
 
-def _of_sizes(lead: str, dense: str, native: Sequence[str]) -> Iterator[Claim]:
-    compared = [("edges", name) for name in native if name != dense] + [("verified_edges", lead)]
+def _of_circuits_and_dictionaries(
+    lead: str, dense: str, native: Sequence[str], coded: Sequence[str], sparse: Sequence[str]
+) -> Iterator[Claim]:
+    sizes = [("edges", name) for name in native if name != dense] + [("verified edges", lead)]
     yield Claim(
         f"weight-sparse circuits are about 16 times smaller than dense ones at equal loss (at least {SMALLER:g} times)",
-        tuple(
+        [
             Criterion(
-                f"{metric.replace('_', ' ')}, {dense} / {name}",
-                *(dense, metric, SMALLER),
-                over_method=name,
-                graph="channel",
+                f"{size}, {dense} / {to}", dense, size.replace(" ", "_"), SMALLER, over_method=to, graph="channel"
             )
-            for metric, name in compared
-        ),
+            for size, to in sizes
+        ],
     )
-
-
-def _of_dictionaries(lead: str, coded: Sequence[str], sparse: Sequence[str]) -> Iterator[Claim]:
     density = "connection_density"
     yield Claim(
         f"connections between features are dense: over {DENSE:.0%} of all pairs are needed to carry 95 % of what is "
         f"read, and more than {OF_NULL:.0%} of what permuted decoders need",
-        (
-            *(Criterion(f"density, {name}", name, density, DENSE) for name in sparse),
-            *(Criterion(f"density / null, {name}", name, density, OF_NULL, over=f"{density}_null") for name in coded),
-        ),
+        [Criterion(f"density, {name}", name, density, DENSE) for name in sparse]
+        + [Criterion(f"density / null, {name}", name, density, OF_NULL, over=f"{density}_null") for name in coded],
     )
     yield Claim(
-        "errors of dictionaries compound over layers: more than one layer at a time adds up to",
-        tuple(
+        "errors of dictionaries compound over layers: replacing all layers at once loses more than the layers lose one "
+        "at a time in total",
+        [
             Criterion(f"KL together / added up, {name}", name, "error_compounding", 1.0, variant="errors_available")
             for name in coded
-        ),
+        ],
     )
     axes = [(name, axis) for name in coded for axis in METHODS.named(name).sweep]
     yield Claim(
-        "raising L0 or width does not fix it: at the highest of either, circuits of dictionaries still "
-        "have more edges than those of weight-sparse transformers",
-        tuple(
+        "raising L0 or width does not fix it: at the highest value of either, circuits of dictionaries still have more "
+        "edges than those of weight-sparse transformers",
+        [
             AtPoint(f"{name}, {{times}} {axis.quantity or axis.key} / {lead}", name, axis.key, "over_reference", 1.0)
             for name, axis in axes
-        ),
+        ],
+    )
+    wider = [(name, axis.key) for name, axis in axes if axis.quantity == "width"]
+    yield Claim(
+        "wider dictionaries split features: the widest one in the sweep divides a feature among more of its own than "
+        "chance, or the reverse direction, would need",
+        [AtPoint(f"splitting, {name}", name, width, "splitting", 1.0) for name, width in wider],
     )
     yield Claim(
-        "wider dictionaries split features: the widest that was swept divides a feature among more of its own than are "
-        "needed by chance, or the other way round",
-        tuple(
-            AtPoint(f"splitting, {name}", name, axis.key, "splitting", 1.0)
-            for name, axis in axes
-            if axis.quantity == "width"
-        ),
-    )
-    yield Claim(
-        f"some features are naturally sparser than others: rates differ {FOLD:g}-fold between the 10th and 90th "
-        "percentile",
-        tuple(Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(FOLD)) for name in coded),
+        f"some features are naturally sparser than others: firing rates differ {FOLD:g}-fold between the 10th and the "
+        "90th percentile",
+        [Criterion(f"ln ratio, {name}", name, "firing_rate_spread", math.log(FOLD)) for name in coded],
     )
 
 
-def _of_losses(lead: str, dense: str) -> Iterator[Claim]:
+def _of_models(lead: str, dense: str, native: Sequence[str], sparse: Sequence[str]) -> Iterator[Claim]:
     yield Claim(
         f"sparse and dense models find the same tokens hard (the paper: 0.93; here: above {ALIKE:g})",
-        (
+        [
             Criterion(f"correlation, {lead} with {dense}", lead, "token_loss_correlation", ALIKE),
             Criterion(f"correlation, {dense} with its next seed", dense, "token_loss_correlation", ALIKE),
-        ),
+        ],
     )
-
-
-def _of_labels(sparse: Sequence[str]) -> Iterator[Claim]:
+    rate = "illusion_rate"
     yield Claim(
-        f'top-activating examples hide "dogs on jetskis": of nodes named by them over {ILLUSIONS:.0%} are illusions',
-        tuple(
-            Criterion(f"illusion rate, {name}", name, "illusion_rate", ILLUSIONS, among="named_nodes")
-            for name in sparse
-        ),
+        f'top-activating examples hide "dogs on jetskis": of the nodes named by them over {ILLUSIONS:.0%} are '
+        "illusions",
+        [Criterion(f"illusion rate, {name}", name, rate, ILLUSIONS, among="named_nodes") for name in sparse],
     )
     yield Claim(
         f"labels can replace a feature of their concept: over {REPLACED:.0%} of what it does",
-        tuple(Criterion(f"label replacement, {name}", name, "label_replacement_score", REPLACED) for name in sparse),
+        [Criterion(f"label replacement, {name}", name, "label_replacement_score", REPLACED) for name in sparse],
     )
-
-
-def _of_transformers(lead: str, dense: str, native: Sequence[str]) -> Iterator[Claim]:
+    stream = "basis_privilege_residual_read"
     yield Claim(
-        f"neurons have a privileged basis, the residual stream has none (ln kurtosis, own basis over random: "
+        "neurons have a privileged basis and the residual stream does not (ln kurtosis, own basis over random: "
         f"{PRIVILEGED:g})",
-        (
-            Criterion(f"neurons, {dense}", dense, "basis_privilege_neuron", PRIVILEGED),
-            *(
-                Criterion(f"residual reads, {name}", name, "basis_privilege_residual_read", PRIVILEGED, above=False)
-                for name in (dense, lead)
-            ),
-        ),
+        [Criterion(f"neurons, {dense}", dense, "basis_privilege_neuron", PRIVILEGED)]
+        + [Criterion(f"residual reads, {name}", name, stream, PRIVILEGED, above=False) for name in (dense, lead)],
     )
     yield Claim(
         "attention averages, so bracket depth dilutes with length (log-log slope: -1 for averaging, "
         f"below {DILUTED:g})",
-        tuple(Criterion(f"slope, {name}", name, "dilution_slope", DILUTED, above=False) for name in native),
+        [Criterion(f"slope, {name}", name, "dilution_slope", DILUTED, above=False) for name in native],
     )
 
 
 def findings(board: Board, sweep: Sequence[SweepRow]) -> list[tuple[Claim, list[Finding]]]:
-    """All claims, judged by the rows of one preset.
-
-    Args:
-        board: The rows.
-        sweep: Operating points of the same preset.
-    """
-    return [
-        (
-            replace(claim, criteria=tuple(_said(sweep, one) for one in claim.criteria)),
-            [_at_point(sweep, one) if isinstance(one, AtPoint) else _finding(board, one) for one in claim.criteria],
-        )
-        for claim in claims()
-    ]
+    """All claims, judged by the rows of one preset and by the sweep's operating points of the same preset."""
+    found = []
+    for claim in claims():
+        criteria, judged = list[Criterion | AtPoint](), []
+        for criterion in claim.criteria:
+            if isinstance(criterion, AtPoint):
+                times = _times(sweep, criterion)
+                judged.append(_at_point(sweep, criterion, times))
+                shown = f"{times:.3g}x" if times > 1 else "more"
+                criteria.append(replace(criterion, of=criterion.of.format(times=shown)))
+            else:
+                judged.append(_of_records(board, criterion))
+                criteria.append(criterion)
+        found.append((replace(claim, criteria=criteria), judged))
+    return found
 
 
 def _times(sweep: Sequence[SweepRow], criterion: AtPoint) -> float:
-    """The highest value of a setting over the family's own, which is the one of most points; 1 if it was not raised."""
+    """The highest value of a setting over the family's own, which most points share; 1 if it was not raised."""
     found = [settings_of(row) for row in sweep if row.family == criterion.method]
     values = [settings[criterion.raised] for settings in found if criterion.raised in settings]
     return max(values) / min(values, key=lambda value: (-values.count(value), value)) if values else 1.0
 
 
-def _said(sweep: Sequence[SweepRow], criterion: Criterion | AtPoint) -> Criterion | AtPoint:
-    """A criterion whose text says how far the setting was raised."""
-    if isinstance(criterion, Criterion):
-        return criterion
-    times = _times(sweep, criterion)
-    return replace(criterion, of=criterion.of.format(times=f"{times:.3g}x" if times > 1 else "more"))
-
-
-def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
-    """Of the point of a family at which a setting is highest."""
+def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint, times: float) -> Finding:
     rows = [row for row in sweep if row.family == criterion.method and criterion.raised in settings_of(row)]
     if not rows:
         return _undecided(f"no operating points of {criterion.method}: `bench sweep {criterion.method}` makes them")
@@ -278,17 +243,16 @@ def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint) -> Finding:
     value, low, high = (getattr(row, criterion.column + end) for end in ("", "_low", "_high"))
     if value is None:
         return _undecided(row.reason or f"no value of {criterion.column}", seeds=row.seeds)
-    if _times(sweep, criterion) <= 1:
-        return _undecided(
-            f"no point of {criterion.method} has a higher {criterion.raised} than its own", value, row.seeds
-        )
+    if times <= 1:
+        reason = f"no point of {criterion.method} has a higher {criterion.raised} than its own"
+        return _undecided(reason, value, row.seeds)
     if low is None:
         over_tasks = hasattr(row, f"{criterion.column}_tasks")
         return _undecided("one task" if over_tasks else f"{_seeds(row.seeds)}: no interval", value, row.seeds)
     return _judged(criterion, value, Interval(low, high), row.seeds)
 
 
-def _finding(board: Board, criterion: Criterion) -> Finding:
+def _of_records(board: Board, criterion: Criterion) -> Finding:
     try:
         place = _place(board, criterion.method, criterion.variant, criterion.graph)
         return _ratio(board, criterion, place) if criterion.over_method else _mean(board, criterion, place)
@@ -301,19 +265,19 @@ def _place(board: Board, method: str, variant: str, graph: str) -> EntryKey:
 
 
 def _ratio(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
-    """Of sizes, over the tasks that both methods reach."""
+    """A ratio of sizes, over the tasks that both methods reach."""
     other = _place(board, criterion.over_method, "", criterion.graph)
     generator = np.random.default_rng(seed_of("claims", board.preset, criterion.of))
-    found = ratio_of_sizes(board, place, other, criterion.metric, generator)
-    keys = [values(board, each, criterion.metric).index for each in (place, other)]
-    seeds = keys[0].intersection(keys[1]).unique("seed")
+    sizes = [values(board, each, criterion.metric)["value"] for each in (place, other)]
+    found = size_ratio(sizes[0], sizes[1], generator)
+    seeds = sizes[0].index.intersection(sizes[1].index).unique("seed")
     if found.tasks < 2:
-        return _undecided("no task that both reach" if not found.tasks else "one task", found.value, len(seeds))
+        return _undecided("one task" if found.tasks else "no task that both reach", found.value, len(seeds))
     return _judged(criterion, found.value, Interval(found.low, found.high), len(seeds))
 
 
 def _mean(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
-    """Of a metric, or of the ratio of two, over tasks, then over seeds."""
+    """A metric or the ratio of two, over tasks, then over seeds."""
     by_seed = _by_seed(board, place, criterion.metric)
     if criterion.over:
         below = _by_seed(board, place, criterion.over).reindex(by_seed.index)
@@ -325,7 +289,7 @@ def _mean(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
         return _undecided(f"{criterion.over} is 0 or missing with seed {unknown}", seeds=len(by_seed))
     if criterion.among:
         cases = _by_seed(board, place, criterion.among)
-        if cases.sum() < ENOUGH:  # the share of all seeds' cases together, with its exact interval
+        if cases.sum() < ENOUGH:  # the share over all seeds' cases together, with its exact interval
             counted, every = round((by_seed * cases).sum()), round(cases.sum())
             told, exact = f"{every} {criterion.among.replace('_', ' ')} in all", proportion_interval(counted, every)
             return _undecided(told, share(counted, every), len(by_seed), exact)
@@ -345,8 +309,7 @@ def _mean(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
 def _by_seed(board: Board, place: EntryKey, metric: str) -> "pd.Series[float]":
     """A metric over the tasks of each seed."""
     aggregate = METRICS[metric].aggregate
-    grouped = values(board, place, metric)["value"].groupby("seed")
-    return grouped.agg(lambda each: aggregated(each.tolist(), aggregate))
+    return values(board, place, metric)["value"].groupby("seed").agg(lambda each: aggregated(each.tolist(), aggregate))
 
 
 def _seeds(count: int) -> str:
@@ -360,7 +323,7 @@ def _judged(criterion: Criterion | AtPoint, value: float, interval: Interval, se
         return Finding(value, interval, seeds, "confirmed")
     if high < bound:
         return Finding(value, interval, seeds, "refuted")
-    return Finding(value, interval, seeds, "undecided", f"the interval holds the bound, {criterion.bound:g}")
+    return Finding(value, interval, seeds, "undecided", f"the interval contains the bound, {criterion.bound:g}")
 
 
 def _undecided(reason: str, value: float = math.nan, seeds: int = 0, interval: Interval = UNKNOWN) -> Finding:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.metrics.recovery import Edge, Recovery, node_recovery
+from benchmark.metrics.recovery import Recovery, node_recovery
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS, node_sites
 from benchmark.model.interface import CircuitModel, Edit, Graph, Site
@@ -14,6 +14,9 @@ from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
+
+Edge = tuple[str, int, str, int]
+"""Source site, source node, target site, target node."""
 
 NORM = 32.0
 """Euclidean norm of every embedding. What blocks write is small beside it, so that norms hardly couple channels."""

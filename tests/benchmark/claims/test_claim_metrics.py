@@ -30,23 +30,23 @@ def test_features_that_fire_equally_often_have_no_spread():
 
 def test_distribution_of_rates_by_hand():
     found = firing(np.array([0.0, 0.01, 0.02, 0.03, 0.5]))
-    assert (found.features, found.firing) == (5, 4)
-    assert found.median == pytest.approx(0.025)
-    assert found.tenth == pytest.approx(0.013)
-    assert found.ninetieth == pytest.approx(0.359)
-    assert found.dense_share == 0.25
-    assert sum(found.histogram) == 4
-    assert found.histogram[-1] == 1
+    assert (found["features"], found["firing"]) == (5, 4)
+    assert found["median"] == pytest.approx(0.025)
+    assert found["tenth"] == pytest.approx(0.013)
+    assert found["ninetieth"] == pytest.approx(0.359)
+    assert found["dense_share"] == 0.25
+    assert sum(found["histogram"]) == 4
+    assert found["histogram"][-1] == 1
 
 
 def test_dead_dictionary_has_no_distribution():
     found = firing(np.zeros(3))
-    assert (found.features, found.firing, found.median, found.gini) == (3, 0, None, None)
-    assert not any(found.histogram)
+    assert (found["features"], found["firing"], found["median"], found["gini"]) == (3, 0, None, None)
+    assert not any(found["histogram"])
 
 
 def test_rates_rarer_than_every_bin_stand_in_the_first():
-    assert firing(np.array([1e-9])).histogram[0] == 1
+    assert firing(np.array([1e-9]))["histogram"][0] == 1
 
 
 def test_gini_is_half_the_mean_difference_over_the_mean():

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from tiny_dense import random_clt, random_corpus, random_dense, random_saes
 
-from benchmark.claims.dilution import Point
-from benchmark.claims.measure import measure
+from benchmark.claims.dilution import DilutionPoint
+from benchmark.claims.measure import measure, token_losses
 from benchmark.claims.rows import CLAIMS, claim_measurements, write_claims
-from benchmark.claims.token_losses import token_losses
 from benchmark.corpus.sampling import spread_windows
 from benchmark.evaluate import load_reference
 from benchmark.interventions.ablation import corpus_means
@@ -101,7 +100,7 @@ def test_without_a_model_to_compare_with_the_reason_is_told():
 
 
 def point(elements, nested):
-    return Point(elements, 2 * elements, 0.9, nested, 1.0)
+    return DilutionPoint(elements, 2 * elements, 0.9, nested, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def point(elements, nested):
     [
         ((0.9, 0.4), 6, ""),
         ((0.9, 0.6), None, "p(right) of nested lists stays at 0.5 or above up to 6 elements"),
-        ((0.25, 0.6), None, "p(right) of nested lists is 0.25 with 3 elements already"),
+        ((0.25, 0.6), None, "p(right) of nested lists is already 0.25 with 3 elements"),
     ],
 )
 def test_dilution_is_a_length_or_a_reason(of_clt, nested, value, reason):

@@ -270,7 +270,7 @@ def test_an_interval_with_an_unknown_limit_is_none():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"value": 3.0, "status": "not_reached", "reason": "why"}, "the value 3.0 cannot stand beside it"),
+        ({"value": 3.0, "status": "not_reached", "reason": "why"}, "which does not allow the value 3.0"),
         ({"status": "failed"}, "the status failed needs a reason"),
         ({}, "the status is ok but there is no value"),
         ({"value": 1.0, "status": "good"}, "unknown status 'good'; choose from ok, not_reached"),
@@ -297,7 +297,7 @@ def test_a_cells_measurements_are_read_as_they_were_written(tmp_path):
     write_measurements(rows, tmp_path)
     assert read_measurements(tmp_path) == rows
     (tmp_path / "records.json").write_text('[{"metric": "edges", "valu": 1}]')
-    with pytest.raises(ValueError, match="is no list of measurements"):
+    with pytest.raises(ValueError, match="is not a list of measurements"):
         read_measurements(tmp_path)
 
 

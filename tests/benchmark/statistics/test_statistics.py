@@ -270,18 +270,15 @@ NOISE = np.full((2, 2), 0.5)
 
 
 def test_the_parts_of_a_variance_solve_the_mean_squares():
-    shared = variance_split(SCORES, NOISE)
-    assert [part.variance for part in shared] == pytest.approx([8 - 2 / 2 - 0.5, 2, 0.5])
-    own = variance_split(SCORES, NOISE, shared_prompts=False)
-    assert [part.variance for part in own] == pytest.approx([8 - 2 / 2, 2 - 0.5, 0.5])
-    assert not any(part.reason for part in (*shared, *own))
+    parts = variance_split(SCORES, NOISE)
+    assert [part.variance for part in parts] == pytest.approx([8 - 2 / 2 - 0.5, 2, 0.5])
+    assert not any(part.reason for part in parts)
 
 
 def test_a_part_that_comes_out_negative_is_zero_and_says_so():
-    training, finder, _ = variance_split(np.array([[1.0, 3.0], [3.0, 1.0]]), NOISE * 10, shared_prompts=False)
-    assert (training.variance, finder.variance) == (0, 0)
-    assert "the estimate is -1" in training.reason
-    assert "the estimate is -3" in finder.reason
+    training, finder, _ = variance_split(np.array([[1.0, 3.0], [3.0, 1.0]]), NOISE * 10)
+    assert (training.variance, finder.variance) == (0, 2)
+    assert "the estimate is -6" in training.reason
 
 
 def test_a_part_that_cannot_be_known_says_why():
@@ -292,13 +289,13 @@ def test_a_part_that_cannot_be_known_says_why():
     one_finder = variance_split(SCORES[:, :1], NOISE[:, :1])
     assert "cannot be told from the training seed's" in one_finder.training.reason
     assert (math.isnan(one_finder.finder.variance), one_finder.finder.reason) == (True, "one finder seed")
-    no_prompts = variance_split(SCORES)
+    no_prompts = variance_split(SCORES, np.full((2, 2), math.nan))
     assert math.isnan(no_prompts.training.variance)
     assert no_prompts.finder.variance == 2
-    assert no_prompts.training.reason == no_prompts.prompts.reason == "what other prompts would change is not known"
+    assert no_prompts.training.reason == no_prompts.prompts.reason == "the variance over prompts is not known"
     missing = variance_split(np.array([[1.0, math.nan], [1.0, 2.0]]), NOISE)
     assert {part.reason for part in missing[:2]} == {"a score is missing"}
-    assert all(math.isnan(part.variance) and part.reason for part in variance_split(np.empty((0, 0))))
+    assert all(math.isnan(part.variance) and part.reason for part in variance_split(*[np.empty((0, 0))] * 2))
 
 
 def test_a_negative_variance_over_prompts_is_refused():
@@ -306,13 +303,12 @@ def test_a_negative_variance_over_prompts_is_refused():
         variance_split(SCORES, -NOISE)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_planted_parts_of_a_variance_are_found(shared):
+def test_planted_parts_of_a_variance_are_found():
     random, seeds, finders = generator(8), 4000, 3
     training = random.normal(0, 2.0, size=(seeds, 1))
     finder = random.normal(0, 1.0, size=(seeds, finders))
-    prompts = random.normal(0, 0.5, size=(seeds, 1 if shared else finders))
-    found = variance_split(training + finder + prompts, np.full((seeds, finders), 0.25), shared_prompts=shared)
+    prompts = random.normal(0, 0.5, size=(seeds, 1))
+    found = variance_split(training + finder + prompts, np.full((seeds, finders), 0.25))
     assert [part.variance for part in found] == pytest.approx([4, 1, 0.25], rel=0.1)
 
 

@@ -16,8 +16,8 @@ from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, EntryKey, Rules
 from benchmark.methods import METHODS, Variant
 from benchmark.records.table import Measurement, Record, write_table
-from benchmark.statistics.intervals import holm, student_interval
-from benchmark.studies.compare import Contrast, contrast_methods, families, place_named, ratio_of_sizes
+from benchmark.statistics.intervals import holm, size_ratio, student_interval
+from benchmark.studies.compare import Contrast, contrast_methods, families, place_named, values
 
 TASKS = [f"task_{letter}" for letter in "abcdefghijklmn"]
 FOUND = {"graph": "unit", "ranking": "mask", "ablation": "mean", "target_loss": 0.15}
@@ -250,12 +250,16 @@ def test_a_difference_over_tasks_that_seeds_do_not_share_is_not_concluded():
     assert not one.concluded
 
 
+def ratio_of_sizes(where):
+    first, second = (values(where, EntryKey(name, "native", "unit"), "edges")["value"] for name in "ab")
+    return size_ratio(first, second, np.random.default_rng(0))
+
+
 def test_the_ratio_of_sizes_and_the_contrast_agree():
     records = [*measured("a", "edges", scattered(3)), *measured("b", "edges", scattered(seed=2))]
     records = [replace(row, low=row.value / 2, high=row.value * 2, interval="prompts") for row in records]
     one = contrasts(records)["edges"]
-    first, second = (EntryKey(name, "native", "unit") for name in "ab")
-    found = ratio_of_sizes(board(records), first, second, "edges", np.random.default_rng(0))
+    found = ratio_of_sizes(board(records))
     assert math.exp(one.difference.mean) == pytest.approx(found.value)
     factor = 2 ** math.sqrt(2 / found.tasks)
     assert one.over_prompts == pytest.approx((found.value / factor, found.value * factor))
@@ -263,8 +267,7 @@ def test_the_ratio_of_sizes_and_the_contrast_agree():
 
 def test_methods_without_a_shared_task_have_no_ratio():
     records = [*measured("a", "edges", {"x": 40}), *measured("b", "edges", {"y": 10})]
-    places = (EntryKey(name, "native", "unit") for name in "ab")
-    found = ratio_of_sizes(board(records), *places, "edges", np.random.default_rng(0))
+    found = ratio_of_sizes(board(records))
     assert (found.tasks, math.isnan(found.value)) == (0, True)
 
 

@@ -15,7 +15,6 @@ from benchmark.cli import main
 from benchmark.records.table import Measurement
 from benchmark.studies.frontier import (
     PointResult,
-    _Measured,
     _sizes,
     dominates,
     read_sweep,
@@ -255,7 +254,7 @@ def test_a_circuit_whose_edges_could_not_be_verified_counts_with_all_of_them():
     unknown = Measurement("verified_edges", status="undefined", reason="opaque")
     missed = Measurement("edges", status="not_reached", reason="0.3")
     rows = [{"edges": edges, "verified_edges": each} for each in (verified, unknown)] + [{"edges": missed}]
-    found = _Measured({}, {(name, 0): each for name, each in zip("abc", rows, strict=True)}, {}, "")
+    found = {(name, 0): each for name, each in zip("abc", rows, strict=True)}
     assert _sizes(found, "verified_edges") == {("a", 0): 5.0, ("b", 0): 9.0}
     assert _sizes(found, "edges") == {("a", 0): 9.0, ("b", 0): 9.0}
 
@@ -344,4 +343,4 @@ def test_without_a_family_it_is_said_which_there_could_be():
     with toy_sweep(ROOT):
         done = call("sweep", "--preset", "smoke")
     assert done.exit_code == 2
-    assert "no installed method declares what is varied in a sweep" in done.stderr
+    assert "no installed method declares settings to vary in a sweep" in done.stderr

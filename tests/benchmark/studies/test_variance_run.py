@@ -79,7 +79,7 @@ def test_the_parts_are_those_known_by_hand(repeats):
 def test_without_an_interval_over_prompts_the_parts_that_need_it_say_so(repeats):
     nodes = repeats[1][*BLOCK, "nodes"]
     assert nodes["training_variance"] == nodes["prompts_variance"] == ""
-    assert nodes["training_reason"] == nodes["prompts_reason"] == "what other prompts would change is not known"
+    assert nodes["training_reason"] == nodes["prompts_reason"] == "the variance over prompts is not known"
     assert numbers(nodes, "training_and_prompts_variance", "finder_variance") == pytest.approx([7, 2])
 
 
@@ -121,7 +121,7 @@ def test_what_other_prompts_change_follows_from_the_interval_over_prompts(score,
 
 def test_the_limits_of_a_deviation_are_those_of_chi_squared():
     assert deviation_limits(3) == pytest.approx((0.52066, 6.28473), rel=1e-4)
-    with pytest.raises(ValueError, match="1 seeds have no deviation"):
+    with pytest.raises(ValueError, match="1 seeds have no standard deviation"):
         deviation_limits(1)
 
 
@@ -206,7 +206,7 @@ def test_the_table_fits_a_terminal_and_shows_factors_bounds_and_what_is_not_know
     told = " ".join(repeats[0].split())
     assert "verified_edges: no value in 1 of 4 circuits; training seed 1, finder seed 0: not_reached" in told
     assert "2 training seeds, 2 finder seeds each, preset smoke" in told
-    assert "?: prompts of nodes: what other prompts would change is not known" in told
+    assert "?: prompts of nodes: the variance over prompts is not known" in told
     assert "<: together with the prompts' part, which is not known" in told
     assert "the true deviation between them lies between 0.45 and 32 times the one here" in told
     assert "?: detectable of nodes, edges, faithfulness: all training seeds score the same" in told

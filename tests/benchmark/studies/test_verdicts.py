@@ -104,9 +104,9 @@ def test_one_seed_decides_nothing_whatever_its_value():
     assert (found.verdict, found.reason) == ("undecided", "1 training seed: no interval")
 
 
-def test_an_interval_that_holds_the_bound_decides_nothing():
+def test_an_interval_that_contains_the_bound_decides_nothing():
     rows = [*sized(100, 10), *profiled("dense", "dilution_slope", [-0.2, -0.5, -0.8])]
-    assert judged(rows)["slope, dense"].reason == "the interval holds the bound, -0.5"
+    assert judged(rows)["slope, dense"].reason == "the interval contains the bound, -0.5"
 
 
 def test_a_share_of_a_handful_decides_nothing():
@@ -187,7 +187,7 @@ def test_a_claim_of_the_sweep_is_judged_at_the_point_where_the_setting_is_highes
     most = found["sae, 2x L0 / weight_sparse"]
     assert (most.value, most.verdict) == (0.5, "refuted")
     assert found["sae, 2x width / weight_sparse"].verdict == "confirmed"
-    assert found["splitting, sae"].reason == "the interval holds the bound, 1"
+    assert found["splitting, sae"].reason == "the interval contains the bound, 1"
 
 
 @pytest.mark.parametrize("order", [1, -1])
