@@ -1,7 +1,6 @@
-"""`bench list`: what there is, one line each."""
+"""`bench list`: what is installed, one line each."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,6 +10,24 @@ from benchmark.cli.registries import REGISTRIES, registry_of
 from benchmark.plugins.versions import DISTRIBUTION
 
 Rows = list[dict[str, Any]]
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(what: str, as_json: bool) -> None:
+    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
+    with user_errors():
+        rows = _presets() if what == "presets" else _records(what)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif not rows:
+        click.echo(f"no {what} yet")
+    else:
+        table = [list(map(str, row.values())) for row in rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _records(kind: str) -> Rows:
@@ -28,35 +45,12 @@ def _records(kind: str) -> Rows:
 def _presets() -> Rows:
     from benchmark.running.config import load_preset, preset_names
 
-    presets = [load_preset(name) for name in preset_names()]
     return [
         {
-            "name": preset.name,
+            "name": name,
             "origin": DISTRIBUTION,
-            "summary": preset.summary,
-            "source": f"benchmark/running/presets/{preset.name}.toml",
+            "summary": load_preset(name).summary,
+            "source": f"benchmark/running/presets/{name}.toml",
         }
-        for preset in presets
+        for name in preset_names()
     ]
-
-
-@click.command("list")
-@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_(what: str, as_json: bool) -> None:
-    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
-    with user_errors():
-        rows = _presets() if what == "presets" else _records(what)
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-    elif not rows:
-        click.echo(f"no {what} yet")
-    else:
-        click.echo(columns_of([list(map(str, row.values())) for row in rows]))
-
-
-def columns_of(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as lines with aligned columns; a line is as long as it has to be."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)

@@ -1,4 +1,4 @@
-"""The registries as the command line sees them: what can be listed, and what had to be left out."""
+"""The registries as the command line sees them: where they are, and what had to be left out of them."""
 
 from collections.abc import Mapping
 from pkgutil import resolve_name
@@ -20,14 +20,8 @@ REGISTRIES: Mapping[str, str] = {
 
 
 def registry_of(kind: str) -> Registry[Any]:
-    """The registry of a kind of record, after a line on standard error for each that had to be left out."""
+    """The registry of a kind of record; every record that had to be left out is named on standard error."""
     registry: Registry[Any] = resolve_name(REGISTRIES[kind])
     for line in registry.unavailable:
         click.echo(line, err=True)
     return registry
-
-
-def say_what_is_left_out() -> None:
-    """A line on standard error for each record of any kind that could not be loaded."""
-    for kind in REGISTRIES:
-        registry_of(kind)

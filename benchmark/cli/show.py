@@ -5,16 +5,15 @@ from pathlib import Path
 import click
 
 from benchmark.cli.errors import user_errors
+from benchmark.cli.folders import FOLDER
 
 
 @click.command()
 @click.argument("method", required=False)
 @click.argument("task", required=False)
-@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
-@click.option(
-    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
-)
-@click.option("--concept", help="What METHOD's nodes say of a concept, and what its labels do in their place.")
+@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
+@click.option("--concept", help="How METHOD's nodes represent a concept, and how well its labels replace them.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(method: str | None, task: str | None, out: Path, store: Path, concept: str | None, as_json: bool) -> None:
     """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to.
@@ -30,16 +29,18 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
             from benchmark.cli.leaderboard import leaderboard_of
 
             click.echo(leaderboard_of(out, as_json))
-        else:
-            from benchmark.methods import METHODS
-            from benchmark.plugins.registry import resolve
-            from benchmark.tasks import TASKS
+            return
+        from benchmark.methods import METHODS
+        from benchmark.tasks import TASKS
 
-            METHODS.named(method)
-            if concept is not None:
-                describe = resolve("benchmark.report.concept_text:describe_concept")
-                click.echo(describe(out, store, method, concept, as_json))
-                return
-            if task is not None:
-                TASKS.named(task)
-            click.echo(resolve("benchmark.report.circuit_text:describe_circuit")(out, store, method, task, as_json))
+        METHODS.named(method)
+        if task is not None:
+            TASKS.named(task)
+        if concept is None:
+            from benchmark.report.circuit_text import describe_circuit
+
+            click.echo(describe_circuit(out, store, method, task, as_json))
+        else:
+            from benchmark.report.concept_text import describe_concept
+
+            click.echo(describe_concept(out, store, method, concept, as_json))
