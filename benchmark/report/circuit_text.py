@@ -1,4 +1,4 @@
-"""One circuit as text: its nodes, its edges, what each node responds to, and how it does off its prompts."""
+"""One circuit as text: its nodes, its edges, what each node responds to, and its agreement off the task's prompts."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,11 +22,10 @@ from benchmark.running.models import load_variant
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40
-"""Edges that are printed, the heaviest first."""
+"""How many edges are printed, the heaviest first."""
 
 RESPONSE_TOKENS = 8_192
 """Validation tokens that are searched for what a node responds to."""
-
 
 Content = TypeVar("Content")
 
@@ -41,7 +40,7 @@ class NodeText:
 
 @dataclass(frozen=True)
 class EdgeText:
-    """An edge between kept nodes; no weight where an opaque block joins the two."""
+    """An edge between kept nodes; it has no weight if an opaque block lies between them."""
 
     source: str
     target: str
@@ -66,55 +65,67 @@ class CircuitText:
 
 
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
-    """The circuits of a method for a task; without a task, one line for each of its circuits.
+    """The circuits of a method for a task; without a task, one line per circuit of the method.
 
     A circuit that the store does not have is named with the reason, and the others are shown.
 
     Raises:
-        ValueError: If the run in `out` has no such circuit, or the store has none of them.
+        ValueError: The run in `out` has no such circuit, or the store has none of them.
     """
     rows = [row for row in records_in(out) if row.method == method and row.metric == "edges"]
     rows = [row for row in rows if task in (None, row.task)]
     if not rows:
         wanted = method if task is None else f"{method} and task {task}"
         raise ValueError(f"no circuit of {wanted} in {out / RECORDS}; `bench run --method {method}` finds them")
+    if task is None and as_json:
+        return json.dumps([asdict(row) for row in rows], indent=1)
     if task is None:
-        return json.dumps([asdict(row) for row in rows], indent=1) if as_json else "\n".join(map(_summary, rows))
-    place = Store(store)
-    circuits, missing = readable(rows, lambda row: _read(row, place))
-    if as_json:
-        return json.dumps([*map(asdict, circuits), *({"not_shown": why} for why in missing)], indent=1)
-    told = filter(None, [place.other_code(place.keys_of(row.config_hash for row in rows))])
-    return "\n\n".join([*("\n".join(_lines(circuit)) for circuit in circuits), *missing, *told])
+        sizes = [row.status if row.value is None else f"{row.value:.0f} edges" for row in rows]
+        return "\n".join(
+            f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
+            for row, size in zip(rows, sizes, strict=True)
+        )
+    return described(rows, Store(store), _read, asdict if as_json else None, _lines)
 
 
-def readable(rows: Sequence[Record], read: Callable[[Record], Content]) -> tuple[list[Content], list[str]]:
-    """What the artifacts of some rows hold, and why those of the others cannot be read.
+def described(
+    rows: Sequence[Record],
+    store: Store,
+    read: Callable[[Record, Store], Content],
+    as_json: Callable[[Content], object] | None,
+    lines: Callable[[Content], Iterator[str]],
+) -> str:
+    """The artifacts behind some records as text or JSON, and why those of the others cannot be read.
+
+    Args:
+        rows: The records.
+        store: Where their artifacts are.
+        read: Reads the artifact behind a record.
+        as_json: What is shown of an artifact as JSON; `None` for text.
+        lines: What is shown of an artifact as text.
 
     Raises:
-        ValueError: In one line, if none can be read.
+        ValueError: In one line, if no artifact can be read.
     """
     found, missing = [], []
     for row in rows:
         try:
             if row.status == "failed":
                 raise ValueError(f"its cell failed: {row.reason}")
-            found.append(read(row))
+            found.append(read(row, store))
         except (ValueError, OSError) as error:
             names = ", ".join(filter(None, (row.variant, row.graph, row.task, row.concept)))
             missing.append(f"{row.method} ({names}), seed {row.seed}, cannot be shown: {error}")
     if not found:
         raise ValueError(missing[0] + (f"; nor can {len(missing) - 1} more" if len(missing) > 1 else ""))
-    return found, missing
-
-
-def _summary(row: Record) -> str:
-    size = f"{row.value:.0f} edges" if row.value is not None else row.status
-    return f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
+    if as_json is not None:
+        return json.dumps([*map(as_json, found), *({"not_shown": why} for why in missing)], indent=1)
+    other_code = store.other_code(store.keys_of(row.config_hash for row in rows))
+    return "\n\n".join(filter(None, [*("\n".join(lines(content)) for content in found), *missing, other_code]))
 
 
 def _read(row: Record, store: Store) -> CircuitText:
-    """The circuit of a record, read from the store."""
+    """The circuit behind a record."""
     found = store.key_of(row.config_hash)
     inputs = {role: store.artifact(key) for role, key in store.manifest(found).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
@@ -133,7 +144,7 @@ def _read(row: Record, store: Store) -> CircuitText:
 def _responses(
     model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
 ) -> dict[str, tuple[str, ...]]:
-    """For each kept node, the distinct tokens at which it is furthest from its mean."""
+    """The distinct tokens at which each kept node is furthest from its mean."""
     tokens, _ = spread_windows(corpus, "validation", RESPONSE_TOKENS)
     values = record(model, tokens)
     found = {}
@@ -145,7 +156,7 @@ def _responses(
     return found
 
 
-def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeText]:
+def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> list[EdgeText]:
     """The edges between kept nodes, the heaviest first, opaque ones last."""
     kept, found = {**circuit.kept(), **{name: [0] for name in TERMINALS}}, []
     for connection in model.connections(graph):  # type: ignore[arg-type]
@@ -155,7 +166,7 @@ def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeTe
                 if weight != 0:
                     ends = f"{connection.source}[{source}]", f"{connection.target}[{target}]"
                     found.append(EdgeText(*ends, weight))
-    yield from sorted(found, key=lambda edge: -abs(edge.weight or 0.0))
+    return sorted(found, key=lambda edge: -abs(edge.weight or 0.0))
 
 
 def _lines(circuit: CircuitText) -> Iterator[str]:
@@ -168,22 +179,14 @@ def _lines(circuit: CircuitText) -> Iterator[str]:
         yield f"  {circuit.reason}"
     for node in circuit.nodes:
         yield f"  {node.node:<32} {' '.join(map(repr, node.responds_to))}"
-    yield from _edge_lines(circuit.edges)
-    yield from _agreement_lines(circuit.agreement)
-
-
-def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
-    for edge in edges[:SHOWN_EDGES]:
+    for edge in circuit.edges[:SHOWN_EDGES]:
         weight = "opaque" if edge.weight is None else f"{edge.weight:+.2f}"
         yield f"  {edge.source} -> {edge.target}  {weight}"
-    if len(edges) > SHOWN_EDGES:
-        yield f"  and {len(edges) - SHOWN_EDGES} more"
-
-
-def _agreement_lines(points: Sequence[CurvePoint]) -> Iterator[str]:
-    if points:
+    if len(circuit.edges) > SHOWN_EDGES:
+        yield f"  and {len(circuit.edges) - SHOWN_EDGES} more"
+    if circuit.agreement:
         yield "  share of prompts answered as by the whole model, by how far they are changed:"
-    for curve in dict.fromkeys(point.curve for point in points):
-        levels = [point for point in points if point.curve == curve]
+    for curve in dict.fromkeys(point.curve for point in circuit.agreement):
+        levels = [point for point in circuit.agreement if point.curve == curve]
         shown = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
         yield f"    {f'{curve} ({levels[0].unit})':<24} {shown}"
