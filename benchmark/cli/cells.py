@@ -13,8 +13,8 @@ import click
 
 from benchmark.cli.errors import STOPPED, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
+from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
-from benchmark.cli.registries import REGISTRIES, registry_of
 from benchmark.cli.text import WIDTH, counted
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
@@ -83,9 +83,7 @@ def held(store: Store, out: Path) -> Iterator[None]:
         yield
 
 
-def compute(
-    cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds, notes: Sequence[str] = ()
-) -> "list[Outcome]":
+def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds) -> "list[Outcome]":
     """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C.
 
     Args:
@@ -93,7 +91,6 @@ def compute(
         store: Where artifacts are looked up and put.
         workers: Largest number of processes.
         seconds: How long each cell is expected to take.
-        notes: Lines to print first.
     """
     from rich.console import Console
 
@@ -104,8 +101,6 @@ def compute(
     display = display_on(Console(stderr=True, highlight=False), Tally(seconds))
     try:
         with display:
-            for note in notes:
-                display.say(note)
             outcomes = execute(cells, store, workers, display)
     except KeyboardInterrupt:
         click.echo("stopped; the same command resumes from here", err=True)

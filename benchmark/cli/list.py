@@ -1,13 +1,25 @@
-"""`bench list`: what is installed, one line each."""
+"""`bench list`: what is installed, one line each, and the registries where it is found."""
 
 import json
+from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import click
 
 from benchmark.cli.errors import user_errors
-from benchmark.cli.registries import REGISTRIES, registry_of
+from benchmark.plugins.registry import Registry
 from benchmark.plugins.versions import DISTRIBUTION
+
+REGISTRIES: Mapping[str, str] = {
+    "methods": "benchmark.methods:METHODS",
+    "tasks": "benchmark.tasks:TASKS",
+    "concepts": "benchmark.concepts:CONCEPTS",
+    "metrics": "benchmark.metrics.registry:METRICS",
+    "rankings": "benchmark.discovery.rankings:RANKINGS",
+    "ablations": "benchmark.interventions.ablations:ABLATIONS",
+}
+"""Where the registry of each kind of record is."""
 
 Rows = list[dict[str, Any]]
 
@@ -28,6 +40,14 @@ def list_(what: str, as_json: bool) -> None:
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for line in table:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind of record; every record that had to be left out is named on standard error."""
+    registry: Registry[Any] = resolve_name(REGISTRIES[kind])
+    for line in registry.unavailable:
+        click.echo(line, err=True)
+    return registry
 
 
 def _records(kind: str) -> Rows:

@@ -47,30 +47,33 @@ def run(
         settings = configure(preset, methods, tasks, seeds, changes)
         made = plan(settings)
         check_tables(out, settings)
-    notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
     if dry_run:
         place = Store(store)
         states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in made.cells}
         missing = [cell for cell in made.cells if states[cell.key] != "done"]
-        lines = [*notes, *(f"{states[cell.key]:<8} {cell.label}" for cell in made.cells)]
+        lines = [*_notes(made), *(f"{states[cell.key]:<8} {cell.label}" for cell in made.cells)]
         lines += what_is_left(made.cells, missing, place, settings.estimated_seconds, workers)
         click.echo("\n".join(lines))
     else:
-        _carry_out(settings, made, Store(store), out, workers, fresh, notes)
+        _carry_out(settings, made, Store(store), out, workers, fresh)
 
 
-def _carry_out(
-    settings: "RunConfig", made: "Plan", store: Store, out: Path, workers: int, fresh: bool, notes: Sequence[str]
-) -> None:
+def _notes(made: "Plan") -> list[str]:
+    return [f"also trains {name}: {reason}" for name, reason in made.added.items()]
+
+
+def _carry_out(settings: "RunConfig", made: "Plan", store: Store, out: Path, workers: int, fresh: bool) -> None:
     """Compute what is missing, write the tables and print the leaderboard; exit 1 if a cell failed."""
-    from benchmark.cli.leaderboard import leaderboard_of
+    from benchmark.cli.show import leaderboard_of
     from benchmark.running.tables import write_tables
 
     with held(store, out):
         if fresh:
             for cell in made.cells:
                 store.discard(cell.key)
-        outcomes = compute(made.cells, store, workers, settings.estimated_seconds, notes)
+        for note in _notes(made):
+            click.echo(note, err=True)
+        outcomes = compute(made.cells, store, workers, settings.estimated_seconds)
         with user_errors():
             write_tables(settings, outcomes, store, out, workers)
     click.echo(leaderboard_of(out, as_json=False))

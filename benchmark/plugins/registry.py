@@ -7,7 +7,7 @@ record that cannot be loaded is left out and named in `unavailable`; the rest st
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import resolve_name
@@ -39,10 +39,11 @@ class Loaded(Generic[Entry]):
     unavailable: tuple[str, ...]
 
 
+@dataclass(eq=False, repr=False)
 class Registry(Mapping[str, Entry], Generic[Entry]):
     """Every record of one kind by name.
 
-    Args:
+    Attributes:
         kind: What a record is, in the singular: `task`. The entry-point group is its plural.
         record: The class of the records.
         ours: Our own records, in the order in which they are listed.
@@ -52,25 +53,14 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         needs: Names of the records of the same kind without which a record is left out.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        record: type[Entry],
-        ours: Iterable[Entry] = (),
-        *,
-        functions: tuple[str, ...] = (),
-        check: Callable[[Entry], None] = lambda record: None,
-        order: Callable[[Entry], Any] = lambda record: 0,
-        needs: Callable[[Entry], Iterable[str]] = lambda record: (),
-    ) -> None:
-        self.kind = kind
-        self.group = f"{GROUPS}.{kind}s"
-        self._record = record
-        self._ours = {_name(each): each for each in ours}
-        self._functions = functions
-        self._check = check
-        self._order = order
-        self._needs = needs
+    kind: str
+    record: type[Entry]
+    ours: Iterable[Entry] = ()
+    _: KW_ONLY
+    functions: tuple[str, ...] = ()
+    check: Callable[[Entry], None] = lambda record: None
+    order: Callable[[Entry], Any] = lambda record: 0
+    needs: Callable[[Entry], Iterable[str]] = lambda record: ()
 
     def __getitem__(self, name: str) -> Entry:
         return self._loaded.records[name]
@@ -115,7 +105,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         references: dict[str, Reference | None] = {}
         for name in names or self:
             references[f"{self.kind} {name}"] = self._loaded.values.get(name)
-            for function in self._functions:
+            for function in self.functions:
                 references[f"{self.kind} {name} {function}"] = getattr(self[name], function)
         return outside_sources({role: reference for role, reference in references.items() if reference is not None})
 
@@ -126,10 +116,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @cached_property
     def _loaded(self) -> Loaded[Entry]:
-        found = Loaded(dict(self._ours), dict.fromkeys(self._ours, DISTRIBUTION), {}, ())
+        ours = {_name(record): record for record in self.ours}
+        found = Loaded(ours, dict.fromkeys(ours, DISTRIBUTION), {}, ())
         unavailable, waiting = [], dict[str, EntryPoint]()
         for entry in sorted(
-            entry_points(group=self.group), key=lambda entry: (_origin(entry) != DISTRIBUTION, entry.name)
+            entry_points(group=f"{GROUPS}.{self.kind}s"), key=lambda entry: (_origin(entry) != DISTRIBUTION, entry.name)
         ):
             try:
                 record = entry.load()
@@ -147,13 +138,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """The same records, ours before those of others, both in this registry's order."""
 
         def place(name: str) -> tuple[bool, Any]:
-            return found.origins[name] != DISTRIBUTION, self._order(found.records[name])
+            return found.origins[name] != DISTRIBUTION, self.order(found.records[name])
 
         return replace(found, records={name: found.records[name] for name in sorted(found.records, key=place)})
 
     def _without_needs(self, records: dict[str, Entry]) -> Iterator[tuple[str, str]]:
         """Remove the records whose needs are missing or circular, directly or not; yield each name and reason."""
-        needs, met = {name: list(self._needs(record)) for name, record in records.items()}, set[str]()
+        needs, met = {name: list(self.needs(record)) for name, record in records.items()}, set[str]()
         while ready := [name for name in needs.keys() - met if met.issuperset(needs[name])]:
             met.update(ready)
         for name in sorted(needs.keys() - met):
@@ -166,18 +157,18 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def _validate(self, record: Entry, called: str, taken: Iterable[str] | None = None) -> None:
         """`ValueError` if something is wrong with a record."""
-        if not isinstance(record, self._record):
-            raise ValueError(f"{called} is a {type(record).__name__}, not a {self._record.__name__}")
+        if not isinstance(record, self.record):
+            raise ValueError(f"{called} is a {type(record).__name__}, not a {self.record.__name__}")
         if not re.fullmatch(r"[\w-]+", _name(record)) or _name(record) == "all":
             raise ValueError(f"a name has letters, digits, _ and -, and is not 'all': {_name(record)!r}")
-        for function in self._functions:
+        for function in self.functions:
             reference = getattr(record, function)
             named = isinstance(reference, str) and re.fullmatch(r"[\w.]+:[\w.]+", reference)
             if not (named or callable(reference) or reference is None):
                 raise ValueError(f"{function} is {reference!r}, not of the form 'module:function'")
         if _name(record) in (self if taken is None else taken):
             raise ValueError(f"there is already a {self.kind} called {_name(record)!r}")
-        self._check(record)
+        self.check(record)
 
 
 def resolve(reference: str | Callable[..., Any]) -> Callable[..., Any]:

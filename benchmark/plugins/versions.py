@@ -45,32 +45,27 @@ def source_digest(reference: Reference) -> str | None:
         reference: `module:name` or `module`, which is not imported unless it lies in a namespace package; or a function
             or class.
     """
-    if not isinstance(reference, str):
-        return _digest_of_object(reference)
-    module = reference.partition(":")[0]
-    return None if module.partition(".")[0] in PACKAGES else _digest_of_files(_files_of(module)) + module
+    if isinstance(reference, str):
+        module = reference.partition(":")[0]
+        return None if module.partition(".")[0] in PACKAGES else _digest_of_files(_files_of(module)) + module
+    while isinstance(reference, partial):
+        reference = reference.func
+    reference = inspect.unwrap(reference)
+    named = reference if hasattr(reference, "__qualname__") else type(reference)
+    module = str(named.__module__)
+    if module.partition(".")[0] in PACKAGES or _files_of(module):
+        return source_digest(module)
+    try:  # the module cannot be imported by name
+        source = Path(inspect.getfile(named)).read_bytes()
+    except (OSError, TypeError):  # typed in at a prompt
+        source = repr(getattr(named, "__code__", named)).encode()
+    return hashlib.sha256(source).hexdigest()
 
 
 def outside_sources(references: Mapping[str, Reference]) -> dict[str, str]:
     """The digests of the references outside our packages, by name, as a cell's key takes them."""
     digests = {name: source_digest(reference) for name, reference in references.items()}
     return {name: digest for name, digest in digests.items() if digest is not None}
-
-
-def _digest_of_object(thing: Callable[..., Any]) -> str | None:
-    """The digest of a function's or class's module, or of its file if that module cannot be imported by name."""
-    while isinstance(thing, partial):
-        thing = thing.func
-    thing = inspect.unwrap(thing)
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    module = str(named.__module__)
-    if module.partition(".")[0] in PACKAGES or _files_of(module):
-        return source_digest(module)
-    try:
-        source = Path(inspect.getfile(named)).read_bytes()
-    except (OSError, TypeError):  # typed in at a prompt
-        source = repr(getattr(named, "__code__", named)).encode()
-    return hashlib.sha256(source).hexdigest()
 
 
 def _files_of(module: str) -> dict[str, Path]:

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -15,7 +15,7 @@ from benchmark.corpus.sampling import spread_windows
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
-from benchmark.records.curves import CurvePoint, read_points
+from benchmark.records.curves import read_points
 from benchmark.records.table import RECORDS, Record
 from benchmark.running.experiment import records_in
 from benchmark.running.models import load_variant
@@ -27,41 +27,10 @@ SHOWN_EDGES = 40
 RESPONSE_TOKENS = 8_192
 """Validation tokens that are searched for what a node responds to."""
 
+Row = dict[str, Any]
+"""What is shown of a circuit, a node or an edge as JSON."""
+
 Content = TypeVar("Content")
-
-
-@dataclass(frozen=True)
-class NodeText:
-    """A kept node: its name, and the tokens at which it is furthest from its mean."""
-
-    node: str
-    responds_to: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class EdgeText:
-    """An edge between kept nodes; it has no weight if an opaque block lies between them."""
-
-    source: str
-    target: str
-    weight: float | None
-
-
-@dataclass(frozen=True)
-class CircuitText:
-    """A circuit, ready to be printed."""
-
-    method: str
-    variant: str
-    graph: str
-    task: str
-    seed: int
-    ranking: str
-    status: str
-    reason: str
-    nodes: tuple[NodeText, ...]
-    edges: tuple[EdgeText, ...]
-    agreement: tuple[CurvePoint, ...]
 
 
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
@@ -85,7 +54,7 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
             f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
             for row, size in zip(rows, sizes, strict=True)
         )
-    return described(rows, Store(store), _read, asdict if as_json else None, _lines)
+    return described(rows, Store(store), _read, dict if as_json else None, _lines)
 
 
 def described(
@@ -124,69 +93,71 @@ def described(
     return "\n\n".join(filter(None, [*("\n".join(lines(content)) for content in found), *missing, other_code]))
 
 
-def _read(row: Record, store: Store) -> CircuitText:
+def _read(row: Record, store: Store) -> Row:
     """The circuit behind a record."""
-    found = store.key_of(row.config_hash)
-    inputs = {role: store.artifact(key) for role, key in store.manifest(found).needs.items()}
+    key = store.key_of(row.config_hash)
+    inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
-    circuit = Circuit.load(store.artifact(found) / "circuit.safetensors")
+    circuit = Circuit.load(store.artifact(key) / "circuit.safetensors")
     means = load_file(inputs["profile"] / "means.safetensors")
-    responses = _responses(model, circuit, means, Corpus.load(inputs["corpus"]))
-    return CircuitText(
-        *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.ranking, row.status, row.reason),
-        nodes=tuple(NodeText(node, tokens) for node, tokens in responses.items()),
-        edges=tuple(_edges(circuit, model, row.graph)),
-        agreement=tuple(point for point in read_points(store.artifact(found)) if point.series == "agreement"),
-    )
+    points = read_points(store.artifact(key))
+    names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "nodes": _nodes(model, circuit, means, Corpus.load(inputs["corpus"])),
+        "edges": _edges(circuit, model, row.graph),
+        "agreement": [asdict(point) for point in points if point.series == "agreement"],
+    }
 
 
 @torch.no_grad()
-def _responses(
-    model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
-) -> dict[str, tuple[str, ...]]:
-    """The distinct tokens at which each kept node is furthest from its mean."""
+def _nodes(model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus) -> list[Row]:
+    """The kept nodes, each with the distinct tokens at which it is furthest from its mean."""
     tokens, _ = spread_windows(corpus, "validation", RESPONSE_TOKENS)
     values = record(model, tokens)
-    found = {}
+    found = []
     for site, kept in circuit.kept().items():
         for node in kept:
             away = (values[site][..., node] - means[site][node]).abs().flatten()
             ids = tokens.flatten()[away.topk(min(40, len(away))).indices].tolist()
-            found[f"{site}[{node}]"] = tuple(corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4])
+            texts = [corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4]]
+            found.append({"node": f"{site}[{node}]", "responds_to": texts})
     return found
 
 
-def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> list[EdgeText]:
-    """The edges between kept nodes, the heaviest first, opaque ones last."""
+def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> list[Row]:
+    """The edges between kept nodes, the heaviest first; last those without a weight, which an opaque block hides."""
     kept, found = {**circuit.kept(), **{name: [0] for name in TERMINALS}}, []
     for connection in model.connections(graph):  # type: ignore[arg-type]
         for target in kept.get(connection.target, ()):
             for source in kept.get(connection.source, ()):
                 weight = None if connection.weight is None else float(connection.weight[target, source])
                 if weight != 0:
-                    ends = f"{connection.source}[{source}]", f"{connection.target}[{target}]"
-                    found.append(EdgeText(*ends, weight))
-    return sorted(found, key=lambda edge: -abs(edge.weight or 0.0))
+                    ends = {"source": f"{connection.source}[{source}]", "target": f"{connection.target}[{target}]"}
+                    found.append({**ends, "weight": weight})
+    return sorted(found, key=lambda edge: -abs(edge["weight"] or 0.0))
 
 
-def _lines(circuit: CircuitText) -> Iterator[str]:
+def _lines(circuit: Row) -> Iterator[str]:
+    nodes, edges = circuit["nodes"], circuit["edges"]
     yield (
-        f"{circuit.method} {circuit.variant}, {circuit.graph} graph, task {circuit.task}, seed {circuit.seed}, "
-        f"ranking {circuit.ranking}"
+        f"{circuit['method']} {circuit['variant']}, {circuit['graph']} graph, task {circuit['task']}, "
+        f"seed {circuit['seed']}, ranking {circuit['ranking']}"
     )
-    yield f"  {circuit.status}, {len(circuit.nodes)} nodes, {len(circuit.edges)} edges"
-    if circuit.reason:
-        yield f"  {circuit.reason}"
-    for node in circuit.nodes:
-        yield f"  {node.node:<32} {' '.join(map(repr, node.responds_to))}"
-    for edge in circuit.edges[:SHOWN_EDGES]:
-        weight = "opaque" if edge.weight is None else f"{edge.weight:+.2f}"
-        yield f"  {edge.source} -> {edge.target}  {weight}"
-    if len(circuit.edges) > SHOWN_EDGES:
-        yield f"  and {len(circuit.edges) - SHOWN_EDGES} more"
-    if circuit.agreement:
+    yield f"  {circuit['status']}, {len(nodes)} nodes, {len(edges)} edges"
+    if circuit["reason"]:
+        yield f"  {circuit['reason']}"
+    for node in nodes:
+        yield f"  {node['node']:<32} {' '.join(map(repr, node['responds_to']))}"
+    for edge in edges[:SHOWN_EDGES]:
+        weight = "opaque" if edge["weight"] is None else f"{edge['weight']:+.2f}"
+        yield f"  {edge['source']} -> {edge['target']}  {weight}"
+    if len(edges) > SHOWN_EDGES:
+        yield f"  and {len(edges) - SHOWN_EDGES} more"
+    if circuit["agreement"]:
         yield "  share of prompts answered as by the whole model, by how far they are changed:"
-    for curve in dict.fromkeys(point.curve for point in circuit.agreement):
-        levels = [point for point in circuit.agreement if point.curve == curve]
-        shown = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
-        yield f"    {f'{curve} ({levels[0].unit})':<24} {shown}"
+    for curve in dict.fromkeys(point["curve"] for point in circuit["agreement"]):
+        levels = [point for point in circuit["agreement"] if point["curve"] == curve]
+        shown = "  ".join(f"{point['x']:g}: {point['value']:.2f}" for point in levels)
+        name = f"{curve} ({levels[0]['unit']})"
+        yield f"    {name:<24} {shown}"

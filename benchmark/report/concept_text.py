@@ -80,7 +80,11 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
     for node in named:
         better = f"; better: {node['better']} {_number(node['better_score'])}" if node["better"] else ""
         yield f"  named by it: {node['node']}, {node['verdict']}, score {_number(node['label']['value'])}{better}"
-    yield from _examples(content["examples"], content["observed"])
+    for band, examples in content["examples"].items():
+        rate = f"holds at {_number(content['observed']['purity'][band])} of it"
+        where = " (where the concept holds)" if band == "zero" else ""
+        yield f"  {band} band, {content['observed']['band_share'][band]:.1%} of tokens, {rate}{where}:"
+        yield from (f"    {example}" for example in examples)
 
 
 def _observed(content: Row, seen: Row) -> Iterator[str]:
@@ -98,14 +102,6 @@ def _observed(content: Row, seen: Row) -> Iterator[str]:
         f"{_number(seen['p_active_at_threshold'])}"
     )
     yield f"  top positions where it holds {_number(seen['top_k_precision'])}"
-
-
-def _examples(examples: Row, seen: Row) -> Iterator[str]:
-    for band, lines in examples.items():
-        rate = f"holds at {_number(seen['purity'][band])} of it"
-        where = " (where the concept holds)" if band == "zero" else ""
-        yield f"  {band} band, {seen['band_share'][band]:.1%} of tokens, {rate}{where}:"
-        yield from (f"    {line}" for line in lines)
 
 
 def _number(value: float | None) -> str:

@@ -84,15 +84,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Order:
-    """A cell as it is sent to a worker: nothing but text and JSON.
-
-    Attributes:
-        key: The cell's key.
-        kind: The cell's kind.
-        compute: `module:function` that computes it.
-        params: Its parameters.
-        needs: The keys of the needed cells, by role.
-    """
+    """A cell as it is sent to a worker, as text and JSON; `needs` has the keys of the needed cells by role."""
 
     key: str
     kind: str

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast, get_origin
+from typing import Any, get_origin
 
 from pydantic import BaseModel, Field
 
@@ -149,17 +149,13 @@ def configure(
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
-    settings = {section: validated(classes[section], table, section) for section, table in tables.items()}
+    settings: dict[str, Any] = {name: validated(classes[name], table, name) for name, table in tables.items()}
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),
         tasks=tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named)),
         seeds=tuple(dict.fromkeys(seeds or base.seeds)),
-        corpus=cast(CorpusConfig, settings["corpus"]),
-        circuit=cast(CircuitConfig, settings["circuit"]),
-        profile=cast(ProfileConfig, settings["profile"]),
-        validity=cast(ValidityConfig, settings["validity"]),
-        claims=cast(ClaimsConfig, settings["claims"]),
+        **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
     )

@@ -263,11 +263,8 @@ class WorkerPool:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C in processes started here: it reaches the whole process group, but the main process stops workers.
-
-    Windows cannot block signals; there a worker ignores Ctrl-C once it runs.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
+    """Block Ctrl-C in processes started here: it reaches the whole group, but the main process stops its workers."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows a worker ignores Ctrl-C once it runs
         yield
         return
     resource_tracker.ensure_running()  # it would unblock the signal if it had to start below

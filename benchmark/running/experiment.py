@@ -113,13 +113,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         tables = {**self.tables, **other.tables}
         if RECORDS in self.tables and RECORDS in other.tables:
             tables[RECORDS] = self.tables[RECORDS].joined(other.tables[RECORDS])
-        return Experiment(
-            preset=self.preset,
-            settings={**self.settings, **other.settings},
-            corpus=self.corpus,
-            tables=tables,
-            origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
-        )
+        origins = (*self.origins, *(one for one in other.origins if one not in self.origins))
+        settings = {**self.settings, **other.settings}
+        return self.model_copy(update={"settings": settings, "tables": tables, "origins": origins})
 
 
 def read_experiment(folder: Path) -> Experiment | None:

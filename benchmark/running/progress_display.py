@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,13 +19,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @dataclass
 class Activity:
-    """What a worker is doing.
-
-    Attributes:
-        done: Steps done.
-        total: All steps; 0 while unknown.
-        note: The computation's own remark.
-    """
+    """A worker's cell, the steps done out of all (0 while unknown), and the computation's own remark."""
 
     cell: Cell
     done: int = 0
@@ -111,9 +104,7 @@ class PlainDisplay:
     def __enter__(self) -> "PlainDisplay":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -171,9 +162,7 @@ class LiveDisplay(PlainDisplay):
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def line(self, text: str) -> None:

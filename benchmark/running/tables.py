@@ -17,6 +17,7 @@ from benchmark.records.table import (
     Cost,
     Measurement,
     Record,
+    columns,
     merge,
     read_costs,
     read_measurements,
@@ -25,9 +26,6 @@ from benchmark.records.table import (
     rows_in,
     table_text,
     without_cells,
-)
-from benchmark.records.table import (
-    columns as columns_of,
 )
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig
@@ -101,16 +99,16 @@ def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out:
 def _records(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]:
     """The records of one cell: what it measured; if it failed, that each metric of its kind has no value and why."""
     cell = outcome.cell
-    columns = {"preset": run.preset, "config_hash": cell.key[:12], **_columns(cell, Record)}
+    named = {"preset": run.preset, "config_hash": cell.key[:12], **_columns(cell, Record)}
     if outcome.status == "failed":
         for metric in METRICS.values():
             if metric.cell == cell.kind:
                 failure = Measurement(metric.name, status="failed", reason=outcome.reason, ablation=cell.ablation)
-                yield Record.of(failure, **columns, code_version=code_version())
+                yield Record.of(failure, **named, code_version=code_version())
         return
     computed_by = store.manifest(cell.key).code_version
     for measurement in read_measurements(store.artifact(cell.key)):
-        yield Record.of(measurement, **columns, code_version=computed_by)
+        yield Record.of(measurement, **named, code_version=computed_by)
 
 
 def _cost(cell: Cell, run: RunConfig, store: Store, workers: int) -> Cost:
@@ -136,8 +134,8 @@ def _names(cell: Cell) -> dict[str, Any]:
 
 def _columns(cell: Cell, row: type[Record | CurveRow]) -> dict[str, Any]:
     """The columns of a row that its cell determines."""
-    columns = _names(cell)
+    named = _names(cell)
     if "circuit" in cell.params:
         circuit = CircuitConfig(**cell.params["circuit"])
-        columns |= {"ranking": circuit.found_by, "target_loss": circuit.target_loss}
-    return {name: value for name, value in columns.items() if name in columns_of(row)}
+        named |= {"ranking": circuit.found_by, "target_loss": circuit.target_loss}
+    return {name: value for name, value in named.items() if name in columns(row)}

@@ -75,21 +75,17 @@ def _compute(order: Order, store: Store, connection: Connection) -> Ended | Rais
     with _output_in(store.log(order.key)):
         try:
             _reset_peak_memory()
-            _call(order, store, connection)
+            compute = resolve(order.compute)
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            inputs = {role: store.artifact(key) for role, key in order.needs.items()}
+            compute(order.params, inputs, store.partial(order.key), Reporter(connection))
             store.commit(order, time.perf_counter() - began, _peak_memory())
             return Ended(time.perf_counter() - began)
         except Exception as error:
             traceback.print_exc()
             store.discard_partial(order.key)
             return Raised(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "))
-
-
-def _call(order: Order, store: Store, connection: Connection) -> None:
-    compute = resolve(order.compute)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    inputs = {role: store.artifact(key) for role, key in order.needs.items()}
-    compute(order.params, inputs, store.partial(order.key), Reporter(connection))
 
 
 class Reporter:

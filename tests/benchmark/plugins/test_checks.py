@@ -51,4 +51,4 @@ def test_an_impossible_record_is_refused(registry, record, message):
 @pytest.mark.parametrize("registry", [METHODS, TASKS, CONCEPTS, METRICS, ABLATIONS])
 def test_our_own_records_pass_the_same_checks(registry):
     for record in registry.values():
-        registry._check(record)
+        registry.check(record)
