@@ -23,7 +23,6 @@ from benchmark.running.store import Store
 if TYPE_CHECKING:
     from benchmark.running.executor import Outcome
 
-Command = Callable[..., Any]
 Seconds = Callable[[Cell], float]
 """How long a cell is expected to take on one core."""
 
@@ -58,7 +57,7 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
         ),
     )
 
-    def decorated(command: Command) -> Command:
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):  # click shows first what was added last
             command = option(command)
         return command

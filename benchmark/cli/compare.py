@@ -71,11 +71,13 @@ def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     from benchmark.discovery.settings import CircuitConfig
     from benchmark.leaderboard.ranking import Rules, rules_of
     from benchmark.running.config import load_preset
-    from benchmark.running.experiment import circuit_settings, records_in
+    from benchmark.running.experiment import RUN, read_experiment, records_in
+    from benchmark.settings import validated
 
-    records, circuit = records_in(out), circuit_settings(out)
+    records, experiment = records_in(out), read_experiment(out)
     presets = {row.preset for row in records}
-    if circuit is not None:
+    if experiment is not None:
+        circuit = validated(CircuitConfig, experiment.settings["circuit"], f"{out / RUN}: circuit")
         return records, dict.fromkeys(presets, rules_of(circuit))
     rules = dict.fromkeys(presets, Rules())
     for preset in presets:
@@ -102,8 +104,7 @@ def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
         yield one.metric + f" ({one.declared} is not recorded for all)" * (one.metric != one.declared)
         for line in (*_numbers(one, names), _conclusion(one, names)):
             yield from wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    note = _note(found)
-    if note:
+    if note := _note(found):
         yield ""
         yield from wrap(note, WIDTH)
 

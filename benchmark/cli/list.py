@@ -65,12 +65,8 @@ def _records(kind: str) -> Rows:
 def _presets() -> Rows:
     from benchmark.running.config import load_preset, preset_names
 
-    return [
-        {
-            "name": name,
-            "origin": DISTRIBUTION,
-            "summary": load_preset(name).summary,
-            "source": f"benchmark/running/presets/{name}.toml",
-        }
-        for name in preset_names()
-    ]
+    rows = []
+    for name in preset_names():
+        source = f"benchmark/running/presets/{name}.toml"
+        rows.append({"name": name, "origin": DISTRIBUTION, "summary": load_preset(name).summary, "source": source})
+    return rows

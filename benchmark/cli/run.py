@@ -2,17 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.cells import cell_options, check_installation, compute, held, what_is_left
 from benchmark.cli.errors import names, user_errors
 from benchmark.running.store import Store
-
-if TYPE_CHECKING:
-    from benchmark.running.config import RunConfig
-    from benchmark.running.plan import Plan
 
 
 @click.command()
@@ -38,51 +33,39 @@ def run(
 
     A run that was stopped loses nothing that it finished: the same command resumes.
     """
+    from benchmark.cli.show import leaderboard_of
     from benchmark.running.config import configure
     from benchmark.running.plan import plan
-    from benchmark.running.tables import check_tables
+    from benchmark.running.tables import check_tables, write_tables
 
+    place = Store(store)
     with user_errors():
         check_installation()
         settings = configure(preset, methods, tasks, seeds, changes)
         made = plan(settings)
         check_tables(out, settings)
+    cells, seconds = made.cells, settings.estimated_seconds
+    notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
     if dry_run:
-        place = Store(store)
-        states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in made.cells}
-        missing = [cell for cell in made.cells if states[cell.key] != "done"]
-        lines = [*_notes(made), *(f"{states[cell.key]:<8} {cell.label}" for cell in made.cells)]
-        lines += what_is_left(made.cells, missing, place, settings.estimated_seconds, workers)
-        click.echo("\n".join(lines))
-    else:
-        _carry_out(settings, made, Store(store), out, workers, fresh)
-
-
-def _notes(made: "Plan") -> list[str]:
-    return [f"also trains {name}: {reason}" for name, reason in made.added.items()]
-
-
-def _carry_out(settings: "RunConfig", made: "Plan", store: Store, out: Path, workers: int, fresh: bool) -> None:
-    """Compute what is missing, write the tables and print the leaderboard; exit 1 if a cell failed."""
-    from benchmark.cli.show import leaderboard_of
-    from benchmark.running.tables import write_tables
-
-    with held(store, out):
-        if fresh:
-            for cell in made.cells:
-                store.discard(cell.key)
-        for note in _notes(made):
+        states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
+        missing = [cell for cell in cells if states[cell.key] != "done"]
+        lines = [f"{states[cell.key]:<8} {cell.label}" for cell in cells]
+        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, seconds, workers)]))
+        return
+    with held(place, out):
+        for note in notes:
             click.echo(note, err=True)
-        outcomes = compute(made.cells, store, workers, settings.estimated_seconds)
+        if fresh:
+            for cell in cells:
+                place.discard(cell.key)
+        outcomes = compute(cells, place, workers, seconds)
         with user_errors():
-            write_tables(settings, outcomes, store, out, workers)
+            write_tables(settings, outcomes, place, out, workers)
     click.echo(leaderboard_of(out, as_json=False))
-    click.echo(f"tables in {out}, artifacts in {store.root}", err=True)
+    click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
-        logs = [store.log(outcome.cell.key) for outcome in failed]
-        told = "".join(f"; {log}" for log in logs if log.exists())
-        click.echo(
-            f"{len(failed)} of {len(outcomes)} cells failed, see the reasons in {out / 'records.csv'}{told}", err=True
-        )
+        logs = [place.log(outcome.cell.key) for outcome in failed]
+        told = "; ".join([f"see the reasons in {out / 'records.csv'}", *(str(log) for log in logs if log.exists())])
+        click.echo(f"{len(failed)} of {len(cells)} cells failed, {told}", err=True)
         raise click.exceptions.Exit(1)

@@ -1,7 +1,7 @@
 """`bench variance`: how much of a score's variance comes from the training seed, the finder seed and the prompts."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
@@ -165,11 +165,12 @@ def _unknown(rows: "Sequence[VarianceRow]") -> Iterator[str]:
         "prompts": lambda row: _why(row.prompts),
         "detectable": lambda row: row.detectable_reason,
     }
+    scored = list(dict.fromkeys(row.metric for row in rows))
     whole = [row for row in rows if not row.reason]
     for column, reason_of in why.items():
         for reason in dict.fromkeys(filter(None, map(reason_of, whole))):
-            metrics = _listed(row.metric for row in whole if reason_of(row) == reason)
-            of = "" if metrics == _listed(row.metric for row in rows) else f" of {metrics}"
+            metrics = list(dict.fromkeys(row.metric for row in whole if reason_of(row) == reason))
+            of = "" if metrics == scored else f" of {', '.join(metrics)}"
             yield f"?: {column}{of}: {reason}"
 
 
@@ -191,7 +192,3 @@ def _limits(row: "VarianceRow") -> str:
         f"{row.seeds} training seeds: the true deviation between them lies between {low:.2g} and {high:.2g} times the "
         "one here (95 %, of normal scores); detectable differences are as uncertain"
     )
-
-
-def _listed(metrics: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(metrics))

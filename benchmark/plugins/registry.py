@@ -118,21 +118,21 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def _loaded(self) -> Loaded[Entry]:
         ours = {_name(record): record for record in self.ours}
         found = Loaded(ours, dict.fromkeys(ours, DISTRIBUTION), {}, ())
-        unavailable, waiting = [], dict[str, EntryPoint]()
-        for entry in sorted(
-            entry_points(group=f"{GROUPS}.{self.kind}s"), key=lambda entry: (_origin(entry) != DISTRIBUTION, entry.name)
-        ):
+        left_out, waiting = [], dict[str, EntryPoint]()
+        entries = entry_points(group=f"{GROUPS}.{self.kind}s")
+        for entry in sorted(entries, key=lambda entry: (_origin(entry) != DISTRIBUTION, entry.name)):
             try:
                 record = entry.load()
                 self._validate(record, entry.value, found.records)
             except (Exception, SystemExit) as error:  # whatever a distribution's module raises while it is imported
-                unavailable.append(self._left_out(entry, f"{type(error).__name__}: {' '.join(str(error).split())}"))
+                left_out.append((entry, f"{type(error).__name__}: {' '.join(str(error).split())}"))
             else:
                 name = _name(record)
                 waiting[name], found.records[name], found.values[name] = entry, record, entry.value
                 found.origins[name] = _origin(entry)
-        unavailable += [self._left_out(waiting[name], reason) for name, reason in self._without_needs(found.records)]
-        return self._sorted(replace(found, unavailable=tuple(unavailable)))
+        left_out += [(waiting[name], reason) for name, reason in self._without_needs(found.records)]
+        named = [f"{self.kind} {entry.name} of {_origin(entry)} was left out: {reason}" for entry, reason in left_out]
+        return self._sorted(replace(found, unavailable=tuple(named)))
 
     def _sorted(self, found: Loaded[Entry]) -> Loaded[Entry]:
         """The same records, ours before those of others, both in this registry's order."""
@@ -151,9 +151,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             del records[name]
             absent = ", ".join(repr(need) for need in needs[name] if need not in met)
             yield name, f"it needs the {self.kind} {absent}, which is not there or needs {name!r} itself"
-
-    def _left_out(self, entry: EntryPoint, reason: str) -> str:
-        return f"{self.kind} {entry.name} of {_origin(entry)} was left out: {reason}"
 
     def _validate(self, record: Entry, called: str, taken: Iterable[str] | None = None) -> None:
         """`ValueError` if something is wrong with a record."""

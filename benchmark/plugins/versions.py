@@ -50,8 +50,8 @@ def source_digest(reference: Reference) -> str | None:
         return None if module.partition(".")[0] in PACKAGES else _digest_of_files(_files_of(module)) + module
     while isinstance(reference, partial):
         reference = reference.func
-    reference = inspect.unwrap(reference)
-    named = reference if hasattr(reference, "__qualname__") else type(reference)
+    function = inspect.unwrap(reference)
+    named = function if hasattr(function, "__qualname__") else type(function)
     module = str(named.__module__)
     if module.partition(".")[0] in PACKAGES or _files_of(module):
         return source_digest(module)

@@ -172,18 +172,18 @@ class Worker:
     cell: Cell | None = None
 
 
+@dataclass
 class WorkerPool:
     """The worker processes of a run, started when there is work for them and replaced when they die.
 
-    Args:
+    Attributes:
         store: The store that they write to.
         size: Largest number of processes.
     """
 
-    def __init__(self, store: Store, size: int) -> None:
-        self._store = store
-        self._size = size
-        self._workers: dict[int, Worker] = {}
+    store: Store
+    size: int
+    _workers: dict[int, Worker] = field(default_factory=dict, init=False)
 
     @property
     def busy(self) -> bool:
@@ -193,7 +193,7 @@ class WorkerPool:
     @property
     def has_room(self) -> bool:
         """Whether a cell could be assigned now."""
-        return sum(worker.cell is not None for worker in self._workers.values()) < self._size
+        return sum(worker.cell is not None for worker in self._workers.values()) < self.size
 
     def assign(self, cell: Cell) -> int:
         """Give a cell to an idle worker; return the worker's number, from 0."""
@@ -240,10 +240,10 @@ class WorkerPool:
         self._workers.clear()
 
     def _start_worker(self) -> int:
-        number = next(number for number in range(self._size) if number not in self._workers)
+        number = next(number for number in range(self.size) if number not in self._workers)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._store.root), daemon=True)
+        process = context.Process(target=work, args=(theirs, self.store.root), daemon=True)
         with _interrupts_blocked():
             process.start()
         theirs.close()

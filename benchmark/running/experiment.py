@@ -10,13 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from benchmark.discovery.settings import CircuitConfig
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
-from benchmark.settings import validated
 
 RUN = "run.json"
 
@@ -139,14 +137,6 @@ def records_in(folder: Path) -> list[Record]:
         told = f"; `--out {REFERENCE}` shows the run that comes with the code" * other
         raise ValueError(f"there is no run in folder {str(folder)!r}: `bench run --out {folder}` makes one{told}")
     return records
-
-
-def circuit_settings(folder: Path) -> CircuitConfig | None:
-    """How the circuits of a folder were discovered; `None` for tables without a `run.json`."""
-    experiment = read_experiment(folder)
-    if experiment is None:
-        return None
-    return validated(CircuitConfig, experiment.settings["circuit"], f"{folder / RUN}: circuit")
 
 
 def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:

@@ -178,11 +178,8 @@ class LiveDisplay(PlainDisplay):
         overall.add_column(no_wrap=True, justify="right")
         bar = ProgressBar(total=1.0, completed=self.tally.share)
         overall.add_row(Text(f"{self.tally.done}/{self.tally.total} cells"), bar, Text(self.tally.summary()))
-        lines = [
-            Text(f"  {activity}", no_wrap=True, overflow="ellipsis")
-            for _, activity in sorted(self.tally.running.items())
-        ]
-        return Group(overall, *lines)
+        running = [activity for _, activity in sorted(self.tally.running.items())]
+        return Group(overall, *(Text(f"  {activity}", no_wrap=True, overflow="ellipsis") for activity in running))
 
 
 def display_on(console: Console, tally: Tally) -> PlainDisplay:
