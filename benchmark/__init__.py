@@ -1,4 +1,4 @@
-"""Everything that measures, and nothing that knows a method.
+"""The benchmark: everything that measures, and nothing that depends on a particular method.
 
 A public name is imported when it is first used, so importing the package does not import torch.
 """

@@ -1,4 +1,4 @@
-"""Functions that numba compiles: once for all processes where its cache can be written, else anew in each process."""
+"""Functions compiled by numba: once for all processes if its cache can be written, otherwise once per process."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Decorator: machine code without the interpreter's lock, cached if the installation or the home can be written."""
+    """Decorator: machine code that releases the GIL, cached if the installation or the home folder is writable."""
     try:
         result: Function = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no place for the cache

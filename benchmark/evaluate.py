@@ -1,7 +1,7 @@
-"""The table of contents of the benchmark: one function for each kind of cell, from the corpus to a scored circuit.
+"""The table of contents of the benchmark: one function per kind of cell, from the corpus to a scored circuit.
 
-Each `compute_*` function is the work of one kind of cell: a pure function of its parameters and of the artifacts that
-it needs, which writes files into its folder.
+Each `compute_*` function computes the cells of one kind: a pure function of the cell's parameters and of the artifacts
+that it needs, which writes files into the cell's folder.
 """
 
 import json
@@ -28,7 +28,7 @@ from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
-from benchmark.running.models import load_native, load_variant
+from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.seeds import seed_of
@@ -41,7 +41,6 @@ from benchmark.validity.settings import ValidityConfig
 from benchmark.validity.splitting import Watched, splitting_measurements
 
 Params = Mapping[str, Any]
-Inputs = Mapping[str, Path]
 
 
 # The kinds of cell
@@ -53,9 +52,9 @@ def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progr
 
 
 def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Make sure that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
-    corpus, pairs = Corpus.load(inputs["corpus"]), {name: params[name] for name in params.keys() - {"task", "seed"}}
-    made = task_prompts(params["task"], corpus, CircuitConfig(**pairs), params["seed"])
+    """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
+    pairs = {name: params[name] for name in params.keys() - {"task", "seed"}}
+    made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), CircuitConfig(**pairs), params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
@@ -75,7 +74,7 @@ def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progre
 
 
 def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Corpus means of every node of one variant, its validation loss, and the facts of its training."""
+    """Measure the corpus means of every node of a variant and its validation loss; add the facts of its training."""
     corpus = Corpus.load(inputs["corpus"])
     model = load_variant(params["method"], params["variant"], inputs)
     progress(0, 2, "corpus means")
@@ -95,9 +94,9 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 
 def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Find out what the nodes of one variant mean, and whether they do."""
-    settings = {name: params[name] for name in ValidityConfig.model_fields}
-    config, corpus = ValidityConfig(**settings), Corpus.load(inputs["corpus"])
+    """Assess which concepts the nodes of a variant represent, and how well."""
+    config = ValidityConfig(**{name: params[name] for name in ValidityConfig.model_fields})
+    corpus = Corpus.load(inputs["corpus"])
     concepts = list(CONCEPTS.values())
     choice = draw_sample(corpus, "validation", config.choice_tokens, concepts)
     score = draw_sample(corpus, "test", config.score_tokens, concepts)
@@ -116,7 +115,7 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
 
 
 def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Measure what is said of sparse circuits and of their rivals on one variant."""
+    """Measure on a variant the numbers behind the published claims about sparse circuits and their competitors."""
     config = ClaimsConfig(**{name: params[name] for name in ClaimsConfig.model_fields})
     seed = seed_of("claims", params["seed"])
     found = measure(
@@ -134,7 +133,7 @@ def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progr
 
 
 def compute_splitting(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Find out among how many features of a dictionary concepts are divided, and features of another one."""
+    """Count into how many features of a dictionary concepts split, and features of another dictionary."""
     corpus, name = Corpus.load(inputs["corpus"]), params["method"]
     concepts = tuple(params["concepts"]) or tuple(CONCEPTS)
     labelled = [CONCEPTS[concept] for concept in concepts]
@@ -152,12 +151,11 @@ def compute_splitting(params: Params, inputs: Inputs, folder: Path, progress: Pr
 
 
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Find the circuit of one variant for one task in one graph, and score it."""
+    """Discover the circuit of a variant for a task in a graph, and score it."""
     config = CircuitConfig(**params["circuit"])
     corpus = Corpus.load(inputs["corpus"])
     setting = load_setting(params, inputs, config, corpus)
     seed = seed_of("finder", params["task"], params["seed"], config.finder_seed)
-    generator = torch.Generator().manual_seed(seed)
     found = find_circuit(
         setting.model,
         setting.prompts,
@@ -167,7 +165,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
         ranking=config.ranking,
         budget=config.budget,
         ablation_values=setting.ablation_values,
-        generator=generator,
+        generator=torch.Generator().manual_seed(seed),
     )
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
@@ -176,11 +174,11 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     write_measurements(score_circuit(case), folder)
 
 
-# What the cells are made of
+# What the cells work with
 
 
 def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: Corpus) -> Setting:
-    """Everything that a circuit cell works on."""
+    """The model, reference model, prompts and ablation values that a circuit cell works with."""
     method = METHODS.named(params["method"])
     model = load_variant(method.name, params["variant"], inputs)
     return Setting(
@@ -197,14 +195,14 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
 
 
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:
-    """The model that a method's token losses are compared with, or why there is none."""
+    """The reference model for a method's token losses, or the reason why there is none."""
     if "reference" in inputs:
         return load_native(reference, {reference: inputs["reference"]})
     return "one training seed" if method == reference else f"the run has no method {reference}"
 
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
-    """The prompts of a task; the same for every method."""
+    """The prompts of a task, which are the same for every method."""
     task = TASKS.named(name)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:

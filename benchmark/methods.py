@@ -1,4 +1,4 @@
-"""What a method declares, and the one door through which ours and other people's are found."""
+"""What a method declares, and the registry of all installed methods, ours and other people's."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -24,11 +24,11 @@ GRAPHS: tuple[Graph, ...] = get_args(Graph)
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to read one trained artifact.
+    """One way to read a trained artifact.
 
     Attributes:
         name: Its name in the records.
-        graphs: The graphs in which circuits are searched.
+        graphs: The graphs in which circuits are discovered.
         ranked: Whether it takes part in the ranking.
     """
 
@@ -38,22 +38,22 @@ class Variant:
 
 
 SECTIONS = ("corpus", "circuit", "profile", "validity", "claims")
-"""The sections of a preset that are no method's."""
+"""The sections of a preset that do not belong to a method."""
 
 Role = Literal["method", "reference", "control"]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A setting that `bench sweep` varies, the others staying as they are.
+    """A setting that `bench sweep` varies while the others stay fixed.
 
     Attributes:
         key: Its name in the method's section of a preset.
         factors: What the preset's value is multiplied by.
-        quantity: What it sets, to be printed: `L0`, `width`; the key if left out.
-        multiple_of: Setting of which it has to be a multiple.
-        least: Smallest value that it may have beside the method's other settings.
-        most: Largest value.
+        quantity: Its name in print: `L0`, `width`; the key if left out.
+        multiple_of: The setting of which it must be a multiple.
+        least: Smallest value allowed, given the method's other settings.
+        most: Largest value allowed.
     """
 
     key: str
@@ -66,15 +66,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Facts:
-    """What training tells about an artifact.
+    """What training reports about an artifact.
 
     Attributes:
         validation_loss: Mean next-token cross entropy on the validation split, nats.
-        parameters: Number of parameters, the bigram table apart.
-        nonzero_parameters: Those that are not zero.
+        parameters: Number of parameters, not counting the bigram table.
+        nonzero_parameters: How many of them are not zero.
         bigram_parameters: Size of the bigram table.
         training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule.
-        dictionary: Dictionary quality by metric name (`fvu`, `l0`, `dead_fraction`, …), empty for the others.
+        dictionary: Dictionary quality by metric name (`fvu`, `l0`, `dead_fraction`, …); empty for other methods.
     """
 
     validation_loss: float
@@ -86,7 +86,7 @@ class Facts:
 
 
 class DivergedError(ValueError):
-    """A loss, or weights, that are no longer finite numbers.
+    """A loss or weights that are no longer finite.
 
     Args:
         what: What was seen, and when.
@@ -99,7 +99,7 @@ class DivergedError(ValueError):
 
     @classmethod
     def unless_finite(cls, loss: float, step: int, config: BaseModel) -> None:
-        """Raise if the loss of a step is not a finite number."""
+        """Raise if the loss of a step is not finite."""
         if not math.isfinite(loss):
             raise cls(f"loss {loss} at step {step}", config)
 
@@ -113,19 +113,19 @@ class Method:
         summary: One sentence.
         source: The paper it comes from.
         config: Pydantic class of its settings; a preset's table of the same name fills it.
-        variants: The ways to read its artifact.
+        variants: The ways to read its trained artifact.
         train: `module:function`, called as `(corpus, config, seed, needed, folder, progress) -> Facts`. Writes
             safetensors and JSON into `folder` and resumes from what it finds there.
         load: `module:function`, called as `(folder, variant, needed) -> CircuitModel`.
-        needs: Methods whose artifact it is fitted on; `needed` maps each name to that method's first variant, loaded.
-        explains: The method whose model its circuits are held to; `None` means its own.
-        role: `reference`: a task counts if every reference solves it, and validation losses have to match theirs;
-            `control`: a null, listed, never ranked; `method`: everything else.
+        needs: Methods whose artifacts it is fitted on; `needed` maps each name to that method's first variant, loaded.
+        explains: The method whose model is the reference model of its circuits; `None` means its own model.
+        role: `reference`: a task counts if every reference solves it, and validation losses must match theirs;
+            `control`: a null baseline, listed but never ranked; `method`: everything else.
         matched_to: The method whose validation loss its training is matched to; the leading reference has none.
         family: The family of tests in which it is compared with the leading reference; empty for a family of its own,
             in which it is compared with every reference.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
-        version: Raised by hand when the same config trains another artifact; it is then trained anew.
+        version: Raised by hand when the same config trains another artifact; it is then trained again.
     """
 
     name: str
@@ -143,6 +143,11 @@ class Method:
     sweep: tuple[Axis, ...] = ()
     version: int = 1
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The methods without which it cannot be run: those it is fitted on, and the one whose model it explains."""
+        return self.needs if self.explains is None else (*self.needs, self.explains)
+
     def run_train(
         self,
         corpus: "Corpus",
@@ -152,7 +157,7 @@ class Method:
         folder: "Path",
         progress: Progress,
     ) -> Facts:
-        """Train, or go on training, into `folder`; `ValueError` with the method's name if the training diverges."""
+        """Train into `folder`, or resume training; `ValueError` with the method's name if the training diverges."""
         try:
             facts = resolve(self.train)(corpus, config, seed, needed, folder, progress)
             if not isinstance(facts, Facts):
@@ -165,9 +170,10 @@ class Method:
         return facts
 
     def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
-        """The circuit model of a trained artifact; `ValueError` with the method's name if it is not what it should be.
+        """Load the circuit model of a trained artifact, checked on a few tokens once per process.
 
-        What a method gives is checked once in each process, on a few tokens.
+        Raises:
+            ValueError: The model breaks the contract of a circuit model; the error names the method.
         """
         model: CircuitModel = resolve(self.load)(folder, variant, needed)
         if (self.load, folder, variant) not in _CHECKED:
@@ -184,11 +190,11 @@ class Method:
 
 
 _CHECKED: set[tuple[str, "Path", str]] = set()
-"""The artifacts whose models this process has found to be what they should be."""
+"""The artifacts whose models this process has already checked."""
 
 
 def _check(method: Method) -> None:
-    """`ValueError` for a method that cannot be run, whatever is trained."""
+    """`ValueError` for a declaration with which the method could never run."""
     if method.name in SECTIONS:
         raise ValueError(f"{method.name} is the name of a section of every preset")
     if not (isinstance(method.config, type) and issubclass(method.config, BaseModel)):
@@ -205,13 +211,9 @@ def _check(method: Method) -> None:
             )
     names = [variant.name for variant in method.variants]
     if len(set(names)) < len(names):
-        raise ValueError(f"two variants have one name: {', '.join(names)}")
+        raise ValueError(f"two variants have the same name: {', '.join(names)}")
     if method.role not in get_args(Role):
         raise ValueError(f"role is {method.role!r}; choose from {', '.join(get_args(Role))}")
-
-
-def _needed(method: Method) -> tuple[str, ...]:
-    return (*method.needs, *([] if method.explains is None else [method.explains]))
 
 
 METHODS: Registry[Method] = Registry(
@@ -220,17 +222,17 @@ METHODS: Registry[Method] = Registry(
     functions=("train", "load"),
     check=_check,
     order=lambda method: (method.role == "control", bool(method.needs), method.name),
-    needs=_needed,
+    needs=lambda method: method.depends_on,
 )
-"""Every installed method by name: ours, then other people's; among each what needs no other, and nulls last."""
+"""Every installed method by name: ours, then other people's; in each group those fitted on others later, nulls last."""
 
 
 def with_role(role: Role) -> tuple[str, ...]:
-    """The installed methods of a role; of references, the leading one, which is matched to no other, comes first."""
+    """The installed methods with a role; the leading reference, which is not matched to another, comes first."""
     found = [method for method in METHODS.values() if method.role == role]
     return tuple(method.name for method in sorted(found, key=lambda method: method.matched_to is not None))
 
 
 def dictionaries() -> tuple[str, ...]:
-    """The installed methods that explain the model of another, controls apart."""
+    """The installed methods that explain another method's model, except controls."""
     return tuple(method.name for method in METHODS.values() if method.explains and method.role != "control")

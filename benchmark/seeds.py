@@ -1,4 +1,4 @@
-"""Seeds that depend on what they are for."""
+"""Seeds derived from what they are used for."""
 
 import hashlib
 import json
@@ -8,5 +8,5 @@ LARGEST_SEED = 2**31 - 1
 
 
 def seed_of(*parts: str | int) -> int:
-    """A seed that depends on all parts and on nothing else."""
+    """A seed that depends on all of the parts and on nothing else."""
     return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:6])

@@ -1,4 +1,4 @@
-"""The base of every settings class, and the ranges that its numbers share: nothing unbounded, nothing converted."""
+"""The base class of all settings and the types of their numbers: no number is unbounded, no value is converted."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,23 +21,23 @@ Tokens = Annotated[int, Field(ge=1, le=10**12)]
 """A number of tokens."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-"""Where random numbers begin."""
+"""A seed of random numbers."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-"""A share of a whole."""
+"""A fraction of a whole."""
 
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
-"""A share that is not nothing."""
+"""A fraction that is not zero."""
 
 Weight = Annotated[float, Field(ge=0, le=1e6)]
-"""A coefficient, which may switch off what it multiplies."""
+"""A coefficient; 0 switches off what it multiplies."""
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 """A learning rate, a temperature, a loss in nats."""
 
 
 def known_in(records: Registry[Any]) -> AfterValidator:
-    """The setting is the name of a record; the error of another has the choices."""
+    """A validator for settings that name a record; the error lists the choices."""
 
     def known(name: str) -> str:
         records.named(name)
@@ -47,9 +47,9 @@ def known_in(records: Registry[Any]) -> AfterValidator:
 
 
 class Settings(BaseModel):
-    """Settings of a run: frozen, strict about names, and about types but for whole numbers written as 1e6.
+    """Settings of a run: frozen, and strict about names and types, except that whole numbers may be written as 1e6.
 
-    Every number has a finite range on both sides; a contract test walks all subclasses.
+    Every number has a finite range on both sides; a contract test checks all subclasses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
@@ -64,7 +64,7 @@ def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> C
     """The settings of a section.
 
     Raises:
-        ValueError: One line that names the key, the value, and what was expected or the range that is allowed.
+        ValueError: One line that names the key, the value, and what was expected or which range is allowed.
     """
     try:
         settings = model.model_validate(table)
@@ -76,28 +76,25 @@ def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> C
         message = message[0].lower() + message[1:]
         if first["type"] in ("value_error", "missing") and isinstance(first["input"], dict):
             raise ValueError(f"{place}: {message}") from None
-        shown = f"{place} = {_shortened(first['input'])}: {message}"
+        value = first["input"]
+        if isinstance(value, int) and value.bit_length() > 250:  # Python refuses to print thousands of digits
+            shown = f"a number of about {value.bit_length() * 0.30103:.0f} digits"
+        else:
+            shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+        allowed = ""
         with suppress(PydanticInvalidForJsonSchema):
-            shown += _allowed(model.model_json_schema(), first["loc"])
-        raise ValueError(shown) from None
+            allowed = _allowed(model.model_json_schema(), first["loc"])
+        raise ValueError(f"{place} = {shown}: {message}{allowed}") from None
     except PydanticSerializationError as error:
-        raise ValueError(f"{section}: settings that cannot be written as JSON: {error}") from None
+        raise ValueError(f"{section}: these settings cannot be written as JSON: {error}") from None
     for place, value in _numbers(section, content):
         if not math.isfinite(value):
             raise ValueError(f"{place} = {value}: input should be a finite number")
     return settings
 
 
-def _shortened(value: object) -> str:
-    """A value as it is shown in one line; Python refuses to print integers of thousands of digits."""
-    if isinstance(value, int) and value.bit_length() > 250:
-        return f"a number of about {value.bit_length() * 0.30103:.0f} digits"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _numbers(place: str, content: Any) -> Iterator[tuple[str, float]]:
-    """Every float in settings, with the path to it."""
+    """Every float in settings, with its path."""
     if isinstance(content, float):
         yield place, content
     elif isinstance(content, Mapping):
@@ -109,11 +106,16 @@ def _numbers(place: str, content: Any) -> Iterator[tuple[str, float]]:
 
 
 def _allowed(schema: Mapping[str, Any], path: Sequence[int | str]) -> str:
-    """The range of the number at a path in settings, by the JSON schema of their class; empty where there is none."""
+    """The range of the number at a path in settings, from the JSON schema of their class; empty if it has none."""
     found = [schema]
     for key in path:
-        inner = [each for outer in found for each in _inside(outer, key)]
-        found = [each for outer in inner for each in _resolved(outer, schema.get("$defs", {}))]
+        places = [
+            inner
+            for outer in found
+            for inner in (outer.get("properties", {}).get(key), outer.get("items"), outer.get("additionalProperties"))
+            if isinstance(inner, Mapping)
+        ]
+        found = [each for place in places for each in _resolved(place, schema.get("$defs", {}))]
     for each in found:
         low = each.get("minimum", each.get("exclusiveMinimum"))
         high = each.get("maximum", each.get("exclusiveMaximum"))
@@ -124,17 +126,8 @@ def _allowed(schema: Mapping[str, Any], path: Sequence[int | str]) -> str:
     return ""
 
 
-def _inside(schema: Mapping[str, Any], key: int | str) -> list[Any]:
-    """The schemas of what a key, an index or any value of a dictionary leads to."""
-    return [
-        inner
-        for inner in (schema.get("properties", {}).get(key), schema.get("items"), schema.get("additionalProperties"))
-        if isinstance(inner, Mapping)
-    ]
-
-
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[Any]:
-    """A schema without references and alternatives: all that it may stand for."""
+    """All schemas that a schema may stand for, with references and alternatives resolved."""
     if "$ref" in schema:
         return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     return [each for choice in schema.get("anyOf", ()) for each in _resolved(choice, definitions)] or [schema]

@@ -1,4 +1,4 @@
-"""The command `bench`; each of its commands lies in a file of its own and imports what it needs when it is called."""
+"""The command `bench`; each subcommand has a file of its own and imports what it needs when it is called."""
 
 import sys
 from io import TextIOWrapper
@@ -31,12 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-main.add_command(run)
-main.add_command(list_)
-main.add_command(match)
-main.add_command(show)
-main.add_command(claims)
-main.add_command(compare)
-main.add_command(sweep)
-main.add_command(variance)
-main.add_command(audit)
+for command in (run, list_, match, show, claims, compare, sweep, variance, audit):
+    main.add_command(command)

@@ -1,52 +1,63 @@
-"""What the commands that compute cells share: their options, and how they compute, refuse, describe and fail."""
+"""What the commands that compute cells have in common: options, checks, computation and dry runs."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.cli.errors import STOPPED, names, seeds, user_errors
-from benchmark.cli.folders import claim
+from benchmark.cli.folders import FOLDER, claim
+from benchmark.cli.list import REGISTRIES, registry_of
+from benchmark.cli.ownership import check_ownership
+from benchmark.cli.text import WIDTH, counted
+from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
+from benchmark.running.store import Store
 
 if TYPE_CHECKING:
-    from benchmark.running.cells import Cell
     from benchmark.running.executor import Outcome
-    from benchmark.running.store import Store
 
-Command = Callable[..., Any]
-Seconds = Callable[["Cell"], float]
-"""What a cell is expected to take on one core."""
+Seconds = Callable[[Cell], float]
+"""How long a cell is expected to take on one core."""
 
 
 def cell_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Callable[..., Any]:
-    """Decorator that gives a command the options of all that compute cells, in one order.
+    """Decorator that adds the options shared by all commands that compute cells, always in the same order.
 
     Args:
         writes: What is written into the folder of `--out`.
         default_tasks: The tasks if none are given; `None` for the preset's.
-        default_seeds: The training seeds.
+        default_seeds: The training seeds if none are given; `None` for the preset's.
     """
-    folder = click.Path(path_type=Path)
+
+    def default(value: str | None) -> dict[str, Any]:
+        return {"show_default": "the preset's"} if value is None else {"default": value, "show_default": True}
+
     options = (
         click.option("--preset", default="quick", show_default=True, help="Settings; see `bench list presets`."),
-        click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **_default(default_tasks)),
-        click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **_default(default_seeds)),
+        click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **default(default_tasks)),
+        click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: circuit.target_loss=0.1."
         ),
-        click.option("--out", default="results", show_default=True, type=folder, help=f"Folder of {writes}."),
-        click.option("--store", default="store", show_default=True, type=folder, help="Folder of artifacts."),
+        click.option("--out", default="results", show_default=True, type=FOLDER, help=f"Folder of {writes}."),
+        click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts."),
         click.option(
-            "--workers", type=click.IntRange(1, 1024), help="Processes; default: one a core. Changes no number."
+            "--workers",
+            type=click.IntRange(1, 1024),
+            default=lambda: os.cpu_count() or 1,
+            show_default="one per core",
+            help="Processes. Changes no number.",
         ),
     )
 
-    def decorated(command: Command) -> Command:
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):  # click shows first what was added last
             command = option(command)
         return command
@@ -54,13 +65,16 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
     return decorated
 
 
-def _default(value: str | None) -> dict[str, Any]:
-    return {"show_default": "the preset's"} if value is None else {"default": value, "show_default": True}
+def check_installation() -> None:
+    """Report every record that could not be loaded; `ValueError` if the installed packages are not ours."""
+    check_ownership()
+    for kind in REGISTRIES:
+        registry_of(kind)
 
 
 @contextmanager
-def held(store: "Store", out: Path) -> Iterator[None]:
-    """Both folders can be written to, and the store is this process's alone; one line for the user if not."""
+def held(store: Store, out: Path) -> Iterator[None]:
+    """Hold the store for this process alone, with both folders writable; a usage error if that is not possible."""
     with ExitStack() as stack:
         with user_errors():
             claim(out, store.root)
@@ -68,17 +82,14 @@ def held(store: "Store", out: Path) -> Iterator[None]:
         yield
 
 
-def compute(
-    cells: "Sequence[Cell]", store: "Store", workers: int, seconds: Seconds, notes: Sequence[str] = ()
-) -> "list[Outcome]":
-    """Compute what is missing, with progress on the terminal; exit 130 after Ctrl-C.
+def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds) -> "list[Outcome]":
+    """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C.
 
     Args:
         cells: The most urgent first.
-        store: Where artifacts are found and put.
+        store: Where artifacts are looked up and put.
         workers: Largest number of processes.
-        seconds: What each is expected to take.
-        notes: Lines to say first.
+        seconds: How long each cell is expected to take.
     """
     from rich.console import Console
 
@@ -89,11 +100,9 @@ def compute(
     display = display_on(Console(stderr=True, highlight=False), Tally(seconds))
     try:
         with display:
-            for note in notes:
-                display.say(note)
             outcomes = execute(cells, store, workers, display)
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on from here", err=True)
+        click.echo("stopped; the same command resumes from here", err=True)
         raise click.exceptions.Exit(STOPPED) from None
     counts = Counter(outcome.status for outcome in outcomes)
     told = ", ".join(f"{counts[status]} {status}" for status in ("computed", "found", "failed") if counts[status])
@@ -102,7 +111,7 @@ def compute(
 
 
 def exit_if_failed(outcomes: "Sequence[Outcome]") -> None:
-    """Say how many cells failed, with the first one's reason, and exit with 1; nothing if none did."""
+    """If any cell failed, print how many and the first one's reason, and exit with 1."""
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         first = failed[0]
@@ -113,33 +122,49 @@ def exit_if_failed(outcomes: "Sequence[Outcome]") -> None:
 # Dry runs
 
 
-def what_is_left(cells: "Sequence[Cell]", missing: "Sequence[Cell]", seconds: Seconds, workers: int) -> str:
-    """How many cells there are, how many are done, and what the missing ones take; one sentence."""
+def what_is_left(
+    cells: Sequence[Cell], missing: Sequence[Cell], store: Store, seconds: Seconds, workers: int
+) -> list[str]:
+    """How much is done and how long the rest takes; before it a line on cells that other code computed, if any."""
     from benchmark.running.plan import expected_seconds
 
-    return (
+    other_code = store.other_code({cell.key for cell in cells} - {cell.key for cell in missing})
+    rest = (
         f"{len(cells)} cells, {len(cells) - len(missing)} done; the rest takes about "
-        f"{duration(expected_seconds(missing, seconds, workers))} with {workers} worker{'s' if workers > 1 else ''}"
+        f"{duration(expected_seconds(missing, seconds, workers))} with {counted(workers, 'worker')}"
     )
+    return [*filter(None, [other_code]), rest]
 
 
-def other_code(cells: "Sequence[Cell]", missing: "Sequence[Cell]", store: "Store") -> list[str]:
-    """The line on the cells that are done by another version of our code, if there are any."""
-    told = store.other_code({cell.key for cell in cells} - {cell.key for cell in missing})
-    return [told] if told else []
+def dry_run_table(
+    header: str,
+    groups: Mapping[str, Sequence[Cell]],
+    cells: Sequence[Cell],
+    store: Store,
+    seconds: Seconds,
+    workers: int,
+    remark: str = "{}",
+) -> str:
+    """A line per group of cells with their number, how many are missing and the work that takes, and what is left.
 
+    Args:
+        header: Header of the labels.
+        groups: Cells by label; a cell that several groups need counts for the first of them.
+        cells: All cells, the most urgent first.
+        store: Where artifacts are looked up.
+        seconds: How long each cell is expected to take.
+        workers: Largest number of processes.
+        remark: The sentence around what is left.
+    """
 
-def groups_of_cells(groups: "Mapping[str, Sequence[Cell]]", store: "Store", seconds: Seconds) -> Iterator[str]:
-    """A line for each group, `LABEL cells missing work`; a cell that several need counts at the first of them."""
-    counted: set[str] = set()
-    for label, cells in groups.items():
-        own = [cell for cell in cells if cell.key not in counted]
-        missing = missing_cells(own, store)
-        counted |= {cell.key for cell in own}
-        work = duration(sum(map(seconds, missing), 0.0))
-        yield f"{label}{len(own):>7}{len(missing):>9}{work:>16}"
+    def missing(own: Sequence[Cell]) -> list[Cell]:
+        return [cell for cell in own if store.state(cell.key) != "done"]
 
-
-def missing_cells(cells: "Sequence[Cell]", store: "Store") -> "list[Cell]":
-    """The cells that have no sound artifact."""
-    return [cell for cell in cells if store.state(cell.key) != "done"]
+    lines, counted_before = [f"{header}{'cells':>7}{'missing':>9}{'work':>16}"], set[str]()
+    for label, group in groups.items():
+        own = [cell for cell in group if cell.key not in counted_before]
+        counted_before |= {cell.key for cell in own}
+        work = duration(sum(map(seconds, missing(own)), 0.0))
+        lines.append(f"{label}{len(own):>7}{len(missing(own)):>9}{work:>16}")
+    *told, left = what_is_left(cells, missing(cells), store, seconds, workers)
+    return "\n".join([*lines, *told, *wrap(remark.format(left), WIDTH)])

@@ -1,4 +1,4 @@
-"""`bench claims`: what is said of sparse circuits, with numbers and verdicts, and what other ablations say."""
+"""`bench claims`: published claims about sparse circuits with numbers and verdicts, and how ablations order methods."""
 
 import json
 import math
@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.errors import user_errors
+from benchmark.cli.folders import FOLDER
+from benchmark.cli.text import WIDTH
 
 if TYPE_CHECKING:
     from benchmark.studies.ablation_comparison import Under
     from benchmark.studies.verdicts import AtPoint, Claim, Criterion, Finding
 
-WIDTH = 80
-"""Columns of the text."""
-
 
 @click.command()
 @click.option("--preset", help="The preset whose records are judged, where the folder has several.")
-@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
+@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def claims(preset: str | None, out: Path, as_json: bool) -> None:
     """Judge the claims about sparse circuits: a number, its interval and a verdict for each.
 
     Below them the faithfulness of circuits under each ablation, and their agreement with the whole model off the task's
-    prompts, with Kendall's tau of the methods' order. Reads records and `sweep.csv` alone, which `bench run` and
+    prompts, with Kendall's tau of the methods' order. Reads only the records and `sweep.csv`, which `bench run` and
     `bench sweep` write.
     """
     from benchmark.cli.compare import board_of
@@ -43,32 +42,29 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     judged = findings(board, sweep)
     tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}
     if as_json:
-        found = {"claims": _json(judged), **{name: _under(rows) for name, rows in tables.items()}}
+        found = {"claims": _claims_json(judged), **{name: _table_json(rows) for name, rows in tables.items()}}
         click.echo(json.dumps(none_for_nan(found), indent=1))
-        return
-    click.echo("\n".join([*_claims(judged), *(line for name, rows in tables.items() for line in _table(name, rows))]))
+    else:
+        lines = [*_claims(judged), *(line for name, rows in tables.items() for line in _table(name, rows))]
+        click.echo("\n".join(lines))
 
 
 def _claims(judged: "Sequence[tuple[Claim, list[Finding]]]") -> Iterator[str]:
-    """A block for each claim."""
+    """A block per claim: its sentence, and a line per criterion with the reason below if nothing is decided."""
     for claim, found in judged:
         yield from wrap(claim.sentence, WIDTH)
         for criterion, finding in zip(claim.criteria, found, strict=True):
-            yield from _finding(criterion, finding)
+            low, high = finding.interval
+            limits = "" if math.isnan(low) else f"[{low:.3g}, {high:.3g}]"
+            value = "?" if math.isnan(finding.value) else f"{finding.value:.3g}"
+            yield f"  {criterion.of:<38}{value:>8} {limits:<18}{finding.verdict:>12}"
+            if finding.reason:
+                yield from wrap(finding.reason, WIDTH, initial_indent="    ", subsequent_indent="      ")
         yield ""
 
 
-def _finding(criterion: "Criterion | AtPoint", finding: "Finding") -> Iterator[str]:
-    """One line, and the reason below where nothing is decided."""
-    limits = "" if math.isnan(finding.interval.low) else f"[{finding.interval.low:.3g}, {finding.interval.high:.3g}]"
-    value = "?" if math.isnan(finding.value) else f"{finding.value:.3g}"
-    yield f"  {criterion.of:<38}{value:>8} {limits:<18}{finding.verdict:>12}"
-    if finding.reason:
-        yield from wrap(finding.reason, WIDTH, initial_indent="    ", subsequent_indent="      ")
-
-
 def _table(name: str, rows: "Sequence[Under]") -> Iterator[str]:
-    """Methods by columns, Kendall's tau at the end."""
+    """A column per method, Kendall's tau in the last one."""
     methods = list(dict.fromkeys(place.method for row in rows for place in row.scores))
     if not methods:
         return
@@ -81,22 +77,20 @@ def _table(name: str, rows: "Sequence[Under]") -> Iterator[str]:
 
 
 def _short(method: str) -> str:
-    """A name that fits a column: of one that is too long, the first word is cut to its first letter."""
+    """A name in at most eight letters; the first word of a longer one is reduced to its first letter."""
     first, _, rest = method.partition("_")
     return f"{first[0]}_{rest}"[:8] if len(method) > 8 and rest else method[:8]
 
 
-def _json(judged: "Sequence[tuple[Claim, list[Finding]]]") -> list[dict[str, Any]]:
-    return [{"claim": claim.sentence, "findings": list(map(_plain, claim.criteria, found))} for claim, found in judged]
+def _claims_json(judged: "Sequence[tuple[Claim, list[Finding]]]") -> list[dict[str, Any]]:
+    def plain(criterion: "Criterion | AtPoint", finding: "Finding") -> dict[str, Any]:
+        told = {"seeds": finding.seeds, "verdict": finding.verdict, "reason": finding.reason}
+        return {**asdict(criterion), "value": finding.value, **finding.interval._asdict(), **told}
+
+    return [{"claim": claim.sentence, "findings": list(map(plain, claim.criteria, found))} for claim, found in judged]
 
 
-def _plain(criterion: "Criterion | AtPoint", finding: "Finding") -> dict[str, Any]:
-    limits = finding.interval._asdict()
-    told = {"seeds": finding.seeds, "verdict": finding.verdict, "reason": finding.reason}
-    return {**asdict(criterion), "value": finding.value, **limits, **told}
-
-
-def _under(rows: "Sequence[Under]") -> list[dict[str, Any]]:
+def _table_json(rows: "Sequence[Under]") -> list[dict[str, Any]]:
     return [
         {"name": row.name, "scores": {"/".join(place): score for place, score in row.scores.items()}, "tau": row.tau}
         for row in rows

@@ -1,8 +1,9 @@
-"""`bench compare`: two methods side by side, and what can be concluded from it."""
+"""`bench compare`: two methods compared, and what can be concluded from the comparison."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -10,30 +11,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.errors import user_errors
+from benchmark.cli.folders import FOLDER
+from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted, plural
 
 if TYPE_CHECKING:
     from benchmark.leaderboard.ranking import Board, EntryKey, Rules
     from benchmark.records.table import Record
     from benchmark.studies.compare import Contrast, Contrasts
 
-WIDTH = 80
-"""Columns of the text."""
-
-LARGEST_EXPONENT = 700.0
-"""Logs above it are no ratio that a float can hold."""
-
 
 @click.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option("--preset", help="The preset whose records are compared, where the folder has several.")
-@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
+@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
     """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.
 
-    A and B are METHOD or METHOD/VARIANT; without a variant the first that is ranked. Circuits are those of the unit
-    graph. p is corrected over the family of comparisons that the methods declare, for each metric apart.
+    A and B are METHOD or METHOD/VARIANT; without a variant the first ranked one is used. Circuits are those of the unit
+    graph. p is corrected over the family of comparisons that the methods declare, separately for each metric.
     """
     import numpy as np
 
@@ -47,12 +44,14 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
     found = contrast_methods(board, *places, np.random.default_rng(seed_of("compare", board.preset)))
-    told = none_for_nan(_json(found, board.preset)) if as_json else None
-    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(_text(found, board)))
+    if as_json:
+        click.echo(json.dumps(none_for_nan(_json(found, board.preset)), indent=1))
+    else:
+        click.echo("\n".join(_text(found, board)))
 
 
 def board_of(out: Path, preset: str | None) -> "Board":
-    """The rows of a preset, which may be left out where there is only one; `ValueError` if there are none."""
+    """The records of a preset, which need not be named if there is only one; `ValueError` if there are none."""
     from benchmark.leaderboard.ranking import Board
 
     records, rules = records_of(out)
@@ -65,68 +64,58 @@ def board_of(out: Path, preset: str | None) -> "Board":
 
 
 def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
-    """All rows of a folder, and the rules of each preset that has any; `ValueError` if there are none."""
-    from benchmark.leaderboard.ranking import rules_of
-    from benchmark.running.experiment import circuit_settings, records_in
+    """All records of a folder, and the rules of each preset in them; `ValueError` if there are none.
 
-    records, circuit = records_in(out), circuit_settings(out)
-    presets = {row.preset for row in records}
-    return records, {preset: _preset_rules(preset) if circuit is None else rules_of(circuit) for preset in presets}
-
-
-def _preset_rules(preset: str) -> "Rules":
-    """The rules of an installed preset; `Rules()` for a preset that is not installed."""
+    The rules are those of `run.json`; of the installed preset for tables without one; else the default rules.
+    """
     from benchmark.discovery.settings import CircuitConfig
     from benchmark.leaderboard.ranking import Rules, rules_of
     from benchmark.running.config import load_preset
+    from benchmark.running.experiment import RUN, read_experiment, records_in
+    from benchmark.settings import validated
 
-    try:
-        return rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
-    except ValueError:
-        return Rules()
+    records, experiment = records_in(out), read_experiment(out)
+    presets = {row.preset for row in records}
+    if experiment is not None:
+        circuit = validated(CircuitConfig, experiment.settings["circuit"], f"{out / RUN}: circuit")
+        return records, dict.fromkeys(presets, rules_of(circuit))
+    rules = dict.fromkeys(presets, Rules())
+    for preset in presets:
+        with suppress(ValueError):  # the preset is not installed
+            rules[preset] = rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
+    return records, rules
 
 
 # As text
 
 
 def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
-    """The lines, each at most as wide as a terminal."""
+    """The lines, each at most 80 columns wide."""
     names = _names(found)
     yield from wrap(f"{names[0]} against {names[1]}: preset {board.preset}, unit graph", WIDTH)
-    yield from wrap(_loss_gap(found.loss_gap, names, board.rules.tolerance), WIDTH)
+    gap, tolerance = found.loss_gap, board.rules.tolerance
+    warning = f" (above {tolerance:g}, so not matched: that alone may explain a difference)" * (abs(gap) > tolerance)
+    shown = "not known, as no seed has both" if math.isnan(gap) else f"{gap:+.3f} nats{warning}"
+    yield from wrap(f"validation loss of {names[0]} minus that of {names[1]}: {shown}", WIDTH)
     if not found.declared:
         yield from wrap("not a declared comparison: it was added to the family of those that are", WIDTH)
     for one in found.contrasts:
         yield ""
-        yield _heading(one)
+        yield one.metric + f" ({one.declared} is not recorded for all)" * (one.metric != one.declared)
         for line in (*_numbers(one, names), _conclusion(one, names)):
             yield from wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    note = _note(found)
-    if note:
+    if note := _note(found):
         yield ""
         yield from wrap(note, WIDTH)
 
 
 def _names(found: "Contrasts") -> tuple[str, str]:
-    return _name(found.first), _name(found.second)
+    """The methods as one types them; a transformer's only variant goes without saying."""
 
+    def name(place: "EntryKey") -> str:
+        return place.method if place.variant == "native" else f"{place.method}/{place.variant}"
 
-def _name(place: "EntryKey") -> str:
-    """A method as one types it; a transformer's only variant goes without saying."""
-    return place.method if place.variant == "native" else f"{place.method}/{place.variant}"
-
-
-def _loss_gap(gap: float, names: tuple[str, str], tolerance: float) -> str:
-    of = f"validation loss of {names[0]} minus that of {names[1]}"
-    if math.isnan(gap):
-        return f"{of}: not known, as no seed has both"
-    warning = f" (above {tolerance:g}, so not matched: that alone may explain a difference)" * (abs(gap) > tolerance)
-    return f"{of}: {gap:+.3f} nats{warning}"
-
-
-def _heading(one: "Contrast") -> str:
-    stands_in = "" if one.metric == one.declared else f" ({one.declared} is not recorded for all)"
-    return f"{one.metric}{stands_in}"
+    return name(found.first), name(found.second)
 
 
 def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
@@ -135,9 +124,9 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
         return
     if one.pairs:
         mean, low, high, *_ = one.difference
-        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {_plural(one.unit)}: {_range(one, low, high)}"
+        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {plural(one.unit)}: {_range(one, low, high)}"
         seeds = f"{'seed' if len(one.seeds) == 1 else 'seeds'} {', '.join(map(str, one.seeds))}"
-        yield f"n = {_count(one.pairs, 'pair')}: {_count(one.difference.pairs, one.unit)}, {seeds}"
+        yield f"n = {counted(one.pairs, 'pair')}: {counted(one.difference.pairs, one.unit)}, {seeds}"
         if not math.isnan(one.over_prompts.low):
             low, high = one.over_prompts
             yield f"95 % interval over prompts, of these {one.item}s: {low:.3g} to {high:.3g}"
@@ -150,9 +139,10 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
         )
     sides = (one.first_only, one.second_only)
     several = len({*one.seeds, *(seed for only in sides for seeds in only.values() for seed in seeds)}) > 1
+    verb = "reached" if one.item == "task" else "scored"
     for name, only in zip(names, sides, strict=True):
-        verb = "reached" if one.item == "task" else "scored"
-        yield f"{_count(len(only), one.item)} {verb} by {name} alone{': ' * bool(only)}{_listed(only, several)}"
+        items = [item + f" ({', '.join(f'seed {seed}' for seed in seeds)})" * several for item, seeds in only.items()]
+        yield f"{counted(len(only), one.item)} {verb} by {name} alone{': ' * bool(only)}{', '.join(items)}"
 
 
 def _kind(one: "Contrast") -> str:
@@ -160,7 +150,7 @@ def _kind(one: "Contrast") -> str:
 
 
 def _number(one: "Contrast", difference: float) -> float:
-    """A difference as people read it: of logs, a ratio."""
+    """A difference as people read it: between logs, a ratio."""
     if not one.is_ratio or math.isnan(difference):
         return difference
     return math.exp(difference) if abs(difference) < LARGEST_EXPONENT else math.nan
@@ -172,7 +162,7 @@ def _shown(one: "Contrast", difference: float) -> str:
 
 
 def _least(one: "Contrast", difference: float) -> str:
-    """A difference that could be found, or `none`."""
+    """The smallest difference that could be found, or `none`."""
     return "none" if math.isnan(difference) else f"{_number(one, difference):.2g}"
 
 
@@ -182,55 +172,38 @@ def _range(one: "Contrast", low: float, high: float) -> str:
     return f"{_shown(one, low)} to {_shown(one, high)}"
 
 
-def _listed(only: Mapping[str, tuple[int, ...]], several: bool) -> str:
-    """Tasks by name, with their seeds where there are several."""
-    return ", ".join(
-        f"{item} ({', '.join(f'seed {seed}' for seed in seeds)})" if several else item for item, seeds in only.items()
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun if number == 1 else _plural(noun)}"
-
-
-def _plural(noun: str) -> str:
-    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-
-
 def _conclusion(one: "Contrast", names: tuple[str, str]) -> str:
     """What can be concluded, in one sentence."""
     if not one.recorded:
         return f"Nothing can be concluded: neither has a value of {one.metric}."
     if not one.pairs:
         return f"Nothing can be concluded: no {one.item} has a value for both."
+    corrected = f"p = {one.corrected:.2g} after correction"
     if one.concluded:
         higher = one.difference.mean > 0
         better = names[0] if higher != one.is_ratio else names[1]
         what = "the smaller circuits" if one.is_ratio else f"the higher {one.metric}"
-        return f"{better} has {what}: p = {one.corrected:.2g} after correction."
+        return f"{better} has {what}: {corrected}."
     if one.significant:
         return (
-            f"No difference between the methods can be concluded: p = {one.corrected:.2g} after correction, but the "
-            f"interval over {len(one.seeds)} seeds includes none."
+            f"No difference between the methods can be concluded: {corrected}, but the interval over "
+            f"{len(one.seeds)} seeds includes none."
         )
-    return f"No difference can be concluded: p = {one.corrected:.2g} after correction; {_power(one)}."
-
-
-def _power(one: "Contrast") -> str:
-    """What so many pairs could have shown."""
-    items = _count(one.difference.pairs, one.unit)
+    items = counted(one.difference.pairs, one.unit)
     if math.isnan(one.detectable_corrected):
-        return f"{items} cannot show any: {one.tests} tests need at least {_count(one.fewest, one.unit)}"
-    return f"{items} could show a {_kind(one)} of at least {_least(one, one.detectable_corrected)}"
+        power = f"cannot show any: {one.tests} tests need at least {counted(one.fewest, one.unit)}"
+    else:
+        power = f"could show a {_kind(one)} of at least {_least(one, one.detectable_corrected)}"
+    return f"No difference can be concluded: {corrected}; {items} {power}."
 
 
 def _note(found: "Contrasts") -> str:
-    """What no number of tasks can make up for."""
+    """The caveat that few training seeds call for, however many tasks there are."""
     count = len(found.seeds)
     if not count or count >= 3:
         return ""
-    counted = "one training seed" if count == 1 else f"{count} training seeds, too few for an interval"
-    return f"{counted}: this is about these trained models, not about the methods"
+    seeds = "one training seed" if count == 1 else f"{count} training seeds, too few for an interval"
+    return f"{seeds}: this is about these trained models, not about the methods"
 
 
 # As JSON
@@ -250,28 +223,26 @@ def _json(found: "Contrasts", preset: str) -> dict[str, Any]:
 
 def _contrast_json(one: "Contrast", names: tuple[str, str]) -> dict[str, Any]:
     mean, low, high, deviation, items = one.difference
-    scaled = {
-        "value": mean,
-        "low": low,
-        "high": high,
-        "low_over_seeds": one.over_seeds.low,
-        "high_over_seeds": one.over_seeds.high,
-        "detectable": one.detectable,
-        "detectable_corrected": one.detectable_corrected,
-    }
-    plain = {"low_over_prompts": one.over_prompts.low, "high_over_prompts": one.over_prompts.high}
-    tested = {"deviation": deviation, "p": one.p, "p_corrected": one.corrected}
     return {
         "metric": one.metric,
         "declared": one.declared,
         "kind": _kind(one),
         "paired_by": [one.item, "seed"],
         "pairs": one.pairs,
-        _plural(one.unit).replace(" ", "_"): items,
+        plural(one.unit).replace(" ", "_"): items,
         "seeds": one.seeds,
-        **{name: _number(one, difference) for name, difference in scaled.items()},
-        **plain,
-        **tested,
+        "value": _number(one, mean),
+        "low": _number(one, low),
+        "high": _number(one, high),
+        "low_over_seeds": _number(one, one.over_seeds.low),
+        "high_over_seeds": _number(one, one.over_seeds.high),
+        "detectable": _number(one, one.detectable),
+        "detectable_corrected": _number(one, one.detectable_corrected),
+        "low_over_prompts": one.over_prompts.low,
+        "high_over_prompts": one.over_prompts.high,
+        "deviation": deviation,
+        "p": one.p,
+        "p_corrected": one.corrected,
         "tests": one.tests,
         "first_only": one.first_only,
         "second_only": one.second_only,

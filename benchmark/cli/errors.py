@@ -1,6 +1,7 @@
-"""Bad usage is one line and exit code 2; Ctrl-C is exit code 130."""
+"""Bad usage is reported in one line with exit code 2; Ctrl-C exits with code 130."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,7 @@ class BadUsage(click.ClickException):
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """What is wrong inside is the user's to mend: a `ValueError` or `OSError` becomes one line."""
+    """Report a `ValueError` or `OSError` inside as bad usage: it is the user's to fix."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -38,10 +39,8 @@ def _one_line() -> Iterator[None]:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
-    except click.UsageError as error:
-        raise BadUsage(error.format_message()) from error
-    except CorruptArtifactError as error:
-        raise BadUsage(str(error)) from error
+    except (click.UsageError, CorruptArtifactError) as error:
+        raise BadUsage(error.format_message() if isinstance(error, click.UsageError) else str(error)) from error
 
 
 class OneLineGroup(click.Group):
@@ -64,7 +63,7 @@ class OneLineGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant; the error names the choices."""
+        """Look up the command; the error names the choices."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise BadUsage(f"unknown command {args[0]!r}; choose from {', '.join(self.commands)}")
         return super().resolve_command(ctx, args)
@@ -76,21 +75,21 @@ def names(context: click.Context, parameter: click.Parameter, value: str | None)
         return ()
     found = [name.strip() for name in value.split(",") if name.strip()]
     if not found:
-        raise click.BadParameter("names no one", context, parameter)
+        raise click.BadParameter("names none", context, parameter)
     return found
 
 
 def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
     """Callback of an option that takes `0,1,2`."""
     found = names(context, parameter, value)
-    wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
-    if not all(name.isascii() and name.isdigit() and len(name) <= 10 and int(name) <= LARGEST_SEED for name in found):
+    if not all(re.fullmatch("[0-9]{1,10}", name) and int(name) <= LARGEST_SEED for name in found):
+        wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
         raise click.BadParameter(f"{value!r} is not a list of {wanted}", context, parameter)
     return [int(name) for name in found]
 
 
 class FiniteRange(click.FloatRange):
-    """A `click.FloatRange` that refuses `nan`, which is outside no range."""
+    """A `click.FloatRange` that also refuses `nan`, which lies outside no range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""

@@ -1,16 +1,24 @@
-"""Folders that a command writes into are claimed before anything is computed."""
+"""The folders that commands read and write; those written to are claimed before anything is computed."""
 
 import tempfile
 from pathlib import Path
 
+import click
+
+FOLDER = click.Path(path_type=Path)
+"""The type of every option that names a folder."""
+
 
 def claim(*folders: Path) -> None:
-    """Make folders that can be written to, all or none of them; `ValueError` names the one that cannot."""
+    """Create folders that can be written to, either all of them or none.
+
+    Raises:
+        ValueError: A folder cannot be created or written to; the error names it.
+    """
     made: list[Path] = []
     for folder in folders:
         try:
-            missing = [place for place in (folder, *folder.parents) if not place.exists()]
-            for place in reversed(missing):
+            for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
                 place.mkdir()
                 made.append(place)
             with tempfile.TemporaryFile(dir=folder):

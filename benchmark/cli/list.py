@@ -1,16 +1,53 @@
-"""`bench list`: what there is, one line each."""
+"""`bench list`: what is installed, one line each, and the registries where it is found."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import click
 
 from benchmark.cli.errors import user_errors
-from benchmark.cli.registries import REGISTRIES, registry_of
+from benchmark.plugins.registry import Registry
 from benchmark.plugins.versions import DISTRIBUTION
 
+REGISTRIES: Mapping[str, str] = {
+    "methods": "benchmark.methods:METHODS",
+    "tasks": "benchmark.tasks:TASKS",
+    "concepts": "benchmark.concepts:CONCEPTS",
+    "metrics": "benchmark.metrics.registry:METRICS",
+    "rankings": "benchmark.discovery.rankings:RANKINGS",
+    "ablations": "benchmark.interventions.ablations:ABLATIONS",
+}
+"""Where the registry of each kind of record is."""
+
 Rows = list[dict[str, Any]]
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(what: str, as_json: bool) -> None:
+    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
+    with user_errors():
+        rows = _presets() if what == "presets" else _records(what)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif not rows:
+        click.echo(f"no {what} yet")
+    else:
+        table = [list(map(str, row.values())) for row in rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind of record; every record that had to be left out is named on standard error."""
+    registry: Registry[Any] = resolve_name(REGISTRIES[kind])
+    for line in registry.unavailable:
+        click.echo(line, err=True)
+    return registry
 
 
 def _records(kind: str) -> Rows:
@@ -28,35 +65,8 @@ def _records(kind: str) -> Rows:
 def _presets() -> Rows:
     from benchmark.running.config import load_preset, preset_names
 
-    presets = [load_preset(name) for name in preset_names()]
-    return [
-        {
-            "name": preset.name,
-            "origin": DISTRIBUTION,
-            "summary": preset.summary,
-            "source": f"benchmark/running/presets/{preset.name}.toml",
-        }
-        for preset in presets
-    ]
-
-
-@click.command("list")
-@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_(what: str, as_json: bool) -> None:
-    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
-    with user_errors():
-        rows = _presets() if what == "presets" else _records(what)
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-    elif not rows:
-        click.echo(f"no {what} yet")
-    else:
-        click.echo(columns_of([list(map(str, row.values())) for row in rows]))
-
-
-def columns_of(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as lines with aligned columns; a line is as long as it has to be."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    rows = []
+    for name in preset_names():
+        source = f"benchmark/running/presets/{name}.toml"
+        rows.append({"name": name, "origin": DISTRIBUTION, "summary": load_preset(name).summary, "source": source})
+    return rows

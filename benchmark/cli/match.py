@@ -1,4 +1,4 @@
-"""`bench match`: the training tokens with which a method's validation loss meets another's."""
+"""`bench match`: the training tokens at which a method's validation loss matches that of another method."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,31 +6,30 @@ from pathlib import Path
 import click
 
 from benchmark.cli.errors import FiniteRange, user_errors
+from benchmark.cli.folders import FOLDER
+from benchmark.running.store import Store
 
 
 @click.command()
 @click.argument("method")
-@click.option("--to", default="", help="The method whose loss is to be met; what METHOD declares if left out.")
+@click.option("--to", default="", help="The method whose loss is matched; by default the one METHOD declares.")
 @click.option("--preset", default="quick", show_default=True, help="Settings to start from.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: dense.d_model=48.")
 @click.option("--tolerance", default=0.02, show_default=True, type=FiniteRange(0, 100, min_open=True), help="Nats.")
 @click.option("--trials", default=6, show_default=True, type=click.IntRange(1, 1000), help="Most models to train.")
-@click.option(
-    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
-)
+@click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 def match(
     method: str, to: str, preset: str, changes: Sequence[str], tolerance: float, trials: int, store: Path
 ) -> None:
-    """Find METHOD's training tokens for a preset: its validation loss is to be that of another method.
+    """Find the training tokens at which METHOD's validation loss matches that of another method.
 
-    Prints each trial, and at the end the setting to put into the preset; exit 1 if no trial came near enough.
+    Prints each trial and finally the setting to put into the preset; exit 1 if no trial came near enough.
     """
     from rich.console import Console
 
     from benchmark.methods import METHODS, with_role
     from benchmark.running.config import configure
     from benchmark.running.progress_display import Tally, display_on
-    from benchmark.running.store import Store
     from benchmark.studies.match import match as search
 
     with user_errors():

@@ -1,20 +1,21 @@
 """`bench show`: the leaderboard as a table, one circuit as text, or one concept as text."""
 
+import json
 from pathlib import Path
 
 import click
 
 from benchmark.cli.errors import user_errors
+from benchmark.cli.folders import FOLDER
+from benchmark.cli.text import WIDTH, table_lines
 
 
 @click.command()
 @click.argument("method", required=False)
 @click.argument("task", required=False)
-@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Folder of a run.")
-@click.option(
-    "--store", default="store", show_default=True, type=click.Path(path_type=Path), help="Folder of artifacts."
-)
-@click.option("--concept", help="What METHOD's nodes say of a concept, and what its labels do in their place.")
+@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
+@click.option("--concept", help="How METHOD's nodes represent a concept, and how well its labels replace them.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(method: str | None, task: str | None, out: Path, store: Path, concept: str | None, as_json: bool) -> None:
     """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to.
@@ -27,19 +28,40 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
                 f"--concept {concept} goes with a METHOD and no TASK, such as `bench show dense --concept …`"
             )
         if method is None:
-            from benchmark.cli.leaderboard import leaderboard_of
-
             click.echo(leaderboard_of(out, as_json))
-        else:
-            from benchmark.methods import METHODS
-            from benchmark.plugins.registry import resolve
-            from benchmark.tasks import TASKS
+            return
+        from benchmark.methods import METHODS
+        from benchmark.tasks import TASKS
 
-            METHODS.named(method)
-            if concept is not None:
-                describe = resolve("benchmark.report.concept_text:describe_concept")
-                click.echo(describe(out, store, method, concept, as_json))
-                return
-            if task is not None:
-                TASKS.named(task)
-            click.echo(resolve("benchmark.report.circuit_text:describe_circuit")(out, store, method, task, as_json))
+        METHODS.named(method)
+        if task is not None:
+            TASKS.named(task)
+        if concept is None:
+            from benchmark.report.circuit_text import describe_circuit
+
+            click.echo(describe_circuit(out, store, method, task, as_json))
+        else:
+            from benchmark.report.concept_text import describe_concept
+
+            click.echo(describe_concept(out, store, method, concept, as_json))
+
+
+def leaderboard_of(out: Path, as_json: bool) -> str:
+    """The leaderboard computed from the records of a folder, whatever its `leaderboard.csv` says.
+
+    Raises:
+        ValueError: There are no records, or they cannot be read.
+    """
+    from benchmark.cli.compare import records_of
+    from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, table
+    from benchmark.leaderboard.text_table import leaderboard_table
+    from benchmark.running.experiment import RUN
+
+    records, rules = records_of(out)
+    standings = leaderboard(records, rules)
+    file = out / LEADERBOARD
+    known = (out / RUN).is_file()  # an older version of the code may have computed it in another way
+    if known and file.is_file() and file.read_text(encoding="utf-8-sig", errors="replace") != table(standings):
+        click.echo(f"{file} does not follow from the records beside it; this leaderboard does", err=True)
+    rows = [standing.row for standing in standings]
+    return json.dumps(rows, indent=1) if as_json else "\n".join(table_lines(leaderboard_table(rows, WIDTH)))

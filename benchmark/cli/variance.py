@@ -1,8 +1,7 @@
-"""`bench variance`: how much of a score's scatter is the training seed's, the finder's and the prompts'."""
+"""`bench variance`: how much of a score's variance comes from the training seed, the finder seed and the prompts."""
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
@@ -10,30 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import (
-    cell_options,
-    compute,
-    exit_if_failed,
-    groups_of_cells,
-    held,
-    missing_cells,
-    other_code,
-    what_is_left,
-)
+from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
+from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted
+from benchmark.running.store import Store
 
 if TYPE_CHECKING:
-    from benchmark.running.config import RunConfig
-    from benchmark.running.store import Store
     from benchmark.statistics.variance_components import Component
-    from benchmark.studies.variance import Repeats, VarianceRow
-
-WIDTH = 80
-"""Columns of the text."""
-
-LARGEST_EXPONENT = 700.0
-"""Logs above it are no factor that a float can hold."""
+    from benchmark.studies.variance import VarianceRow
 
 
 def _references() -> str:
@@ -51,7 +35,7 @@ def _references() -> str:
     metavar="0,1,2",
     default="0,1,2",
     show_default=True,
-    help="Seeds of the search, for each trained model; 0 is that of `bench run`.",
+    help="Seeds of the circuit search for each trained model; `bench run` uses 0.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
 def variance(
@@ -62,81 +46,62 @@ def variance(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int | None,
+    workers: int,
     finder_seeds: Sequence[int],
     dry_run: bool,
 ) -> None:
     """Split the variance of scores into training seed, finder seed and prompts.
 
-    METHODs are the references if none are given. Writes variance.csv: the parts, and the least difference between
-    two methods that so many training seeds would show. Cells are those of `bench run` and are shared with it; its
-    records are left alone. Exit 1 if a cell failed.
+    METHODs are the references if none are given. Writes variance.csv: the variance components, and the smallest
+    difference between two methods that this many training seeds would detect. Cells are those of `bench run` and are
+    shared with it; its records are left alone. Exit 1 if a cell failed.
     """
-    from benchmark.cli.ownership import check_ownership
-    from benchmark.cli.registries import say_what_is_left_out
     from benchmark.running.config import configure
-    from benchmark.running.experiment import joined_experiment
-    from benchmark.running.store import Store
-    from benchmark.studies.variance import VARIANCE, repeated
+    from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.studies.variance import VARIANCE, repeated, variance_rows, write_variance
 
+    place = Store(store)
     with user_errors():
-        check_ownership()
-        say_what_is_left_out()
+        check_installation()
         repeats = repeated(preset, methods, tasks, seeds, finder_seeds, changes)
-        assert repeats.circuits  # made here, as the folder of a corpus may be missing
+        cells = repeats.cells()  # made here: the folder of a corpus may be missing
         base = configure(preset, methods, tasks, seeds, changes)
         joined_experiment(out, base, VARIANCE)
-    count = workers or os.cpu_count() or 1
+    seconds = repeats.run.estimated_seconds
     if dry_run:
-        click.echo("\n".join(_described(repeats, Store(store), count)))
-    else:
-        _carry_out(repeats, base, Store(store), out, count)
-
-
-def _carry_out(repeats: "Repeats", base: "RunConfig", store: "Store", out: Path, workers: int) -> None:
-    """Compute what is missing, then write and print the parts; exit 1 if a cell failed."""
-    from benchmark.running.experiment import adding_to
-    from benchmark.studies.variance import VARIANCE, variance_rows, write_variance
-
-    with held(store, out):
-        outcomes = compute(repeats.cells(), store, workers, repeats.run.estimated_seconds)
-    rows = variance_rows(repeats, outcomes, store)
+        groups = {
+            f"{method:<20}{finder:>11}": repeats.cells(method, finder)
+            for method in repeats.run.methods
+            for finder in repeats.runs
+        }
+        click.echo(dry_run_table(f"{'method':<20}{'finder seed':>11}", groups, cells, place, seconds, workers))
+        return
+    with held(place, out):
+        outcomes = compute(cells, place, workers, seconds)
+    rows = variance_rows(repeats, outcomes, place)
     with user_errors(), adding_to(out, base, VARIANCE):
         write_variance(out, rows)
     click.echo("\n".join(text(rows)))
-    click.echo(f"table in {out / VARIANCE}, artifacts in {store.root}", err=True)
+    click.echo(f"table in {out / VARIANCE}, artifacts in {place.root}", err=True)
     exit_if_failed(outcomes)
-
-
-def _described(repeats: "Repeats", store: "Store", workers: int) -> Iterator[str]:
-    """What each method and finder seed costs, a cell that several need at the first of them."""
-    seconds = repeats.run.estimated_seconds
-    groups = {
-        f"{method:<20}{finder:>11}": repeats.cells(method, finder)
-        for method in repeats.run.methods
-        for finder in repeats.runs
-    }
-    yield f"{'method':<20}{'finder seed':>11}{'cells':>7}{'missing':>9}{'work':>16}"
-    yield from groups_of_cells(groups, store, seconds)
-    cells = repeats.cells()
-    missing = missing_cells(cells, store)
-    yield from other_code(cells, missing, store)
-    yield from wrap(what_is_left(cells, missing, seconds, workers), WIDTH)
 
 
 # As text
 
 
 def text(rows: "Sequence[VarianceRow]") -> Iterator[str]:
-    """The lines, each at most as wide as a terminal."""
+    """The lines, each at most 80 columns wide."""
     yield f"{'score':<24}{'mean':>9}{'training':>11}{'finder':>11}{'prompts':>11}{'detectable':>12}"
     for name, block in groupby(rows, _name):
         own = list(block)
         yield from wrap(name, WIDTH)
         yield from map(_line, own)
-        yield from _missing(own)
+        for reason in dict.fromkeys(row.reason for row in own if row.reason):
+            metrics = [row.metric for row in own if row.reason == reason]
+            told = "all" if len(metrics) == len(own) else ", ".join(metrics)
+            yield from wrap(f"{told}: {reason}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     yield ""
-    for caption in (*_captions(rows), *_unknown(rows), *_limits(rows[0])):
+    for caption in (*_captions(rows), *_unknown(rows), _limits(rows[0])):
         yield from wrap(caption, WIDTH, subsequent_indent="  ")
 
 
@@ -160,12 +125,12 @@ def _is_bounded(row: "VarianceRow") -> bool:
 
 
 def _part(row: "VarianceRow", part: "Component") -> str:
-    """The standard deviation, with a star if it was set to 0."""
+    """The standard deviation, with a star if the estimate was negative and is taken as 0."""
     return f"{_difference(row, math.sqrt(part.variance))}{'*' if part.variance == 0 and part.reason else ''}"
 
 
 def _difference(row: "VarianceRow", difference: float) -> str:
-    """A difference on the scale as people read it: of logs, a factor."""
+    """A difference as people read it: between logs, a factor."""
     if not row.scale or math.isnan(difference):
         return _number(difference)
     return f"x{_number(math.exp(difference) if difference < LARGEST_EXPONENT else math.inf)}"
@@ -175,24 +140,16 @@ def _number(number: float) -> str:
     return "?" if math.isnan(number) else f"{number:.3g}"
 
 
-def _missing(block: "Sequence[VarianceRow]") -> Iterator[str]:
-    """Why scores are missing, the same reason once."""
-    for reason in dict.fromkeys(row.reason for row in block if row.reason):
-        own = [row.metric for row in block if row.reason == reason]
-        told = "all" if len(own) == len(block) else ", ".join(own)
-        yield from wrap(f"{told}: {reason}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
 def _captions(rows: "Sequence[VarianceRow]") -> Iterator[str]:
     first = rows[0]
     yield (
-        f"{_count(first.seeds, 'training seed')}, {_count(first.finder_seeds, 'finder seed')} each, preset "
+        f"{counted(first.seeds, 'training seed')}, {counted(first.finder_seeds, 'finder seed')} each, preset "
         f"{first.preset}; standard deviations between training seeds, finder seeds of one trained model, samples of "
-        "prompts; of sizes: geometric means and factors"
+        "prompts; for sizes: geometric means and factors"
     )
     yield (
-        "detectable: least true difference (of sizes: ratio) between two methods that a paired t test at 5 % over so "
-        "many training seeds finds in 80 % of repetitions, if both scatter as this one does, independently"
+        "detectable: smallest true difference (for sizes: ratio) between two methods that a paired t test at 5 % over "
+        "this many training seeds detects in 80 % of repetitions, if both vary as this one does, independently"
     )
     if any(map(_is_bounded, rows)):
         yield "<: together with the prompts' part, which is not known"
@@ -201,18 +158,19 @@ def _captions(rows: "Sequence[VarianceRow]") -> Iterator[str]:
 
 
 def _unknown(rows: "Sequence[VarianceRow]") -> Iterator[str]:
-    """Why parts are not known though all scores are there, the same reason once."""
+    """Why components are unknown although all scores are there, each reason once."""
     why: dict[str, Callable[[VarianceRow], str]] = {
         "training": lambda row: _why(row.training_and_prompts if _is_bounded(row) else row.training),
         "finder": lambda row: _why(row.finder),
         "prompts": lambda row: _why(row.prompts),
         "detectable": lambda row: row.detectable_reason,
     }
+    scored = list(dict.fromkeys(row.metric for row in rows))
     whole = [row for row in rows if not row.reason]
     for column, reason_of in why.items():
         for reason in dict.fromkeys(filter(None, map(reason_of, whole))):
-            metrics = _listed(row.metric for row in whole if reason_of(row) == reason)
-            of = "" if metrics == _listed(row.metric for row in rows) else f" of {metrics}"
+            metrics = list(dict.fromkeys(row.metric for row in whole if reason_of(row) == reason))
+            of = "" if metrics == scored else f" of {', '.join(metrics)}"
             yield f"?: {column}{of}: {reason}"
 
 
@@ -220,26 +178,17 @@ def _why(part: "Component") -> str:
     return part.reason if math.isnan(part.variance) else ""
 
 
-def _limits(row: "VarianceRow") -> Iterator[str]:
-    """What so few seeds cannot tell."""
+def _limits(row: "VarianceRow") -> str:
+    """What this many seeds cannot tell."""
     from benchmark.studies.variance import deviation_limits
 
     if row.seeds < 2:
-        yield (
+        return (
             "one training seed: neither what another would change nor what difference could be found is known; this is "
             "about these trained models, not about the methods"
         )
-        return
     low, high = deviation_limits(row.seeds)
-    yield (
+    return (
         f"{row.seeds} training seeds: the true deviation between them lies between {low:.2g} and {high:.2g} times the "
         "one here (95 %, of normal scores); detectable differences are as uncertain"
     )
-
-
-def _listed(metrics: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(metrics))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

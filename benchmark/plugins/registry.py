@@ -1,13 +1,13 @@
-"""The one door: records of methods, tasks, concepts, metrics, rankings and ablations, ours and other distributions'.
+"""Registries of methods, tasks, concepts, metrics, rankings and ablations, ours and other distributions'.
 
 A registry holds our own records in their own order, then those of every installed distribution that names one in the
-entry-point group of that kind. It is read when it is first asked, in every process, so that workers know what the
-command line knows. A record that cannot be loaded is left out and named in `unavailable`; the rest stay usable.
+entry-point group of that kind. Each process reads it on first use, so workers know what the command line knows. A
+record that cannot be loaded is left out and named in `unavailable`; the rest stay usable.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import resolve_name
@@ -17,7 +17,6 @@ from benchmark.plugins.versions import DISTRIBUTION, Reference, outside_sources
 
 GROUPS = "sparse_circuit_bench"
 """Every entry-point group is `sparse_circuit_bench.KIND`, such as `sparse_circuit_bench.tasks`."""
-
 
 Entry = TypeVar("Entry")
 """A frozen dataclass with a `name`, a `summary` of one sentence and a `source`."""
@@ -29,9 +28,9 @@ class Loaded(Generic[Entry]):
 
     Attributes:
         records: By name.
-        origins: The distribution that each record comes from, by name.
-        values: The `module:name` of each record that an entry point names, by name.
-        unavailable: One line for each record that was left out, with its distribution and the reason.
+        origins: The distribution that each record comes from, by the record's name.
+        values: `module:name` of each record that comes from an entry point, by the record's name.
+        unavailable: One line per record that was left out, with its distribution and the reason.
     """
 
     records: dict[str, Entry]
@@ -40,38 +39,28 @@ class Loaded(Generic[Entry]):
     unavailable: tuple[str, ...]
 
 
+@dataclass(eq=False, repr=False)
 class Registry(Mapping[str, Entry], Generic[Entry]):
     """Every record of one kind by name.
 
-    Args:
-        kind: What the records are, singular: `task`. The entry-point group is its plural.
+    Attributes:
+        kind: What a record is, in the singular: `task`. The entry-point group is its plural.
         record: The class of the records.
         ours: Our own records, in the order in which they are listed.
         functions: The fields of a record that name its functions, each as `module:function` or the function itself.
-        check: Raises `ValueError` for a record that promises something impossible.
-        order: Sorts our records, and those of others after them; as they were found if left out.
-        needs: The records of the same kind without which a record is left out, by name.
+        check: Raises `ValueError` for a record that could never work.
+        order: Sort key within our records and within those of others; by default they stay in the order found.
+        needs: Names of the records of the same kind without which a record is left out.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        record: type[Entry],
-        ours: Iterable[Entry] = (),
-        *,
-        functions: tuple[str, ...] = (),
-        check: Callable[[Entry], None] = lambda record: None,
-        order: Callable[[Entry], Any] = lambda record: 0,
-        needs: Callable[[Entry], Iterable[str]] = lambda record: (),
-    ) -> None:
-        self.kind = kind
-        self.group = f"{GROUPS}.{kind}s"
-        self._record = record
-        self._ours = {_name(each): each for each in ours}
-        self._functions = functions
-        self._check = check
-        self._order = order
-        self._needs = needs
+    kind: str
+    record: type[Entry]
+    ours: Iterable[Entry] = ()
+    _: KW_ONLY
+    functions: tuple[str, ...] = ()
+    check: Callable[[Entry], None] = lambda record: None
+    order: Callable[[Entry], Any] = lambda record: 0
+    needs: Callable[[Entry], Iterable[str]] = lambda record: ()
 
     def __getitem__(self, name: str) -> Entry:
         return self._loaded.records[name]
@@ -89,70 +78,73 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         raise ValueError(f"unknown {self.kind} {name!r}; choose from {', '.join(self)}")
 
     def add(self, record: Entry) -> Entry:
-        """Add a record in this process alone, for a notebook or a test; workers know only what is installed.
+        """Add a record in this process only, for a notebook or a test; workers know only what is installed.
 
         Raises:
-            ValueError: The name is taken, or the record promises something impossible.
+            ValueError: The name is taken, or the record could never work.
         """
         self._validate(record, type(record).__name__)
         self._loaded.records[_name(record)], self._loaded.origins[_name(record)] = record, "this session"
         return record
 
     def origin(self, name: str) -> str:
-        """The distribution that a record comes from, with its version unless it is ours."""
+        """The distribution that a record comes from, with its version if it is not ours."""
         return self._loaded.origins[name]
 
     def called(self, name: str) -> str:
-        """What a message calls a record: `task 'import_from' of outsider 1.0`, one of ours by its name alone."""
+        """A record's name in messages: `task 'import_from' of outsider 1.0`; ours go without the distribution."""
         origin = self._loaded.origins.get(name, DISTRIBUTION)
         return f"{self.kind} {name!r}" + f" of {origin}" * (origin != DISTRIBUTION)
 
     def outside(self, *names: str) -> dict[str, str]:
-        """Digests of the source of those of some records that are not ours, for the keys of the cells they influence.
+        """Digests of the source of records that are not ours, for the keys of the cells that they influence.
 
         Args:
-            names: Of the records; all of them if left out.
+            names: Names of the records; all of them if left out.
         """
         references: dict[str, Reference | None] = {}
         for name in names or self:
             references[f"{self.kind} {name}"] = self._loaded.values.get(name)
-            for function in self._functions:
+            for function in self.functions:
                 references[f"{self.kind} {name} {function}"] = getattr(self[name], function)
         return outside_sources({role: reference for role, reference in references.items() if reference is not None})
 
     @property
     def unavailable(self) -> tuple[str, ...]:
-        """One line for each record that was left out."""
+        """One line per record that was left out."""
         return self._loaded.unavailable
 
     @cached_property
     def _loaded(self) -> Loaded[Entry]:
-        found = Loaded(dict(self._ours), dict.fromkeys(self._ours, DISTRIBUTION), {}, ())
-        unavailable, waiting = [], dict[str, EntryPoint]()
-        for entry in sorted(entry_points(group=self.group), key=lambda entry: (not _is_ours(entry), entry.name)):
+        ours = {_name(record): record for record in self.ours}
+        found = Loaded(ours, dict.fromkeys(ours, DISTRIBUTION), {}, ())
+        left_out, waiting = [], dict[str, EntryPoint]()
+        entries = entry_points(group=f"{GROUPS}.{self.kind}s")
+        for entry in sorted(entries, key=lambda entry: (_origin(entry) != DISTRIBUTION, entry.name)):
             try:
                 record = entry.load()
                 self._validate(record, entry.value, found.records)
             except (Exception, SystemExit) as error:  # whatever a distribution's module raises while it is imported
-                unavailable.append(self._left_out(entry, f"{type(error).__name__}: {' '.join(str(error).split())}"))
+                left_out.append((entry, f"{type(error).__name__}: {' '.join(str(error).split())}"))
             else:
                 name = _name(record)
                 waiting[name], found.records[name], found.values[name] = entry, record, entry.value
                 found.origins[name] = _origin(entry)
-        unavailable += [self._left_out(waiting[name], reason) for name, reason in self._without_needs(found.records)]
-        return self._sorted(replace(found, unavailable=tuple(unavailable)))
+        left_out += [(waiting[name], reason) for name, reason in self._without_needs(found.records)]
+        named = [f"{self.kind} {entry.name} of {_origin(entry)} was left out: {reason}" for entry, reason in left_out]
+        return self._sorted(replace(found, unavailable=tuple(named)))
 
     def _sorted(self, found: Loaded[Entry]) -> Loaded[Entry]:
-        """The same records, ours before those of others, each in this registry's order."""
+        """The same records, ours before those of others, both in this registry's order."""
 
         def place(name: str) -> tuple[bool, Any]:
-            return found.origins[name] != DISTRIBUTION, self._order(found.records[name])
+            return found.origins[name] != DISTRIBUTION, self.order(found.records[name])
 
         return replace(found, records={name: found.records[name] for name in sorted(found.records, key=place)})
 
     def _without_needs(self, records: dict[str, Entry]) -> Iterator[tuple[str, str]]:
-        """Take away the records that need, near or far, what is not there or themselves; each with the reason."""
-        needs, met = {name: list(self._needs(record)) for name, record in records.items()}, set[str]()
+        """Remove the records whose needs are missing or circular, directly or not; yield each name and reason."""
+        needs, met = {name: list(self.needs(record)) for name, record in records.items()}, set[str]()
         while ready := [name for name in needs.keys() - met if met.issuperset(needs[name])]:
             met.update(ready)
         for name in sorted(needs.keys() - met):
@@ -160,45 +152,34 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             absent = ", ".join(repr(need) for need in needs[name] if need not in met)
             yield name, f"it needs the {self.kind} {absent}, which is not there or needs {name!r} itself"
 
-    def _left_out(self, entry: EntryPoint, reason: str) -> str:
-        return f"{self.kind} {entry.name} of {_origin(entry)} was left out: {reason}"
-
     def _validate(self, record: Entry, called: str, taken: Iterable[str] | None = None) -> None:
-        """`ValueError` that says what is wrong with a record."""
-        if not isinstance(record, self._record):
-            raise ValueError(f"{called} is a {type(record).__name__}, not a {self._record.__name__}")
+        """`ValueError` if something is wrong with a record."""
+        if not isinstance(record, self.record):
+            raise ValueError(f"{called} is a {type(record).__name__}, not a {self.record.__name__}")
         if not re.fullmatch(r"[\w-]+", _name(record)) or _name(record) == "all":
             raise ValueError(f"a name has letters, digits, _ and -, and is not 'all': {_name(record)!r}")
-        for function in self._functions:
-            _check_reference(function, getattr(record, function))
+        for function in self.functions:
+            reference = getattr(record, function)
+            named = isinstance(reference, str) and re.fullmatch(r"[\w.]+:[\w.]+", reference)
+            if not (named or callable(reference) or reference is None):
+                raise ValueError(f"{function} is {reference!r}, not of the form 'module:function'")
         if _name(record) in (self if taken is None else taken):
             raise ValueError(f"there is already a {self.kind} called {_name(record)!r}")
-        self._check(record)
+        self.check(record)
 
 
 def resolve(reference: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The function that a record names as `module:function`, or gives itself."""
+    """The function that a record names as `module:function` or contains."""
     found: Callable[..., Any] = resolve_name(reference) if isinstance(reference, str) else reference
     return found
-
-
-def _check_reference(field: str, reference: object) -> None:
-    """`ValueError` unless a field of a record names a function."""
-    named = isinstance(reference, str) and re.fullmatch(r"[\w.]+:[\w.]+", reference)
-    if not (named or callable(reference) or reference is None):
-        raise ValueError(f"{field} is {reference!r}, not of the form 'module:function'")
 
 
 def _name(record: Any) -> str:
     return str(record.name)
 
 
-def _is_ours(entry: EntryPoint) -> bool:
-    return entry.dist is not None and entry.dist.name == DISTRIBUTION
-
-
 def _origin(entry: EntryPoint) -> str:
     """The distribution of an entry point."""
     if entry.dist is None:
         return "an unknown distribution"
-    return DISTRIBUTION if _is_ours(entry) else f"{entry.dist.name} {entry.dist.version}"
+    return DISTRIBUTION if entry.dist.name == DISTRIBUTION else f"{entry.dist.name} {entry.dist.version}"

@@ -1,1 +1,1 @@
-"""What a person reads of a run."""
+"""Circuits and concepts of a run as text for people."""

@@ -1,10 +1,10 @@
-"""One circuit as text: its nodes, its edges, what each node responds to, and how it does off its prompts."""
+"""One circuit as text: its nodes, its edges, what each node responds to, and its agreement off the task's prompts."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -15,175 +15,149 @@ from benchmark.corpus.sampling import spread_windows
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
-from benchmark.records.curves import CurvePoint, read_points
+from benchmark.records.curves import read_points
 from benchmark.records.table import RECORDS, Record
 from benchmark.running.experiment import records_in
 from benchmark.running.models import load_variant
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40
-"""Edges that are printed, the heaviest first."""
+"""How many edges are printed, the heaviest first."""
 
 RESPONSE_TOKENS = 8_192
 """Validation tokens that are searched for what a node responds to."""
 
+Row = dict[str, Any]
+"""What is shown of a circuit, a node or an edge as JSON."""
 
 Content = TypeVar("Content")
 
 
-@dataclass(frozen=True)
-class NodeText:
-    """A kept node: its name, and the tokens at which it is furthest from its mean."""
-
-    node: str
-    responds_to: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class EdgeText:
-    """An edge between kept nodes; no weight where an opaque block joins the two."""
-
-    source: str
-    target: str
-    weight: float | None
-
-
-@dataclass(frozen=True)
-class CircuitText:
-    """A circuit, ready to be printed."""
-
-    method: str
-    variant: str
-    graph: str
-    task: str
-    seed: int
-    ranking: str
-    status: str
-    reason: str
-    nodes: tuple[NodeText, ...]
-    edges: tuple[EdgeText, ...]
-    agreement: tuple[CurvePoint, ...]
-
-
 def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
-    """The circuits of a method for a task; without a task, one line for each of its circuits.
+    """The circuits of a method for a task; without a task, one line per circuit of the method.
 
     A circuit that the store does not have is named with the reason, and the others are shown.
 
     Raises:
-        ValueError: If the run in `out` has no such circuit, or the store has none of them.
+        ValueError: The run in `out` has no such circuit, or the store has none of them.
     """
     rows = [row for row in records_in(out) if row.method == method and row.metric == "edges"]
     rows = [row for row in rows if task in (None, row.task)]
     if not rows:
         wanted = method if task is None else f"{method} and task {task}"
         raise ValueError(f"no circuit of {wanted} in {out / RECORDS}; `bench run --method {method}` finds them")
+    if task is None and as_json:
+        return json.dumps([asdict(row) for row in rows], indent=1)
     if task is None:
-        return json.dumps([asdict(row) for row in rows], indent=1) if as_json else "\n".join(map(_summary, rows))
-    place = Store(store)
-    circuits, missing = readable(rows, lambda row: _read(row, place))
-    if as_json:
-        return json.dumps([*map(asdict, circuits), *({"not_shown": why} for why in missing)], indent=1)
-    told = filter(None, [place.other_code(place.keys_of(row.config_hash for row in rows))])
-    return "\n\n".join([*("\n".join(_lines(circuit)) for circuit in circuits), *missing, *told])
+        sizes = [row.status if row.value is None else f"{row.value:.0f} edges" for row in rows]
+        return "\n".join(
+            f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
+            for row, size in zip(rows, sizes, strict=True)
+        )
+    return described(rows, Store(store), _read, dict if as_json else None, _lines)
 
 
-def readable(rows: Sequence[Record], read: Callable[[Record], Content]) -> tuple[list[Content], list[str]]:
-    """What the artifacts of some rows hold, and why those of the others cannot be read.
+def described(
+    rows: Sequence[Record],
+    store: Store,
+    read: Callable[[Record, Store], Content],
+    as_json: Callable[[Content], object] | None,
+    lines: Callable[[Content], Iterator[str]],
+) -> str:
+    """The artifacts behind some records as text or JSON, and why those of the others cannot be read.
+
+    Args:
+        rows: The records.
+        store: Where their artifacts are.
+        read: Reads the artifact behind a record.
+        as_json: What is shown of an artifact as JSON; `None` for text.
+        lines: What is shown of an artifact as text.
 
     Raises:
-        ValueError: In one line, if none can be read.
+        ValueError: In one line, if no artifact can be read.
     """
     found, missing = [], []
     for row in rows:
         try:
             if row.status == "failed":
                 raise ValueError(f"its cell failed: {row.reason}")
-            found.append(read(row))
+            found.append(read(row, store))
         except (ValueError, OSError) as error:
             names = ", ".join(filter(None, (row.variant, row.graph, row.task, row.concept)))
             missing.append(f"{row.method} ({names}), seed {row.seed}, cannot be shown: {error}")
     if not found:
         raise ValueError(missing[0] + (f"; nor can {len(missing) - 1} more" if len(missing) > 1 else ""))
-    return found, missing
+    if as_json is not None:
+        return json.dumps([*map(as_json, found), *({"not_shown": why} for why in missing)], indent=1)
+    other_code = store.other_code(store.keys_of(row.config_hash for row in rows))
+    return "\n\n".join(filter(None, [*("\n".join(lines(content)) for content in found), *missing, other_code]))
 
 
-def _summary(row: Record) -> str:
-    size = f"{row.value:.0f} edges" if row.value is not None else row.status
-    return f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
-
-
-def _read(row: Record, store: Store) -> CircuitText:
-    """The circuit of a record, read from the store."""
-    found = store.key_of(row.config_hash)
-    inputs = {role: store.artifact(key) for role, key in store.manifest(found).needs.items()}
+def _read(row: Record, store: Store) -> Row:
+    """The circuit behind a record."""
+    key = store.key_of(row.config_hash)
+    inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
-    circuit = Circuit.load(store.artifact(found) / "circuit.safetensors")
+    circuit = Circuit.load(store.artifact(key) / "circuit.safetensors")
     means = load_file(inputs["profile"] / "means.safetensors")
-    responses = _responses(model, circuit, means, Corpus.load(inputs["corpus"]))
-    return CircuitText(
-        *(row.method, row.variant, row.graph, row.task, row.seed or 0, row.ranking, row.status, row.reason),
-        nodes=tuple(NodeText(node, tokens) for node, tokens in responses.items()),
-        edges=tuple(_edges(circuit, model, row.graph)),
-        agreement=tuple(point for point in read_points(store.artifact(found)) if point.series == "agreement"),
-    )
+    points = read_points(store.artifact(key))
+    names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "nodes": _nodes(model, circuit, means, Corpus.load(inputs["corpus"])),
+        "edges": _edges(circuit, model, row.graph),
+        "agreement": [asdict(point) for point in points if point.series == "agreement"],
+    }
 
 
 @torch.no_grad()
-def _responses(
-    model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus
-) -> dict[str, tuple[str, ...]]:
-    """For each kept node, the distinct tokens at which it is furthest from its mean."""
+def _nodes(model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus) -> list[Row]:
+    """The kept nodes, each with the distinct tokens at which it is furthest from its mean."""
     tokens, _ = spread_windows(corpus, "validation", RESPONSE_TOKENS)
     values = record(model, tokens)
-    found = {}
+    found = []
     for site, kept in circuit.kept().items():
         for node in kept:
             away = (values[site][..., node] - means[site][node]).abs().flatten()
             ids = tokens.flatten()[away.topk(min(40, len(away))).indices].tolist()
-            found[f"{site}[{node}]"] = tuple(corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4])
+            texts = [corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4]]
+            found.append({"node": f"{site}[{node}]", "responds_to": texts})
     return found
 
 
-def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> Iterator[EdgeText]:
-    """The edges between kept nodes, the heaviest first, opaque ones last."""
+def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> list[Row]:
+    """The edges between kept nodes, the heaviest first; last those without a weight, which an opaque block hides."""
     kept, found = {**circuit.kept(), **{name: [0] for name in TERMINALS}}, []
     for connection in model.connections(graph):  # type: ignore[arg-type]
         for target in kept.get(connection.target, ()):
             for source in kept.get(connection.source, ()):
                 weight = None if connection.weight is None else float(connection.weight[target, source])
                 if weight != 0:
-                    ends = f"{connection.source}[{source}]", f"{connection.target}[{target}]"
-                    found.append(EdgeText(*ends, weight))
-    yield from sorted(found, key=lambda edge: -abs(edge.weight or 0.0))
+                    ends = {"source": f"{connection.source}[{source}]", "target": f"{connection.target}[{target}]"}
+                    found.append({**ends, "weight": weight})
+    return sorted(found, key=lambda edge: -abs(edge["weight"] or 0.0))
 
 
-def _lines(circuit: CircuitText) -> Iterator[str]:
+def _lines(circuit: Row) -> Iterator[str]:
+    nodes, edges = circuit["nodes"], circuit["edges"]
     yield (
-        f"{circuit.method} {circuit.variant}, {circuit.graph} graph, task {circuit.task}, seed {circuit.seed}, "
-        f"ranking {circuit.ranking}"
+        f"{circuit['method']} {circuit['variant']}, {circuit['graph']} graph, task {circuit['task']}, "
+        f"seed {circuit['seed']}, ranking {circuit['ranking']}"
     )
-    yield f"  {circuit.status}, {len(circuit.nodes)} nodes, {len(circuit.edges)} edges"
-    if circuit.reason:
-        yield f"  {circuit.reason}"
-    for node in circuit.nodes:
-        yield f"  {node.node:<32} {' '.join(map(repr, node.responds_to))}"
-    yield from _edge_lines(circuit.edges)
-    yield from _agreement_lines(circuit.agreement)
-
-
-def _edge_lines(edges: Sequence[EdgeText]) -> Iterator[str]:
+    yield f"  {circuit['status']}, {len(nodes)} nodes, {len(edges)} edges"
+    if circuit["reason"]:
+        yield f"  {circuit['reason']}"
+    for node in nodes:
+        yield f"  {node['node']:<32} {' '.join(map(repr, node['responds_to']))}"
     for edge in edges[:SHOWN_EDGES]:
-        weight = "opaque" if edge.weight is None else f"{edge.weight:+.2f}"
-        yield f"  {edge.source} -> {edge.target}  {weight}"
+        weight = "opaque" if edge["weight"] is None else f"{edge['weight']:+.2f}"
+        yield f"  {edge['source']} -> {edge['target']}  {weight}"
     if len(edges) > SHOWN_EDGES:
         yield f"  and {len(edges) - SHOWN_EDGES} more"
-
-
-def _agreement_lines(points: Sequence[CurvePoint]) -> Iterator[str]:
-    if points:
+    if circuit["agreement"]:
         yield "  share of prompts answered as by the whole model, by how far they are changed:"
-    for curve in dict.fromkeys(point.curve for point in points):
-        levels = [point for point in points if point.curve == curve]
-        shown = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
-        yield f"    {f'{curve} ({levels[0].unit})':<24} {shown}"
+    for curve in dict.fromkeys(point["curve"] for point in circuit["agreement"]):
+        levels = [point for point in circuit["agreement"] if point["curve"] == curve]
+        shown = "  ".join(f"{point['x']:g}: {point['value']:.2f}" for point in levels)
+        name = f"{curve} ({levels[0]['unit']})"
+        yield f"    {name:<24} {shown}"

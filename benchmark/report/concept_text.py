@@ -7,85 +7,87 @@ from typing import Any
 
 from benchmark.concepts import CONCEPTS
 from benchmark.records.table import RECORDS, VALIDITY, Record
-from benchmark.report.circuit_text import readable
+from benchmark.report.circuit_text import described
 from benchmark.running.experiment import records_in
 from benchmark.running.store import Store
 
 Row = dict[str, Any]
 """A concept's part of `validity.json`."""
 
-STANDS_FOR = {
+CONTROLS = {
     "true": "the node as it is",
     "mean": "its mean everywhere",
     "label": "its mean given the label",
-    "shifted": "labels turned within the document",
+    "shifted": "labels shifted within the document",
     "sibling": "its mean given a sibling's label",
     "quantised": "its own value at as many levels",
     "false_alarms": "the node, false alarms corrected",
     "misses": "the node, misses corrected",
     "middle": "the node, its middle band corrected",
 }
-"""What stands in the node's place, by control."""
+"""What replaces the node's value, by control."""
 
 
 def describe_concept(out: Path, store: Path, method: str, concept: str, as_json: bool) -> str:
-    """What is known of a concept in every variant and seed of a method.
+    """What is known about a concept in every variant and seed of a method.
 
     Raises:
         ValueError: No such concept; the run in `out` did not score it; or the store has none of the artifacts.
     """
     CONCEPTS.named(concept)
-    rows = [
-        row
-        for row in records_in(out)
-        if (row.method, row.concept, row.metric) == (method, concept, "label_replacement_score") and not row.task
-    ]
+    wanted = (method, concept, "label_replacement_score")
+    rows = [row for row in records_in(out) if (row.method, row.concept, row.metric) == wanted and not row.task]
     if not rows:
         raise ValueError(
-            f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` finds it"
+            f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` computes it"
         )
-    place = Store(store)
-    found, missing = readable(rows, lambda row: (row, *_read(row, place, concept)))
-    if as_json:
-        shown = [{"variant": row.variant, "seed": row.seed, **content} for row, content, _ in found]
-        return json.dumps([*shown, *({"not_shown": why} for why in missing)], indent=1)
-    told = filter(None, [place.other_code(place.keys_of(row.config_hash for row in rows))])
-    return "\n\n".join([*("\n".join(_lines(*each)) for each in found), *missing, *told])
+    return described(rows, Store(store), _read, _json if as_json else None, lambda content: _lines(*content))
 
 
-def _read(row: Record, store: Store, concept: str) -> tuple[Row, list[Row]]:
-    """A concept's part of the artifact that a record comes from, and the nodes that are named by it."""
+def _read(row: Record, store: Store) -> tuple[Record, Row, list[Row]]:
+    """A record, the part of its artifact on the record's concept, and the nodes named after that concept."""
     folder = store.artifact(store.key_of(row.config_hash))
     content = json.loads((folder / VALIDITY).read_text(encoding="utf-8"))
-    chosen = next(each for each in content["concepts"] if each["concept"] == concept)
-    return chosen, [node for node in content["named"] if node["concept"] == concept]
+    chosen = next(each for each in content["concepts"] if each["concept"] == row.concept)
+    return row, chosen, [node for node in content["named"] if node["concept"] == row.concept]
+
+
+def _json(content: tuple[Record, Row, list[Row]]) -> Row:
+    row, chosen, _ = content
+    return {"variant": row.variant, "seed": row.seed, **chosen}
 
 
 def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
-    yield f"{content['concept']} in {row.method} {row.variant}, seed {row.seed}: {_verdict(row)}"
+    limits = "" if row.low is None else f" ({row.low:.2f} to {row.high:.2f})"
+    score = f"{row.status}, {row.reason}" if row.value is None else f"label replacement score {row.value:.2f}{limits}"
+    yield f"{content['concept']} in {row.method} {row.variant}, seed {row.seed}: {score}"
     yield f"  holds at {content['rate']:.1%} of tokens; {CONCEPTS.named(content['concept']).summary}"
     if content["observed"] is None:
         return
     low = ", low where the concept holds" if content["sign"] < 0 else ""
     yield f"  node {content['node']}{low}, chosen among those that matter"
-    yield from _observed(content)
-    yield from _controls(content["controls"])
-    yield from _kinds(content["kinds"])
+    yield from _observed(content, content["observed"])
+    yield "  in place of the node                      score   95 % interval   loss (nats)"
+    for name, text in CONTROLS.items():
+        if name in content["controls"]:
+            control = content["controls"][name]
+            limits = "" if control["low"] is None else f"{control['low']:.2f} to {control['high']:.2f}"
+            yield f"    {text:<39} {_number(control['value']):>6}   {limits:>13}   {control['loss']:+.5f}"
+    yield "  best of each kind  average precision   node that matters               score"
+    for kind, best in content["kinds"].items():
+        score = "" if best["label"] is None else _number(best["label"]["value"])
+        yield f"    {kind:<16} {_number(best['average_precision']):>17}   {best['matters']:<32} {score:>4}"
     for node in named:
         better = f"; better: {node['better']} {_number(node['better_score'])}" if node["better"] else ""
         yield f"  named by it: {node['node']}, {node['verdict']}, score {_number(node['label']['value'])}{better}"
-    yield from _examples(content)
+    for band, examples in content["examples"].items():
+        rate = f"holds at {_number(content['observed']['purity'][band])} of it"
+        where = " (where the concept holds)" if band == "zero" else ""
+        yield f"  {band} band, {content['observed']['band_share'][band]:.1%} of tokens, {rate}{where}:"
+        yield from (f"    {example}" for example in examples)
 
 
-def _verdict(row: Record) -> str:
-    if row.value is None:
-        return f"{row.status}, {row.reason}"
-    limits = "" if row.low is None else f" ({row.low:.2f} to {row.high:.2f})"
-    return f"label replacement score {row.value:.2f}{limits}"
-
-
-def _observed(content: Row) -> Iterator[str]:
-    seen = content["observed"]
+def _observed(content: Row, seen: Row) -> Iterator[str]:
     yield (
         f"  average precision {_number(content['average_precision'])}; from the token alone "
         f"{_number(content['token_precision'])}"
@@ -99,32 +101,7 @@ def _observed(content: Row) -> Iterator[str]:
         f"  at its best threshold {_number(seen['threshold'])}: {_number(seen['p_concept_at_threshold'])}, "
         f"{_number(seen['p_active_at_threshold'])}"
     )
-    yield f"  top positions that hold it {_number(seen['top_k_precision'])}"
-
-
-def _controls(controls: Row) -> Iterator[str]:
-    yield "  in the node's place                       score   95 % interval   loss (nats)"
-    for name, text in STANDS_FOR.items():
-        if name in controls:
-            score = controls[name]
-            limits = "" if score["low"] is None else f"{score['low']:.2f} to {score['high']:.2f}"
-            yield f"    {text:<39} {_number(score['value']):>6}   {limits:>13}   {score['loss']:+.5f}"
-
-
-def _kinds(kinds: Row) -> Iterator[str]:
-    yield "  best of each kind  average precision   node that matters               score"
-    for kind, best in kinds.items():
-        score = "" if best["label"] is None else _number(best["label"]["value"])
-        yield f"    {kind:<16} {_number(best['average_precision']):>17}   {best['matters']:<32} {score:>4}"
-
-
-def _examples(content: Row) -> Iterator[str]:
-    seen = content["observed"]
-    for band, lines in content["examples"].items():
-        held = f"holds at {_number(seen['purity'][band])} of it"
-        where = " (where the concept holds)" if band == "zero" else ""
-        yield f"  {band} band, {seen['band_share'][band]:.1%} of tokens, {held}{where}:"
-        yield from (f"    {line}" for line in lines)
+    yield f"  top positions where it holds {_number(seen['top_k_precision'])}"
 
 
 def _number(value: float | None) -> str:

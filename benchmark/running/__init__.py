@@ -1,1 +1,1 @@
-"""Runs: settings, cells, the store, workers, and the tables at the end."""
+"""Runs: settings, cells, the store, workers, and the tables written at the end."""

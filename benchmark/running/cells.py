@@ -1,4 +1,4 @@
-"""A cell is one piece of a run: a pure function of its parameters and of the cells that it needs."""
+"""Cells, the pieces of a run: each a pure function of its parameters and of the cells that it needs."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ class CellKind:
     """What the cells of a kind compute.
 
     Attributes:
-        version: Raised by hand when the same parameters give another result; every such cell is then computed anew.
+        version: Raised by hand when the same parameters give another result; every such cell is then computed again.
         compute: `module:function`, called as `(params, inputs, folder, progress) -> None`. `inputs` maps each role to
             the folder of the needed cell; files go into `folder`, where an interrupted computation finds what it left.
         shown: The parameters that name a cell of this kind to people.
-        check: Whether its cells tell what can be done at all: nothing else is begun before they have ended, but for
-            what they need, and nothing at all if they all fail.
+        check: Whether its cells check what the run can do at all: apart from what they need, nothing else starts
+            before they have ended, and nothing starts if they all fail.
     """
 
     version: int
@@ -42,13 +42,13 @@ KINDS: dict[str, CellKind] = {
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One piece of a run; two cells with one `key` are the same.
+    """One piece of a run; two cells with the same `key` are the same.
 
     Attributes:
         kind: A name of `KINDS`.
         params: Everything that changes what is computed, as JSON.
         needs: The cells whose artifacts it reads, by role.
-        outside: The state of what it reads from outside the store (files of a folder, the standard library, the source
+        outside: Digests of what it reads from outside the store (files of a folder, the standard library, the source
             of other people's methods, tasks and concepts), by name.
     """
 
@@ -60,45 +60,31 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """SHA-256 over the kind, its version, the parameters, the needed cells' keys and what lies outside."""
-        return digest(
-            {
-                "kind": self.kind,
-                "version": KINDS[self.kind].version,
-                "params": self.params,
-                "needs": {role: cell.key for role, cell in self.needs.items()},
-                "outside": self.outside,
-            }
-        )
+        needs = {role: cell.key for role, cell in self.needs.items()}
+        kind = {"kind": self.kind, "version": KINDS[self.kind].version}
+        return digest({**kind, "params": self.params, "needs": needs, "outside": self.outside})
 
     @property
     def order(self) -> "Order":
-        """What a worker has to know of it."""
+        """What a worker has to know about it."""
         needs = {role: cell.key for role, cell in self.needs.items()}
         return Order(self.key, self.kind, KINDS[self.kind].compute, dict(self.params), needs)
 
     @property
     def ablation(self) -> str:
-        """What its circuit was searched under; empty for a cell of another kind."""
+        """The ablation under which its circuit is discovered; empty for cells of other kinds."""
         circuit: Mapping[str, str] = self.params.get("circuit", {})
         return circuit.get("ablation", "")
 
     @property
     def label(self) -> str:
-        """What a person calls it: `train METHOD seed 0`."""
+        """Its name for people: `train METHOD seed 0`."""
         return label(self.kind, self.params)
 
 
 @dataclass(frozen=True)
 class Order:
-    """A cell as it is sent to a worker: nothing but text and JSON.
-
-    Attributes:
-        key: The cell's key.
-        kind: The cell's kind.
-        compute: `module:function` that computes it.
-        params: Its parameters.
-        needs: The keys of the needed cells, by role.
-    """
+    """A cell as it is sent to a worker, as text and JSON; `needs` has the keys of the needed cells by role."""
 
     key: str
     kind: str
@@ -108,12 +94,12 @@ class Order:
 
 
 def label(kind: str, params: Mapping[str, Any]) -> str:
-    """What a person calls the cell of a kind with these parameters."""
+    """The name for people of the cell of a kind with these parameters."""
     shown = {name: params[name] for name in KINDS[kind].shown if name in params} if kind in KINDS else {}
     return " ".join([kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())])
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of canonical JSON, 64 hex digits; equal content gives equal digits whatever the order of its keys."""
+    """SHA-256 of canonical JSON, 64 hex digits; the order of keys makes no difference."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

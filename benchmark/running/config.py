@@ -1,4 +1,4 @@
-"""The settings of a run: a preset, read from TOML, and what the command line changes in it."""
+"""The settings of a run: a preset, read from TOML, with the changes of the command line."""
 
 import copy
 import re
@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import Any, cast, get_origin
+from typing import Any, get_origin
 
 from pydantic import BaseModel, Field
 
@@ -24,9 +23,12 @@ from benchmark.validity.settings import ValidityConfig
 
 Table = dict[str, Any]
 
+PRESETS = files("benchmark.running") / "presets"
+"""The folder of the presets."""
+
 
 class ProfileConfig(Settings):
-    """How the nodes of a model are averaged and its loss is taken."""
+    """How the means of a model's nodes and its validation loss are computed."""
 
     mean_tokens: Tokens = 100_000
     """Training tokens over which the mean of each node is taken."""
@@ -46,15 +48,15 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 
 
 class Preset(Settings):
-    """A named set of settings, as it stands in its file.
+    """A named set of settings, as its file has them.
 
     Attributes:
         name: Its name on the command line and in the records.
         summary: One sentence.
-        tasks: The tasks that circuits are searched for.
+        tasks: The tasks whose circuits are discovered.
         seeds: The training seeds.
         tables: The settings of `corpus`, `circuit`, `profile`, `validity`, `claims` and of each method, unchecked.
-        seconds: What cells are expected to take on one core, by `kind method` or `kind`.
+        seconds: How long cells are expected to take on one core, by `kind method` or `kind`.
     """
 
     name: str
@@ -71,16 +73,16 @@ class RunConfig:
 
     Attributes:
         preset: The name that the records carry.
-        methods: The methods whose circuits are searched.
-        tasks: The tasks that they are searched for.
+        methods: The methods whose circuits are discovered.
+        tasks: The tasks for which they are discovered.
         seeds: The training seeds.
-        corpus: What is trained on.
-        circuit: How circuits are found and scored.
-        profile: How nodes are averaged.
-        validity: How it is found out what nodes mean.
-        claims: How what is said of sparse circuits is measured.
+        corpus: Corpus settings.
+        circuit: How circuits are discovered and scored.
+        profile: How the means of nodes are computed.
+        validity: Feature-validity settings.
+        claims: How the published claims about sparse circuits are measured.
         method_configs: The settings of every method of the run and of those that they need, by name.
-        seconds: What cells are expected to take, by `kind method` or `kind`; changes their order alone.
+        seconds: How long cells are expected to take, by `kind method` or `kind`; affects nothing but their order.
     """
 
     preset: str
@@ -96,23 +98,21 @@ class RunConfig:
     seconds: Mapping[str, float]
 
     def estimated_seconds(self, cell: Cell) -> float:
-        """What a cell is expected to take on one core."""
+        """How long a cell is expected to take on one core."""
         named = f"{cell.kind} {cell.params.get('method', '')}"
         return self.seconds.get(named, self.seconds.get(cell.kind, 1.0))
 
 
 def preset_names() -> list[str]:
     """The names of the presets, the smallest first."""
-    names = sorted(
-        file.name.removesuffix(".toml") for file in _preset_folder().iterdir() if file.name.endswith(".toml")
-    )
+    names = sorted(file.name.removesuffix(".toml") for file in PRESETS.iterdir() if file.name.endswith(".toml"))
     return sorted(names, key=lambda name: len(load_preset(name).tasks) * len(load_preset(name).seeds))
 
 
 @cache
 def load_preset(name: str) -> Preset:
     """A preset by name; `ValueError` with the choices."""
-    file = _preset_folder() / f"{name}.toml"
+    file = PRESETS / f"{name}.toml"
     if not re.fullmatch(r"\w+", name) or not file.is_file():
         raise ValueError(f"unknown preset {name!r}; choose from {', '.join(preset_names())}")
     content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -131,8 +131,8 @@ def configure(
 
     Args:
         preset: Name of the preset.
-        method_names: Methods whose circuits are wanted; `all` stands for every installed one.
-        tasks: Tasks instead of the preset's; `all` stands for every one.
+        method_names: Methods whose circuits are wanted; `all` stands for every installed method.
+        tasks: Tasks instead of the preset's; `all` stands for every task.
         seeds: Training seeds instead of the preset's.
         changes: What to change in the preset, each `section.key=value` with a TOML value.
 
@@ -142,43 +142,33 @@ def configure(
     base = load_preset(preset)
     chosen = _chosen(method_names, METHODS, METHODS.named)
     used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
-    classes: dict[str, type[BaseModel]] = {name: METHODS.named(name).config for name in used}
-    classes = {**SECTIONS, **classes}
+    classes = {**SECTIONS, **{name: METHODS.named(name).config for name in used}}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
         _change(tables, change, classes)
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
-    settings = {section: validated(classes[section], table, section) for section, table in tables.items()}
+    settings: dict[str, Any] = {name: validated(classes[name], table, name) for name, table in tables.items()}
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),
         tasks=tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named)),
         seeds=tuple(dict.fromkeys(seeds or base.seeds)),
-        corpus=cast(CorpusConfig, settings["corpus"]),
-        circuit=cast(CircuitConfig, settings["circuit"]),
-        profile=cast(ProfileConfig, settings["profile"]),
-        validity=cast(ValidityConfig, settings["validity"]),
-        claims=cast(ClaimsConfig, settings["claims"]),
+        **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
     )
 
 
 def with_needed(name: str) -> list[str]:
-    """A method after the methods that it is fitted on or held to, near or far, each once."""
-    method = METHODS.named(name)
-    near = [*method.needs, *([] if method.explains is None else [method.explains])]
-    return list(dict.fromkeys([*(far for need in near for far in with_needed(need)), name]))
-
-
-def _preset_folder() -> Traversable:
-    return files("benchmark.running") / "presets"
+    """A method, preceded by all that it depends on directly or indirectly: what it is fitted on, reference models."""
+    needed = (far for near in METHODS.named(name).depends_on for far in with_needed(near))
+    return list(dict.fromkeys([*needed, name]))
 
 
 def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str], object]) -> list[str]:
-    """The names, each once and known; `all` stands for every known one."""
+    """The names, each once and looked up; `all` stands for every known name."""
     if "all" in names:
         return list(known)
     for name in names:
@@ -187,23 +177,27 @@ def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str],
 
 
 def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> None:
-    """Carry out one `section.key=value`."""
+    """Apply one `section.key=value`, where a value that is not TOML is text, so that names need no quotes."""
     path, equals, text = change.partition("=")
     section, *keys = path.strip().split(".")
     if not equals or not keys or not all(keys):
         raise ValueError(f"--set {change!r} is not of the form section.key=value, such as circuit.target_loss=0.1")
     if section not in classes:
-        absent = "is no part of this run" if section in METHODS else "is unknown"
+        absent = "is not part of this run" if section in METHODS else "is unknown"
         raise ValueError(f"--set {path.strip()}: section {section!r} {absent}; choose from {', '.join(classes)}")
     _check_path(classes[section], section, keys)
     table = tables[section]
     for key in keys[:-1]:
         table = table.setdefault(key, {})
-    table[keys[-1]] = _value(text.strip())
+    try:
+        content = tomllib.loads(f"value = {text.strip()}")
+    except ValueError:  # not TOML, or an integer with too many digits
+        content = {}
+    table[keys[-1]] = content["value"] if content.keys() == {"value"} else text.strip()
 
 
 def _check_path(model: type[BaseModel], place: str, keys: Sequence[str]) -> None:
-    """`ValueError` with the choices unless a section has such a key."""
+    """`ValueError` with the choices if a section has no such key."""
     key, *rest = keys
     if key not in model.model_fields:
         raise ValueError(f"--set {place}.{key}: unknown key {key!r}; choose from {', '.join(model.model_fields)}")
@@ -212,12 +206,3 @@ def _check_path(model: type[BaseModel], place: str, keys: Sequence[str]) -> None
         _check_path(inside, f"{place}.{key}", rest)
     elif rest and get_origin(inside) is not dict:
         raise ValueError(f"--set {place}.{'.'.join(keys)}: {place}.{key} is a single value, without keys of its own")
-
-
-def _value(text: str) -> Any:
-    """A TOML value; text that is none stands for itself, so that names need no quotes."""
-    try:
-        content = tomllib.loads(f"value = {text}")
-    except ValueError:  # not TOML, or an integer of too many digits
-        return text
-    return content["value"] if content.keys() == {"value"} else text

@@ -1,8 +1,8 @@
-"""Computes the missing cells of a run in worker processes; the main process never imports torch."""
+"""Computes the missing cells of a run in worker processes, so that the main process never imports torch."""
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -22,7 +22,7 @@ class Outcome:
     Attributes:
         cell: The cell.
         status: `found` in the store, `computed` now, or `failed`.
-        reason: One line, why it failed.
+        reason: Why it failed, in one line.
     """
 
     cell: Cell
@@ -32,35 +32,37 @@ class Outcome:
 
 @runtime_checkable
 class Display(Protocol):
-    """What shows a run to people."""
+    """What shows the progress of a run."""
 
     def begin(self, missing: Sequence[Cell], found: int) -> None:
-        """These cells will be computed; so many were found in the store."""
+        """The missing cells will be computed; the number found in the store is given."""
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
 
     def started(self, worker: int, cell: Cell) -> None:
-        """A worker takes up a cell."""
+        """A worker has started on a cell."""
 
     def advanced(self, worker: int, done: int, total: int, note: str) -> None:
-        """The cell of a worker is so far."""
+        """A worker's cell has reported progress."""
 
     def finished(self, worker: int, seconds: float) -> None:
         """A worker has computed its cell."""
 
     def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
-        """The cell of a worker failed, and with it the cells that need it."""
+        """A worker's cell has failed, and with it the cells that need it."""
 
 
 def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display) -> list[Outcome]:
-    """Compute what is missing, the first cells first wherever their needs allow.
+    """Compute the missing cells, in the given order as far as their needs allow.
+
+    An artifact that is corrupt is reported, removed and computed again.
 
     Args:
-        cells: The cells of a run, the more urgent the earlier, none before a cell that it needs.
-        store: Where finished artifacts are found and put.
+        cells: The cells of a run by decreasing urgency, each after the cells that it needs.
+        store: Where finished artifacts are looked up and put.
         workers: Largest number of processes.
-        display: What is told how far the run is.
+        display: What shows the progress.
 
     Returns:
         How each cell ended, in the order of `cells`.
@@ -68,7 +70,14 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
     Raises:
         KeyboardInterrupt: The run was stopped; the workers are gone, and their partial folders are kept.
     """
-    found = _found(cells, store, display)
+    found = set()
+    for cell in cells:
+        try:
+            if store.find(cell.key) is not None:
+                found.add(cell.key)
+        except CorruptArtifactError as error:
+            display.say(f"corrupt artifact of {cell.label}: {error.flaw}; computing it again")
+            store.discard(cell.key)
     if told := store.other_code(found):
         display.say(told)
     checks = [cell for cell in cells if KINDS[cell.kind].check]
@@ -82,21 +91,8 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
     return [schedule.outcomes.get(cell.key, Outcome(cell, "found")) for cell in cells]
 
 
-def _found(cells: Iterable[Cell], store: Store, display: Display) -> set[str]:
-    """The keys of the cells whose artifacts are sound; those that are not are removed, and it is said."""
-    found = set()
-    for cell in cells:
-        try:
-            if store.find(cell.key) is not None:
-                found.add(cell.key)
-        except CorruptArtifactError as error:
-            display.say(f"corrupt artifact of {cell.label}: {error.flaw}; computing it again")
-            store.discard(cell.key)
-    return found
-
-
 def _compute_all(schedule: "Schedule", pool: "WorkerPool", display: Display) -> None:
-    """Hand out cells and receive reports until nothing is left to do."""
+    """Assign cells and receive reports until nothing is left to do."""
     while schedule.waiting or pool.busy:
         while pool.has_room and (cell := schedule.take()) is not None:
             display.started(pool.assign(cell), cell)
@@ -117,11 +113,11 @@ class Schedule:
     """Which cells may be computed now.
 
     Attributes:
-        waiting: Cells not yet taken, the more urgent the earlier, none before a cell that it needs.
-        done: Keys of the cells whose artifacts are there.
-        checks: The cells that all others but those that they need wait for.
-        outcomes: How the cells that are no longer waiting ended.
-        stopped: Why the rest is left undone; empty while it is not.
+        waiting: Cells not yet taken, by decreasing urgency, each after the cells that it needs.
+        done: Keys of the cells whose artifacts exist.
+        checks: The cells that all others wait for, except those that they need.
+        outcomes: How the cells that are no longer waiting ended, by key.
+        stopped: Why the remaining cells were given up; empty if they were not.
     """
 
     waiting: list[Cell]
@@ -131,7 +127,7 @@ class Schedule:
     stopped: str = ""
 
     def take(self) -> Cell | None:
-        """The most urgent cell whose needs are there; `None` if there is none now."""
+        """The most urgent cell whose needs are done; `None` if there is none now."""
         open_checks = [cell for cell in self.checks if cell.key not in self.done and cell.key not in self.outcomes]
         first = {key for cell in open_checks for key in (cell.key, *(need.key for need in cell.needs.values()))}
         for cell in self.waiting:
@@ -141,26 +137,25 @@ class Schedule:
         return None
 
     def finish(self, cell: Cell) -> None:
-        """A cell that was taken is computed."""
+        """Record that a cell that was taken has been computed."""
         self.done.add(cell.key)
         self.outcomes[cell.key] = Outcome(cell, "computed")
 
     def fail(self, cell: Cell, reason: str) -> list[Cell]:
-        """A cell that was taken failed; the cells that need it, near or far, fail with it and are returned.
+        """Record that a cell that was taken has failed; return the cells that fail with it.
 
-        If no check is left that could succeed, all that waits fails too.
+        These are the cells that need it, directly or not, and all waiting cells if every check has failed.
         """
         self.outcomes[cell.key] = Outcome(cell, "failed", reason)
         lost = [cell]
-        for other in self.waiting:  # none stands before a cell that it needs
+        for other in self.waiting:  # each comes after the cells that it needs
             if {need.key for need in other.needs.values()} & {gone.key for gone in lost}:
                 lost.append(other)
                 self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
-        ended = [self.outcomes.get(check.key) for check in self.checks]
-        if ended and all(outcome is not None and outcome.status == "failed" for outcome in ended):
-            why = (
-                f"nothing is trained, as no task of the run can be done, the first for: {ended[0] and ended[0].reason}"
-            )
+        ended = [self.outcomes[check.key] for check in self.checks if check.key in self.outcomes]
+        failed = [outcome for outcome in ended if outcome.status == "failed"]
+        if failed and len(failed) == len(self.checks):
+            why = f"nothing is trained, as every task of the run failed its check, the first: {failed[0].reason}"
             rest = [other for other in self.waiting if other.key not in self.outcomes]
             lost, self.stopped = [*lost, *rest], why
             self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}
@@ -177,18 +172,18 @@ class Worker:
     cell: Cell | None = None
 
 
+@dataclass
 class WorkerPool:
-    """The worker processes of a run: started when there is work for them, replaced when they die.
+    """The worker processes of a run, started when there is work for them and replaced when they die.
 
-    Args:
-        store: The store that they work on.
+    Attributes:
+        store: The store that they write to.
         size: Largest number of processes.
     """
 
-    def __init__(self, store: Store, size: int) -> None:
-        self._store = store
-        self._size = size
-        self._workers: dict[int, Worker] = {}
+    store: Store
+    size: int
+    _workers: dict[int, Worker] = field(default_factory=dict, init=False)
 
     @property
     def busy(self) -> bool:
@@ -198,10 +193,10 @@ class WorkerPool:
     @property
     def has_room(self) -> bool:
         """Whether a cell could be assigned now."""
-        return sum(worker.cell is not None for worker in self._workers.values()) < self._size
+        return sum(worker.cell is not None for worker in self._workers.values()) < self.size
 
     def assign(self, cell: Cell) -> int:
-        """Give a cell to a worker that has none; its number, from 0."""
+        """Give a cell to an idle worker; return the worker's number, from 0."""
         for number in [number for number, worker in self._workers.items() if worker.cell is None]:
             if self._workers[number].process.is_alive():
                 break
@@ -209,12 +204,12 @@ class WorkerPool:
         else:
             number = self._start_worker()
         self._workers[number].cell = cell
-        with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `reports` will say so
+        with suppress(BrokenPipeError, ConnectionResetError):  # the worker has just died: `reports` will say so
             self._workers[number].connection.send(cell.order)
         return number
 
     def release(self, worker: int) -> Cell:
-        """The cell that a worker had; it has none now, and a worker that died is no longer counted."""
+        """Take a worker's cell back and return it; a worker that died is removed."""
         cell = self._workers[worker].cell
         assert cell is not None, worker
         self._workers[worker].cell = None
@@ -226,14 +221,14 @@ class WorkerPool:
         """Wait until a worker reports; a worker that died is reported as having raised."""
         numbers = {worker.connection: number for number, worker in self._workers.items() if worker.cell is not None}
         for connection in wait(list(numbers)):
-            number = numbers[cast(Connection, connection)]  # on Windows it is a PipeConnection
+            number = numbers[cast(Connection, connection)]  # a PipeConnection on Windows
             try:
                 yield number, self._workers[number].connection.recv()
             except (EOFError, ConnectionResetError):
                 yield number, Raised(self._exit_reason(number))
 
     def dismiss(self) -> None:
-        """Stop all workers at once; what they have not finished stays in its partial folder."""
+        """Stop all workers at once; unfinished work stays in its partial folder."""
         for worker in self._workers.values():
             worker.process.terminate()
             worker.connection.close()
@@ -245,10 +240,10 @@ class WorkerPool:
         self._workers.clear()
 
     def _start_worker(self) -> int:
-        number = next(number for number in range(self._size) if number not in self._workers)
+        number = next(number for number in range(self.size) if number not in self._workers)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._store.root), daemon=True)
+        process = context.Process(target=work, args=(theirs, self.store.root), daemon=True)
         with _interrupts_blocked():
             process.start()
         theirs.close()
@@ -268,11 +263,8 @@ class WorkerPool:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: it goes to the whole process group, but stopping is ours to do.
-
-    Windows cannot block signals; there a worker ignores Ctrl-C as soon as it runs.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
+    """Block Ctrl-C in processes started here: it reaches the whole group, but the main process stops its workers."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows a worker ignores Ctrl-C once it runs
         yield
         return
     resource_tracker.ensure_running()  # it would unblock the signal if it had to start below

@@ -1,4 +1,4 @@
-"""Which experiment a folder of tables belongs to: `run.json` beside them, and what may be added to it."""
+"""The experiment that a folder of tables belongs to, recorded in `run.json`, and what may be added to it."""
 
 import json
 import os
@@ -8,39 +8,35 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from benchmark.discovery.settings import CircuitConfig
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
-from benchmark.settings import validated
 
 RUN = "run.json"
 
 REFERENCE = Path("results/reference")
-"""The run that comes with the code."""
+"""The run that is committed with the code."""
 
 TABLES = (RECORDS, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv")
-"""The files that hold what was computed with the settings of a run."""
+"""The files with results that depend on the settings of a run."""
 
 NAMED = 3
-"""Differences that a refusal names."""
+"""Largest number of differences that an error message names."""
 
 
-class Scope(BaseModel):
+class Scope(BaseModel, frozen=True, extra="forbid"):
     """What a table covers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
 
     def joined(self, other: "Scope") -> "Scope":
-        """What both cover together."""
+        """The union of both."""
         return Scope(
             methods=tuple(dict.fromkeys([*self.methods, *other.methods])),
             tasks=tuple(dict.fromkeys([*self.tasks, *other.tasks])),
@@ -48,10 +44,8 @@ class Scope(BaseModel):
         )
 
 
-class Origin(BaseModel):
-    """The program and the machine that wrote rows; neither a user nor a folder can be told from it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Origin(BaseModel, frozen=True, extra="forbid"):
+    """The program and the machine that wrote rows; it identifies neither a user nor a folder."""
 
     code_version: str
     libraries: Mapping[str, str]
@@ -59,30 +53,17 @@ class Origin(BaseModel):
     processor: str
     cores: int
 
-    @classmethod
-    def here(cls) -> "Origin":
-        """This program on this machine."""
-        return cls(
-            code_version=code_version(),
-            libraries=library_versions(),
-            platform=platform.platform(),
-            processor=platform.processor() or platform.machine(),
-            cores=os.cpu_count() or 1,
-        )
 
-
-class Experiment(BaseModel):
+class Experiment(BaseModel, frozen=True, extra="forbid"):
     """The content of `run.json`.
 
     Attributes:
         preset: Name of the preset.
-        settings: Every setting, by section and key; sections of methods are added with the methods.
+        settings: Every setting, by section and key; a method's section is added with the method.
         corpus: Digest of the corpus: the key of its cell, over its settings and the state of its sources.
         tables: What each table covers so far.
-        origins: What wrote their rows, the first first.
+        origins: What wrote their rows, the earliest first.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str
     settings: Mapping[str, Mapping[str, Any]]
@@ -94,16 +75,23 @@ class Experiment(BaseModel):
     def of(cls, run: RunConfig, table: str) -> "Experiment":
         """The experiment of a run that writes a table."""
         settings = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
+        origin = Origin(
+            code_version=code_version(),
+            libraries=library_versions(),
+            platform=platform.platform(),
+            processor=platform.processor() or platform.machine(),
+            cores=os.cpu_count() or 1,
+        )
         return cls(
             preset=run.preset,
             settings={name: _shareable(config.model_dump(mode="json")) for name, config in settings.items()},
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
-            origins=(Origin.here(),),
+            origins=(origin,),
         )
 
     def differences(self, other: "Experiment") -> Iterator[str]:
-        """What another experiment has otherwise, the first enough to tell them apart."""
+        """How another experiment differs; if the presets do, nothing else is listed."""
         if self.preset != other.preset:
             yield f"preset is {self.preset!r} there and {other.preset!r} here"
             return
@@ -123,17 +111,13 @@ class Experiment(BaseModel):
         tables = {**self.tables, **other.tables}
         if RECORDS in self.tables and RECORDS in other.tables:
             tables[RECORDS] = self.tables[RECORDS].joined(other.tables[RECORDS])
-        return Experiment(
-            preset=self.preset,
-            settings={**self.settings, **other.settings},
-            corpus=self.corpus,
-            tables=tables,
-            origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
-        )
+        origins = (*self.origins, *(one for one in other.origins if one not in self.origins))
+        settings = {**self.settings, **other.settings}
+        return self.model_copy(update={"settings": settings, "tables": tables, "origins": origins})
 
 
 def read_experiment(folder: Path) -> Experiment | None:
-    """The `run.json` of a folder, `None` without one; `ValueError` in one line if it is another file."""
+    """The `run.json` of a folder; `None` if there is none, `ValueError` in one line if it is some other file."""
     path = folder / RUN
     if not path.exists():
         return None
@@ -146,7 +130,7 @@ def read_experiment(folder: Path) -> Experiment | None:
 
 
 def records_in(folder: Path) -> list[Record]:
-    """The records of a folder; `ValueError` in one line that says how to get some if there are none."""
+    """The records of a folder; if there are none, `ValueError` in one line that says how to get some."""
     records = read_records(folder / RECORDS)
     if not records:
         other = folder != REFERENCE and (REFERENCE / RECORDS).exists()
@@ -155,21 +139,11 @@ def records_in(folder: Path) -> list[Record]:
     return records
 
 
-def circuit_settings(folder: Path) -> CircuitConfig | None:
-    """How the circuits of a folder were found; `None` for tables without a `run.json`."""
-    experiment = read_experiment(folder)
-    return (
-        None
-        if experiment is None
-        else validated(CircuitConfig, experiment.settings["circuit"], f"{folder / RUN}: circuit")
-    )
-
-
 def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
-    """What a folder's `run.json` says once a run has written a table into it.
+    """The content of a folder's `run.json` once a run has written a table into it.
 
     Raises:
-        ValueError: In one line, if the folder's tables are of other settings, or of settings that nobody knows.
+        ValueError: In one line, if the folder's tables were made with other settings or with unknown ones.
     """
     new = Experiment.of(run, table)
     if not any((folder / name).exists() for name in TABLES):
@@ -177,7 +151,7 @@ def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
     old = read_experiment(folder)
     if old is None:
         raise ValueError(
-            f"folder {str(folder)!r} holds tables without a {RUN}, so nobody knows with which settings they were made: "
+            f"folder {str(folder)!r} holds tables without a {RUN}, so the settings they were made with are unknown: "
             "choose another --out"
         )
     different = list(old.differences(new))
@@ -190,10 +164,10 @@ def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
 
 @contextmanager
 def adding_to(folder: Path, run: RunConfig, table: str) -> Iterator[None]:
-    """Hold the tables of a folder, with a `run.json` that covers what is written there meanwhile.
+    """Lock the tables of a folder and write a `run.json` that covers what is written there inside the context.
 
     Raises:
-        ValueError: As `joined_experiment` does; what was computed is still in the store.
+        ValueError: As for `joined_experiment`; what was computed is still in the store.
     """
     with locked(folder):
         content = joined_experiment(folder, run, table).model_dump(mode="json")
@@ -202,20 +176,20 @@ def adding_to(folder: Path, run: RunConfig, table: str) -> Iterator[None]:
 
 
 def _shareable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which a folder of documents goes by its name alone: where it lies is nobody's business."""
+    """Settings in which a folder of documents is given by its name alone, without the path on this machine."""
+
+    def shareable(source: str) -> str:
+        kind, colon, place = source.partition(":")
+        return f"{kind}:{PurePath(place).name}" if colon and PurePath(place).is_absolute() else source
+
     sources = settings.get("sources")
     if not isinstance(sources, dict):
         return dict(settings)
-    return {**settings, "sources": {_without_folder(name): share for name, share in sources.items()}}
-
-
-def _without_folder(source: str) -> str:
-    kind, colon, place = source.partition(":")
-    return f"{kind}:{PurePath(place).name}" if colon and PurePath(place).is_absolute() else source
+    return {**settings, "sources": {shareable(name): share for name, share in sources.items()}}
 
 
 def _leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its name, as `--set` takes it."""
+    """Every setting with its name as `--set` takes it."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{above}{name}.")

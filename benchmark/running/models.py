@@ -1,4 +1,4 @@
-"""Loads trained models from the folders of their artifacts."""
+"""Loads trained models from their artifact folders."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,21 +15,21 @@ Inputs = Mapping[str, Path]
 
 
 def load_variant(name: str, variant: str, inputs: Inputs) -> "CircuitModel":
-    """One variant of a trained method, on the models that it needs."""
+    """One variant of a trained method, loaded together with the models that it needs."""
     method = METHODS.named(name)
     return method.run_load(inputs[name], variant, {needed: load_native(needed, inputs) for needed in method.needs})
 
 
 def load_model(run: Path, method: str, variant: str | None = None) -> "CircuitModel":
-    """A trained model, ready to be watched and edited.
+    """Load a trained model, ready to be recorded and edited.
 
     Args:
-        run: Folder that holds an artifact folder for the method and for each method that it needs, by method name.
+        run: Folder with an artifact folder, named after the method, for the method and for each method that it needs.
         method: Name of the method.
-        variant: How to read it; its first variant if left out.
+        variant: How to read its artifact; the first variant if left out.
 
     Raises:
-        CorruptArtifactError: A file of these artifacts is missing, changed or unknown.
+        CorruptArtifactError: A file of these artifacts is missing, changed or unexpected.
     """
     chosen = METHODS.named(method).variants[0].name if variant is None else variant
     return load_variant(method, chosen, {name: verify(run / name) for name in with_needed(method)})

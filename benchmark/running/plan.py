@@ -1,4 +1,4 @@
-"""Which cells a run is made of, the most urgent first."""
+"""The cells that make up a run, the most urgent first."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Plan:
     """The cells of a run.
 
     Attributes:
-        cells: Every cell once, the most urgent first; none before a cell that it needs.
-        added: Methods that were not asked for, by name, and why they are trained all the same.
+        cells: Every cell once, the most urgent first, each after the cells that it needs.
+        added: Why methods that were not asked for are trained all the same, by name.
     """
 
     cells: tuple[Cell, ...]
@@ -32,38 +32,37 @@ class Plan:
 def plan(run: RunConfig) -> Plan:
     """The cells of a run, and the methods that had to be added to it.
 
-    Methods that are added are trained; only those that were asked for are searched for circuits, and what their nodes
-    mean and what is said of them measured.
+    Added methods are only trained; circuits, feature validity and the numbers behind claims are those of the methods
+    that were asked for.
     """
     planner = Planner(run)
-    wanted = [
-        planner.circuit(method, variant, graph, task, seed)
+    read = [
+        (method, variant, seed)
         for seed in run.seeds
         for method in map(METHODS.named, run.methods)
         for variant in method.variants
+    ]
+    wanted = [
+        planner.circuit(method, variant, graph, task, seed)
+        for method, variant, seed in read
         for graph in variant.graphs
         for task in run.tasks
     ]
-    wanted += [
-        planner.validity(method.name, variant.name, seed)
-        for seed in run.seeds
-        for method in map(METHODS.named, run.methods)
-        for variant in method.variants
-    ]
-    wanted += [
-        planner.claims(method, variant.name, seed)
-        for seed in run.seeds
-        for method in map(METHODS.named, run.methods)
-        for variant in method.variants
-    ]
-    return Plan(tuple(by_urgency(wanted, run.estimated_seconds)), added_methods(run.methods))
+    wanted += [planner.validity(method.name, variant.name, seed) for method, variant, seed in read]
+    wanted += [planner.claims(method, variant.name, seed) for method, variant, seed in read]
+    added: dict[str, str] = {}
+    for name in run.methods:
+        for needed in with_needed(name):
+            if needed not in run.methods:
+                added.setdefault(needed, f"{name} is fitted on it or explains its model")
+    return Plan(tuple(by_urgency(wanted, run.estimated_seconds)), added)
 
 
 class Planner:
     """Makes the cells of a run. A model or profile that several cells need is one object.
 
-    The source of records that are not ours is part of the keys of the cells that they influence: of a circuit its task
-    and ranking, and every ablation and metric; of what nodes mean every concept.
+    The source of records that are not ours is part of the keys of the cells that they influence: for a circuit its task
+    and ranking, and every ablation and metric; for feature validity every concept.
 
     Args:
         run: The settings of the run.
@@ -90,40 +89,37 @@ class Planner:
         return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
-        """What the nodes of a variant mean."""
+        """The feature validity of a variant."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
         return Cell("validity", params, self._models(METHODS.named(method), seed), self._concepts)
 
     def claims(self, method: Method, variant: str, seed: int) -> Cell:
-        """The numbers behind what is said of a variant."""
+        """The numbers behind the published claims, for a variant.
+
+        Token losses are compared with those of the reference model: the one of the same seed, or for the reference
+        itself the one of the next seed; with none where the run has no such model.
+        """
         params = {"method": method.name, "variant": variant, "seed": seed, **self._run.claims.model_dump(mode="json")}
         needs = {**self._models(method, seed), "profile": self.profile(method.name, variant, seed)}
-        return Cell("claims", params, needs | self._reference(method.name, seed))
+        reference, seeds = self._run.claims.reference, self._run.seeds
+        other = seeds[(seeds.index(seed) + 1) % len(seeds)] if method.name == reference else seed
+        if reference in self._run.method_configs and (reference, other) != (method.name, seed):
+            needs["reference"] = self.train(reference, other)
+        return Cell("claims", params, needs)
 
     def splitting(self, method: Method, variant: str, seed: int, other: "Planner | None" = None) -> Cell:
-        """How the features of a variant divide concepts, and features of the same dictionary with another's settings.
+        """How concepts, and features of the same dictionary with other settings, split into features of a variant.
 
         Args:
-            method: A dictionary.
-            variant: How it is read.
-            seed: Training seed of both.
-            other: Of the other settings; the corpus and all that the method needs have to be the same.
+            method: A dictionary method.
+            variant: How its artifact is read.
+            seed: Training seed of both dictionaries.
+            other: The planner of the other settings; the corpus and all that the method needs must be the same.
         """
         config = self._run.validity.model_dump(mode="json", include={"choice_tokens", "score_tokens", "concepts"})
         params = {"method": method.name, "variant": variant, "seed": seed, **config}
         compared = {} if other is None else {"other": other.train(method.name, seed)}
         return Cell("splitting", params, {**self._models(method, seed), **compared}, self._concepts)
-
-    def _reference(self, method: str, seed: int) -> dict[str, Cell]:
-        """The model whose token losses a method's are compared with: the reference of its seed, of the next for itself.
-
-        None where the run has no reference, or no second seed of it.
-        """
-        reference, seeds = self._run.claims.reference, self._run.seeds
-        if reference not in self._run.method_configs:
-            return {}
-        other = seeds[(seeds.index(seed) + 1) % len(seeds)] if method == reference else seed
-        return {} if (reference, other) == (method, seed) else {"reference": self.train(reference, other)}
 
     def _profile(self, method: str, variant: str, seed: int) -> Cell:
         names = {"method": method, "variant": variant, "seed": seed}
@@ -131,10 +127,9 @@ class Planner:
         return Cell("profile", params, self._models(METHODS.named(method), seed))
 
     def _prompts(self, task: str, seed: int) -> Cell:
-        """Whether a task can be asked of this corpus's tokenizer and context, found out before anything is trained."""
+        """The check, before anything is trained, that a task's prompts fit the corpus's tokenizer and context."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
-        outside = self._task(task)
-        return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, outside)
+        return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, self._task(task))
 
     def _train(self, name: str, seed: int) -> Cell:
         method = METHODS.named(name)
@@ -144,62 +139,18 @@ class Planner:
         return Cell("train", params, {"corpus": self.corpus, **needed}, METHODS.outside(name))
 
     def _models(self, method: Method, seed: int) -> dict[str, Cell]:
-        """The corpus, and the trained artifacts of a method and of all that it needs to be loaded and judged."""
+        """The corpus, and the trained artifacts of a method and of all that it depends on."""
         return {"corpus": self.corpus, **{name: self.train(name, seed) for name in with_needed(method.name)}}
 
 
-def added_methods(names: Sequence[str]) -> dict[str, str]:
-    """Methods that `names` leave out but need, and why."""
-    added: dict[str, str] = {}
-    for name in names:
-        for needed in with_needed(name):
-            if needed not in names:
-                added.setdefault(needed, f"{name} is fitted on it or held to it")
-    return added
-
-
 def by_urgency(wanted: Iterable[Cell], seconds: Callable[[Cell], float]) -> list[Cell]:
-    """All cells that are wanted or needed, each once: those first on which the longest chain of work still waits.
+    """All cells that are wanted or needed, each once, sorted by the longest chain of work that waits for them.
 
     Args:
         wanted: Cells in the order that decides ties.
-        seconds: What a cell is expected to take.
+        seconds: How long a cell is expected to take.
     """
-    cells = _all_cells(wanted)
-    own = {key: max(seconds(cell), 1e-6) for key, cell in cells.items()}
-    chain = dict(own)
-    for cell in reversed(cells.values()):  # all that need it have had their turn, so its own chain is complete
-        for needed in cell.needs.values():
-            chain[needed.key] = max(chain[needed.key], own[needed.key] + chain[cell.key])
-    return sorted(cells.values(), key=lambda cell: -chain[cell.key])
-
-
-def expected_seconds(missing: Sequence[Cell], seconds: Callable[[Cell], float], workers: int) -> float:
-    """What cells take on so many workers, when each takes up the first of them whose needs are there."""
-    keys, ended = {cell.key for cell in missing}, dict[str, float]()
-    free = [0.0] * workers
-    waiting = list(missing)
-    while waiting:
-        ready = {cell.key: _ready_at(cell, keys, ended) for cell in waiting}
-        now = min(free)
-        cell = next(
-            (cell for cell in waiting if ready[cell.key] <= now), min(waiting, key=lambda cell: ready[cell.key])
-        )
-        waiting.remove(cell)
-        ended[cell.key] = max(now, ready[cell.key]) + seconds(cell)
-        free[free.index(now)] = ended[cell.key]
-    return max(free)
-
-
-def _ready_at(cell: Cell, missing: set[str], ended: Mapping[str, float]) -> float:
-    """When the cells that a cell needs have all been computed."""
-    needed = [need.key for need in cell.needs.values() if need.key in missing]
-    return max((ended.get(key, inf) for key in needed), default=0.0)
-
-
-def _all_cells(wanted: Iterable[Cell]) -> dict[str, Cell]:
-    """The wanted cells and all that they need, by key, none before a cell that it needs."""
-    cells: dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}  # each after the cells that it needs
 
     def visit(cell: Cell) -> None:
         if cell.key not in cells:
@@ -209,4 +160,26 @@ def _all_cells(wanted: Iterable[Cell]) -> dict[str, Cell]:
 
     for cell in wanted:
         visit(cell)
-    return cells
+    own = {key: max(seconds(cell), 1e-6) for key, cell in cells.items()}
+    chain = dict(own)
+    for cell in reversed(cells.values()):  # all cells that need it have been handled, so its own chain is complete
+        for needed in cell.needs.values():
+            chain[needed.key] = max(chain[needed.key], own[needed.key] + chain[cell.key])
+    return sorted(cells.values(), key=lambda cell: -chain[cell.key])
+
+
+def expected_seconds(missing: Sequence[Cell], seconds: Callable[[Cell], float], workers: int) -> float:
+    """How long cells take on a number of workers, each of which always takes the first cell whose needs are done."""
+    ended = {cell.key: inf for cell in missing}
+    free = [0.0] * workers
+    waiting = list(missing)
+    while waiting:
+        ready = {
+            cell.key: max((ended.get(need.key, 0.0) for need in cell.needs.values()), default=0.0) for cell in waiting
+        }
+        now = min(free)
+        cell = min(waiting, key=lambda cell: max(now, ready[cell.key]))
+        waiting.remove(cell)
+        ended[cell.key] = max(now, ready[cell.key]) + seconds(cell)
+        free[free.index(now)] = ended[cell.key]
+    return max(free)

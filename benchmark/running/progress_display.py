@@ -1,9 +1,8 @@
-"""Shows a run to people: live bars on a terminal, plain lines where there is none."""
+"""Shows the progress of a run: live bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,64 +14,52 @@ from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
 
 SECONDS_BETWEEN_LINES = 10.0
-"""Where there is no terminal, a cell's progress is printed at most this often."""
-
-Clock = Callable[[], float]
-Estimate = Callable[[Cell], float]
+"""Without a terminal, a cell's progress is printed at most this often."""
 
 
 @dataclass
 class Activity:
-    """What a worker is doing.
-
-    Attributes:
-        cell: The cell that it computes.
-        began: When it took it up, by the clock.
-        done: Steps done.
-        total: Steps altogether; 0 while unknown.
-        note: What the computation says of itself.
-    """
+    """A worker's cell, the steps done out of all (0 while unknown), and the computation's own remark."""
 
     cell: Cell
-    began: float
     done: int = 0
     total: int = 0
     note: str = ""
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """The fraction that is done, 0 to 1."""
         return min(self.done / self.total, 1.0) if self.total else 0.0
 
     def __str__(self) -> str:
-        steps = [f"{self.done}/{self.total}"] if self.total else []
-        return " · ".join([self.cell.label, *steps, *([self.note] if self.note else [])])
+        steps = f"{self.done}/{self.total}" if self.total else ""
+        return " · ".join(filter(None, [self.cell.label, steps, self.note]))
 
 
 class Tally:
     """How far a run is, and when it will be done.
 
     Args:
-        estimate: What a cell is expected to take on one core, seconds; only the ratios matter.
-        clock: Seconds that only go forward.
+        estimate: How long a cell is expected to take on one core, seconds; only the ratios matter.
+        clock: A monotonic clock, seconds.
     """
 
-    def __init__(self, estimate: Estimate, clock: Clock = time.monotonic) -> None:
+    def __init__(self, estimate: Callable[[Cell], float], clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.total = self.found = self.done = self.failures = 0
+        self.total = self.done = self.failures = 0
         self.running: dict[int, Activity] = {}
         self._estimate = estimate
         self._began = clock()
         self._all = self._ended = 0.0
 
-    def begin(self, missing: Sequence[Cell], found: int) -> None:
-        """These cells will be computed; so many were found."""
+    def begin(self, missing: Sequence[Cell]) -> None:
+        """Start the clock; the missing cells will be computed."""
         self._began = self.clock()
-        self.total, self.found = len(missing), found
+        self.total = len(missing)
         self._all = sum(map(self._estimate, missing))
 
     def end(self, worker: int, failed: bool = False, lost: Sequence[Cell] = ()) -> Cell:
-        """The cell of a worker is computed, or has failed and other cells with it; the cell."""
+        """Count a worker's cell as computed, or as failed together with the cells that need it; return the cell."""
         cell = self.running.pop(worker).cell
         self.done += 1 + len(lost)
         self.failures += failed + len(lost)
@@ -81,18 +68,18 @@ class Tally:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return self.clock() - self._began
 
     @property
     def share(self) -> float:
-        """How much of the expected work is done, 0 to 1."""
+        """The fraction of the expected work that is done, 0 to 1."""
         started = sum(self._estimate(activity.cell) * activity.share for activity in self.running.values())
         return min((self._ended + started) / self._all, 1.0) if self._all else 1.0
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end, from the pace so far; `None` at the very end and while less than 2 % is done."""
+        """Seconds until the end at the pace so far; `None` at the end and while less than 2 % is done."""
         return self.elapsed * (1 - self.share) / self.share if 0.02 <= self.share < 1 else None
 
     def summary(self) -> str:
@@ -102,11 +89,11 @@ class Tally:
 
 
 class PlainDisplay:
-    """One line when a cell begins or ends, and now and then between.
+    """A line when a cell begins or ends, and now and then in between.
 
     Args:
-        console: Where the lines go.
-        tally: What is counted.
+        console: Where the lines are printed.
+        tally: What counts the cells.
     """
 
     def __init__(self, console: Console, tally: Tally) -> None:
@@ -117,28 +104,26 @@ class PlainDisplay:
     def __enter__(self) -> "PlainDisplay":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self.console.print(Text(text), soft_wrap=True)
 
     def begin(self, missing: Sequence[Cell], found: int) -> None:
-        """These cells will be computed; so many were found in the store."""
-        self.tally.begin(missing, found)
+        """The missing cells will be computed; the number found in the store is given."""
+        self.tally.begin(missing)
         self.say(f"{len(missing)} cells to compute, {found} found in the store")
 
     def started(self, worker: int, cell: Cell) -> None:
-        """A worker takes up a cell."""
-        self.tally.running[worker] = Activity(cell, self.tally.clock())
+        """A worker has started on a cell."""
+        self.tally.running[worker] = Activity(cell)
         self._spoke[worker] = self.tally.clock()
         self.line(f"begin {cell.label}")
 
     def advanced(self, worker: int, done: int, total: int, note: str) -> None:
-        """The cell of a worker is so far."""
+        """A worker's cell has reported progress."""
         activity = self.tally.running[worker]
         activity.done, activity.total, activity.note = done, total, note
         if self.tally.clock() - self._spoke[worker] >= SECONDS_BETWEEN_LINES:
@@ -151,22 +136,22 @@ class PlainDisplay:
         self.line(f"done  {cell.label} in {duration(seconds)} ({self.tally.summary()})")
 
     def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
-        """The cell of a worker failed, and with it the cells that need it."""
+        """A worker's cell has failed, and with it the cells that need it."""
         cell = self.tally.end(worker, failed=True, lost=lost)
         others = f" ({len(lost)} more cells need it)" if lost else ""
         self.line(f"FAILED {cell.label}: {reason}{others}")
 
     def line(self, text: str) -> None:
-        """One line with the number of cells that are done."""
+        """Print a line with the number of cells that are done."""
         self.say(f"[{self.tally.done}/{self.tally.total}] {text}")
 
 
 class LiveDisplay(PlainDisplay):
-    """A bar for the run and a line for each worker, always up to date; failures stay above them.
+    """A bar for the run and a line per worker, always up to date, with failures above them.
 
     Args:
         console: The terminal.
-        tally: What is counted.
+        tally: What counts the cells.
     """
 
     def __init__(self, console: Console, tally: Tally) -> None:
@@ -177,13 +162,11 @@ class LiveDisplay(PlainDisplay):
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def line(self, text: str) -> None:
-        """Only failures stay; the rest is in the picture."""
+        """Print failures only; the picture shows everything else."""
         if text.startswith("FAILED"):
             super().line(text)
 
@@ -195,13 +178,10 @@ class LiveDisplay(PlainDisplay):
         overall.add_column(no_wrap=True, justify="right")
         bar = ProgressBar(total=1.0, completed=self.tally.share)
         overall.add_row(Text(f"{self.tally.done}/{self.tally.total} cells"), bar, Text(self.tally.summary()))
-        lines = [
-            Text(f"  {activity}", no_wrap=True, overflow="ellipsis")
-            for _, activity in sorted(self.tally.running.items())
-        ]
-        return Group(overall, *lines)
+        running = [activity for _, activity in sorted(self.tally.running.items())]
+        return Group(overall, *(Text(f"  {activity}", no_wrap=True, overflow="ellipsis") for activity in running))
 
 
 def display_on(console: Console, tally: Tally) -> PlainDisplay:
-    """The display that fits a console."""
+    """The display for a console: live on a terminal, else plain."""
     return LiveDisplay(console, tally) if console.is_terminal else PlainDisplay(console, tally)

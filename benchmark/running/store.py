@@ -1,4 +1,4 @@
-"""A folder of finished artifacts, each under the key of its cell, with a checksum of every file."""
+"""The store: a folder of finished artifacts, each under the key of its cell, with a checksum of every file."""
 
 import hashlib
 import json
@@ -17,10 +17,7 @@ from benchmark.plugins.versions import code_version, library_versions
 from benchmark.running.cells import Order, digest, label
 
 MANIFEST = "manifest.json"
-"""The file of an artifact that tells what it is and what its other files hold."""
-
-Signature = frozenset[tuple[str, int, int]]
-"""Name, size and time of each file of a folder."""
+"""The file of an artifact that describes it and lists the checksums of its other files."""
 
 
 class CorruptArtifactError(ValueError):
@@ -41,11 +38,11 @@ class Manifest:
         params: The parameters of its cell.
         needs: The keys of the cells that it was computed from, by role.
         files: SHA-256 of each file, by its path inside the folder.
-        seconds: Wall-clock time of the computation, its last stretch where it was interrupted.
+        seconds: Wall-clock time of the computation, since its last interruption if there was one.
         peak_memory: Largest resident memory of the process that computed it, bytes.
-        code_version: Of the code that computed it.
-        library_versions: Of Python and the libraries that computed it.
-        checksum: SHA-256 over all the others; empty in manifests of the first releases.
+        code_version: Version of the code that computed it.
+        library_versions: Versions of Python and of the libraries that computed it.
+        checksum: SHA-256 over all other fields; empty in manifests of the first releases.
     """
 
     key: str
@@ -60,7 +57,7 @@ class Manifest:
     checksum: str = ""
 
     def digest(self) -> str:
-        """What `checksum` has to be."""
+        """The correct `checksum`."""
         return digest({name: value for name, value in asdict(self).items() if name != "checksum"})
 
 
@@ -68,21 +65,21 @@ class Store:
     """The artifacts of all runs that share a folder.
 
     Args:
-        root: The folder: `artifacts/KEY/` holds what is finished, `partial/KEY/` what is not, `logs/KEY.txt` what a
-            computation printed, `removed/` what is being deleted; `holder` is the process that has the `lock`.
+        root: The folder: `artifacts/KEY/` contains what is finished, `partial/KEY/` what is not, `logs/KEY.txt` what a
+            computation printed, `removed/` what is being deleted; `holder` names the process that has the `lock`.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._verified: dict[str, Signature] = {}
+        self._verified: dict[str, set[tuple[str, int, int]]] = {}
         self._told: set[str] = set()
 
     def artifact(self, key: str) -> Path:
         """The folder of a finished artifact, verified as in `find`.
 
         Raises:
-            ValueError: There is none.
-            CorruptArtifactError: A file is missing, changed or unknown.
+            ValueError: There is no such artifact.
+            CorruptArtifactError: A file is missing, changed or unexpected.
         """
         folder = self.find(key)
         if folder is None:
@@ -90,7 +87,7 @@ class Store:
         return folder
 
     def log(self, key: str) -> Path:
-        """The file that takes what a computation prints."""
+        """The file for what a computation prints."""
         return self.root / "logs" / f"{key}.txt"
 
     def partial(self, key: str) -> Path:
@@ -100,27 +97,28 @@ class Store:
         return folder
 
     def find(self, key: str) -> Path | None:
-        """The folder of a finished artifact, its files verified; `None` where there is none.
+        """The folder of a finished artifact, with its files verified; `None` if there is none.
 
-        Checksums are computed once in a process, and again when the size or the time of a file has changed.
+        Checksums are computed once per process, and again when the size or the modification time of a file changes.
 
         Raises:
-            CorruptArtifactError: A file is missing, changed or unknown.
+            CorruptArtifactError: A file is missing, changed or unexpected.
         """
         folder = self._folder(key)
         if not folder.exists():
             return None
-        signature = _signature(folder)
+        states = ((name, file.stat()) for name, file in _files(folder).items())
+        signature = {(name, state.st_size, state.st_mtime_ns) for name, state in states}
         if self._verified.get(key) != signature:
             verify(folder)
             self._verified[key] = signature
         return folder
 
     def key_of(self, beginning: str) -> str:
-        """The whole key of a finished artifact from the part of it that stands in the records.
+        """The whole key of a finished artifact, given the beginning that the records contain.
 
         Raises:
-            ValueError: There is none, or more than one.
+            ValueError: There is no such artifact, or more than one.
         """
         found = self.keys_of([beginning])
         if beginning and len(found) == 1:
@@ -133,12 +131,12 @@ class Store:
         )
 
     def keys_of(self, beginnings: Iterable[str]) -> list[str]:
-        """The keys of the finished artifacts that begin with one of these texts."""
+        """The keys of the finished artifacts that start with any of the given beginnings."""
         wanted = tuple(beginnings)
         return sorted(folder.name for folder in (self.root / "artifacts").glob("*") if folder.name.startswith(wanted))
 
     def state(self, key: str) -> Literal["done", "corrupt", "begun", "missing"]:
-        """What there is of an artifact; changes nothing."""
+        """The state of an artifact; changes nothing."""
         try:
             if self.find(key) is not None:
                 return "done"
@@ -155,9 +153,9 @@ class Store:
         return read_manifest(self._folder(key))
 
     def other_code(self, keys: Collection[str]) -> str:
-        """One line on those of some finished artifacts that another version of our code computed; empty if none was.
+        """One line on the given artifacts that another version of our code computed; empty if there are none.
 
-        Each artifact counts once in the life of a store object.
+        Each artifact is counted once in the life of a store object.
         """
         sound = [key for key in keys if key not in self._told and self.state(key) == "done"]
         found = Counter(self.manifest(key).code_version for key in sound)
@@ -175,7 +173,7 @@ class Store:
         )
 
     def commit(self, order: Order, seconds: float, peak_memory: int) -> Manifest:
-        """Turn the partial folder of a cell into its finished artifact, at once or not at all."""
+        """Turn the partial folder of a cell into its finished artifact, atomically."""
         folder = self.partial(order.key)
         (folder / MANIFEST).unlink(missing_ok=True)
         manifest = Manifest(
@@ -183,7 +181,7 @@ class Store:
             kind=order.kind,
             params=order.params,
             needs=order.needs,
-            files=checksums(folder),
+            files=_checksums(folder),
             seconds=round(seconds, 3),
             peak_memory=peak_memory,
             code_version=code_version(),
@@ -198,24 +196,24 @@ class Store:
         return manifest
 
     def discard(self, key: str) -> None:
-        """Forget an artifact, finished or not."""
+        """Remove an artifact, finished or not."""
         self._verified.pop(key, None)
         self._remove(self._folder(key))
         self.discard_partial(key)
 
     def discard_partial(self, key: str) -> None:
-        """Forget what an interrupted computation left."""
+        """Remove what an interrupted computation left."""
         self._remove(self.root / "partial" / key)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the store for one run; the lock goes with the process, however that ends.
+        """Hold the store for one run; the lock is released with the process, however that ends.
 
         Raises:
             ValueError: Another run holds it.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        holder = self.root / "holder"  # a file of its own: Windows lets nobody read a locked one
+        holder = self.root / "holder"  # a separate file, as Windows does not let a locked one be read
         try:
             lock = FileLock(self.root / "lock").acquire(timeout=0)
         except Timeout:
@@ -228,11 +226,11 @@ class Store:
             yield
 
     def _folder(self, key: str) -> Path:
-        """Where a finished artifact lies, whatever state it is in."""
+        """The place of a finished artifact, which may be missing or corrupt."""
         return self.root / "artifacts" / key
 
     def _remove(self, folder: Path) -> None:
-        """Remove a folder; it leaves its place at once, so that half of it is never taken for the whole."""
+        """Remove a folder; it is first moved away at once, so that half of it is never taken for the whole."""
         if folder.exists():
             (self.root / "removed").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.root / "removed", ignore_cleanup_errors=True) as away:
@@ -240,7 +238,7 @@ class Store:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What an artifact's folder says of itself; `CorruptArtifactError` if its manifest is missing or changed."""
+    """The manifest of an artifact's folder; `CorruptArtifactError` if it is missing or changed."""
     try:
         manifest = Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
         sound = manifest.checksum in ("", manifest.digest())
@@ -254,12 +252,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify(folder: Path) -> Path:
-    """The folder of an artifact, once all its files are known to be those that were written.
+    """The folder of an artifact, after checking that its files are those that were written.
 
     Raises:
-        CorruptArtifactError: A file is missing, changed or unknown.
+        CorruptArtifactError: A file is missing, changed or unexpected.
     """
-    manifest, found = read_manifest(folder), checksums(folder, besides=MANIFEST)
+    manifest, found = read_manifest(folder), _checksums(folder)
     for name in sorted(manifest.files.keys() | found.keys()):
         if manifest.files.get(name) != found.get(name):
             flaw = "does not have the checksum that was written" if name in found else "is missing"
@@ -267,19 +265,16 @@ def verify(folder: Path) -> Path:
     return folder
 
 
-def checksums(folder: Path, besides: str = "") -> dict[str, str]:
-    """SHA-256 of every file under a folder, by its path inside it, `besides` left out."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    names = {file.relative_to(folder).as_posix(): file for file in files}
-    return {name: _sha256(file) for name, file in names.items() if name != besides}
+def _files(folder: Path) -> dict[str, Path]:
+    """All files under a folder, by their paths inside it."""
+    return {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
-def _signature(folder: Path) -> Signature:
-    """What changes when a file does: the sizes and times of all files."""
-    states = ((file.relative_to(folder).as_posix(), file.stat()) for file in folder.rglob("*") if file.is_file())
-    return frozenset((name, state.st_size, state.st_mtime_ns) for name, state in states)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under a folder except the manifest, by its path inside the folder."""
+    found = {}
+    for name, file in _files(folder).items():
+        if name != MANIFEST:
+            with file.open("rb") as content:
+                found[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found

@@ -1,4 +1,4 @@
-"""A worker process: takes cells one at a time, computes each on one thread, puts it into the store and reports."""
+"""A worker process: computes cells one at a time on one thread, puts them into the store and reports progress."""
 
 import contextlib
 import os
@@ -23,12 +23,12 @@ SECONDS_BETWEEN_REPORTS = 0.2
 """Progress is reported at most this often."""
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
-"""The environment variables that hold the number of threads of the libraries that we use."""
+"""The environment variables that set the number of threads of the libraries we use."""
 
 
 @dataclass(frozen=True)
 class Advanced:
-    """A cell is at `done` of `total`; `note` is a short text."""
+    """A cell has done `done` of `total` steps; `note` is a short text."""
 
     done: int
     total: int
@@ -37,14 +37,14 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell is in the store after so many seconds."""
+    """A cell has been computed in `seconds` and is in the store."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Raised:
-    """A cell raised; `reason` is one line."""
+    """A cell raised an error; `reason` is one line."""
 
     reason: str
 
@@ -52,11 +52,16 @@ class Raised:
 def work(connection: Connection, root: Path) -> None:
     """Compute the cells whose orders come through `connection`, until it is closed.
 
+    Libraries get one thread each. The process ignores Ctrl-C and ends with the main process, however that ends.
+
     Args:
-        connection: Takes orders, gives reports.
+        connection: Receives orders and sends reports.
         root: The folder of the store.
     """
-    _settle()
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     store = Store(root)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
@@ -65,30 +70,26 @@ def work(connection: Connection, root: Path) -> None:
 
 
 def _compute(order: Order, store: Store, connection: Connection) -> Ended | Raised:
-    """Compute one cell into its partial folder and put it into the store; what it raises becomes a report."""
+    """Compute one cell into its partial folder and put it into the store; an error becomes a report."""
     began = time.perf_counter()
     with _output_in(store.log(order.key)):
         try:
             _reset_peak_memory()
-            _call(order, store, connection)
+            compute = resolve(order.compute)
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(1)
+            inputs = {role: store.artifact(key) for role, key in order.needs.items()}
+            compute(order.params, inputs, store.partial(order.key), Reporter(connection))
             store.commit(order, time.perf_counter() - began, _peak_memory())
             return Ended(time.perf_counter() - began)
         except Exception as error:
             traceback.print_exc()
             store.discard_partial(order.key)
-            return Raised(one_line(error))
-
-
-def _call(order: Order, store: Store, connection: Connection) -> None:
-    compute = resolve(order.compute)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    inputs = {role: store.artifact(key) for role, key in order.needs.items()}
-    compute(order.params, inputs, store.partial(order.key), Reporter(connection))
+            return Raised(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "))
 
 
 class Reporter:
-    """The `Progress` of a cell: sends reports, but not too many."""
+    """The `Progress` of a cell: sends reports at a limited rate."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -102,19 +103,6 @@ class Reporter:
             self._connection.send(Advanced(done, total, note))
 
 
-def one_line(error: BaseException) -> str:
-    """`TypeName: message` of an error, its white space squeezed."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
-
-
-def _settle() -> None:
-    """One thread for every library, no Ctrl-C, and an end when the main process ends, however it ends."""
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
 def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
@@ -124,7 +112,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _output_in(log: Path) -> Iterator[None]:
-    """Everything that is printed, by libraries too, goes into a file; an empty one is removed."""
+    """Redirect everything that is printed, by libraries too, into a file; an empty file is removed."""
     log.parent.mkdir(parents=True, exist_ok=True)
     saved = [(stream, os.dup(stream.fileno())) for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
@@ -141,20 +129,20 @@ def _output_in(log: Path) -> Iterator[None]:
 
 
 def _reset_peak_memory() -> None:
-    """Let the kernel count the peak anew (Linux; elsewhere the peak is that of the whole life of the process)."""
+    """Reset the kernel's peak memory (Linux only; elsewhere the peak is over the whole life of the process)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak_memory() -> int:
-    """Largest resident memory of this process since the reset, bytes; of its whole life where nothing can be reset."""
+    """Largest resident memory of this process in bytes since the reset, or over its whole life without a reset."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    peak: int | None = getattr(psutil.Process().memory_info(), "peak_wset", None)  # Windows alone has it
+    peak: int | None = getattr(psutil.Process().memory_info(), "peak_wset", None)  # only on Windows
     if peak is None:
-        import resource  # every system but Windows has it
+        import resource  # on every system but Windows
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak

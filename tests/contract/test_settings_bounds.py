@@ -107,7 +107,7 @@ class Outsider(BaseModel):
         ({"rate": math.inf}, "outside.rate = inf: input should be a finite number"),
         ({"by_name": {"a": 1.0, "b": math.nan}}, "outside.by_name.b = nan: input should be a finite number"),
         ({"nested": {"rates": [0.1, -math.inf]}}, "outside.nested.rates.1 = -inf: input should be a finite number"),
-        ({"anything": object()}, "outside: settings that cannot be written as JSON"),
+        ({"anything": object()}, "outside: these settings cannot be written as JSON"),
         ({"rate": "fast"}, "outside.rate = 'fast': input should be a valid number"),
     ],
 )

@@ -153,7 +153,7 @@ def test_fresh_computes_everything_of_the_run_anew():
 def test_a_method_that_is_needed_is_trained_and_it_is_said():
     with toy_bench(ROOT, SPARSE, FITTED):
         done = call(*RUN, "--method", "fitted")
-    assert "also trains root: fitted is fitted on it or held to it" in done.stderr
+    assert "also trains root: fitted is fitted on it or explains its model" in done.stderr
     assert {row["method"] for row in rows()} == {"fitted"}
 
 
@@ -227,7 +227,7 @@ def test_cells_that_other_code_computed_are_used_with_one_line_that_says_which(m
 
 REFUSED = [
     (["run", "--method", "bert"], "unknown method 'bert'; choose from root, sparse, fitted"),
-    (["run", "--method", ","], "names no one"),
+    (["run", "--method", ","], "names none"),
     (["run", "--tasks", "poetry"], "unknown task 'poetry'; choose from single_double_quote"),
     (["run", "--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
     (["run", "--seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),
@@ -349,7 +349,7 @@ def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
         os.killpg(running.pid, signal.SIGINT)
         told = running.stderr.read()
         assert running.wait(10) == 130
-    assert told.splitlines() == ["stopped; the same command goes on from here"]
+    assert told.splitlines() == ["stopped; the same command resumes from here"]
     assert not Path("results/records.csv").exists()
     (steps,) = Path("store/partial").glob("*/steps")
     assert int(steps.read_text()) < 20

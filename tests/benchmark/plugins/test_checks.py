@@ -21,7 +21,7 @@ REFUSED = [
         forged(METHOD, variants=(forged(Variant("native", ("unit",)), graphs=("tree",)),)),
         "has the graphs .'tree',.; choose from channel",
     ),
-    (METHODS, forged(METHOD, variants=(Variant("a", ("unit",)),) * 2), "two variants have one name: a, a"),
+    (METHODS, forged(METHOD, variants=(Variant("a", ("unit",)),) * 2), "two variants have the same name: a, a"),
     (METHODS, forged(METHOD, config=dict), "config is <class 'dict'>, not a pydantic model class"),
     (METHODS, forged(METHOD, train="outsider.train"), "train is 'outsider.train', not of the form 'module:function'"),
     (METHODS, forged(METHOD, load=None), "load is None, not of the form 'module:function'"),
@@ -51,4 +51,4 @@ def test_an_impossible_record_is_refused(registry, record, message):
 @pytest.mark.parametrize("registry", [METHODS, TASKS, CONCEPTS, METRICS, ABLATIONS])
 def test_our_own_records_pass_the_same_checks(registry):
     for record in registry.values():
-        registry._check(record)
+        registry.check(record)

@@ -109,7 +109,10 @@ REFUSED = [
     ),
     ({"changes": ["corpus.sources.idioms=1.0"]}, "corpus: the shares of idioms, stdlib add up to 1.3"),
     ({"changes": ["corpus.sources={web = 1.0}"]}, "unknown corpus source 'web'; choose from"),
-    ({"method_names": ["root"], "changes": ["sparse.steps=1"]}, "section 'sparse' is no part of this run; choose from"),
+    (
+        {"method_names": ["root"], "changes": ["sparse.steps=1"]},
+        "section 'sparse' is not part of this run; choose from",
+    ),
 ]
 
 

@@ -190,7 +190,7 @@ def test_nothing_is_trained_if_no_task_can_be_done(tmp_path):
     assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
     assert schedule.fail(checks[1], "ValueError: too long") == [circuits[1], model]
     assert schedule.outcomes[model.key].reason == (
-        "nothing is trained, as no task of the run can be done, the first for: ValueError: two tokens"
+        "nothing is trained, as every task of the run failed its check, the first: ValueError: two tokens"
     )
     assert (schedule.waiting, schedule.stopped) == ([], schedule.outcomes[model.key].reason)
 

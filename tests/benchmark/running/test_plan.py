@@ -38,7 +38,7 @@ def test_a_method_that_is_needed_is_trained_but_not_searched_and_it_is_said():
     made = made_of(["fitted"])
     assert set(labels(made, "train")) == {"train root seed 0", "train fitted seed 0"}
     assert all("fitted" in label for label in labels(made, "circuit") + labels(made, "profile"))
-    assert made.added == {"root": "fitted is fitted on it or held to it"}
+    assert made.added == {"root": "fitted is fitted on it or explains its model"}
 
 
 def test_a_circuit_reads_every_model_that_it_is_loaded_from_or_held_to():

@@ -100,9 +100,9 @@ def test_only_failures_stay_on_a_terminal(clock):
 
 def test_the_estimate_weighs_cells_by_what_they_are_expected_to_take(clock):
     tally = Tally(lambda cell: 9.0 if cell is CELLS[0] else 1.0, clock)
-    tally.begin(CELLS[:2], 0)
+    tally.begin(CELLS[:2])
     assert tally.left is None
-    tally.running[0] = Activity(CELLS[0], 0.0)
+    tally.running[0] = Activity(CELLS[0])
     clock.now = 18.0
     assert tally.end(0) is CELLS[0]
     assert tally.share == pytest.approx(0.9)
@@ -111,7 +111,7 @@ def test_the_estimate_weighs_cells_by_what_they_are_expected_to_take(clock):
 
 def test_a_run_with_nothing_to_do_is_done(clock):
     tally = Tally(lambda cell: 1.0, clock)
-    tally.begin([], 5)
+    tally.begin([])
     assert tally.share == 1.0
 
 

@@ -140,9 +140,9 @@ def test_show_prints_controls_bands_and_five_examples_of_each():
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("in_string in dense native, seed 0: label replacement score 0.4")
-    for control in ("the node as it is", "its mean everywhere", "its mean given the label", "labels turned within"):
+    for control in ("the node as it is", "its mean everywhere", "its mean given the label", "labels shifted within"):
         assert control in shown.stdout
-    assert "  top positions that hold it 1.00" in lines
+    assert "  top positions where it holds 1.00" in lines
     (true,) = [line for line in lines if "the node as it is" in line]
     assert true.split()[-5:] == ["1.00", "1.00", "to", "1.00", "+0.00000"]
     for band, examples in (("high", 5), ("middle", 0), ("low", 0), ("zero", 5)):

@@ -1,0 +1,32 @@
+"""How the commands print: tables and paragraphs of at most 80 columns."""
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDTH = 80
+"""Columns of tables and paragraphs."""
+
+LARGEST_EXPONENT = 700.0
+"""Logs above this are ratios that no float can hold."""
+
+
+def table_lines(table: "Table") -> list[str]:
+    """The lines of a table, without colours."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, color_system=None).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def plural(noun: str) -> str:
+    """`seeds` for `seed`, `families` for `family`."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
