@@ -1,4 +1,4 @@
-"""The concepts: properties of a position that a program can decide from the text so far."""
+"""The concepts: properties of a position in a text that a program can decide from the text so far."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,23 +10,22 @@ GAO = "Gao et al. 2025, Weight-sparse transformers have interpretable circuits"
 OURS = "this benchmark"
 
 TOKEN_DECIDES = 0.9
-"""Average precision from the current token alone above which a concept is shown, not aggregated."""
+"""Average precision from the current token alone above which a concept is shown but not aggregated."""
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A property of every character of a text, decided as if the text ended with it.
+    """A property of every character of a text, decided as if the text ended there.
 
     Attributes:
         name: Its name on the command line and in the records.
-        summary: One phrase: what holds where the label is not 0.
-        labels: `module:function` or a callable, `(text) -> labels`, one per character. The label of character i depends
-            on `text[: i + 1]` only: the state once that character has been read, the word that it ends in taken as
-            whole. Its docstring shows an example.
-        source: Where it comes from.
-        sibling: Another concept that is easily taken for this one.
-        level_names: What the labels 0, 1, ... mean, in order; two for a property that holds or does not.
-        parts: The concepts that it is the conjunction of.
+        summary: A phrase that says what holds where the label is not 0.
+        labels: `module:function` or a callable, `(text) -> labels`, one label per character. The label of character i
+            depends only on `text[: i + 1]`: it is the state once that character has been read, as if a word that it
+            ends were complete. The docstring shows an example.
+        sibling: Another concept that is easily confused with this one.
+        level_names: What the labels 0, 1, ... mean, in order; two for a property that holds or does not hold.
+        parts: The concepts of which it is the conjunction.
     """
 
     name: str
@@ -39,36 +38,30 @@ class Concept:
 
     @property
     def levels(self) -> int:
-        """How many labels there are; more than two are ordered."""
+        """Number of different labels, which are ordered if there are more than two."""
         return len(self.level_names)
 
     @property
     def function(self) -> Callable[[str], Collection[int]]:
-        """The function that labels a text; its docstring shows an example."""
+        """The resolved labelling function; its docstring shows an example."""
         return resolve(self.labels)
 
 
-def _ours(file: str, name: str, summary: str, sibling: str, source: str = OURS, parts: tuple[str, ...] = ()) -> Concept:
-    return Concept(name, summary, f"benchmark.concepts.{file}:{name}", source, sibling, parts=parts)
+def _ours(file: str, name: str, summary: str, sibling: str, source: str = OURS, **rest: tuple[str, ...]) -> Concept:
+    return Concept(name, summary, f"benchmark.concepts.{file}:{name}", source, sibling, **rest)
 
 
 def _word_seen(word: str, sibling: str) -> Concept:
     return _ours("names", f"word_seen_{word}", f"the word {word} has occurred", f"word_seen_{sibling}")
 
 
+_DEPTHS = ("none", "one", "two or more")
 _SINGLE = (
     _ours("strings", "in_single_quoted_string", "inside a string that ' opened", "in_double_quoted_string", KARPATHY),
     _ours("strings", "in_double_quoted_string", 'inside a string that " opened', "in_single_quoted_string", KARPATHY),
     _ours("strings", "in_string", "inside a string", "in_comment", KARPATHY),
     _ours("strings", "in_comment", "inside a comment", "in_string", KARPATHY),
-    Concept(
-        name="bracket_depth",
-        summary="how many brackets are open",
-        labels="benchmark.concepts.brackets:bracket_depth",
-        source=GAO,
-        sibling="in_call",
-        level_names=("none", "one", "two or more"),
-    ),
+    _ours("brackets", "bracket_depth", "how many brackets are open", "in_call", GAO, level_names=_DEPTHS),
     _ours("brackets", "in_brackets", "some bracket is open", "in_call", GAO),
     _ours("brackets", "in_parentheses", "the innermost open bracket is (", "in_square_brackets"),
     _ours("brackets", "in_square_brackets", "the innermost open bracket is [", "in_braces", GAO),
@@ -109,7 +102,7 @@ _CONJUNCTIONS = (
 
 
 def _check(concept: Concept) -> None:
-    """`ValueError` for a concept that can hold nowhere."""
+    """Raise a `ValueError` for a concept that can never hold."""
     if len(concept.level_names) < 2:
         raise ValueError(f"level_names are {concept.level_names!r}, not two or more")
 
@@ -121,9 +114,10 @@ CONCEPTS: Registry[Concept] = Registry(
 
 
 def concept_families() -> dict[str, str]:
-    """The family of each concept, by the name of one of its members: a conjunction is of that of its parts.
+    """The family of each concept, named after one of its members.
 
-    Concepts that share a part, near or far, are of one family, so that scores of different families are independent.
+    Concepts that share a part, directly or through others, are in one family, so scores of different families are
+    independent.
     """
     found = {name: name for name in CONCEPTS}
     for concept in CONCEPTS.values():

@@ -1,4 +1,4 @@
-"""The names that a logical line binds, and whether to a set, to a string, or to something else."""
+"""The names that a logical line binds, and whether to a set, a string or something else."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
@@ -11,18 +11,15 @@ Value = Literal["set", "string", "other"]
 Line = Sequence[Token]
 
 OPERANDS = ("name", "string", "close")
-"""After these a bracket holds arguments or an index and groups nothing."""
+"""After these, a bracket holds arguments or an index instead of grouping."""
 
 
 def bindings(line: Line) -> list[tuple[str, Value]]:
-    """Names and what they are bound to, by the statement that a logical line begins with.
+    """The names that the first statement of a logical line binds, and what to; comments must be left out of the line.
 
-    An assignment, plain, chained or annotated; the targets of a `for`; a plain name after `as`; the name of a `def` or
-    `class`, parameters included; imports. What does not begin a line binds nothing: the body after a colon, what
-    follows a semicolon, comprehensions, `lambda`, `:=`. `del` and `+=` leave a name as it is.
-
-    Args:
-        line: Its tokens without comments.
+    These are the targets of assignments (plain, chained or annotated) and of `for`; plain names after `as`; the name of
+    a `def` or `class`, and parameters; imported names. Anything that does not begin a line binds nothing: the body
+    after a colon, what follows a semicolon, comprehensions, `lambda`, `:=`. `del` and `+=` leave a binding unchanged.
     """
     words = line[1:] if line and line[0].text == "async" else line
     keyword = words[0].text if words else ""
@@ -33,16 +30,20 @@ def bindings(line: Line) -> list[tuple[str, Value]]:
 
 def _named(keyword: str, rest: Line) -> Iterator[str]:
     """Names that a statement with a keyword binds."""
+    if keyword in ("def", "class"):
+        yield from (token.text for token in rest[:1])
     match keyword:
         case "for":
             yield from _targets(list(takewhile(lambda token: token.text != "in", rest)))
         case "def":
-            yield from (token.text for token in rest[:1])
-            yield from _parameters(rest)
-        case "class":
-            yield from (token.text for token in rest[:1])
+            for previous, token in pairwise(takewhile(lambda token: token.depth > 0, rest[1:])):
+                if token.kind == "name" and token.depth == 1 and previous.text in ("(", ",", "*", "**"):
+                    yield token.text
         case "with" | "except":
-            yield from _after_as(rest)
+            header = list(takewhile(lambda token: token.depth or token.text != ":", rest))
+            for previous, token, following in zip(header, header[1:], [*header[2:], NOTHING], strict=False):
+                if previous.text == "as" and token.kind == "name" and _is_plain(previous, following):
+                    yield token.text
         case "import":
             yield from _imported(rest)
         case "from":
@@ -51,7 +52,7 @@ def _named(keyword: str, rest: Line) -> Iterator[str]:
 
 
 def _assigned(line: Line) -> list[tuple[str, Value]]:
-    """Targets of an assignment; none where the line is none."""
+    """Targets of an assignment; empty if the line is not one."""
     statement = list(takewhile(lambda token: token.depth or token.text != ";", line))
     plain = list(takewhile(lambda token: token.text != "lambda", statement))
     equals = [index for index, token in enumerate(plain) if not token.depth and token.text == "="]
@@ -64,7 +65,7 @@ def _assigned(line: Line) -> list[tuple[str, Value]]:
 
 
 def _value(tokens: Line) -> Value:
-    """`set` for a call of `set`, `string` for string literals and nothing else, bytes apart."""
+    """`set` for a call of `set`, `string` for string literals alone (not bytes), `other` for anything else."""
     plain = [token for token in tokens if token.text not in ("(", ")")]
     if plain and all(token.kind == "string" and "b" not in token.word.lower() for token in plain):
         return "string"
@@ -73,7 +74,7 @@ def _value(tokens: Line) -> Value:
 
 
 def _targets(tokens: Line) -> Iterator[str]:
-    """Plain names among targets: `a, (b, *c), d[e], f.g` has a, b and c."""
+    """Plain names among targets: a, b and c in `a, (b, *c), d[e], f.g`."""
     applied: list[bool] = []
     for previous, token, following in zip([NOTHING, *tokens], tokens, [*tokens[1:], NOTHING], strict=False):
         if token.kind == "open":
@@ -85,27 +86,12 @@ def _targets(tokens: Line) -> Iterator[str]:
 
 
 def _is_plain(previous: Token, following: Token) -> bool:
-    """Whether a name stands for itself: it is no attribute and has none, no index and no arguments."""
+    """Whether a name is not an attribute, and has no attribute, index or arguments."""
     return previous.text != "." and following.text not in (".", "[", "(")
 
 
-def _parameters(tokens: Line) -> Iterator[str]:
-    """Names in a signature: those at depth 1 that follow `(`, `,`, `*` or `**`."""
-    for previous, token in pairwise(takewhile(lambda token: token.depth > 0, tokens[1:])):
-        if token.kind == "name" and token.depth == 1 and previous.text in ("(", ",", "*", "**"):
-            yield token.text
-
-
-def _after_as(tokens: Line) -> Iterator[str]:
-    """Plain names after `as`, up to the colon that begins the body."""
-    header = list(takewhile(lambda token: token.depth or token.text != ":", tokens))
-    for previous, token, following in zip(header, header[1:], [*header[2:], NOTHING], strict=False):
-        if previous.text == "as" and token.kind == "name" and _is_plain(previous, following):
-            yield token.text
-
-
 def _imported(tokens: Line) -> Iterator[str]:
-    """Names that imports bind: of `a.b, c as d` a and d."""
+    """Names that an import binds: a and d in `a.b, c as d`."""
     item: list[str] = []
     for token in (*tokens, NOTHING):
         if token.kind == "name":

@@ -1,4 +1,4 @@
-"""Concepts of the brackets that are open: how many, of which kind, and what for."""
+"""Concepts of open brackets: how many, of which kind, and what they enclose."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,23 +6,15 @@ from keyword import iskeyword
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int8, Int64
+from jaxtyping import Int64
 
-from benchmark.concepts.lexer import NOTHING, Token, tokens
-
-Labels = Int8[np.ndarray, " character"]
+from benchmark.concepts.lexer import NOTHING, Labels, Token, tokens
 
 KINDS = "([{"
 
 
 class Open(NamedTuple):
-    """An open bracket.
-
-    Attributes:
-        kind: Its index in `KINDS`, plus 1.
-        call: Whether it or one around it holds the arguments of a call.
-        signature: Whether it or one around it holds the parameters of a `def`.
-    """
+    """An open bracket: its index in `KINDS` plus 1, and whether it is part of a call's arguments or of a signature."""
 
     kind: int
     call: bool
@@ -31,7 +23,7 @@ class Open(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Brackets:
-    """What is open after each character: the number of brackets, and the fields of the innermost (0 where none is)."""
+    """The number of open brackets after each character, and the fields of the innermost one (0 if there is none)."""
 
     depth: Int64[np.ndarray, " character"]
     kind: Int64[np.ndarray, " character"]
@@ -41,7 +33,7 @@ class Brackets:
 
 @lru_cache(maxsize=1)
 def brackets(text: str) -> Brackets:
-    """The brackets of a text; those in strings and comments are none."""
+    """The brackets of a text, apart from those in strings and comments."""
     stack = [Open(0, False, False)]
     runs = [(0, 0, *stack[0])]
     before = previous = NOTHING
@@ -122,10 +114,10 @@ def in_braces(text: str) -> Labels:
 
 
 def in_call(text: str) -> Labels:
-    """Among the arguments of a call, however deep.
+    """Among the arguments of a call, at any depth.
 
-    That is between parentheses of which the first follows a name or a closing bracket; keywords and the name after
-    `def` or `class` do not count. What a pattern after `case` looks like counts, since it looks like a call.
+    These are the parentheses after a name or a closing bracket; keywords and the name after `def` or `class` do not
+    count. A class pattern after `case` counts, because it looks like a call.
 
     Example:
         if (x): f(a, [b])(c)
@@ -137,7 +129,7 @@ def in_call(text: str) -> Labels:
 
 
 def in_def_signature(text: str) -> Labels:
-    """Between the parentheses of a `def`, however deep.
+    """Between the parentheses of a `def`, at any depth.
 
     Example:
         def f(a, b=(3)): g(a)

@@ -1,21 +1,15 @@
-"""Conjunctions of two concepts, which top-activating examples of either hide ("dogs on jetskis")."""
+"""Conjunctions of two concepts, which the top-activating examples of either one hide ("dogs on jetskis")."""
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int8
 
 from benchmark.concepts import CONCEPTS
-
-Labels = Int8[np.ndarray, " character"]
+from benchmark.concepts.lexer import Labels
 
 
 def both(first: str, second: str) -> Callable[[str], Labels]:
-    """The labels of a concept that holds where two registered ones hold: where neither label is 0.
-
-    Args:
-        first: Name of a concept.
-        second: Name of another.
+    """The labelling function of a concept that holds where two registered concepts, given by name, both hold.
 
     Raises:
         ValueError: There is no concept of that name.
@@ -50,7 +44,7 @@ def in_double_quoted_string_and_in_call(text: str) -> Labels:
 
 
 def in_string_and_in_square_brackets(text: str) -> Labels:
-    """Inside a string of which the innermost bracket is `[`.
+    """Inside a string whose innermost bracket is `[`.
 
     Example:
         x = ["a", f("b")] + "c"
@@ -60,7 +54,7 @@ def in_string_and_in_square_brackets(text: str) -> Labels:
 
 
 def in_string_and_in_braces(text: str) -> Labels:
-    """Inside a string of which the innermost bracket is `{`.
+    """Inside a string whose innermost bracket is `{`.
 
     Example:
         x = {"a": 3, "b": "c"}

@@ -1,23 +1,20 @@
-"""Concepts of the line: the keyword that it starts with."""
+"""Concepts of the line: the keyword it starts with."""
 
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int8
 
-from benchmark.concepts.lexer import tokens
-
-Labels = Int8[np.ndarray, " character"]
+from benchmark.concepts.lexer import Labels, tokens
 
 WORDS = ("if", "while", "for", "return")
 
 
 @lru_cache(maxsize=1)
 def first_words(text: str) -> Labels:
-    """Which of `WORDS` the line starts with after each character: its index plus 1, or 0.
+    """Which of `WORDS` the line starts with, after each character: the word's index plus 1, or 0.
 
-    Lines are logical: a line break inside brackets or after a backslash ends none. The label begins with the last
-    letter of the word, and a longer word that begins alike has it there for that one character.
+    Lines are logical: a line break inside brackets or after a backslash does not end one. The label begins at the last
+    letter of the word; a longer word with the same beginning has the label for that one character.
     """
     found = np.zeros(len(text), dtype=np.int8)
     at_start, label, since = True, 0, 0

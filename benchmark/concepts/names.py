@@ -1,25 +1,22 @@
-"""Concepts of names: what a name was bound to, and which words have occurred."""
+"""Concepts of names: what a name is bound to, and which words have occurred."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int8
 
 from benchmark.concepts.bindings import Value, bindings
-from benchmark.concepts.lexer import NOTHING, Token, tokens
-
-Labels = Int8[np.ndarray, " character"]
+from benchmark.concepts.lexer import NOTHING, Labels, Token, tokens
 
 VALUES: Mapping[Value, int] = {"set": 1, "string": 2}
 
 
 @lru_cache(maxsize=1)
 def bound_values(text: str) -> Labels:
-    """The value of `VALUES` that the name just read was bound to, at its last letter; 0 elsewhere.
+    """Which of `VALUES` the name just read is bound to, at its last letter; 0 elsewhere.
 
-    The latest binding in the text counts, whatever its scope, from the end of its logical line on; `bindings` says
-    what binds. A name after a dot is an attribute and none of these.
+    The latest binding in the text counts, whatever its scope, from the end of its logical line on (see `bindings`). A
+    name after a dot is an attribute and does not count.
     """
     found = np.zeros(len(text), dtype=np.int8)
     values: dict[str, int] = {}
@@ -67,9 +64,9 @@ def name_bound_to_string(text: str) -> Labels:
 
 
 def word_seen(word: str) -> Callable[[str], Labels]:
-    """The labels of a concept: the word has occurred in the text so far, as a name or keyword of its own.
+    """The labelling function of a concept: the word has occurred in the text so far, as a whole name or keyword.
 
-    A longer word that begins alike counts for as long as its letters so far are the word.
+    A longer word with the same beginning counts only while its letters so far are the word.
     """
 
     def labels(text: str) -> Labels:

@@ -1,23 +1,20 @@
-"""Concepts of what is no code: strings and comments."""
+"""Concepts of text that is not code: strings and comments."""
 
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int8
 
-from benchmark.concepts.lexer import tokens
-
-Labels = Int8[np.ndarray, " character"]
+from benchmark.concepts.lexer import Labels, tokens
 
 SINGLE, DOUBLE, COMMENT = 1, 2, 3
 
 
 @lru_cache(maxsize=1)
 def prose(text: str) -> Labels:
-    '''What kind of prose the text is in after each character: `SINGLE`, `DOUBLE`, `COMMENT`, or 0 for code.
+    '''The kind of prose that each character is in: `SINGLE`, `DOUBLE`, `COMMENT`, or 0 for code.
 
-    A string begins with its opening quote and ends before its closing one; an f-string's braces belong to it. Until a
-    third quote comes, two are an empty string, so that the second of `"""` reads as closing.
+    A string begins at its opening quote and ends before its closing quote; an f-string's braces belong to it. Two
+    quotes are an empty string until a third one comes, so the second quote of `"""` counts as closing.
     '''
     found = np.zeros(len(text), dtype=np.int8)
     for token in tokens(text):

@@ -1,12 +1,12 @@
-"""A causal model of Boolean gates, prompts that ask for its answer, and how often a circuit answers as it does.
+"""A causal model of Boolean gates, prompts that query it, and the interchange-intervention accuracy of a circuit.
 
-*Interchange intervention* (Geiger et al. 2022, arXiv 2112.00826): run a source prompt, give the nodes of one variable
-the values that they have there in the run of a base prompt, and compare the answer with the causal model's own when
-that variable is set to its value for the source. The share of agreement is the interchange-intervention accuracy.
+*Interchange intervention* (Geiger et al. 2022, arXiv 2112.00826): while running a base prompt, set the nodes of one
+variable to their values on a source prompt, and compare the answer with the causal model's when that variable is set to
+its value for the source. Interchange-intervention accuracy is the share of interventions on which the two agree.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -23,18 +23,18 @@ Gate = Literal["and", "or", "xor"]
 GATES = {"and": torch.logical_and, "or": torch.logical_or, "xor": torch.logical_xor}
 
 CANDIDATES_PER_EXAMPLE = 64
-"""Base and source prompts drawn for each one that is taken, so that every kind of example is among them."""
+"""Base and source prompts drawn per example that is kept, so that every kind of example occurs."""
 
 
 @dataclass(frozen=True)
 class BooleanChain:
-    """A causal model: ((bit 0, bit 1), bit 2), ..., each bracket a gate; the last gate answers.
+    """A causal model: ((bit 0, bit 1), bit 2), ..., each bracket a gate; the output of the last gate is the answer.
 
-    Its variables are the bits that it reads and then its gates, numbered in this order.
+    Its variables are the bits that it reads followed by its gates, numbered in this order.
 
     Attributes:
-        gates: The first joins bits 0 and 1, each later one the gate before it and the next bit.
-        bits: Bits of a prompt; those that no gate reads decide nothing.
+        gates: The first gate combines bits 0 and 1, each later one the previous gate and the next bit.
+        bits: Number of bits in a prompt; those that no gate reads do not affect the answer.
     """
 
     gates: tuple[Gate, ...]
@@ -45,7 +45,7 @@ class BooleanChain:
 
     @property
     def name(self) -> str:
-        """The gates, the first first."""
+        """The gates in order."""
         return " ".join(self.gates)
 
     @property
@@ -55,7 +55,7 @@ class BooleanChain:
 
     @property
     def variables(self) -> int:
-        """Number of bits that it reads, and of gates."""
+        """Number of variables: the bits that it reads, and its gates."""
         return self.inputs + len(self.gates)
 
     @property
@@ -65,12 +65,12 @@ class BooleanChain:
 
     @property
     def no(self) -> int:
-        """The token of the answer no; that of yes is the next, and the last."""
+        """The token of the answer no; the next token, which is the last, is yes."""
         return self.query + 1
 
     @property
     def vocabulary(self) -> int:
-        """Number of tokens: two a bit, the query and the answers."""
+        """Number of tokens: two per bit, the query and the two answers."""
         return self.no + 2
 
     def values(
@@ -79,7 +79,7 @@ class BooleanChain:
         variable: Int[Tensor, " prompt"] | None = None,
         set_to: Bool[Tensor, " prompt"] | None = None,
     ) -> Bool[Tensor, "prompt variable"]:
-        """The value of every variable, the answer last; `variable` is set from outside, if any."""
+        """The value of every variable, the answer last; if given, each prompt's `variable` is `set_to` a value."""
 
         def after(number: int, value: Tensor) -> Tensor:
             return value if variable is None or set_to is None else torch.where(variable == number, set_to, value)
@@ -92,13 +92,13 @@ class BooleanChain:
         return torch.stack(found, dim=1)
 
     def tokens(self, bits: Bool[Tensor, "prompt bit"], generator: torch.Generator) -> Int[Tensor, "prompt bit+1"]:
-        """Prompts: a token for each bit and its value, in a random order, then the query."""
+        """Prompts: one token per bit, which says its value, in random order, then the query."""
         return self.in_order(bits, torch.rand(bits.shape, generator=generator).argsort(dim=1))
 
     def in_order(
         self, bits: Bool[Tensor, "prompt bit"], order: Int[Tensor, "prompt bit"]
     ) -> Int[Tensor, "prompt bit+1"]:
-        """Prompts whose bits come in a given order."""
+        """Prompts with their bits in a given order."""
         named = (2 * torch.arange(self.bits) + bits.long()).gather(1, order)
         return torch.cat([named, torch.full((len(bits), 1), self.query)], dim=1)
 
@@ -107,20 +107,17 @@ class BooleanChain:
         return torch.rand(prompts, self.bits, generator=generator) < 0.5
 
     def prompts(self, count: int, generator: torch.Generator) -> Int[Tensor, "prompt position"]:
-        """Random prompts: the corpus of models that compute this."""
+        """Random prompts: the corpus of models that compute this causal model."""
         return self.tokens(self.draw(count, generator), generator)
 
 
-# Prompts
-
-
 def task_prompts(chain: BooleanChain, sizes: Sequence[int], generator: torch.Generator) -> TaskPrompts:
-    """Train, validation and test prompts with so many pairs each."""
+    """Train, validation and test prompts, `sizes` pairs each."""
     return TaskPrompts(*(prompt_pairs(chain, pairs, generator) for pairs in sizes))
 
 
 def prompt_pairs(chain: BooleanChain, pairs: int, generator: torch.Generator) -> PromptBatch:
-    """Pairs that differ in one bit and so in the answer, the first yes; each bit decides about as many of them."""
+    """Pairs that differ in one bit and in the answer, the first yes; every bit decides about equally many pairs."""
     flipped = torch.arange(pairs) % chain.inputs
     bits = torch.zeros(pairs, chain.bits, dtype=torch.bool)
     missing = torch.ones(pairs, dtype=torch.bool)
@@ -139,16 +136,13 @@ def _flip(bits: Bool[Tensor, "prompt bit"], which: Int[Tensor, " prompt"]) -> Bo
     return bits ^ torch.nn.functional.one_hot(which, bits.shape[1]).bool()
 
 
-# Interchange
-
-
 @dataclass(frozen=True, eq=False)
 class Interchanges:
-    """Tokens of base prompts and of source prompts, from which the value of a variable is taken over.
+    """Interchange interventions: tokens of base and source prompts, and the variable taken from the source.
 
     Attributes:
-        yes: The causal model's answer then.
-        unchanged: Its answer to the base prompt as it is.
+        yes: The causal model's answer under the intervention.
+        unchanged: Its answer to the base prompt without intervention.
     """
 
     base: Int[Tensor, "example position"]
@@ -159,8 +153,7 @@ class Interchanges:
 
     def rows(self, chosen: Bool[Tensor, " example"]) -> "Interchanges":
         """Some of the examples."""
-        parts = (self.base, self.source, self.variable, self.yes, self.unchanged)
-        return Interchanges(*(part[chosen] for part in parts))
+        return Interchanges(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
 
 def draw_interchanges(chain: BooleanChain, examples: int, generator: torch.Generator) -> Interchanges:
@@ -171,7 +164,7 @@ def draw_interchanges(chain: BooleanChain, examples: int, generator: torch.Gener
 
 
 def balanced_interchanges(chain: BooleanChain, per_kind: int, generator: torch.Generator) -> Interchanges:
-    """As many of each variable, of each answer before and of each after, so that 0.5 is what nothing is worth."""
+    """As many of every variable, answer before and answer after, so a model whose answer never changes scores 0.5."""
     drawn = CANDIDATES_PER_EXAMPLE * per_kind
     chosen = []
     for number in range(chain.variables):
@@ -206,10 +199,11 @@ def interchange_accuracy(
     places: Sequence[Circuit],
     examples: Interchanges,
 ) -> float:
-    """Share of interchanges after which a circuit answers as the causal model does, 0 to 1, higher is better.
+    """Share of interventions under which a circuit gives the causal model's answer, 0 to 1, higher is better.
 
-    Both runs are the circuit's, all other nodes at their means; what is taken over are its own nodes of the variable,
-    in `places` by number of the variable. Of balanced examples a circuit whose answer never changes has 0.5.
+    Both runs are mean-ablated outside the circuit, and the circuit's own nodes of the variable are interchanged;
+    `places` has the nodes of each variable by its number. On balanced examples, a circuit whose answer never changes
+    scores 0.5.
     """
     keep = keep_only(circuit, means)
     with torch.no_grad():
@@ -229,27 +223,25 @@ def answer_difference(
 
 
 def joined(places: Sequence[Circuit]) -> Circuit:
-    """The nodes of several places, which have masks for the same sites."""
+    """The union of several circuits, which have masks for the same sites."""
     return Circuit({name: torch.stack([place.masks[name] for place in places]).any(0) for name in places[0].masks})
 
 
 def nodes_of(places: Sequence[Circuit], variable: Int[Tensor, " example"]) -> dict[str, Bool[Tensor, "example _"]]:
-    """The nodes of each example's variable, by name of the site."""
+    """The nodes of each example's variable, by site name."""
     names = {name for place in places for name in place.masks}
     return {name: torch.stack([place.masks[name] for place in places])[variable] for name in names}
 
 
 def taking_over(values: Mapping[str, Tensor], nodes: Mapping[str, Bool[Tensor, "example _"]]) -> Edit:
-    """The edit that gives some nodes of each prompt, at all positions, the values of another run."""
+    """The edit that sets some nodes of each prompt, at all positions, to their values in another run."""
 
     def edit(site: Site, own: Tensor) -> Tensor:
-        if site.name not in nodes:
-            return own
-        return torch.where(nodes[site.name][:, None], values[site.name], own)
+        return torch.where(nodes[site.name][:, None], values[site.name], own) if site.name in nodes else own
 
     return edit
 
 
 def then(first: Edit, second: Edit) -> Edit:
-    """One edit, and another of what it gives."""
+    """One edit followed by another."""
     return lambda site, values: second(site, first(site, values))

@@ -1,4 +1,4 @@
-"""The metrics that could rank circuits, each as a score of one circuit of a known model."""
+"""The metrics that could rank circuits, each as a function of one circuit of a known model."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -23,18 +23,17 @@ from benchmark.tasks.answers import answer_logits, first_answer_difference
 from benchmark.tasks.prompts import PromptBatch
 
 TARGET = 0.05
-"""Task loss that circuits are cut to, nats; each node of a known circuit is worth more."""
+"""Target task loss of circuits, nats; ablating any node of a known circuit costs more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A circuit of a known model that is to be scored.
+    """A circuit of a known model to be scored.
 
     Attributes:
         known: The model and its task.
-        circuit: The circuit, right or wrong.
-        order: `[node]`, all nodes, those of the circuit first.
-        generator: Source of what a score draws.
+        order: `[node]`, an order over all nodes, those of the circuit first.
+        generator: Source of the random draws of a score.
     """
 
     known: PlantedModel
@@ -44,52 +43,49 @@ class Case:
 
     @classmethod
     def of(cls, known: PlantedModel, circuit: Circuit, generator: torch.Generator) -> "Case":
-        """A circuit whose nodes are in no order, before all others in no order."""
+        """A circuit without an order: its nodes are shuffled, and so are the others, which come after them."""
         kept = torch.cat([circuit.masks[site.name] for site in known.sites])
         mixed = torch.randperm(len(kept), generator=generator)
         return cls(known, circuit, mixed[kept[mixed].int().argsort(descending=True, stable=True)], generator)
 
     @property
     def batch(self) -> PromptBatch:
-        """The prompts on which it is scored."""
+        """The prompts on which the circuit is scored."""
         return self.known.prompts.test
 
     @cached_property
     def whole(self) -> Float[Tensor, "prompt vocab"]:
-        """Logits of the reference model, nothing ablated."""
+        """Logits of the reference model, with nothing ablated."""
         return answer_logits(self.known.reference, self.batch, unedited)
 
     def logits(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
-        """Logits of a circuit, the rest at its means."""
+        """Logits of a circuit under mean ablation."""
         return answer_logits(self.known.model, self.batch, keep_only(circuit, self.known.means))
 
     def faithfulness(self, circuit: Circuit) -> float:
-        """Of any circuit of the model."""
-        return metrics.faithfulness(self._kl(self.logits(circuit)), self._empty_kl)
+        """The faithfulness of any circuit of the model."""
+        return metrics.faithfulness(self._kl(circuit), self._empty_kl)
 
     @cached_property
     def _empty_kl(self) -> float:
-        return self._kl(self.logits(Circuit.empty(self.known.sites)))
+        return self._kl(Circuit.empty(self.known.sites))
 
-    def _kl(self, logits: Tensor) -> float:
-        return metrics.pair_kl(self.whole, logits, self.batch.answer, self.batch.other)
+    def _kl(self, circuit: Circuit) -> float:
+        return metrics.pair_kl(self.whole, self.logits(circuit), self.batch.answer, self.batch.other)
 
 
 Score = Callable[[Case], float]
-"""A metric of a case; `nan` where it has none."""
+"""The value of a metric for a case; `nan` where it is undefined."""
 
 
 @dataclass(frozen=True)
 class RankableMetric:
-    """A metric that could rank circuits; `is_size` if it says nothing but how large a circuit is."""
+    """A metric that could rank circuits; `is_size` if it measures only how large a circuit is."""
 
     name: str
     score: Score
     direction: Direction
     is_size: bool = False
-
-
-# The scores
 
 
 def _verified_edges(case: Case) -> float:
@@ -106,20 +102,15 @@ def _robust_faithfulness(case: Case) -> float:
     )
 
 
-def _necessity(case: Case) -> float:
-    return metrics.task_loss(case.logits(case.circuit.complement()), case.batch.answer, case.batch.other)
-
-
 def _logit_difference_r2(case: Case) -> float:
     whole, circuit = (first_answer_difference(logits, case.batch) for logits in (case.whole, case.logits(case.circuit)))
     return metrics.logit_difference_r2(whole, circuit)
 
 
 def _cpr(case: Case) -> float:
-    sites, total = case.known.sites, len(case.order)
-    sizes = geometric_sizes(total, 2.0)
-    scores = [case.faithfulness(Circuit.first(sites, case.order, size)) for size in sizes]
-    return metrics.cpr(sizes, scores, total)
+    sizes = geometric_sizes(len(case.order), 2.0)
+    scores = [case.faithfulness(Circuit.first(case.known.sites, case.order, size)) for size in sizes]
+    return metrics.cpr(sizes, scores, len(case.order))
 
 
 _SIZES: Mapping[str, Score] = {
@@ -133,13 +124,15 @@ _SCORES: Mapping[str, Score] = {
     "faithfulness": lambda case: case.faithfulness(case.circuit),
     "robust_faithfulness": _robust_faithfulness,
     "completeness": lambda case: case.faithfulness(case.circuit.complement()),
-    "necessity": _necessity,
+    "necessity": lambda case: metrics.task_loss(
+        case.logits(case.circuit.complement()), case.batch.answer, case.batch.other
+    ),
     "logit_difference_r2": _logit_difference_r2,
     "cpr": _cpr,
 }
 
-CANDIDATES: tuple[RankableMetric, ...] = (
-    *(RankableMetric(name, score, METRICS[name].direction, is_size=True) for name, score in _SIZES.items()),
-    *(RankableMetric(name, score, METRICS[name].direction) for name, score in _SCORES.items()),
+CANDIDATES: tuple[RankableMetric, ...] = tuple(
+    RankableMetric(name, score, METRICS[name].direction, is_size=name in _SIZES)
+    for name, score in {**_SIZES, **_SCORES}.items()
 )
 """The metrics that are audited."""

@@ -1,10 +1,10 @@
 """Models whose circuit is known because it was built into them: gates over bits, among gates that do not matter.
 
-A prompt is one token, which stands for an assignment of the input bits. Value nodes each read one bit, neurons are soft
-AND and OR gates over two earlier nodes, each perhaps negated. The answer is yes if any of three formulas holds, each a
-chain of gates; no bit occurs twice, so that every node of a formula decides some prompts, and a circuit that lacks one
-formula still answers some of the prompts that the others decide. All other gates compute other functions of the same
-nodes, move other logits, and touch the answer a little.
+A prompt is one token that encodes an assignment of the input bits. Each value node reads one bit; neurons are soft AND
+and OR gates over two earlier nodes, each negated at random. The answer is yes if any of three formulas holds, each a
+chain of gates. No bit occurs twice, so every node of a formula decides some prompts, and a circuit without one formula
+still answers some of the prompts that the others decide. All other gates (distractors) compute other functions of the
+same nodes, write other logits, and slightly affect the answer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,31 +32,30 @@ from benchmark.model.interface import (
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 GAIN = 2.0
-"""How steep gates are: steep enough to be gates, soft enough that what they read has gradients."""
+"""Steepness of the gates: steep enough to be gates, soft enough for their inputs to have gradients."""
 
 ANSWERS = (4.0, 3.4, 2.8)
-"""What each formula adds to the logit of yes where it holds, and takes from it where not; the reverse for no."""
+"""What each formula adds to the logit of yes if it holds and subtracts if not; the reverse for no."""
 
 DISTRACTOR_WEIGHT = 0.05
-"""What other gates add to the answer or take from it."""
+"""What each distractor adds to the logit of yes or subtracts from it."""
 
 NO, YES, VOCABULARY = 0, 1, 4
-"""The two answers, and how many outputs there are: the last two are moved by gates that do not matter."""
+"""The two answers, and the number of outputs, of which the last two are written only by distractors."""
 
 Node = tuple[int, int]
-"""Site, counted from the value site, and node."""
+"""Index of the site, with the value site as 0, and index of the node."""
 
 
 @dataclass(eq=False)
 class GateModel:
-    """A circuit model of gates; each reads nodes of earlier sites directly.
+    """A circuit model of gates that read nodes of earlier sites directly.
 
     Attributes:
         inputs: Number of input bits; there are 2 ** `inputs` tokens.
-        sites: Value nodes, then a site of neurons a layer.
-        weights: By target and source site, `[target, source]`; the bits count as a source, the logits as a target.
-        biases: By site of neurons, and for the logits, `[target]`.
-        can_ablate_edges: Always.
+        sites: The value nodes, then one site of neurons per layer.
+        weights: `[target, source]` by target and source site; the bits count as a source, the logits as a target.
+        biases: `[target]` by site, for neurons and logits.
     """
 
     inputs: int
@@ -70,27 +69,25 @@ class GateModel:
         return {EMBEDDING: bits_of(tokens, self.inputs)}
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """One site."""
+        """The state after one site."""
         site = self.sites[stage]
-        direct = {source: state[source] for target, source in self.weights if target == site.name}
-        before = sum(values @ self.weights[site.name, source].T for source, values in direct.items())
-        assert isinstance(before, Tensor)
-        if site.name in self.biases:
-            before = EdgeHooks(ablated_edges).into(site.name, before + self.biases[site.name], direct)
-            return {**state, site.name: edit(site, torch.tanh(GAIN * before))}
-        return {**state, site.name: edit(site, EdgeHooks(ablated_edges).into(site.name, before, direct))}
+        before = self._input(site.name, state, ablated_edges)
+        return {**state, site.name: edit(site, torch.tanh(GAIN * before) if site.name in self.biases else before)}
 
     def read_out(
         self, state: State, positions: Int[Tensor, "batch query"] | None, ablated_edges: EdgeAblation | None = None
     ) -> Float[Tensor, "batch query vocab"]:
         """Logits of no, yes and the other outputs."""
-        direct = {source: at_positions(state[source], positions) for target, source in self.weights if target == LOGITS}
-        logits = sum(values @ self.weights[LOGITS, source].T for source, values in direct.items())
-        assert isinstance(logits, Tensor)
-        return EdgeHooks(ablated_edges).into(LOGITS, logits + self.biases[LOGITS], direct)
+        return self._input(LOGITS, {name: at_positions(each, positions) for name, each in state.items()}, ablated_edges)
+
+    def _input(self, target: str, state: State, ablated_edges: EdgeAblation | None) -> Tensor:
+        direct = {source: state[source] for end, source in self.weights if end == target}
+        total = sum(values @ self.weights[target, source].T for source, values in direct.items())
+        assert isinstance(total, Tensor)
+        return EdgeHooks(ablated_edges).into(target, total + self.biases.get(target, 0.0), direct)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
-        """The weights as they are, in either graph."""
+        """The weights themselves, in either graph."""
         for (target, source), weight in self.weights.items():
             if target == LOGITS:
                 along_answer = (weight[YES] - weight[NO])[None]
@@ -103,15 +100,13 @@ class GateModel:
 
 @dataclass(frozen=True, eq=False)
 class PlantedModel:
-    """A model, its task, and the circuit that does it.
+    """A model, its task, and the circuit that solves it.
 
     Attributes:
-        name: What people call it.
-        model: The model.
-        circuit: The known circuit, of which no node can be spared.
-        prompts: Pairs that differ in one bit and so in the answer; each bit of the formulas decides as many of them.
-        means: Of every node over `windows`.
-        windows: The prompts that there are, `[window, position]`; of hand-set models every token once.
+        circuit: The known circuit, which needs all of its nodes.
+        prompts: Pairs that differ in one bit and in the answer; every bit of the formulas decides equally many pairs.
+        means: Mean of every node over `windows`.
+        windows: All possible prompts, or a sample, `[window, position]`; for hand-set models every token once.
     """
 
     name: str
@@ -123,7 +118,7 @@ class PlantedModel:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """The sites whose nodes a circuit keeps or not."""
+        """The sites whose nodes a circuit keeps or ablates."""
         return node_sites(self.model, "unit")
 
     @property
@@ -133,24 +128,28 @@ class PlantedModel:
 
 
 def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[PlantedModel]:
-    """One model for each depth, drawn from a seed."""
+    """One model per depth, drawn from a seed."""
     return [known_model(depth, torch.Generator().manual_seed(1_000 * seed + depth)) for depth in depths]
 
 
 def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, width: int = 24) -> PlantedModel:
-    """Draw a model of so many layers of gates, from 1; `copies` value nodes read the same bit."""
+    """Draw a model with `depth` layers of gates, at least 1; `copies` value nodes read each bit."""
     depths = (depth, (depth + 1) // 2, 1)
     draft = _Draft(depth, sum(depths) + len(depths) + 1, copies, width, generator)
     roots = [draft.formula(each) for each in depths]
     for gate in draft.distractors():
-        draft.wire(gate, draft.some_sources(gate[0], 2), bias=draft.sign())
+        draft.wire(gate, draft.two_sources(gate[0]), bias=draft.sign())
     draft.write_logits(roots)
-    model, windows = draft.model(), torch.arange(2**draft.inputs)[:, None]
+    circuit = Circuit.empty(draft.sites)
+    for site, node in draft.kept:
+        circuit.masks[draft.sites[site].name][node] = True
+    model = GateModel(draft.inputs, tuple(draft.sites), draft.weights, draft.biases)
+    windows = torch.arange(2**draft.inputs)[:, None]
     yes = (model_difference(model, windows) > 0).flatten()
     return PlantedModel(
         name=f"gates {depth} deep",
         model=model,
-        circuit=draft.circuit(),
+        circuit=circuit,
         prompts=TaskPrompts(*(_draw_pairs(yes, draft.bits, pairs, generator) for pairs in (128, 64, 64))),
         means=corpus_means(model, windows),
         windows=windows,
@@ -158,18 +157,18 @@ def known_model(depth: int, generator: torch.Generator, *, copies: int = 3, widt
 
 
 def bits_of(tokens: Int[Tensor, "batch position"], inputs: int) -> Float[Tensor, "batch position bit"]:
-    """The bits of a token, the lowest first, -1 or 1."""
+    """The bits of each token as -1 or 1, lowest bit first."""
     return ((tokens[..., None] >> torch.arange(inputs)) & 1).float() * 2 - 1
 
 
 def model_difference(model: GateModel, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position"]:
-    """Logit of yes minus that of no, nothing ablated."""
+    """Logit of yes minus logit of no, with nothing ablated."""
     logits = forward(model, tokens)
     return logits[..., YES] - logits[..., NO]
 
 
 def _draw_pairs(yes: Bool[Tensor, " token"], bits: list[int], pairs: int, generator: torch.Generator) -> PromptBatch:
-    """Pairs of tokens of which the first is answered yes, the second, one bit away, no."""
+    """Pairs of tokens that differ in one bit, the first answered yes and the second no."""
     tokens = []
     every = torch.arange(len(yes))
     for pair in range(pairs):
@@ -203,16 +202,16 @@ class _Draft:
             for source in self.sites[: target.stage]
         }
         self.biases = {site.name: torch.zeros(site.size) for site in self.sites[1:]}
-        self.reads = self._order(values) % self.inputs  # the bit of each value node
+        self.reads = torch.randperm(values, generator=self.generator) % self.inputs  # the bit of each value node
         signs = self._signs(values)
         read = torch.zeros(values, self.inputs).scatter(1, self.reads[:, None], signs[:, None])
         self.weights["blocks.0.v", EMBEDDING] = read
-        self._unused = self._order(self.inputs).tolist()
+        self._unused = torch.randperm(self.inputs, generator=self.generator).tolist()
 
     def formula(self, depth: int) -> Node:
-        """Draw a part of the circuit: a chain of gates, each over the one before and a value; its last gate, an AND.
+        """Draw a part of the circuit: a chain of gates, each over the previous one and a value; returns its last gate.
 
-        ANDs and ORs take turns, so that a deep formula holds about as often as a shallow one.
+        The last gate is an AND, and ANDs and ORs alternate, so that deep formulas hold about as often as shallow ones.
         """
         gate = self._value()
         for layer in range(1, depth + 1):
@@ -222,28 +221,27 @@ class _Draft:
         return gate
 
     def distractors(self) -> list[Node]:
-        """The gates that do not matter."""
+        """The gates outside the circuit."""
         gates = [(site.stage, node) for site in self.sites[1:] for node in range(site.size)]
         return [gate for gate in gates if gate not in self.kept]
 
-    def some_sources(self, layer: int, count: int) -> list[Node]:
-        """Nodes that a gate of a layer may read, the first of them in the site just before."""
-        near = (layer - 1, self._below(self.sites[layer - 1].size))
-        sources = {near}
-        while len(sources) < count:
+    def two_sources(self, layer: int) -> list[Node]:
+        """Two nodes for a gate in a layer to read, at least one of them in the previous site."""
+        sources = {(layer - 1, self._below(self.sites[layer - 1].size))}
+        while len(sources) < 2:
             site = self._below(layer)
             sources.add((site, self._below(self.sites[site].size)))
         return sorted(sources)
 
     def wire(self, gate: Node, sources: list[Node], bias: float) -> None:
-        """Make a gate an AND (bias -1) or an OR (bias 1) of its sources, each perhaps negated."""
+        """Make a gate an AND (bias -1) or an OR (bias 1) of its sources, each negated at random."""
         name = self.sites[gate[0]].name
         for site, node in sources:
             self.weights[name, self.sites[site].name][gate[1], node] = self.sign()
         self.biases[name][gate[1]] = bias
 
     def write_logits(self, roots: list[Node]) -> None:
-        """The roots answer, together no unless one holds; the others move other outputs, and the answer a little."""
+        """Roots write the answer: no unless one of them holds. Distractors write the other logits, and slightly yes."""
         for site in self.sites[1:]:
             weight = torch.zeros(VOCABULARY, site.size)
             others = [node for at, node in self.distractors() if at == site.stage]
@@ -256,29 +254,18 @@ class _Draft:
         balance = sum(ANSWERS) - min(ANSWERS)
         self.biases[LOGITS] = torch.tensor([-balance, balance, *[0.0] * (VOCABULARY - YES - 1)])
 
-    def model(self) -> GateModel:
-        """The finished model."""
-        return GateModel(self.inputs, tuple(self.sites), self.weights, self.biases)
-
-    def circuit(self) -> Circuit:
-        """The nodes of the formula."""
-        masks = {site.name: torch.zeros(site.size, dtype=torch.bool) for site in self.sites}
-        for site, node in self.kept:
-            masks[self.sites[site].name][node] = True
-        return Circuit(masks)
-
     def sign(self) -> float:
         """-1 or 1."""
         return float(self._signs(1))
 
     def _value(self) -> Node:
-        """A value node that reads a bit which no formula has yet."""
+        """A value node that reads a bit not yet used by any formula."""
         bit = self._unused.pop()
         self.bits.append(bit)
         return self._keep(0, (self.reads == bit).nonzero().flatten().tolist())
 
     def _keep(self, site: int, nodes: list[int]) -> Node:
-        """One of some nodes of a site, from now on part of the circuit."""
+        """One of some nodes of a site, added to the circuit."""
         node = (site, nodes[self._below(len(nodes))])
         self.kept.add(node)
         return node
@@ -288,6 +275,3 @@ class _Draft:
 
     def _signs(self, count: int) -> Tensor:
         return torch.randint(0, 2, (count,), generator=self.generator) * 2.0 - 1
-
-    def _order(self, count: int) -> Tensor:
-        return torch.randperm(count, generator=self.generator)

@@ -1,27 +1,31 @@
 """How well a metric agrees with the truth about circuits of trained models: rank correlations over circuits.
 
-Each model has circuits of every quality: the known one (or what a long search keeps), the same with a sixth, a third
-and two thirds of its nodes swapped, random ones of equal size, and those that the finder cuts to the target by other
-rankings and budgets. A metric's agreement is Spearman's correlation with the truth over the circuits of a model, the
-sign such that better goes with truer, averaged over the models of each training and then over trainings.
+Each model has circuits of every quality: the known one (or the result of a long search), the same circuit with a sixth,
+a third and two thirds of its nodes swapped, random ones of equal size, and circuits discovered at the target with
+various rankings and budgets. A metric's agreement is Spearman's correlation with the truth over the circuits of a
+model, signed so that it is positive if better goes with truer, averaged over the models of each training and then over
+trainings.
 
-The interval draws trainings with replacement, as it is to others of their kind that one wants to conclude (a model and
-its dictionaries stand or fall together), and then circuits within each model, as they are draws too.
+The interval resamples trainings, since conclusions are about other trainings of their kind (a model and its
+dictionaries are not independent), and then circuits within each model, which are random draws as well.
 
-Where the nodes are known, the truth of a circuit (F1) counts superfluous nodes; quality and size must be told apart:
+If the nodes are known, the truth of a circuit is an F1, which penalises superfluous nodes. Quality and size must be
+kept apart:
 
-- a metric that says how *good* a circuit is is compared with it among circuits with as many nodes as the known one.
-  Over all sizes even `faithfulness` has nothing to do with F1 (0.03): a circuit ten times too large is faithful. With
-  interchange accuracy as the truth, all sizes give 0.90. The rule was set after first results; no verdict hung on it.
-- a metric that says how *large* it is, among circuits that do the task at the target, as the leaderboard does.
+- a metric of how *good* a circuit is is compared with F1 among circuits with as many nodes as the known one. Over all
+  sizes even `faithfulness` is unrelated to F1 (0.03), because a circuit ten times too large is faithful; with
+  interchange accuracy as the truth, the correlation over all sizes is 0.90. This rule was set after the first results,
+  but no verdict depended on it.
+- a metric of how *large* a circuit is is compared among circuits that meet the target, as on the leaderboard.
 
-Where the truth says only what a circuit does, all circuits count, and sizes are not asked.
+If the truth says only what a circuit does, all circuits count and sizes are not judged.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -40,23 +44,23 @@ from benchmark.statistics.intervals import UNKNOWN, Interval, cluster_bootstrap,
 from benchmark.tasks.answers import answer_logits
 
 SWAPPED = (1 / 6, 1 / 3, 2 / 3)
-"""Shares of the known circuit's nodes that are swapped for others."""
+"""Shares of the known circuit's nodes that are swapped for other nodes."""
 
 DRAWS = 4
-"""Circuits of each share; half as many again are random."""
+"""Number of circuits per share; half as many more are random."""
 
 SEARCHES: tuple[tuple[str, int], ...] = (
     *(("mask", tokens) for tokens in (1_000, 3_000, 10_000, 30_000) for _ in range(2)),
     *(("attribution", tokens) for tokens in (100, 1_000)),
     *(("random", 1_000) for _ in range(2)),
 )
-"""Rankings and prompt tokens of the circuits that are found."""
+"""Ranking and budget in prompt tokens of each discovered circuit."""
 
 FEWEST = 5
-"""Circuits of a model below which there is no correlation."""
+"""Minimum number of circuits of a model for a correlation."""
 
 RESAMPLES = 500
-"""Draws of the bootstrap."""
+"""Number of bootstrap draws."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +68,9 @@ class Examined:
     """A trained model, circuits of it, and the truth about them.
 
     Attributes:
-        known: The model.
-        cases: Its circuits.
-        truths: How right each is.
-        reached: Whether each does the task, at the target on validation prompts.
-        equal: Whether each has as many nodes as the known one.
+        truths: How right each circuit is.
+        reached: Whether each circuit meets the target on validation prompts.
+        equal: Whether each circuit has as many nodes as the known one.
     """
 
     known: TrainedModel
@@ -78,7 +80,7 @@ class Examined:
     equal: Bool[NDArray[np.bool_], " circuit"]
 
     def counts(self, metric: RankableMetric) -> Bool[NDArray[np.bool_], " circuit"]:
-        """Circuits on which a metric is compared with the truth."""
+        """The circuits on which a metric is compared with the truth."""
         if not self.known.exact:
             return np.full(len(self.cases), not metric.is_size)
         return self.reached if metric.is_size else self.equal
@@ -86,9 +88,9 @@ class Examined:
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How well a metric agrees with the truth: mean rank correlation over models and circuits, and its 95 % limits.
+    """How well a metric agrees with the truth: its mean rank correlation and 95 % limits, and the numbers behind it.
 
-    It is positive if better values go with truer circuits, `nan` if there is none.
+    Positive if better values go with truer circuits, `nan` if undefined.
     """
 
     correlation: float = math.nan
@@ -99,20 +101,19 @@ class RankAgreement:
 
 
 def examined(known: TrainedModel) -> Examined:
-    """Draw and find circuits of a model, and ask the truth about them."""
-    cases = list(population(known))
+    """Draw and discover circuits of a model, and find out how right they are."""
+    cases, batch = list(population(known)), known.prompts.validation
     truths = np.array([known.truth(case.circuit) for case in cases])
-    losses = np.array([_validation_loss(case) for case in cases])
+    with torch.no_grad():
+        logits = [answer_logits(known.model, batch, keep_only(case.circuit, known.means)) for case in cases]
+    losses = np.array([metrics.task_loss(each, batch.answer, batch.other) for each in logits])
     nodes = np.array([metrics.node_count(case.circuit) for case in cases])
     return Examined(known, cases, truths, losses <= TARGET, nodes == metrics.node_count(known.circuit))
 
 
 def agreement(metric: RankableMetric, models: Sequence[Examined]) -> RankAgreement:
     """How well a metric agrees with the truth; the same arguments give the same interval."""
-
-    def origin(model: Examined) -> str:
-        return model.known.origin
-
+    origin = attrgetter("known.origin")
     groups = [
         [row for model in group if (row := _row(metric, model)) is not None]
         for _, group in groupby(sorted(models, key=origin), key=origin)
@@ -135,7 +136,7 @@ def agreement(metric: RankableMetric, models: Sequence[Examined]) -> RankAgreeme
 def degraded(circuit: Circuit, generator: torch.Generator, share: float = 1 / 3) -> Circuit:
     """A circuit with a share of its nodes, at least one, swapped for nodes of the same site that it does not keep.
 
-    A site that is kept whole has none to swap for: its nodes stay.
+    The nodes of a site that is kept whole stay, since there is nothing to swap them for.
     """
     masks = {name: mask.clone() for name, mask in circuit.masks.items()}
     nodes = [(name, node) for name, kept in circuit.kept().items() for node in kept]
@@ -149,7 +150,7 @@ def degraded(circuit: Circuit, generator: torch.Generator, share: float = 1 / 3)
 
 
 def population(known: TrainedModel) -> Iterator[Case]:
-    """Circuits of every quality."""
+    """Circuits of a model, of every quality."""
     generator = torch.Generator().manual_seed(seed_of("truth", known.name))
     circuit = known.circuit
     wrong = [degraded(circuit, generator, share) for share in SWAPPED for _ in range(DRAWS)]
@@ -165,26 +166,19 @@ def population(known: TrainedModel) -> Iterator[Case]:
         yield Case(known, found.circuit, found.order, torch.Generator())
 
 
-@torch.no_grad()
-def _validation_loss(case: Case) -> float:
-    batch, known = case.known.prompts.validation, case.known
-    logits = answer_logits(known.model, batch, keep_only(case.circuit, known.means))
-    return metrics.task_loss(logits, batch.answer, batch.other)
-
-
 def _row(metric: RankableMetric, model: Examined) -> Float[NDArray[np.float64], "circuit 2"] | None:
-    """Oriented metric and truth of the circuits that count; `None` if they are too few."""
+    """Signed metric and truth of the circuits that count; `None` if there are too few."""
     sign = -1.0 if metric.direction == "lower" else 1.0
     pairs = []
     for number in model.counts(metric).nonzero()[0].tolist():
         case = model.cases[number]
-        case.generator.manual_seed(seed_of("truth score", model.known.name, number))  # whatever was scored before
+        case.generator.manual_seed(seed_of("truth score", model.known.name, number))  # independent of earlier scores
         pairs.append((sign * metric.score(case), model.truths[number]))
     found = np.array([pair for pair in pairs if not math.isnan(pair[0])]).reshape(-1, 2)
     return found if len(found) >= FEWEST else None
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Mean of those that are defined; `nan` without any."""
+    """Mean of the values that are defined; `nan` if none is."""
     defined = [value for value in values if not math.isnan(value)]
     return sum(defined) / len(defined) if defined else math.nan

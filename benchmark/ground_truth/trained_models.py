@@ -1,4 +1,4 @@
-"""Small trained models whose circuit is known, as the audit takes them, and the door through which they are found."""
+"""Small trained models whose circuit is known, for the audit, and the entry points that provide them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel
 
 GROUP = "sparse_circuit_bench.known_models"
-"""The entry-point group of functions that give trained models, called without arguments."""
+"""The entry-point group of functions that take no arguments and return trained models."""
 
 
 class NotLearnedError(ValueError):
-    """A model did not learn to compute what it should in the nodes where it should."""
+    """A model did not learn to compute the causal model in the intended nodes."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A trained model that cannot be had, and why."""
+    """A trained model that is not available, and why."""
 
     name: str
     reason: str
@@ -29,11 +29,11 @@ class TrainedModel(PlantedModel):
     """A model that was trained to compute a causal model in known nodes, or that replaces parts of such a model.
 
     Attributes:
-        origin: Name of what was trained: a model and the dictionaries fitted on it are no independent witnesses.
+        origin: Name of the training; a model and the dictionaries fitted to it share it, as they are not independent.
         dense: The reference model, with which circuits are compared.
         truth: How right a circuit is, 0 to 1, higher is better.
-        exact: Whether `circuit` is known node by node, so that the truth also tells a superfluous node; else it is what
-            a long search keeps, and the truth says only what a circuit does.
+        exact: Whether `circuit` is known node by node, so that the truth penalises superfluous nodes. If not, `circuit`
+            is the result of a long search, and the truth says only what a circuit does.
     """
 
     origin: str
@@ -48,7 +48,7 @@ class TrainedModel(PlantedModel):
 
 
 def trained_models() -> list[TrainedModel | Skipped]:
-    """All that the installed packages offer; training takes a minute or two."""
+    """All trained models that the installed packages provide; training takes a minute or two."""
     found: list[TrainedModel | Skipped] = []
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
         found += entry.load()()

@@ -1,4 +1,4 @@
-"""The ablations: what a node holds that is not part of a circuit. Imports no torch."""
+"""The ablations: what replaces the values of nodes outside a circuit. Imports no torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class AblationContext:
-    """What the values of ablated nodes may be made of.
+    """What ablation values may be computed from.
 
     Attributes:
-        model: The model that is cut; other prompts may be run through it.
+        model: The model that the circuit is part of; other prompts may be run through it.
         means: Corpus mean of every node, by site name.
-        position_means: The same for each octave of positions; empty where they were not taken.
-        seed: Of the prompts that stand in for others.
+        position_means: The same for each octave of positions; empty if they were not measured.
+        seed: Seed for choosing the prompts to resample from.
     """
 
     model: "CircuitModel"
@@ -31,15 +31,14 @@ class AblationContext:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What ablated nodes hold.
+    """A way to ablate nodes.
 
     Attributes:
         name: Its name on the command line and in the records.
-        summary: One sentence.
         source: The paper it comes from.
-        values: `module:function` or a callable, `(batch, context) -> (site, values) -> values`. Called once for each
-            `benchmark.tasks.prompts.PromptBatch` with an `AblationContext`; what it returns is called at every site and
-            has to broadcast to `[prompt, position, node]`.
+        values: `module:function` or a callable, `(batch, context) -> (site, values) -> values`. Called once per
+            `benchmark.tasks.prompts.PromptBatch` with an `AblationContext`; the function that it returns is called at
+            every site, and its result must broadcast to `[prompt, position, node]`.
     """
 
     name: str
@@ -49,44 +48,30 @@ class Ablation:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function itself."""
+        """The resolved function."""
         return resolve(self.values)
 
 
-_GAO = "Gao et al. 2025 (arXiv 2511.13653)"
-_FILE = "benchmark.interventions.ablation"
+def _ours(name: str, summary: str, source: str) -> Ablation:
+    return Ablation(name, summary, source, f"benchmark.interventions.ablation:{name}")
+
 
 OURS = (
-    Ablation("mean", "The node's mean over the corpus.", _GAO, f"{_FILE}:mean"),
-    Ablation(
-        name="position_mean",
-        summary="Its mean over positions of the corpus about as far from the start.",
-        source="this benchmark",
-        values=f"{_FILE}:position_mean",
-    ),
-    Ablation("zero", "Zero.", "Olsson et al. 2022 (arXiv 2209.11895)", f"{_FILE}:zero"),
-    Ablation(
-        name="resample",
-        summary="Its value in a random other prompt of the same length.",
-        source="Chan et al. 2022, Causal scrubbing",
-        values=f"{_FILE}:resample",
-    ),
-    Ablation(
-        name="counterfactual",
-        summary="Its value in the other prompt of the pair.",
-        source="Vig et al. 2020 (arXiv 2004.12265)",
-        values=f"{_FILE}:counterfactual",
-    ),
+    _ours("mean", "The node's mean over the corpus.", "Gao et al. 2025 (arXiv 2511.13653)"),
+    _ours("position_mean", "Its mean over corpus positions about as far from the start.", "this benchmark"),
+    _ours("zero", "Zero.", "Olsson et al. 2022 (arXiv 2209.11895)"),
+    _ours("resample", "Its value in a random other prompt of the same length.", "Chan et al. 2022, Causal scrubbing"),
+    _ours("counterfactual", "Its value in the other prompt of the pair.", "Vig et al. 2020 (arXiv 2004.12265)"),
 )
 
 OF_SUBSETS = ("stochastic", "worst_subset", "adversarial")
-"""Names in the records of which nodes outside a circuit are ablated, all of them at their means."""
+"""Names that the records use for mean ablation of only some of the nodes outside a circuit."""
 
 
 def _check(ablation: Ablation) -> None:
-    """`ValueError` for a name that means something else in the records."""
+    """Raise a `ValueError` for a name that means something else in the records."""
     if ablation.name in OF_SUBSETS:
-        raise ValueError(f"{ablation.name} is how the records call an ablation of some nodes")
+        raise ValueError(f"{ablation.name} is the records' name for an ablation of only some nodes")
 
 
 ABLATIONS: Registry[Ablation] = Registry("ablation", Ablation, OURS, functions=("values",), check=_check)

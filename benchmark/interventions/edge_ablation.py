@@ -18,7 +18,7 @@ SitePair = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class KeptConnection:
-    """A connection, the kept nodes at its ends, and how many nodes there are."""
+    """A connection, the kept nodes at its ends, and its shape `(all targets, all sources)`."""
 
     connection: Connection
     targets: Int[Tensor, " target"]
@@ -31,20 +31,14 @@ class KeptConnection:
         return self.connection.source, self.connection.target
 
     def spread(self, values: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
-        """Values of the edges between kept nodes, among zeros for all others."""
+        """Values of the edges between kept nodes, with zeros for all other edges."""
         whole = torch.zeros(self.shape)
         whole[self.targets[:, None], self.sources] = values
         return whole
 
-    def ablated_weights(self, ablated: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
-        """The weights of ablated edges, the others zero; where an end stands for many numbers, of all of them."""
-        weight, full = self.connection.weight, self.connection.full
-        assert weight is not None
-        return self.spread(ablated) * (weight if full is None else full)
-
 
 def kept_ends(connection: Connection, circuit: Circuit) -> KeptConnection | None:
-    """A connection between kept nodes; `None` if an end keeps none."""
+    """A connection restricted to kept nodes; `None` if either end keeps none."""
     ends, sizes = [], []
     for name in (connection.target, connection.source):
         if name not in circuit.masks and name not in TERMINALS:
@@ -57,12 +51,11 @@ def kept_ends(connection: Connection, circuit: Circuit) -> KeptConnection | None
 
 @dataclass(frozen=True, eq=False)
 class AblatedEdges:
-    """Some ablated edges of a circuit: a `benchmark.model.interface.EdgeAblation`.
+    """An ablation of some edges of a circuit: a `benchmark.model.interface.EdgeAblation`.
 
     Attributes:
-        matrices: For each connection the weights of its ablated edges, the others zero.
-        masks: For each opaque connection 1 for its ablated edges.
-        means: What a source brings on average.
+        matrices: For each connection, the weights (`Connection.full` if given) of its ablated edges, zero for others.
+        masks: For each opaque connection, 1 for its ablated edges, zero for others.
     """
 
     matrices: Mapping[SitePair, Float[Tensor, "_ _"]]
@@ -73,29 +66,32 @@ class AblatedEdges:
     def keeping(
         cls, joined: Sequence[KeptConnection], order: Int[Tensor, " edge"], edges: int, means: Means
     ) -> "AblatedEdges":
-        """Ablates all but the first edges of an order over all of them."""
+        """Ablates all edges but the first `edges` of an order over all of them."""
         ablated = torch.ones(len(order))
         ablated[order[:edges]] = 0
         parts = ablated.split([len(each.targets) * len(each.sources) for each in joined])
         matrices, masks = {}, {}
         for each, part in zip(joined, parts, strict=True):
             mine = part.view(len(each.targets), len(each.sources))
-            if mine.any() and each.connection.weight is None:
+            weight, full = each.connection.weight, each.connection.full
+            if not mine.any():
+                continue
+            if weight is None:
                 masks[each.pair] = each.spread(mine)
-            elif mine.any():
-                matrices[each.pair] = each.ablated_weights(mine)
+            else:
+                matrices[each.pair] = each.spread(mine) * (weight if full is None else full)
         return cls(matrices, masks, means)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> Tensor | None:
-        """What the ablated edges into a target bring beyond their means."""
+        """What the ablated edges into a target would carry beyond their means."""
         total: Tensor | None = None
         for sources, factor in ((direct, None), (stream, scale)):
             for source, values in sources.items():
                 matrix = self.matrices.get((source, target))
                 if matrix is not None:
-                    brought = (values - self.means[source]) @ matrix.T
-                    brought = brought if factor is None else brought * factor
-                    total = brought if total is None else total + brought
+                    carried = (values - self.means[source]) @ matrix.T
+                    carried = carried if factor is None else carried * factor
+                    total = carried if total is None else total + carried
         return total
 
     def opaque(self, target: str, source: str) -> Tensor | None:

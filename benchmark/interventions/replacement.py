@@ -1,4 +1,4 @@
-"""Runs a model with some nodes at other values, from their stage on, and tells the loss of each cluster of rows."""
+"""Reruns a model with the values of some nodes replaced, from their stage on, and returns the loss per cluster."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,10 @@ from benchmark.tasks.prompts import PromptBatch
 Losses = Float[np.ndarray, " cluster"]
 """Mean loss of each cluster (a window of the corpus, a pair of prompts), nats."""
 
-LossOf = Callable[[Float[Tensor, "row query vocab"], Int[Tensor, " row"]], Float[Tensor, " row"]]
-"""Loss of each row from its logits; told which rows of the batch they are."""
-
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """One scalar of a model: one of a site's nodes, by its index from 0."""
+    """One node of a model: its site and its index there, from 0."""
 
     site: str
     index: int
@@ -33,30 +30,30 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class EvalBatch:
-    """What a model is run on, and what is asked of it.
+    """What a model is evaluated on.
 
     Attributes:
         tokens: Rows of tokens.
-        positions: Where logits are wanted; `None` for everywhere.
-        loss: Of each row.
-        cluster: Rows of a cluster, which follow each other.
+        positions: Query positions; `None` for all positions.
+        loss: Loss of each row, from the logits and the rows' numbers in the batch.
+        cluster: Number of consecutive rows in a cluster.
     """
 
     tokens: Int[Tensor, "row position"]
     positions: Int[Tensor, "row query"] | None
-    loss: LossOf
+    loss: Callable[[Float[Tensor, "row query vocab"], Int[Tensor, " row"]], Float[Tensor, " row"]]
     cluster: int = 1
 
 
 class CachedRun:
-    """A model on a batch, with the state before each stage kept: a node's edits run only what comes after it.
+    """A model on a batch, with the state before each stage cached, so that replacing a node reruns only later stages.
 
     Args:
         model: Any circuit model.
-        batch: What it is run on, the first time that anything is asked for.
-        base: An edit that always holds, such as that of a circuit; a node's value is replaced after it.
-        rows: Rows run at once; few, so that their logits stay in the cache. All of them (each run is then of all rows,
-            in order), where what `base` puts in depends on the row.
+        batch: What it is evaluated on, lazily.
+        base: An edit that always applies, such as that of a circuit; nodes are replaced after it.
+        rows: Rows run at a time; few, so that their logits stay in the CPU cache. Must be all rows (each run then has
+            all of them in order) if the values that `base` inserts depend on the row.
     """
 
     def __init__(self, model: CircuitModel, batch: EvalBatch, base: Edit = unedited, rows: int = 4) -> None:
@@ -70,12 +67,12 @@ class CachedRun:
 
     @cached_property
     def true(self) -> Losses:
-        """Losses with nothing replaced."""
+        """Losses with no node replaced."""
         return self.losses([{}])[0]
 
     @torch.no_grad()
     def values(self, sites: Sequence[str]) -> dict[str, Float[Tensor, "row position node"]]:
-        """Values of the nodes of some sites, after the base edit."""
+        """Values of all nodes of some sites, after the base edit."""
         parts = [record(self.model, rows, self._base) for rows in self.batch.tokens.split(self._rows)]
         return {name: torch.cat([part[name] for part in parts]) for name in sites}
 
@@ -94,16 +91,16 @@ class CachedRun:
         return found[0].numpy()
 
     def at(self, node: Node, value: float) -> Losses:
-        """Losses with a node at one value everywhere; kept, as every control of a node needs those at its mean."""
+        """Losses with a node at one value everywhere; cached, since every control of a node needs them at its mean."""
         if (node, value) not in self._at:
             self._at[node, value] = self.losses([{node: np.full(self.batch.tokens.shape, value, dtype=np.float32)}])[0]
         return self._at[node, value]
 
     @torch.no_grad()
     def losses(self, changes: Sequence[Mapping[Node, Float[np.ndarray, "row position"]]]) -> list[Losses]:
-        """Losses of each cluster under each change: new values of some nodes, all rows.
+        """Losses per cluster under each change, which gives new values of some nodes on all rows.
 
-        Changes whose first node lies at the same stage run together.
+        Changes whose first node is at the same stage are run together.
         """
         first = [min((self._stage[node.site] for node in change), default=0) for change in changes]
         losses = np.empty((len(changes), len(self.batch.tokens)))
@@ -121,7 +118,7 @@ class CachedRun:
         return list(losses.reshape(len(changes), clusters, self.batch.cluster).mean(2))
 
     def _edit(self, changes: Sequence[Mapping[Node, np.ndarray]], change: Tensor, row: Tensor) -> Edit:
-        """The base edit, then the new values of the rows of a batch."""
+        """The base edit, then the new values for the given rows."""
         wanted: dict[str, dict[int, Tensor]] = {}
         for number in change.unique().tolist():
             mine = change == number
@@ -143,7 +140,7 @@ class CachedRun:
 
     @torch.no_grad()
     def _before(self, stage: int) -> State:
-        """The state before a stage, all rows, nothing replaced."""
+        """The state before a stage on all rows, with no node replaced."""
         if not self._states:
             self._states[0] = self.model.start(self.batch.tokens)
         if stage not in self._states:
@@ -155,18 +152,10 @@ class CachedRun:
 
 
 def next_token_eval(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "row position"]) -> EvalBatch:
-    """The corpus: mean cross entropy of the next token over all positions of a window."""
-
-    def loss(logits: Tensor, row: Tensor) -> Tensor:
-        return next_token_losses(logits, targets[row]).mean(1)
-
-    return EvalBatch(tokens, None, loss)
+    """Corpus windows: mean cross entropy of the next token over all positions of each window."""
+    return EvalBatch(tokens, None, lambda logits, row: next_token_losses(logits, targets[row]).mean(1))
 
 
 def task_eval(batch: PromptBatch) -> EvalBatch:
-    """The prompts of a task: two-way cross entropy at the last position; a pair is a cluster."""
-
-    def loss(logits: Tensor, row: Tensor) -> Tensor:
-        return prompt_losses(logits[:, 0], batch.rows(row))
-
-    return EvalBatch(batch.tokens, batch.positions, loss, cluster=2)
+    """Task prompts: two-way cross entropy at the query position; each pair is a cluster."""
+    return EvalBatch(batch.tokens, batch.positions, lambda logits, row: prompt_losses(logits[:, 0], batch.rows(row)), 2)

@@ -1,4 +1,4 @@
-"""Whether a loaded model is what a circuit model promises, found out on a few tokens before anything is measured."""
+"""Checks on a few tokens that a loaded model keeps the promises of a circuit model, before anything is measured."""
 
 from collections.abc import Iterable
 
@@ -9,26 +9,19 @@ from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import KINDS, CircuitModel, Graph, Site, forward
 
 TOKENS = ((0, 1, 2), (2, 1, 0))
-"""What is run to find out: ids that every vocabulary has."""
+"""The tokens of the test run: ids that every vocabulary has."""
 
 
 def check_model(model: object, graphs: Iterable[Graph]) -> None:
-    """Make sure that a model can be watched, edited and searched.
-
-    Args:
-        model: What a method has loaded.
-        graphs: In which circuits are searched.
+    """Make sure that a loaded model can be run, edited and searched for circuits in some graphs.
 
     Raises:
-        ValueError: One line that says which promise it breaks.
+        ValueError: One line that says which promise the model breaks.
     """
     if not isinstance(model, CircuitModel):
-        lacks = [
-            name
-            for name in ("sites", "start", "advance", "read_out", "connections")
-            if getattr(model, name, None) is None
-        ]
-        raise ValueError(f"its model is a {type(model).__name__} without {', '.join(lacks)}, not a CircuitModel")
+        members = ("sites", "start", "advance", "read_out", "connections")
+        missing = ", ".join(name for name in members if getattr(model, name, None) is None)
+        raise ValueError(f"its model is a {type(model).__name__} without {missing}, not a CircuitModel")
     _check_sites(model.sites)
     _check_run(model)
     for graph in graphs:
@@ -36,7 +29,7 @@ def check_model(model: object, graphs: Iterable[Graph]) -> None:
 
 
 def _check_sites(sites: tuple[Site, ...]) -> None:
-    """Sites have names of their own, known kinds, and stages in order, some of which may have no site."""
+    """Sites have distinct names, known kinds, and stages in order, some of which may have no site."""
     if not sites:
         raise ValueError("its model has no sites")
     seen, stage = set[str](), 0
@@ -55,49 +48,42 @@ def _check_sites(sites: tuple[Site, ...]) -> None:
 
 @torch.no_grad()
 def _check_run(model: CircuitModel) -> None:
-    """A few tokens pass every site once, in order, and end in finite logits."""
+    """A forward pass visits every site once, in order, and ends in finite logits."""
     tokens, visited = torch.tensor(TOKENS), []
 
     def watch(site: Site, values: Tensor) -> Tensor:
         visited.append(site.name)
         if values.shape != (*tokens.shape, site.size):
-            raise ValueError(
-                f"site {site.name!r} has values of shape {_text(values)}, not {[*tokens.shape, site.size]}"
-            )
+            wanted = [*tokens.shape, site.size]
+            raise ValueError(f"site {site.name!r} has values of shape {list(values.shape)}, not {wanted}")
         return values
 
     logits = forward(model, tokens, watch)
-    if visited != [site.name for site in model.sites]:
-        raise ValueError(
-            f"its model calls the sites {', '.join(visited)}, not {', '.join(site.name for site in model.sites)}"
-        )
+    names = [site.name for site in model.sites]
+    if visited != names:
+        raise ValueError(f"its model calls the sites {', '.join(visited)}, not {', '.join(names)}")
+    rows, positions = tokens.shape
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape or logits.shape[2] < 2:
-        raise ValueError(
-            f"its logits have the shape {_text(logits)}, not [{tokens.shape[0]}, {tokens.shape[1]}, vocabulary]"
-        )
+        raise ValueError(f"its logits have the shape {list(logits.shape)}, not [{rows}, {positions}, vocabulary]")
     if not logits.isfinite().all():
         raise ValueError("its logits are not finite")
-    asked = forward(model, tokens, positions=torch.tensor([[1], [2]]))
-    if asked.shape != (2, 1, logits.shape[2]):
-        raise ValueError(f"its logits at one position have the shape {_text(asked)}, not {[2, 1, logits.shape[2]]}")
+    wanted = [rows, 1, logits.shape[2]]
+    shape = list(forward(model, tokens, positions=torch.tensor([[1], [2]])).shape)
+    if shape != wanted:
+        raise ValueError(f"its logits at one position have the shape {shape}, not {wanted}")
 
 
 def _check_connections(model: CircuitModel, graph: Graph) -> None:
-    """Connections join known sites by weights of `[target, source]`."""
+    """Connections join known sites by weights of shape `[target, source]`."""
     sizes = {**dict.fromkeys(TERMINALS, 1), **{site.name: site.size for site in model.sites}}
     for connection in model.connections(graph):
-        for end in (connection.source, connection.target):
+        source, target, weight = connection.source, connection.target, connection.weight
+        for end in (source, target):
             if end not in sizes:
-                raise ValueError(
-                    f"the {graph} graph has a connection of the site {end!r}, which its model does not have"
-                )
-        wanted = (sizes[connection.target], sizes[connection.source])
-        if connection.weight is not None and connection.weight.shape != wanted:
+                raise ValueError(f"the {graph} graph connects a site {end!r} that its model does not have")
+        wanted = [sizes[target], sizes[source]]
+        if weight is not None and list(weight.shape) != wanted:
             raise ValueError(
-                f"the {graph} graph joins {connection.source!r} to {connection.target!r} by a weight of shape "
-                f"{_text(connection.weight)}, not [target, source], {list(wanted)}"
+                f"the {graph} graph joins {source!r} to {target!r} by a weight of shape {list(weight.shape)}, "
+                f"not [target, source], {wanted}"
             )
-
-
-def _text(values: Tensor) -> str:
-    return str(list(values.shape))

@@ -1,4 +1,4 @@
-"""A circuit: the nodes of one model that are kept for one task, every other node being ablated."""
+"""A circuit: the nodes of one model that are kept for one task, while every other node is ablated."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ from benchmark.model.interface import Site
 
 
 def by_site(sites: Iterable[Site], row: Shaped[Tensor, " node"]) -> dict[str, Tensor]:
-    """A row over all nodes of the sites, cut into one part a site."""
-    sites = list(sites)
-    parts = row.split([site.size for site in sites])
-    return {site.name: part for site, part in zip(sites, parts, strict=True)}
+    """A row over all nodes of the sites, split into one part per site."""
+    sizes = {site.name: site.size for site in sites}
+    return dict(zip(sizes, row.split(list(sizes.values())), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +23,8 @@ class Circuit:
     """Which nodes are kept.
 
     Attributes:
-        masks: By site name, `[node]`, true where the node is kept. A site without a mask is no node of the graph: it
-            is computed as ever.
+        masks: By site name, `[node]`, true where the node is kept. A site without a mask is not part of the graph and
+            is computed as usual.
     """
 
     masks: Mapping[str, Bool[Tensor, " _"]]
@@ -42,7 +41,7 @@ class Circuit:
 
     @classmethod
     def first(cls, sites: Iterable[Site], order: Int[Tensor, " node"], nodes: int) -> "Circuit":
-        """The first `nodes` nodes of an order over all nodes of the sites, laid out in one row."""
+        """The first `nodes` nodes of an order over all nodes of the sites, concatenated in one row."""
         sites = list(sites)
         kept = torch.zeros(sum(site.size for site in sites), dtype=torch.bool)
         kept[order[:nodes]] = True

@@ -1,7 +1,7 @@
 """Hooks for single edges: what flows into a target along ablated edges is replaced by its mean.
 
-A model hands each target's sources to its `EdgeHooks` just before the target's nonlinearity, top-k or edit, and tells
-them what units write to the stream. Where no edge is ablated, that costs nothing.
+A model hands each target's sources to its `EdgeHooks` just before the target's nonlinearity, top-k or edit, and
+registers what units write to the residual stream. This costs nothing when no edge is ablated.
 """
 
 import torch
@@ -11,16 +11,13 @@ from torch import Tensor
 from benchmark.model.interface import EdgeAblation, Sources, State
 
 WROTE = "wrote "
-"""Before the name of a site, the key of a state under which its writes to the stream are kept."""
+"""Prefix of the state keys that hold what each site has written to the stream."""
 
 
 class EdgeHooks:
-    """What a model tells an edge ablation while it runs.
+    """What a model passes to an edge ablation (`None` for no ablated edges) while it runs.
 
-    Args:
-        ablation: Which edges are ablated; `None` for none.
-        state: Holds what units have written so far.
-        eps: Of the model's RMS norms; `None` for that of `torch.nn.RMSNorm`.
+    `state` holds what units have written so far; `eps` is as in `norm_scale`.
     """
 
     def __init__(
@@ -38,13 +35,13 @@ class EdgeHooks:
         direct: Sources | None = None,
         residual: Float[Tensor, "batch position d_model"] | None = None,
     ) -> Float[Tensor, "batch position target"]:
-        """A target's input without what its ablated edges bring.
+        """A target's input with what its ablated edges carry replaced by their means.
 
         Args:
-            target: Name of its site.
+            target: Name of the target's site.
             values: Its input, before nonlinearity, top-k and edit.
-            direct: Sources joined to it by a weight matrix.
-            residual: The stream that it reads, if it reads it.
+            direct: Sources connected to it by a weight matrix.
+            residual: The residual stream, if the target reads it.
         """
         if self.ablation is None:
             return values
@@ -54,22 +51,22 @@ class EdgeHooks:
         return values if missing is None else values - missing
 
     def wrote(self, source: str, values: Float[Tensor, "batch position source"]) -> None:
-        """A site's nodes are added to the stream."""
+        """Register what a site's nodes add to the stream."""
         if self.ablation is not None:
             self.written[source] = values
 
     def state(self) -> State:
-        """What the state has to carry on."""
+        """The entries that the model's state has to carry forward."""
         return {f"{WROTE}{name}": values for name, values in self.written.items()}
 
 
 NO_EDGES_ABLATED = EdgeHooks()
-"""No edge is ablated."""
+"""Ablates no edge."""
 
 
 def norm_scale(
     residual: Float[Tensor, "batch position d_model"], eps: float | None = None
 ) -> Float[Tensor, "batch position 1"]:
-    """By which an RMS norm multiplies the stream, its gain apart; without `eps` that of `torch.nn.RMSNorm`."""
+    """The factor by which an RMS norm scales the stream, without its gain; `eps` defaults as in `torch.nn.RMSNorm`."""
     added = torch.finfo(residual.dtype).eps if eps is None else eps
     return torch.rsqrt(residual.square().mean(-1, keepdim=True) + added)

@@ -1,9 +1,9 @@
 """The two graphs of a model: which sites count as nodes, and virtual weights contracted from reads and writes.
 
-Between the tokens and the logits the unit graph has two ends that are no nodes and are never ablated: all token
-embeddings as one source, all logits as one target (token and logit nodes of attribution graphs, Ameisen et al. 2025,
+The unit graph has two terminals that are not nodes and are never ablated: all token embeddings as one source, all
+logits as one target (the token and logit nodes of attribution graphs, Ameisen et al. 2025,
 https://transformer-circuits.pub/2025/attribution-graphs/methods.html). Without them a circuit of units that read
-nothing but embeddings would have no edge at all.
+nothing but embeddings would have no edges at all.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.model.interface import CircuitModel, Connection, Graph, Kind, OpaqueBlock, Site
 
 RESIDUAL_CHANNELS: tuple[Kind, ...] = ("residual_read", "residual_write")
-"""Kinds that are nodes of the channel graph only."""
+"""Kinds that are nodes in the channel graph only."""
 
 EMBEDDING = "embed"
 """The source that stands for the token embeddings."""
@@ -25,16 +25,15 @@ LOGITS = "logits"
 """The target that stands for the logits."""
 
 TERMINALS = (EMBEDDING, LOGITS)
-"""The ends of the unit graph: always kept, never counted as nodes."""
+"""The terminals of the unit graph: always kept, never counted as nodes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A site whose nodes are linear in the residual stream, gains and top-k apart.
+    """A site whose nodes are linear in the residual stream, up to norms and top-k.
 
     Attributes:
-        site: The reading site.
-        stage: It reads the stream as it stands before this stage.
+        stage: The site reads the stream as it is before this stage.
         weight: `[node, d_model]`, the gain of the norm folded in.
     """
 
@@ -45,11 +44,10 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Write:
-    """A site whose nodes are added to the residual stream; a site that writes at several stages has several.
+    """A site whose nodes are added to the residual stream; a site that writes at several stages has one per stage.
 
     Attributes:
-        site: The writing site.
-        stage: The stage that adds it.
+        stage: The stage at which it is added.
         weight: `[d_model, node]`.
     """
 
@@ -59,20 +57,17 @@ class Write:
 
 
 def node_sites(model: CircuitModel, graph: Graph) -> tuple[Site, ...]:
-    """The sites whose scalars are nodes of a graph."""
+    """The sites whose scalars are the nodes of a graph."""
     if graph == "channel":
         return model.sites
     return tuple(site for site in model.sites if site.kind not in RESIDUAL_CHANNELS)
 
 
 def virtual_connections(reads: Iterable[Read], writes: Iterable[Write]) -> Iterator[Connection]:
-    """The connections of the unit graph: what a target reads of all that a source wrote before it.
+    """The connections of the unit graph: one for each pair of sites whose source writes before its target reads.
 
-    The virtual weight of Elhage et al. 2021 (https://transformer-circuits.pub/2021/framework), with the norm's gain
-    and without its data-dependent scale: `read . (sum of the source's writes before the read)`.
-
-    Yields:
-        One connection for each pair of sites of which the source writes before the target reads.
+    The weight is the virtual weight of Elhage et al. 2021 (https://transformer-circuits.pub/2021/framework), with the
+    norm's gain but without its data-dependent scale: `read . (sum of the source's writes before the read)`.
     """
     written = list(writes)
     for read in reads:
@@ -83,7 +78,7 @@ def virtual_connections(reads: Iterable[Read], writes: Iterable[Write]) -> Itera
 
 
 def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: OpaqueBlock) -> Iterator[Connection]:
-    """Connections into a site that an opaque block computes from the stream as it stands before `stage`."""
+    """Connections into a site that an opaque block computes from the stream as it is before `stage`."""
     for source in dict.fromkeys(write.site for write in writes if write.stage < stage):
         yield Connection(source, target, None, block)
 
@@ -94,16 +89,10 @@ def terminal_connections(
     embedding: Float[Tensor, "vocab d_model"],
     unembedding: Float[Tensor, "vocab d_model"],
 ) -> Iterator[Connection]:
-    """What units read of the token embeddings, and what the logits read of units.
+    """The connections from the token embeddings to units, and from units to the logits.
 
     A weight is the root mean square over the vocabulary of the virtual weight from a token, or to a token's logit, so
-    that it is zero exactly where no token matters.
-
-    Args:
-        reads: Of the units that read the stream directly.
-        writes: Of the units.
-        embedding: What a token writes to the stream.
-        unembedding: What a logit reads of it, the gain of the last norm folded in.
+    it is zero exactly where no token matters. The gain of the final norm is folded into the unembedding.
     """
     written = list(writes)
     for read in reads:

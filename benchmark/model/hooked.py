@@ -1,6 +1,6 @@
 """TransformerLens models as circuit models: a `HookedTransformer` with RMS norms, in the unit graph.
 
-The hook points of TransformerLens are where nodes are edited, so nothing of the model is computed twice. What cannot be
+Nodes are edited at the hook points of TransformerLens, so nothing in the model is computed twice. What cannot be
 ablated exactly (LayerNorm, gated MLPs, grouped-query attention, parallel blocks) is refused by name instead of being
 approximated.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from transformer_lens import HookedTransformer
 
 HEADS = {"q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
-"""The sites of a block's attention, and where TransformerLens computes them, one row of `d_head` per head."""
+"""The attention sites of a block, and the hook points that compute them, one row of `d_head` per head."""
 
 
 class HookedCircuitModel:
     """A `HookedTransformer` as a circuit model: stage l is block l, with the sites q, k, v and neuron.
 
     Args:
-        model: RMS norms (folded or not), MLPs that are not gated, as many key and value heads as heads.
+        model: RMS norms (folded or not), MLPs without gates, as many key and value heads as query heads.
 
     Raises:
         ValueError: Names the part of the model that cannot be ablated exactly.
@@ -53,7 +53,7 @@ class HookedCircuitModel:
         return {"residual": residual, "tokens": tokens}
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """The state after a block, `edit` being called at its sites."""
+        """The state after a block, with `edit` called at each of its sites."""
         edges = self._edges(state, ablated_edges)
         with self.model.hooks(fwd_hooks=list(self._hooks(stage, edit, edges, state["residual"]))):
             residual = self.model.blocks[stage](state["residual"])
@@ -65,7 +65,7 @@ class HookedCircuitModel:
         positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch query vocab"]:
-        """Logits at the asked positions."""
+        """Logits at the query positions."""
         residual = at_positions(state["residual"], positions)
         logits: Tensor = self.model.unembed(self.model.ln_final(residual))
         edges = self._edges(state, ablated_edges)
@@ -76,7 +76,15 @@ class HookedCircuitModel:
         """Virtual weights between units, from the embeddings and to the logits; there is no channel graph."""
         if graph != "unit":
             raise ValueError(f"a HookedTransformer has no graph {graph!r}; choose from unit")
-        reads, writes = list(self._reads()), list(self._writes())
+        reads, writes = list[Read](), list[Write]()
+        for layer, block in enumerate(self.model.blocks):
+            at, attention, stage = f"blocks.{layer}.", block.attn, 2 * layer
+            for hook, weight in (("q", attention.W_Q), ("k", attention.W_K), ("v", attention.W_V)):
+                reads.append(Read(f"{at}{hook}", stage, weight.transpose(1, 2).flatten(0, 1) * _gain(block.ln1)))
+            writes.append(Write(f"{at}v", stage, attention.W_O.flatten(0, 1).T))
+            if not self.model.cfg.attn_only:
+                reads.append(Read(f"{at}neuron", stage + 1, block.mlp.W_in.T * _gain(block.ln2)))
+                writes.append(Write(f"{at}neuron", stage + 1, block.mlp.W_out.T))
         yield from virtual_connections(reads, writes)
         unembedding = self.model.W_U.T * _gain(self.model.ln_final)
         yield from terminal_connections(reads, writes, self.model.W_E, unembedding)
@@ -88,7 +96,7 @@ class HookedCircuitModel:
         return edges
 
     def _hooks(self, layer: int, edit: Edit, edges: EdgeHooks, residual: Tensor) -> Iterator[tuple[str, Any]]:
-        """Where a block's nodes are edited and its edges ablated."""
+        """The hooks that edit a block's nodes and ablate its edges."""
         at, site = f"blocks.{layer}.", {each.name: each for each in self.sites}
 
         def of_heads(name: str) -> Callable[..., Tensor]:
@@ -117,23 +125,6 @@ class HookedCircuitModel:
             yield f"{at}mlp.hook_pre", pre
             yield f"{at}mlp.hook_post", post
 
-    def _reads(self) -> Iterator[Read]:
-        """What units read of the stream, the gain of the norm folded in."""
-        for layer, block in enumerate(self.model.blocks):
-            attention = block.attn
-            for hook, weight in (("q", attention.W_Q), ("k", attention.W_K), ("v", attention.W_V)):
-                rows = weight.transpose(1, 2).flatten(0, 1)
-                yield Read(f"blocks.{layer}.{hook}", 2 * layer, rows * _gain(block.ln1))
-            if not self.model.cfg.attn_only:
-                yield Read(f"blocks.{layer}.neuron", 2 * layer + 1, block.mlp.W_in.T * _gain(block.ln2))
-
-    def _writes(self) -> Iterator[Write]:
-        """What units write to the stream."""
-        for layer, block in enumerate(self.model.blocks):
-            yield Write(f"blocks.{layer}.v", 2 * layer, block.attn.W_O.flatten(0, 1).T)
-            if not self.model.cfg.attn_only:
-                yield Write(f"blocks.{layer}.neuron", 2 * layer + 1, block.mlp.W_out.T)
-
 
 def _gain(norm: Any) -> Tensor | float:
     """The gain of an RMS norm; 1 where it is folded into the weights."""
@@ -141,15 +132,15 @@ def _gain(norm: Any) -> Tensor | float:
 
 
 def _check(cfg: Any) -> None:
-    """`ValueError` that names what cannot be ablated exactly."""
+    """Raise a `ValueError` that names the part of the model that cannot be ablated exactly."""
+    positions = cfg.positional_embedding_type
     refused = {
         f"normalization {cfg.normalization_type!r} (only RMS norms)": cfg.normalization_type not in ("RMS", "RMSPre"),
         "a gated MLP": cfg.gated_mlp,
         "grouped-query attention": cfg.n_key_value_heads not in (None, cfg.n_heads),
         "parallel attention and MLP": cfg.parallel_attn_mlp,
         "norms after the sublayers": getattr(cfg, "use_normalization_before_and_after", False),
-        f"positions {cfg.positional_embedding_type!r} (only standard and rotary)": cfg.positional_embedding_type
-        not in ("standard", "rotary"),
+        f"positions {positions!r} (only standard and rotary)": positions not in ("standard", "rotary"),
         "an MLP whose activation has a norm of its own": str(cfg.act_fn).endswith("_ln"),
     }
     for part, present in refused.items():

@@ -13,7 +13,7 @@ Kind = Literal["residual_read", "query", "key", "value", "residual_write", "neur
 """What a site's nodes are."""
 
 Graph = Literal["channel", "unit"]
-"""Which sites count as nodes: every one (the paper's), or all but the residual channels (comparable across methods)."""
+"""Which sites count as nodes: all (as in the paper), or all but the residual channels (comparable across methods)."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GRAPHS: tuple[Graph, ...] = get_args(Graph)
@@ -30,15 +30,15 @@ KIND_OF_HOOK: dict[str, Kind] = {
     "mlp_out": "residual_write",
     "error": "error",
 }
-"""The last part of a hook name `blocks.{layer}.….{hook}`, and the kind of node that lives there."""
+"""The kind of node at a hook point, by the last part of its name `blocks.{layer}.….{hook}`."""
 
 State = dict[str, Tensor]
-"""What a model carries from stage to stage: the residual stream, decoder outputs not yet written, the tokens."""
+"""What a model carries from stage to stage: the residual stream, pending decoder outputs, the tokens."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A named place where a row of nodes lives.
+    """A named hook point that holds a row of nodes.
 
     Attributes:
         name: The hook name, `blocks.{layer}.{hook}`.
@@ -56,21 +56,21 @@ class Site:
 
     @classmethod
     def at(cls, name: str, size: int, stage: int) -> "Site":
-        """The site of a hook name; its kind and layer are read off the name."""
+        """The site at a hook point; its kind and layer are read off the name."""
         parts = name.split(".")
         return cls(name, KIND_OF_HOOK[parts[-1]], int(parts[1]), size, stage)
 
 
 Edit = Callable[[Site, Float[Tensor, "batch position node"]], Float[Tensor, "batch position node"]]
-"""Called at every site with its values; what it returns is what the rest of the model sees."""
+"""Called at every site with its values; the rest of the model sees what it returns."""
 
 
 @dataclass(frozen=True)
 class OpaqueBlock:
-    """An opaque part of a model: what it computes between its ends is not drawn as edges.
+    """A part of a model whose internal computation is not drawn as edges.
 
     Attributes:
-        name: Connections through the same block carry the same name, so that it is counted once.
+        name: Shared by all connections through the block, so that it is counted once.
         weights: Number of nonzero weights inside.
     """
 
@@ -80,14 +80,14 @@ class OpaqueBlock:
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """Two sites joined directly.
+    """The edges between two directly connected sites.
 
     Attributes:
         source: Name of the site that the edges leave.
         target: Name of the site that they enter.
-        weight: `[target, source]`, or `None` where an opaque block joins every pair.
+        weight: `[target, source]`, or `None` where an opaque block connects every pair.
         block: The opaque block; given exactly when `weight` is `None`.
-        full: Where an end stands for many numbers (all channels of an embedding, all logits), the map between these.
+        full: Where an end stands for many numbers (all embedding channels, all logits), the map between those.
     """
 
     source: str
@@ -102,27 +102,27 @@ class Connection:
 
 @runtime_checkable
 class CircuitModel(Protocol):
-    """A model whose computation can be watched and edited at named sites.
+    """A model whose computation can be recorded and edited at named sites.
 
-    `start` and `advance` return new states and leave the given one as it was, so that a stored state can be run on
-    from many times.
+    `start` and `advance` return new states and leave the given one unchanged, so a stored state can be resumed from
+    many times.
     """
 
     sites: tuple[Site, ...]
-    """In forward order. What lies after the last site belongs to `read_out`."""
+    """In forward order. Everything after the last site belongs to `read_out`."""
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The state before stage 0."""
         ...
 
     def advance(self, state: State, stage: int, edit: Edit) -> State:
-        """The state after a stage, `edit` being called at each of its sites in order."""
+        """The state after a stage, with `edit` called at each of its sites in order."""
         ...
 
     def read_out(
         self, state: State, positions: Int[Tensor, "batch query"] | None
     ) -> Float[Tensor, "batch query vocab"]:
-        """Logits at the asked positions of each row (`None`: at all of them)."""
+        """Logits at the query positions of each row (`None`: all positions)."""
         ...
 
     def connections(self, graph: Graph) -> Iterable[Connection]:
@@ -131,27 +131,23 @@ class CircuitModel(Protocol):
 
 
 Sources = Mapping[str, Float[Tensor, "batch position _"]]
-"""What sources hold, by site name; of values what the attention pattern makes of them."""
+"""Values of source sites by name; for value nodes, after the attention pattern is applied."""
 
 
 @runtime_checkable
 class EdgeAblation(Protocol):
-    """Which edges are ablated: each carries its source's mean instead of its value."""
+    """A set of ablated edges: each carries its source's mean instead of its value."""
 
     def __call__(
-        self,
-        target: str,
-        direct: Sources,
-        stream: Sources,
-        scale: Float[Tensor, "batch position 1"] | None,
+        self, target: str, direct: Sources, stream: Sources, scale: Float[Tensor, "batch position 1"] | None
     ) -> Float[Tensor, "batch position target"] | None:
-        """What the ablated edges into a target bring beyond their means; `None` for nothing.
+        """What the ablated edges into a target would carry beyond their means; `None` if no edge is ablated.
 
         Args:
             target: Name of the target's site.
-            direct: Sources joined to it by a weight matrix (the channel graph's edges).
+            direct: Sources connected to it by a weight matrix (the channel graph's edges).
             stream: Sources that it reads through the stream (the unit graph's edges).
-            scale: By which the norm multiplies the stream; its gain is in the virtual weights.
+            scale: The norm's factor on the stream; its gain is in the virtual weights.
         """
         ...
 
@@ -166,19 +162,19 @@ class EdgeAblation(Protocol):
 
 @runtime_checkable
 class EdgeAblatable(CircuitModel, Protocol):
-    """A circuit model whose single edges can be ablated, too; `benchmark.model.edge_hooks` does most of the work."""
+    """A circuit model with ablatable edges; `benchmark.model.edge_hooks` does most of the work."""
 
     can_ablate_edges: bool
-    """Whether they can be in this very model."""
+    """Whether this particular model supports it."""
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """The state after a stage, some edges ablated."""
+        """The state after a stage, with some edges ablated."""
         ...
 
     def read_out(
         self, state: State, positions: Int[Tensor, "batch query"] | None, ablated_edges: EdgeAblation | None = None
     ) -> Float[Tensor, "batch query vocab"]:
-        """Logits at the asked positions, some edges into them ablated."""
+        """Logits at the query positions, with some edges into them ablated."""
         ...
 
 
@@ -206,7 +202,7 @@ def run_stages(
     last: int | None = None,
     ablated_edges: EdgeAblation | None = None,
 ) -> State:
-    """The state after the stages `first` to before `last` (`None`: to the end)."""
+    """The state after the stages from `first` up to but not including `last` (`None`: to the end)."""
     for stage in range(first, stage_count(model) if last is None else last):
         if ablated_edges is None:
             state = model.advance(state, stage, edit)
@@ -225,13 +221,13 @@ def forward(
     stage: int = 0,
     ablated_edges: EdgeAblation | None = None,
 ) -> Float[Tensor, "batch query vocab"]:
-    """Run a model: the only runner that there is.
+    """Run a model; every forward pass goes through this function.
 
     Args:
         model: Any circuit model.
-        tokens: Token ids; not read when `state` is given.
+        tokens: Token ids; ignored when `state` is given.
         edit: Called at every site from `stage` on.
-        positions: Where logits are wanted, per row; `None` means everywhere.
+        positions: Query positions of each row; `None` for all positions.
         state: A stored state to start from instead of the tokens.
         stage: The first stage to run on `state`.
         ablated_edges: Edges that carry their sources' means; only for an `EdgeAblatable` model.
@@ -262,7 +258,7 @@ def next_token_loss(
     edit: Edit = unedited,
     batch: int = 16,
 ) -> float:
-    """Mean cross entropy of the next token over windows, run `batch` at once, nats."""
+    """Mean cross entropy of the next token over windows, run `batch` at a time, nats."""
     total = 0.0
     for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True):
         logits = forward(model, rows, edit).flatten(0, 1)
@@ -273,7 +269,7 @@ def next_token_loss(
 def record(
     model: CircuitModel, tokens: Int[Tensor, "batch position"], edit: Edit = unedited
 ) -> dict[str, Float[Tensor, "_ _ _"]]:
-    """The values at every site, by name, after `edit`."""
+    """The values at every site by name, after `edit`."""
     seen: dict[str, Tensor] = {}
 
     def watch(site: Site, values: Tensor) -> Tensor:
@@ -287,7 +283,7 @@ def record(
 def at_positions(
     values: Float[Tensor, "batch position feature"], positions: Int[Tensor, "batch query"] | None
 ) -> Float[Tensor, "batch query feature"]:
-    """The rows of `values` at the asked positions (`None`: all of them)."""
+    """The rows of `values` at the query positions (`None`: all positions)."""
     if positions is None:
         return values
     return values.gather(1, positions[:, :, None].expand(-1, -1, values.shape[-1]))

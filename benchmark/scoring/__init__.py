@@ -1,1 +1,1 @@
-"""What is measured of a discovered circuit."""
+"""The scores of a discovered circuit."""

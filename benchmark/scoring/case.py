@@ -1,4 +1,4 @@
-"""What a circuit is scored on: the model, the circuit, the prompts, and everything a score may ask for."""
+"""What the scores are computed from: the model, the circuit, the prompts, and cached results that scores share."""
 
 import math
 from dataclasses import dataclass, field
@@ -32,19 +32,15 @@ from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 @dataclass(frozen=True, eq=False)
 class CircuitUnderTest:
-    """A circuit on the test prompts of a task.
+    """A circuit of a model, and the test prompts of a task.
 
     Attributes:
-        model: The model that is cut.
-        sites: Whose nodes are kept or ablated.
-        circuit: The circuit.
+        sites: Sites whose nodes are kept or ablated.
         means: Ablation values under mean ablation.
-        batch: The prompts.
-        reference_logits: Logits of the reference model.
-        generator: Source of all draws.
-        position_means: Those of mean ablation by position; without them that is left out.
-        ablation: The ablation that the circuit was found under, and that every score is taken under but those that name
-            another.
+        reference_logits: Logits of the reference model on the test prompts.
+        generator: Source of all random draws.
+        position_means: Ablation values under mean ablation by position, which is skipped without them.
+        ablation: The ablation under which the circuit was found, and under which it is scored if no other is named.
     """
 
     model: CircuitModel
@@ -58,12 +54,12 @@ class CircuitUnderTest:
     ablation: str = "mean"
 
     def ablation_values(self, ablation: str | None = None) -> AblationValuesOn:
-        """Ablation values on given prompts, under the circuit's own ablation or another."""
+        """Ablation values as a function of the prompts, under the circuit's own ablation or another."""
         seed = self.generator.initial_seed()
         return ablation_values(ablation or self.ablation, self.model, self.means, self.position_means or {}, seed)
 
     def edit(self, batch: PromptBatch, circuit: Circuit | None = None) -> Edit:
-        """The edit that ablates what is outside the circuit, or another one, on some prompts, all of them at once."""
+        """The edit that ablates all nodes outside the circuit, or another one; for runs of the whole batch at once."""
         values = self.test_values if batch is self.batch else self.ablation_values()(batch)
         return ablate(self.circuit if circuit is None else circuit, values)
 
@@ -73,32 +69,30 @@ class CircuitUnderTest:
         return self.ablation_values()(self.batch)
 
     def measured(self, metric: str, value: float, batch: PromptBatch | None = None, why: str = "") -> Measurement:
-        """A number that was measured on the test prompts, or on others, under the circuit's own ablation."""
+        """A value measured on the test prompts, or on others, under the circuit's own ablation."""
         if not math.isfinite(value):
             return self.missing(metric, why or f"{metric} came out as {value}")
         n = (self.batch if batch is None else batch).clusters
         return Measurement(metric, value, n=n, ablation=self.ablation)
 
     def missing(self, metric: str, reason: str, status: str = "undefined") -> Measurement:
-        """Why there is no number."""
+        """A metric without a value, and the reason."""
         return Measurement(metric, status=status, reason=reason, ablation=self.ablation)
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A model with its nodes' means, and the prompts on which its circuit is found and scored.
+    """A model with its ablation values, and the prompts on which its circuit is found and scored.
 
     Attributes:
-        model: The model that is cut.
-        reference: The trained model that the circuit is compared with; the same object where a method explains itself.
+        reference: The reference model that the circuit is compared with; the same object if a method explains itself.
         means: Ablation values under mean ablation.
         graph: Which sites count as nodes.
-        prompts: Of the task.
-        windows: Of the corpus, over which what flows along edges is averaged.
-        seed: Of the bootstrap.
-        position_means: Those under mean ablation by position.
-        ablation: The one that the circuit is searched and scored under. What flows along edges is taken against their
-            sources' means, and ablated edges carry these, under every ablation.
+        windows: Corpus windows over which what flows along edges is averaged.
+        seed: Seed of the bootstrap and of the ablations.
+        position_means: Ablation values under mean ablation by position.
+        ablation: The ablation under which the circuit is searched for and scored. Under every ablation, ablated edges
+            carry their sources' means, and what flows along edges is measured relative to these.
     """
 
     model: CircuitModel
@@ -120,15 +114,12 @@ class Setting:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DiscoveredCircuit(CircuitUnderTest):
-    """A circuit that a search has found, with all that its scores are computed from.
+    """A discovered circuit, with everything that its scores are computed from.
 
     Attributes:
-        setting: What it was found in.
-        found: What the search found.
-        config: How it was searched.
-        task: Its task; without one, scores that need its concepts or its shifts are left out.
-        corpus: Of the model; goes with the task.
-        folder: Of the cell: a score may leave there what `bench show` prints.
+        task: The task; without one, scores that need its concepts or its shifts are skipped.
+        corpus: The corpus of the model; given together with the task.
+        folder: The folder of the cell, where a score may save what `bench show` prints.
     """
 
     setting: Setting
@@ -148,7 +139,7 @@ class DiscoveredCircuit(CircuitUnderTest):
         corpus: Corpus | None = None,
         folder: Path | None = None,
     ) -> "DiscoveredCircuit":
-        """What a search has found in a setting; runs the reference model on the test prompts."""
+        """The circuit that a search has found in a setting; runs the reference model on the test prompts."""
         return cls(
             model=setting.model,
             sites=node_sites(setting.model, setting.graph),
@@ -169,12 +160,12 @@ class DiscoveredCircuit(CircuitUnderTest):
 
     @cached_property
     def connections(self) -> list[Connection]:
-        """Of the graph that it was found in."""
+        """The connections of the graph that it was found in."""
         return list(self.model.connections(self.setting.graph))
 
     @cached_property
     def logits(self) -> dict[str, Float[Tensor, "prompt vocab"]]:
-        """Answers to the test prompts by what is kept: `reference` (the reference model), `whole`, `circuit`, ..."""
+        """Test logits of the `reference` and `whole` model, the `circuit`, its `complement` and the `empty` circuit."""
         kept = {"circuit": self.circuit, "complement": self.circuit.complement(), "empty": Circuit.empty(self.sites)}
         return {
             "reference": self.reference_logits,
@@ -183,12 +174,12 @@ class DiscoveredCircuit(CircuitUnderTest):
         }
 
     def logits_of(self, circuit: Circuit) -> Float[Tensor, "prompt vocab"]:
-        """Answers to the test prompts with only a circuit kept."""
+        """Test logits with only a given circuit kept."""
         return answer_logits(self.model, self.batch, self.edit(self.batch, circuit))
 
     @cached_property
     def status(self) -> tuple[str, str]:
-        """Whether the circuit counts, and if not, why."""
+        """Whether the circuit solves the task, and if not, why."""
         whole, circuit = (float(prompt_losses(self.logits[name], self.batch).mean()) for name in ("whole", "circuit"))
         target, margin = self.config.target_loss, self.config.generalisation_margin
         if self.found.status == "ok" and circuit <= target + margin:

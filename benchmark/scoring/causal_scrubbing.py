@@ -1,13 +1,13 @@
-"""Asks whether what a circuit calls the same is the same: values changed between prompts of a class, and two levels.
+"""Causal scrubbing: task loss with node values resampled within an equivalence class, and with nodes binarised.
 
-Gao et al. 2025 (arXiv 2511.13653), lightly. *Interchange* (appendix E, condition 1 of causal scrubbing): every kept
-node takes its values from prompts of the same answer and length, each node from others, so that what it computes from
-is as mixed as what it gives on. Deviation: a node's class is taken to be the answer, not a claim made for it by hand.
-*Binarised* (figure 34, where the loss is 0.24 to 0.54): every kept node takes one of two levels. Deviation: threshold
-and levels have the least squared error instead of being learned.
+A light version of Gao et al. 2025 (arXiv 2511.13653). *Interchange* (appendix E, condition 1 of causal scrubbing):
+every kept node takes its values from prompts with the same answer and length, independently per node, so a node's
+inputs are resampled as much as its output. Deviation: a node's equivalence class is the answer, not a hypothesis
+written by hand. *Binarised* (figure 34, where the loss is 0.24 to 0.54): every kept node takes one of two levels.
+Deviation: threshold and levels minimise the squared error instead of being learned.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -21,42 +21,32 @@ from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
 DRAWS = 3
-"""Draws of donors, over which the interchange loss is averaged."""
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Two levels for each of some nodes.
-
-    Attributes:
-        threshold: A value above it takes the high level.
-        low: The low level.
-        high: The high level.
-    """
-
-    threshold: Float[Tensor, " node"]
-    low: Float[Tensor, " node"]
-    high: Float[Tensor, " node"]
-
-    def __call__(self, values: Float[Tensor, "*row node"]) -> Float[Tensor, "*row node"]:
-        """Values at their levels."""
-        return torch.where(values > self.threshold, self.high, self.low)
+"""Draws of donor prompts over which the interchange loss is averaged."""
 
 
 @torch.no_grad()
 def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
-    """Task loss with values resampled within a class, and with values at two levels fitted on validation prompts."""
+    """Task loss with values resampled within a class, and with values binarised as fitted on validation prompts."""
     return scrubbed(case, case.setting.prompts.validation)
 
 
 def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
-    """The same for any circuit, the two levels fitted on `known` prompts."""
-    binarised = ablation_result(case, _changed(case, _binariser(case, known))).loss
+    """The same for any circuit, with the two levels fitted to the circuit's run of the `known` prompts."""
+    seen = record(case.model, known.tokens, case.edit(known))
+    real = torch.arange(known.tokens.shape[1]) <= known.positions
+    masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
+    levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
+
+    def binarise(site: Site, values: Tensor) -> Tensor:
+        threshold, low, high = levels[site.name]
+        return torch.where(values > threshold, high, low)
+
+    binarised = ablation_result(case, _changed(case, binarise)).loss
     return [_interchanged(case), case.measured("binarised_loss", binarised)]
 
 
 def _changed(case: CircuitUnderTest, change: Edit) -> Edit:
-    """The circuit's edit, then a change to the kept nodes of each site, which are all that `change` is shown."""
+    """The circuit's edit followed by a change of the kept nodes of each site; `change` sees only these."""
     keep = case.edit(case.batch)
 
     def edit(site: Site, values: Tensor) -> Tensor:
@@ -70,11 +60,8 @@ def _changed(case: CircuitUnderTest, change: Edit) -> Edit:
     return edit
 
 
-# Interchange
-
-
 def _interchanged(case: CircuitUnderTest) -> Measurement:
-    """Task loss with every kept node's values from other prompts, over the prompts that have others of their class."""
+    """Task loss with every kept node's values resampled, over the prompts that are not alone in their class."""
     group = classes(case.batch)
     shared = group.bincount()[group] > 1
     if not shared.any():
@@ -84,42 +71,30 @@ def _interchanged(case: CircuitUnderTest) -> Measurement:
         donors = class_donors(group, values.shape[-1], case.generator)
         return values.gather(0, donors[:, None, :].expand_as(values))
 
-    edit = _changed(case, exchange)  # draws other donors in each run
+    edit = _changed(case, exchange)  # draws new donors in each run
     losses = [prompt_losses(answer_logits(case.model, case.batch, edit), case.batch) for _ in range(DRAWS)]
     pairs = len(case.batch.pair[shared].unique())
     return replace(case.measured("interchange_loss", float(torch.stack(losses)[:, shared].mean())), n=pairs)
 
 
 def classes(batch: PromptBatch) -> Int[Tensor, " prompt"]:
-    """Number of each prompt's class: prompts of the same answer and length."""
+    """The class of each prompt, as an index: prompts with the same answer and length."""
     group: Tensor = torch.stack([batch.answer, batch.last], dim=1).unique(dim=0, return_inverse=True)[1]
     return group
 
 
 def class_donors(group: Int[Tensor, " prompt"], nodes: int, generator: torch.Generator) -> Int[Tensor, "prompt node"]:
-    """For each prompt and node a prompt of the same class: the prompts of a class permuted, for each node anew."""
+    """A prompt of the same class for each prompt and node: each class is permuted, independently per node."""
     home = group.argsort(stable=True)
     noise = torch.rand(len(group), nodes, generator=generator, dtype=torch.float64)
     mixed = (group[:, None] + noise).argsort(dim=0)
     return torch.empty_like(mixed).index_copy_(0, home, mixed)
 
 
-# Two levels
+def two_levels(values: Float[Tensor, "sample node"]) -> Float[Tensor, "3 node"]:
+    """The threshold with the least squared error for each node, and the low and the high mean on either side of it.
 
-
-def _binariser(case: CircuitUnderTest, known: PromptBatch) -> Edit:
-    """The edit that puts each kept node at one of two levels, fitted on the circuit's run of some prompts."""
-    seen = record(case.model, known.tokens, case.edit(known))
-    real = torch.arange(known.tokens.shape[1]) <= known.positions
-    masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
-    levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
-    return lambda site, values: levels[site.name](values)
-
-
-def two_levels(values: Float[Tensor, "sample node"]) -> Levels:
-    """For each node the threshold of least squared error, and the means on either side of it.
-
-    Every threshold between two neighbouring values is tried. A node of one value has that value as both levels.
+    Every threshold between two neighbouring values is tried. A constant node has its value as both levels.
     """
     ordered = values.double().sort(dim=0).values
     count, sums = len(ordered), ordered.cumsum(dim=0)
@@ -129,4 +104,4 @@ def two_levels(values: Float[Tensor, "sample node"]) -> Levels:
     explained[ordered[1:] == ordered[:-1]] = -1.0
     best = explained.argmax(dim=0, keepdim=True)
     threshold = (ordered.gather(0, best) + ordered.gather(0, best + 1)) / 2
-    return Levels(*(each.to(values.dtype) for each in (threshold[0], low.gather(0, best)[0], high.gather(0, best)[0])))
+    return torch.cat([threshold, low.gather(0, best), high.gather(0, best)]).to(values.dtype)

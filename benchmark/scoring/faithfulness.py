@@ -1,4 +1,4 @@
-"""How well a circuit stands in for the model it explains, and the losses on the way."""
+"""How faithful a circuit is to the reference model, and the losses that this is computed from."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from benchmark.tasks.answers import first_answer_difference, logit_difference
 
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
-    """How well circuit and complement agree with the reference model."""
+    """Agreement of the circuit and of its complement with the reference model."""
     views, test = case.logits, case.batch
     loss = {name: metrics.task_loss(logits, test.answer, test.other) for name, logits in views.items()}
     difference = {name: first_answer_difference(logits, test) for name, logits in views.items()}
@@ -32,7 +32,7 @@ def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
-    """Faithfulness of a view to the reference model, with its interval over resampled pairs."""
+    """Faithfulness of one of `case.logits` to the reference model, with its interval over resampled pairs."""
     views, test = case.logits, case.batch
     kls = {}
     for name in (view, "empty"):
@@ -46,14 +46,14 @@ def _agreement(metric: str, view: str, case: DiscoveredCircuit) -> Measurement:
 
 
 def calibration(case: DiscoveredCircuit) -> list[Measurement]:
-    """Test loss after the scale and shift that were fitted on validation prompts."""
+    """Test loss after the scale and shift that were fitted on validation prompts are applied."""
     scale, shift = torch.tensor([case.found.calibration.scale, case.found.calibration.shift])
     loss = calibrated_loss(logit_difference(case.logits["circuit"], case.batch), scale, shift)
     return [case.measured("calibrated_loss", float(loss))]
 
 
 def losses(case: DiscoveredCircuit) -> list[Measurement]:
-    """Losses, which have a value whatever the status."""
+    """Losses, which are defined whatever the circuit's status."""
     named = {"whole_loss": "whole", "explained_loss": "reference", "empty_loss": "empty", "circuit_loss": "circuit"}
     views, test = case.logits, case.batch
     rows = [
@@ -63,7 +63,7 @@ def losses(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def areas(case: DiscoveredCircuit) -> list[Measurement]:
-    """Areas under faithfulness over log size, along the ranking."""
+    """Areas under the faithfulness curve over log circuit size, along the ranking."""
     views, test, config = case.logits, case.batch, case.config
     total = sum(site.size for site in case.sites)
     empty = metrics.pair_kl(views["reference"], views["empty"], test.answer, test.other)

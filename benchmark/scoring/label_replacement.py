@@ -1,4 +1,4 @@
-"""Labels of concepts in place of a circuit's nodes."""
+"""Label replacement: the labels of a task's concepts in place of the circuit's nodes."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from benchmark.validity.rows import circuit_measurements, write_validity
 
 
 def label_replacement(case: DiscoveredCircuit) -> list[Measurement]:
-    """Labels of the task's concepts in place of the circuit's nodes; in the unit graph only, where nodes are units.
+    """Scores of labels in place of the circuit's nodes; only in the unit graph, where nodes are units.
 
-    Nodes are chosen and their levels fitted on train prompts, on which nothing is reported, and scored on test prompts.
+    Nodes are chosen and their levels fitted on train prompts, and scored on test prompts.
     """
     setting, task, corpus = case.setting, case.task, case.corpus
     if task is None or corpus is None or setting.graph != "unit" or not task.concepts:

@@ -1,12 +1,9 @@
-"""Does a circuit still answer as the whole model does when the prompts leave those that it was found on?
+"""Does a circuit still agree with the reference model when the prompts move away from those that it was found on?
 
-A circuit is a claim about a mechanism, and the mechanism does not end where the task's templates end; so the prompts
-are changed step by step (`benchmark.tasks.shifts`), and what counts is agreement with the reference model,
-which may well be wrong there, too.
+A circuit is a claim about a mechanism, and the mechanism does not end where the task's templates end. The prompts are
+therefore changed step by step (`benchmark.tasks.shifts`), and the score is agreement with the reference model, which
+may itself be wrong there.
 """
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 
@@ -26,82 +23,50 @@ PAIRS = 16
 """Prompt pairs at each level of a shift."""
 
 
-@dataclass(frozen=True)
-class ShiftAgreement:
-    """How a circuit compares with the reference model at one level of a shift.
-
-    Attributes:
-        agreement: Share of prompts on which both prefer the same answer.
-        whole: Share that the reference model answers correctly.
-        circuit: Share that the circuit answers correctly.
-        pairs: How many of the pairs of prompts are distinct.
-    """
-
-    level: int
-    agreement: float
-    whole: float
-    circuit: float
-    pairs: int
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A shift, level by level away from where circuits are found; `stopped` says why not all levels were tried."""
-
-    shift: Shift
-    levels: tuple[ShiftAgreement, ...]
-    stopped: str
-
-
 @torch.no_grad()
 def off_distribution(case: DiscoveredCircuit) -> list[Measurement]:
-    """Agreement with the reference model off the task's prompts; a circuit that counts leaves curves in its folder."""
+    """Mean agreement with the reference model over the levels of each shift beyond the first.
+
+    If the circuit solves the task, the curves over all levels are saved in the folder of its cell.
+    """
     task, corpus = case.task, case.corpus
     if task is None or corpus is None:
         return []
     shifts = [shift for shift in SHIFTS.values() if shift.concerns(task.name)]
     if case.status[0] != "ok":
         return [case.missing(f"agreement_{shift.name}", *reversed(case.status)) for shift in shifts]
-    curves = [_curve(case, shift, task, corpus) for shift in shifts]
+    rows, points = [], []
+    for shift in shifts:
+        curve, stopped = _curve(case, shift, task, corpus)
+        points += curve
+        metric, shifted = f"agreement_{shift.name}", [point for point in curve if point.series == "agreement"][1:]
+        if shifted:
+            value = sum(point.value for point in shifted) / len(shifted)
+            n = max(point.n for point in shifted)  # all levels change the same pairs
+            rows.append(Measurement(metric, value, n=n, ablation=case.ablation))
+        else:
+            rows.append(case.missing(metric, stopped))
     if case.folder is not None:
-        write_points(_points(curves), case.folder)
-    return [_measured(curve, case.ablation) for curve in curves]
+        write_points(points, case.folder)
+    return rows
 
 
-def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) -> Curve:
-    levels: list[ShiftAgreement] = []
-    seed, context = case.setting.seed, corpus.config.context
+def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) -> tuple[list[CurvePoint], str]:
+    """How often both agree and how often each is right at every level, and why the curve stops early, if it does."""
+    points: list[CurvePoint] = []
     for level in shift.levels:
         try:
-            batch = prompts(shift.of(task, level), corpus.tokenizer, "test", PAIRS, seed, context)
+            batch = prompts(
+                shift.of(task, level), corpus.tokenizer, "test", PAIRS, case.setting.seed, corpus.config.context
+            )
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
-            return Curve(shift, tuple(levels), str(error))
+            return points, str(error)
         edit = ablate(case.circuit, case.setting.ablation_values(batch))
         whole = logit_difference(answer_logits(case.setting.reference, batch, unedited), batch)
         circuit = logit_difference(answer_logits(case.model, batch, edit), batch)
         right, circuit_right = (float((difference > 0).double().mean()) for difference in (whole, circuit))
-        agreement = metrics.answer_agreement(whole, circuit)
-        levels.append(ShiftAgreement(level, agreement, right, circuit_right, batch.clusters))
-    return Curve(shift, tuple(levels), "")
-
-
-def _measured(curve: Curve, ablation: str) -> Measurement:
-    """Mean agreement over the levels of a shift beyond the first, or why there is none.
-
-    All levels change the same pairs, so that there are no more clusters than at one of them.
-    """
-    name, shifted = f"agreement_{curve.shift.name}", curve.levels[1:]
-    if not shifted:
-        return Measurement(name, status="undefined", reason=curve.stopped, ablation=ablation)
-    value = sum(each.agreement for each in shifted) / len(shifted)
-    return Measurement(name, value, n=max(each.pairs for each in shifted), ablation=ablation)
-
-
-def _points(curves: list[Curve]) -> Iterator[CurvePoint]:
-    """The curves themselves: agreement, and how often each of the two is right."""
-    for curve in curves:
-        for each in curve.levels:
-            for series in ("agreement", "whole", "circuit"):
-                yield CurvePoint(
-                    curve.shift.name, curve.shift.unit, each.level, series, getattr(each, series), each.pairs
-                )
+        series = {"agreement": metrics.answer_agreement(whole, circuit), "whole": right, "circuit": circuit_right}
+        points += [
+            CurvePoint(shift.name, shift.unit, level, name, each, batch.clusters) for name, each in series.items()
+        ]
+    return points, ""

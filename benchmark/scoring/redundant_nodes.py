@@ -1,14 +1,11 @@
-"""Asks whether a circuit keeps too much: each kept node ablated alone, and random circuits ablated in its place.
+"""Does a circuit keep too many nodes? Each kept node is ablated alone, and random circuits are ablated for comparison.
 
-A mask that keeps redundant nodes, and a circuit whose ablation does no more harm than that of any other nodes, both
-pass every test of faithfulness.
+A circuit with redundant nodes passes every test of faithfulness, and so does one whose ablation does no more harm than
+the ablation of random nodes.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.interventions.ablation import random_circuit
@@ -20,43 +17,38 @@ from benchmark.scoring.robustness import RANDOM_CIRCUITS, ablation_result
 from benchmark.tasks.prompts import PromptBatch
 
 TRIED = 64
-"""Kept nodes that are ablated alone, at most; a random sample of them where there are more."""
+"""Maximum number of kept nodes that are ablated alone; a random sample if there are more."""
 
 PAIRS = 16
-"""Prompt pairs on which single nodes are changed, at most."""
+"""Maximum number of prompt pairs on which single nodes are edited."""
 
 
 @torch.no_grad()
 def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
-    """The share of redundant nodes, and the loss with random circuits of the same size per site ablated."""
-    rises = loss_rises(case, drawn_nodes(case.circuit, TRIED, case.generator))
-    if len(rises):
-        idle = case.measured("idle_share", metrics.idle_share(rises), first_pairs(case.batch))
+    """The share of redundant nodes, and the loss when random circuits of the same size per site are ablated."""
+    nodes, batch = drawn_nodes(case.circuit, TRIED, case.generator), first_pairs(case.batch)
+    if nodes:
+        run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
+        ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
+        values = {
+            name: ablated(sites[name], kept).expand_as(kept).numpy()
+            for name, kept in run.values(sorted({node.site for node in nodes})).items()
+        }
+        losses = run.losses([{node: values[node.site][..., node.index]} for node in nodes])
+        rises = np.array([(each - run.true).mean() for each in losses])
+        idle = case.measured("idle_share", metrics.idle_share(rises), batch)
     else:
         idle = case.missing("idle_share", "the circuit keeps no node")
-    ablated = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
-    losses = [ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in ablated]
-    return [idle, case.measured("random_necessity", sum(losses) / len(losses))]
+    random = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
+    necessity = sum(ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in random) / len(random)
+    return [idle, case.measured("random_necessity", necessity)]
 
 
 def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:
-    """The kept nodes of a circuit, or so many drawn at random, in the order of the sites."""
+    """The kept nodes of a circuit in site order, or a random sample of `most` of them."""
     nodes = [Node(site, index) for site, kept in circuit.kept().items() for index in kept]
     chosen = torch.randperm(len(nodes), generator=generator)[:most].sort().values
     return [nodes[index] for index in chosen.tolist()]
-
-
-def loss_rises(case: CircuitUnderTest, nodes: Sequence[Node]) -> Float[np.ndarray, " node"]:
-    """How much the circuit's task loss rises with each node ablated too, the others kept: mean over pairs, nats."""
-    batch = first_pairs(case.batch)
-    run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
-    ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
-    values = {
-        name: ablated(sites[name], kept).expand_as(kept).numpy()
-        for name, kept in run.values(sorted({node.site for node in nodes})).items()
-    }
-    changes = [{node: values[node.site][..., node.index]} for node in nodes]
-    return np.array([(losses - run.true).mean() for losses in run.losses(changes)])
 
 
 def first_pairs(batch: PromptBatch) -> PromptBatch:

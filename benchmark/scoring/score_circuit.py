@@ -1,4 +1,4 @@
-"""The scores of a discovered circuit, one after the other."""
+"""The list of scores, and the function that computes all of them for a discovered circuit."""
 
 import math
 from collections.abc import Callable
@@ -22,31 +22,31 @@ from benchmark.scoring.second_circuit import second_circuit
 from benchmark.scoring.sizes import sizes, verified_edges
 
 Score = Callable[[DiscoveredCircuit], list[Measurement]]
-"""Measures something of a circuit. All draws come from the circuit's generator, so the order of scores matters."""
+"""Measures a circuit. All draws come from the circuit's generator, so the order of scores matters."""
 
 
 def outside_metrics(case: DiscoveredCircuit) -> list[Measurement]:
-    """What the metrics of other distributions say; none changes what is drawn for the scores after it."""
+    """The metrics of other distributions; none of them affects the random draws of later scores."""
     return [_outside(metric, case) for metric in METRICS.values() if metric.score is not None]
 
 
 def _outside(metric: Metric, case: DiscoveredCircuit) -> Measurement:
-    """The value of a metric, or why there is none; whatever it raises fails its own row alone."""
-    drawn = case.generator.get_state()
+    """The value of a metric, or why there is none; an exception fails only the metric's own row."""
+    drawn, called = case.generator.get_state(), METRICS.called(metric.name)
     try:
         value = resolve(str(metric.score))(case)
     except Exception as error:  # whatever somebody's metric raises
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return case.missing(metric.name, f"{METRICS.called(metric.name)} raised {why}", "failed")
+        return case.missing(metric.name, f"{called} raised {why}", "failed")
     finally:
         case.generator.set_state(drawn)
     if not isinstance(value, Real) or isinstance(value, bool):
-        given = f"{METRICS.called(metric.name)} returned {' '.join(repr(value).split()):.80}"
-        return case.missing(metric.name, f"{given}, not a number", "failed")
+        given = f"{' '.join(repr(value).split()):.80}"
+        return case.missing(metric.name, f"{called} returned {given}, not a number", "failed")
     number = float(value)
     if math.isfinite(number) and not metric.low <= number <= metric.high:
-        given = f"{METRICS.called(metric.name)} returned {number:g}"
-        return case.missing(metric.name, f"{given}, outside {metric.low:g} to {metric.high:g}", "failed")
+        limits = f"{metric.low:g} to {metric.high:g}"
+        return case.missing(metric.name, f"{called} returned {number:g}, outside {limits}", "failed")
     return case.measured(metric.name, number)
 
 
@@ -65,15 +65,15 @@ SCORES: tuple[Score, ...] = (
     off_distribution,
     outside_metrics,
 )
-"""What is measured of a circuit that does its task; of another circuit these say why it does not."""
+"""The scores of a circuit that solves its task; for other circuits, their rows say why it does not."""
 
 LOSSES: tuple[Score, ...] = (losses, areas)
-"""What has a value whatever the circuit's status."""
+"""Scores that have a value whatever the circuit's status."""
 
 
 @torch.no_grad()
 def score_circuit(case: DiscoveredCircuit) -> list[Measurement]:
-    """All measurements of a discovered circuit, on test prompts."""
+    """All measurements of a discovered circuit on test prompts."""
     status, reason = case.status
     rows = [row for score in SCORES for row in score(case)]
     if status != "ok":

@@ -1,4 +1,4 @@
-"""Asks whether another circuit does the task as well: the found one's nodes are forbidden and the search repeated."""
+"""Is there a second circuit for the task? The search is repeated with the nodes of the first one forbidden."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,35 +15,35 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
+from benchmark.scoring.robustness import ablation_result
 from benchmark.seeds import seed_of
-from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import TaskPrompts
 
 
 class Forbidding:
-    """A model of which the nodes of a forbidden circuit are at their means whatever an edit says."""
+    """A model in which the nodes of a forbidden circuit are always mean-ablated, whatever an edit does."""
 
     def __init__(self, model: CircuitModel, forbidden: Circuit, means: Means) -> None:
         self.sites = model.sites
         self._model = model
-        self._hold = keep_only(forbidden.complement(), means)
+        self._ablate = keep_only(forbidden.complement(), means)
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
-        """The model's own."""
+        """As in the model."""
         return self._model.start(tokens)
 
     def advance(self, state: State, stage: int, edit: Edit) -> State:
-        """The state after a stage, the forbidden nodes at their means after `edit`."""
-        return self._model.advance(state, stage, lambda site, values: self._hold(site, edit(site, values)))
+        """The state after a stage, with the forbidden nodes mean-ablated after `edit`."""
+        return self._model.advance(state, stage, lambda site, values: self._ablate(site, edit(site, values)))
 
     def read_out(
         self, state: State, positions: Int[Tensor, "batch query"] | None
     ) -> Float[Tensor, "batch query vocab"]:
-        """The model's own."""
+        """As in the model."""
         return self._model.read_out(state, positions)
 
     def connections(self, graph: Graph) -> Iterable[Connection]:
-        """The model's own, those of forbidden nodes too."""
+        """As in the model, including the connections of forbidden nodes."""
         return self._model.connections(graph)
 
 
@@ -52,15 +52,7 @@ def find_second_circuit(
 ) -> FoundCircuit:
     """Find the smallest circuit that shares no node with `first`, whose nodes are always ablated.
 
-    Args:
-        model: The model to cut.
-        task: Its prompts.
-        means: Ablation values.
-        first: The circuit whose nodes are forbidden.
-        **search: What `find_circuit` takes besides.
-
-    Returns:
-        As `find_circuit`; the circuit keeps none of the forbidden nodes, though the order ranks them.
+    Takes and returns the same as `find_circuit`; the order still ranks the forbidden nodes, but the circuit keeps none.
     """
     with torch.enable_grad():
         found = find_circuit(Forbidding(model, first, means), task, means, **search)
@@ -69,7 +61,7 @@ def find_second_circuit(
 
 
 def second_circuit(case: DiscoveredCircuit) -> list[Measurement]:
-    """Nodes of a second circuit, if one was asked for and there is one that counts as a first would."""
+    """Size of a second circuit, if one was requested and one exists that solves the task as well."""
     config, setting = case.config, case.setting
     if not config.redundancy:
         return []
@@ -89,8 +81,7 @@ def second_circuit(case: DiscoveredCircuit) -> list[Measurement]:
     if second.status != "ok":
         reason = f"without the circuit's nodes the lowest validation loss is {second.lowest_loss:.3f}"
         return [_undefined(reason, second.status)]
-    logits = answer_logits(case.model, case.batch, keep_only(second.circuit, case.means))
-    loss = metrics.task_loss(logits, case.batch.answer, case.batch.other)
+    loss = ablation_result(case, keep_only(second.circuit, case.means)).loss
     if loss > config.target_loss + config.generalisation_margin:
         return [_undefined(f"the second circuit's test loss is {loss:.3f}", "not_generalised")]
     return [Measurement("second_circuit_nodes", metrics.node_count(second.circuit), ablation="mean")]

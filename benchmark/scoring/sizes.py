@@ -1,4 +1,4 @@
-"""How large a circuit is: nodes, edges counted and edges verified, bits."""
+"""How large a circuit is: its nodes, counted edges, verified edges, and description length in bits."""
 
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ from benchmark.tasks.answers import answer_logits
 
 
 def sizes(case: DiscoveredCircuit) -> list[Measurement]:
-    """Sizes of the circuit; for edges with the interval over resampled validation prompts."""
-    low, high = edge_interval(case)
+    """Sizes of the circuit, and for edges the interval over resampled validation prompts."""
+    low, high = _edge_interval(case)
     values = {
         "nodes": metrics.node_count(case.circuit),
         "edges": metrics.edge_count(case.circuit, case.connections),
@@ -33,7 +33,7 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
-    """The fewest edges with which the target still holds, on test prompts too."""
+    """The fewest edges with which the circuit still meets the target, which must hold on test prompts too."""
     config, setting, validation, test = case.config, case.setting, case.setting.prompts.validation, case.batch
     verified = verify_edges(
         case.model,
@@ -55,11 +55,10 @@ def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
     return [case.measured("verified_edges", float(verified.edges), validation)]
 
 
-def edge_interval(case: DiscoveredCircuit) -> tuple[float, float]:
-    """95 % interval of the edge count when validation prompts are resampled and the ranking is cut anew.
+def _edge_interval(case: DiscoveredCircuit) -> tuple[float, float]:
+    """95 % interval of the edge count over resampled pairs of validation prompts.
 
-    Pairs are drawn with replacement; each draw keeps the smallest size that was tried whose resampled loss meets the
-    target (the largest tried if none does).
+    In each resample the circuit is the smallest one tried that meets the target (the largest tried if none does).
     """
     found, tried = case.found, list(case.found.curve)
     losses = torch.stack([found.curve[size] for size in tried]).unflatten(1, (-1, 2)).mean(2)
@@ -75,6 +74,6 @@ def edge_interval(case: DiscoveredCircuit) -> tuple[float, float]:
 
 
 def resampled(pairs: int, seed: int, resamples: int = 1000) -> Int[Tensor, "resample pair"]:
-    """Indices of prompt pairs drawn with replacement: the two prompts of a pair always come together."""
+    """Indices of prompt pairs drawn with replacement; the two prompts of a pair stay together."""
     generator = torch.Generator().manual_seed(seed_of("resample", seed))
     return torch.randint(pairs, (resamples, pairs), generator=generator)

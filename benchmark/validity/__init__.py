@@ -1,4 +1,4 @@
-"""Feature validity: is the node that is called a concept's really that concept's?
+"""Feature validity: does a node that is named after a concept really represent it?
 
-Put labels of the concept, decided by a program, into the node's place and see whether the model still works.
+The node is replaced by labels of the concept, which a program decides, to see whether the model still works.
 """

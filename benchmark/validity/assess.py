@@ -1,4 +1,4 @@
-"""All concepts of one model: choose a node on one split, score it on another, name the nodes that matter."""
+"""Assesses all concepts in a model: chooses a node on one split, scores it on another, names the nodes that matter."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +18,7 @@ from benchmark.validity.choice import CandidateNode, Choice, token_precision
 from benchmark.validity.examples import Decode, banded_examples, marked_line
 from benchmark.validity.naming import NamedNode, most_important, named_nodes
 from benchmark.validity.sample import Sample, refusal, shifted
-from benchmark.validity.scoring import (
-    LOW,
-    MIDDLE,
-    ZERO,
-    Fit,
-    Judge,
-    Score,
-    error_typed,
-    quantised,
-    replaced,
-)
+from benchmark.validity.scoring import LOW, MIDDLE, ZERO, Fit, Judge, Score, error_typed, quantised, replaced
 
 BANDS: Mapping[str, tuple[float, float]] = {
     "high": (MIDDLE, np.inf),
@@ -36,18 +26,12 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "low": (ZERO, LOW),
     "zero": (-np.inf, ZERO),
 }
-"""Lower and upper ends of the bands of a rescaled activation."""
+"""Lower and upper limits of the bands of a rescaled activation."""
 
 
 @dataclass(frozen=True)
 class AssessmentSettings:
-    """What an assessment may spend.
-
-    Attributes:
-        concepts: Names of the concepts that are scored; nodes are named by any.
-        ablated_nodes: Nodes of highest estimated effect that are ablated to find out whether they matter.
-        top_k: Top positions that a name is read off.
-    """
+    """Which concepts are scored, how many nodes are ablated to see which matter, how many top positions give a name."""
 
     concepts: Sequence[str]
     ablated_nodes: int = 40
@@ -56,13 +40,11 @@ class AssessmentSettings:
 
 @dataclass(frozen=True)
 class BestOfKind:
-    """The best node of one kind of site for a concept.
+    """The best node of one kind of site for a concept, and its average precision on the score split.
 
     Attributes:
-        node: Which one, as text.
-        average_precision: On the score split.
-        matters: The node of that kind with the highest average precision among those that matter, if any does.
-        label: Score of the labels in its place; `None` where none matters.
+        matters: The best node among those that matter, if any.
+        label: Score of the labels in place of that node.
     """
 
     node: str
@@ -73,12 +55,12 @@ class BestOfKind:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a node's activations say of a concept by themselves, on the score split.
+    """What a node's activations alone say about a concept, on the score split.
 
     Attributes:
-        threshold: The F1-optimal one of the choice split, on the rescaled activation.
-        p_concept_given_active: At a third of the 99.9th percentile, as `p_active_given_concept`.
-        p_concept_at_threshold: At the F1-optimal threshold, as `p_active_at_threshold`.
+        threshold: The F1-optimal threshold of the choice split, on the rescaled activation.
+        p_concept_given_active: At a third of the 99.9th percentile, like `p_active_given_concept`.
+        p_concept_at_threshold: At the F1-optimal threshold, like `p_active_at_threshold`.
         purity: Share of each band at which the concept holds; `nan` for an empty band.
         band_share: Share of positions in each band.
     """
@@ -95,22 +77,20 @@ class Observed:
 
 @dataclass(frozen=True)
 class ConceptValidity:
-    """What was found out about one concept in one model.
+    """The assessment of one concept in one model.
 
     Attributes:
-        rate: How often it holds on the score split.
+        rate: Share of positions of the score split at which the concept holds.
         token_precision: Average precision of the best predictor from the current token alone.
-        node: The chosen node, as text: the highest average precision among those that matter.
+        node: The chosen node, as text: the one with the highest average precision among those that matter.
         sign: -1 if the node is low where the concept holds.
-        average_precision: Of the chosen node, on the score split.
-        highest_node: The node of the highest average precision whether it matters or not.
+        average_precision: Average precision of the chosen node on the score split.
+        highest_node: The node with the highest average precision, whether it matters or not.
         highest_precision: Its average precision on the score split.
-        observed: What its activations say by themselves.
-        controls: Scores by what stands in the node's place.
+        controls: Scores by what replaces the node.
         corrected_low: Lower limit of the labels' score, corrected for the number of concepts.
-        kinds: The best node of each kind of site.
         examples: Marked lines of each band.
-        reason: Why the score is undefined; empty if it is not.
+        reason: Why the score is undefined; empty if it is defined.
     """
 
     concept: str
@@ -131,7 +111,7 @@ class ConceptValidity:
 
 @dataclass(frozen=True)
 class Pooled:
-    """A score, mean over the concepts that have one, with its interval over clusters."""
+    """A score averaged over the concepts for which it is defined, with its interval over clusters."""
 
     value: float
     low: float
@@ -141,7 +121,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found out about one model."""
+    """The assessment of one model."""
 
     concepts: Sequence[ConceptValidity]
     named: Sequence[NamedNode]
@@ -160,17 +140,11 @@ def assess(
     generator: np.random.Generator,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> Assessment:
-    """Everything about a model's nodes and the concepts.
+    """Assess the nodes of a model against the concepts.
 
-    Args:
-        model: Any circuit model.
-        choice: The split on which nodes are chosen; its documents are not those of `score`.
-        score: The split on which they are scored.
-        concepts: All that nodes may be named by; one that a sample cannot measure is reported with the reason.
-        settings: What may be spent.
-        decode: The text of token ids.
-        generator: Source of all draws.
-        progress: Told how many concepts are done.
+    Nodes are chosen on the `choice` split and scored on the `score` split, which share no documents. They may be named
+    by any of the concepts; a concept that cannot be measured is reported with the reason. `progress` is called with the
+    number of steps done, their total and a note.
     """
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
@@ -193,7 +167,7 @@ def assess(
 
 @dataclass(eq=False)
 class _Examiner:
-    """Examines one concept after the other, and keeps the draws of their scores for the pooled ones."""
+    """Examines one concept at a time, and keeps the bootstrap draws of their scores to pool them."""
 
     choice: Choice
     score: Sample
@@ -205,8 +179,8 @@ class _Examiner:
     draws: dict[str, list[Float[np.ndarray, " draw"]]] = field(default_factory=dict)
 
     def examine(self, concept: Concept, searched: int, refused: str) -> ConceptValidity:
-        """Choose a node for a concept and look at it in every way."""
-        name, labels = concept.name, self.score.labels[concept.name]
+        """Choose a node for a concept and measure everything about it."""
+        name, labels, tokens = concept.name, self.score.labels[concept.name], self.score.tokens.numpy()
         rate = float((labels != 0).mean())
         if refused:
             return ConceptValidity(name, rate, np.nan, reason=refused)
@@ -214,12 +188,12 @@ class _Examiner:
         highest, chosen = self.choice.best(name, units), self.choice.best_that_matters(name, units)
         picked = highest if chosen is None else chosen
         fit = self.choice.fit(picked.node, picked.sign)
-        values = self.run.node(fit.node)
-        rescaled = fit.scale(values)
-        losses = self._losses(concept, fit, values, defined=chosen is not None)
+        rescaled = fit.scale(self.run.node(fit.node))
+        losses = self._losses(concept, fit, controls=chosen is not None)
         true, mean = losses["true"], losses["mean"]
-        reason = f"ablating any of {self.settings.ablated_nodes} nodes cannot be told from noise"
-        if chosen is not None:
+        if chosen is None:
+            reason = f"ablating any of {self.settings.ablated_nodes} nodes cannot be told from noise"
+        else:
             reason = self.judge.harm(mean - true)
         token = token_precision(self.choice.sample, self.score, name)
         controls = {control: self.judge.score(loss, true, mean) for control, loss in losses.items()}
@@ -227,7 +201,6 @@ class _Examiner:
             for control, loss in losses.items():
                 draws = np.append(controls[control].value, self.judge.draws(loss, true, mean))
                 self.draws.setdefault(control, []).append(draws)
-        tokens = self.score.tokens.numpy()
         return ConceptValidity(
             concept=name,
             rate=rate,
@@ -252,7 +225,7 @@ class _Examiner:
         )
 
     def pooled(self) -> dict[str, Pooled]:
-        """Each control's score, mean over the concepts whose score is defined and which the token does not decide."""
+        """Mean score of each control over concepts with a defined score that the current token does not decide."""
         found = {}
         for name, rows in self.draws.items():
             draws = np.nanmean(np.stack([row[1:] for row in rows]), axis=0)
@@ -266,13 +239,12 @@ class _Examiner:
         values = candidate.sign * self.run.node(candidate.node)
         return metrics.average_precision(values.reshape(-1), self.score.flat(concept))
 
-    def _losses(
-        self, concept: Concept, fit: Fit, values: Float[np.ndarray, "row position"], *, defined: bool
-    ) -> dict[str, Losses]:
-        """Losses with what may stand in the node's place; where the score is undefined, with labels alone."""
+    def _losses(self, concept: Concept, fit: Fit, *, controls: bool = False) -> dict[str, Losses]:
+        """Losses with labels in place of the node, and with the controls if wanted."""
         labels, means = self.score.labels[concept.name], self.choice.label_means(fit.node, concept.name, self.score)
         replacements = {"label": means[labels]}
-        if defined:
+        if controls:
+            values = self.run.node(fit.node)
             replacements |= {
                 "shifted": means[shifted(self.score, concept.name, self.generator)],
                 "quantised": quantised(self.choice.of(fit.node), values, concept.levels),
@@ -290,38 +262,26 @@ class _Examiner:
         for kind in dict.fromkeys(site.kind for site in self.choice.sites):
             sites = [site for site in self.choice.sites if site.kind == kind]
             best = self.choice.best(concept.name, sites)
-            matters = self.choice.best_that_matters(concept.name, sites)
-            label = None
+            matters, label = self.choice.best_that_matters(concept.name, sites), None
             if matters is not None:
-                fit = self.choice.fit(matters.node, matters.sign)
-                means = self.choice.label_means(fit.node, concept.name, self.score)
-                losses = replaced(self.run, fit, {"label": means[self.score.labels[concept.name]]})
+                losses = self._losses(concept, self.choice.fit(matters.node, matters.sign))
                 label = self.judge.score(losses["label"], losses["true"], losses["mean"])
-            found[kind] = BestOfKind(
-                node=str(best.node),
-                average_precision=self._precision(concept.name, best),
-                matters="" if matters is None else str(matters.node),
-                label=label,
-            )
+            name = "" if matters is None else str(matters.node)
+            found[kind] = BestOfKind(str(best.node), self._precision(concept.name, best), name, label)
         return found
 
     def _observed(self, concept: str, fit: Fit, rescaled: Float[np.ndarray, "row position"]) -> Observed:
-        """What the activations say by themselves."""
+        """What the node's activations alone say about the concept."""
         flat, label = rescaled.reshape(-1), self.score.flat(concept)
         known = fit.scale(self.choice.of(fit.node)).reshape(-1)
         threshold = f1_threshold(known, self.choice.sample.flat(concept))
-        at_threshold = (math.nan, math.nan)
-        if math.isfinite(threshold):
-            at_threshold = (
-                p_concept_given_active(flat, label, threshold),
-                p_active_given_concept(flat, label, threshold),
-            )
+        defined = math.isfinite(threshold)
         return Observed(
             threshold=threshold,
             p_concept_given_active=p_concept_given_active(flat, label, LOW),
             p_active_given_concept=p_active_given_concept(flat, label, LOW),
-            p_concept_at_threshold=at_threshold[0],
-            p_active_at_threshold=at_threshold[1],
+            p_concept_at_threshold=p_concept_given_active(flat, label, threshold) if defined else math.nan,
+            p_active_at_threshold=p_active_given_concept(flat, label, threshold) if defined else math.nan,
             top_k_precision=metrics.top_k_precision(flat, label, self.settings.top_k),
             purity={name: band_purity(flat, label, *ends) for name, ends in BANDS.items()},
             band_share={name: float(((flat > low) & (flat <= high)).mean()) for name, (low, high) in BANDS.items()},

@@ -1,4 +1,4 @@
-"""Is a site's own basis special? Its nodes against as many random directions in the same space."""
+"""Is a site's own basis privileged? Its nodes are compared with as many random directions in the same space."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from benchmark.model.interface import Kind, Site
 from benchmark.validity.precision import average_precisions
 
 TOKENS = 8_192
-"""Tokens on which the bases are compared."""
+"""Number of tokens on which the bases are compared."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """A kind of site in its own basis and in a random one, means over its sites.
+    """A kind of site in its own basis and in a random one, averaged over its sites.
 
     Attributes:
-        privilege: ln of the kurtosis, native over rotated.
-        native: Best average precision, a mean over the concepts that hold among the tokens; `nan` if none does.
+        privilege: ln of the ratio of kurtosis, native to rotated.
+        native: Best average precision per concept, averaged over the concepts that hold among the tokens; `nan` if none
+            does.
         rotated: The same after a random rotation.
     """
 
@@ -36,7 +37,7 @@ def bases(
     holds: Bool[np.ndarray, "concept token"],
     generator: np.random.Generator,
 ) -> dict[Kind, Basis]:
-    """Every kind of site, native against rotated."""
+    """The comparison of native and rotated basis for every kind of site."""
     found: dict[Kind, list[Basis]] = {}
     seen = holds[:, :TOKENS]
     seen = seen[seen.any(axis=1)]

@@ -1,4 +1,4 @@
-"""Examples of a node's bands as source lines with the token marked, for people to look at."""
+"""Examples from each band of a node's activations: source lines with the token marked, for people to read."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,13 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 PER_BAND = 5
-"""Examples shown of each band."""
+"""Number of examples per band."""
 
 WIDTH = 60
-"""Characters shown of a line, at most, on either side of the token."""
-
-MARKS = ("⟦", "⟧")
-"""What stands around the token."""
+"""Maximum number of characters of the line on either side of the token."""
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -24,9 +21,10 @@ def banded_examples(
     line: Callable[[int, int], str],
     generator: np.random.Generator,
 ) -> dict[str, list[str]]:
-    """Some lines of each band: the highest of the highest band, any of the others; of the last where the concept holds.
+    """Some lines from each band: the top activations of the first band, random positions of the others.
 
-    Activations are rescaled, bands go from high to zero; `line` gives the marked line of a window and position.
+    Bands of the rescaled activation go from high to zero; from the last, only positions where the concept holds are
+    shown. `line` returns the marked line at a window and position.
     """
     found = {}
     first, *_, last = bands
@@ -40,7 +38,7 @@ def banded_examples(
 
 
 def marked_line(tokens: Integer[np.ndarray, " position"], position: int, decode: Decode) -> str:
-    """The line of source that a token stands in, the token marked, its line end shown as written."""
+    """The source line that contains a token, with the token marked and a line break in it escaped."""
     texts = [decode([int(token)]) for token in tokens]
     begin = position
     while begin > 0 and "\n" not in texts[begin - 1]:
@@ -50,5 +48,4 @@ def marked_line(tokens: Integer[np.ndarray, " position"], position: int, decode:
         end += 1
     before = decode(tokens[begin:position].tolist())[-WIDTH:]
     after = decode(tokens[position + 1 : end].tolist())[:WIDTH]
-    marked = f"{MARKS[0]}{texts[position]}{MARKS[1]}"
-    return f"{before}{marked}{after}".rstrip("\n").replace("\n", "\\n")
+    return f"{before}⟦{texts[position]}⟧{after}".rstrip("\n").replace("\n", "\\n")

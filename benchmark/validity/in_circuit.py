@@ -1,4 +1,4 @@
-"""Labels in the place of a circuit's nodes: one at a time in the circuit and in the whole model, and all at once."""
+"""Labels in place of a circuit's nodes: one at a time in the circuit and in the whole model, and all at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,26 +18,25 @@ from benchmark.validity.precision import average_precisions
 from benchmark.validity.scoring import Judge, Score, level_means
 
 LABELLED = 0.5
-"""Average precision from which a kept node counts as labelled by its best concept."""
+"""Minimum average precision for a kept node to count as labelled by its best concept."""
 
 TRIES = 8
-"""Kept nodes of highest average precision that are asked whether they matter to the task."""
+"""Number of kept nodes, in order of average precision, that are tested for whether they matter to the task."""
 
 PADDING = 0
-"""The token that fills up short prompts."""
+"""The token that pads short prompts."""
 
 
 @dataclass(frozen=True)
 class TaskConcept:
-    """A concept on the prompts of a task that it belongs to.
+    """A concept on the prompts of its task.
 
     Attributes:
-        node: The kept node that detects it best among those that matter, as text; empty if none does.
-        average_precision: Of that node, on train prompts.
-        circuit: Score of its labels in that node's place, inside the circuit, on the task loss of test prompts.
+        node: The kept node that detects it best among those that matter, as text; empty if none matters.
+        circuit: Score of the labels in place of that node in the circuit, on the task loss of test prompts.
         whole: The same in the whole model.
-        reason: Why the score inside the circuit is undefined; empty if it is not.
-        whole_reason: Why that in the whole model is.
+        reason: Why the score in the circuit is undefined; empty if it is defined.
+        whole_reason: The same for the score in the whole model.
     """
 
     concept: str
@@ -51,12 +50,7 @@ class TaskConcept:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The circuit with some of its labelled nodes replaced at once.
-
-    Attributes:
-        nodes: How many, those of highest average precision first.
-        score: Of the labels, against all these nodes at their means.
-    """
+    """How many of the best labelled nodes are replaced at once, and the score relative to all at their means."""
 
     nodes: int
     score: Score
@@ -64,13 +58,13 @@ class Coverage:
 
 @dataclass(frozen=True)
 class CircuitValidity:
-    """What labels do in a circuit.
+    """The effect of labels in a circuit.
 
     Attributes:
         concepts: The concepts that belong to the task.
-        kept: Number of nodes that the circuit keeps, errors apart.
-        labelled: How many of them have a concept of average precision `LABELLED` or more.
-        curve: All labelled nodes at once, and fewer.
+        kept: Number of nodes that the circuit keeps, not counting errors.
+        labelled: Number of kept nodes with a concept whose average precision is at least `LABELLED`.
+        curve: Replacements of a quarter, half, three quarters and all of the labelled nodes at once.
     """
 
     concepts: Sequence[TaskConcept]
@@ -90,35 +84,31 @@ def circuit_validity(
     generator: np.random.Generator,
     ablation_values: AblationValuesOn | None = None,
 ) -> CircuitValidity:
-    """What labels do in the place of a circuit's nodes, on the task loss.
+    """The effect on the task loss of labels in place of a circuit's nodes.
 
     Nodes are chosen and levels fitted on the first prompts (train), and scored on the second (test). Kept nodes may be
-    labelled by all concepts; `belonging` names those of the task. Ablated nodes have their means as values unless
-    `ablation_values` gives others.
+    labelled by any of the concepts; `belonging` names the concepts of the task. Nodes outside the circuit are
+    mean-ablated unless `ablation_values` is given.
     """
     labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
-
     edits = [
         keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(batch))
         for batch in prompts
     ]
-    inside = _LabelledPrompts(model, edits, prompts, labels, generator)
-    whole = _LabelledPrompts(model, [unedited, unedited], prompts, labels, generator)
     kept = [Node(site, index) for site, indices in circuit.kept().items() for index in indices]
     kept = [node for node in kept if not node.site.endswith("error")]
-    inside.observe(kept)
-    whole.observe(kept)
+    inside = _LabelledPrompts(model, edits, prompts, labels, generator, kept)
+    whole = _LabelledPrompts(model, [unedited, unedited], prompts, labels, generator, kept)
     rows = [_row(name, inside, whole) for name in belonging]
     return CircuitValidity(rows, len(kept), *_coverage(inside))
 
 
 class _LabelledPrompts:
-    """A model, or a circuit of it, on the prompts on which nodes are chosen and on those on which they are scored.
+    """A model, or a circuit in it, on the prompts on which nodes are chosen and on those on which they are scored.
 
     Attributes:
-        values: Of each observed node, on the prompts of the choice.
-        precisions: By concept, how well each observed node detects it, whichever way round; `nan` if the concept does
-            not vary.
+        values: Values of each node on the prompts of the choice.
+        precisions: By concept, how well each node detects it in its better orientation; `nan` for a constant concept.
     """
 
     def __init__(
@@ -128,6 +118,7 @@ class _LabelledPrompts:
         prompts: tuple[PromptBatch, PromptBatch],
         labels: Sequence[Mapping[str, WindowLabels]],
         generator: np.random.Generator,
+        nodes: Sequence[Node],
     ) -> None:
         self._choice, self._score = (
             CachedRun(model, task_eval(batch), edit, len(batch)) for batch, edit in zip(prompts, edits, strict=True)
@@ -135,14 +126,9 @@ class _LabelledPrompts:
         self._judges = [Judge(len(batch) // 2, generator) for batch in prompts]
         self._labels = labels
         self._real = np.arange(prompts[0].tokens.shape[1]) <= prompts[0].last.numpy()[:, None]
-        self.values: dict[Node, Float[np.ndarray, "row position"]] = {}
-        self.precisions: dict[str, dict[Node, float]] = {}
-
-    def observe(self, nodes: Sequence[Node]) -> None:
-        """Run the prompts of the choice and keep the values of some nodes."""
         found = self._choice.values(sorted({node.site for node in nodes}))
         self.values = {node: found[node.site][..., node.index].numpy() for node in nodes}
-        holds = np.stack([labels[self._real] != 0 for labels in self._labels[0].values()])
+        holds = np.stack([of_concept[self._real] != 0 for of_concept in labels[0].values()])
         best = np.zeros((len(holds), 0))
         if nodes:
             columns = np.stack([values[self._real] for values in self.values.values()], axis=1)
@@ -150,16 +136,16 @@ class _LabelledPrompts:
         best[holds.all(axis=1)] = np.nan
         self.precisions = {
             concept: dict(zip(self.values, row, strict=True))
-            for concept, row in zip(self._labels[0], best.tolist(), strict=True)
+            for concept, row in zip(labels[0], best.tolist(), strict=True)
         }
 
     def matters(self, node: Node) -> bool:
-        """Whether ablating a node raises the task loss beyond noise on the prompts of the choice."""
+        """Whether ablating a node raises the task loss by more than noise on the prompts of the choice."""
         change = {node: self._at_mean(node, self._choice)}
         return not self._judges[0].harm(self._choice.losses([change])[0] - self._choice.true)
 
     def judged(self, changes: Mapping[Node, str]) -> tuple[Score, str]:
-        """The score of labels in the place of some nodes at once, and why it is undefined, if it is."""
+        """The score of labels in place of some nodes at once, and why it is undefined, if it is."""
         labelled = {node: self._labelled(node, concept) for node, concept in changes.items()}
         label, mean = self._score.losses([labelled, {node: self._at_mean(node, self._score) for node in changes}])
         true, judge = self._score.true, self._judges[1]
@@ -169,7 +155,7 @@ class _LabelledPrompts:
         return np.full(run.batch.tokens.shape, self.values[node][self._real].mean(), dtype=np.float32)
 
     def _labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:
-        """A node at its mean given the label, on the prompts of the score."""
+        """The conditional mean of a node given the label, on the prompts of the score."""
         known, labels = (part[concept] for part in self._labels)
         levels = 1 + int(max(known.max(), labels.max()))
         means = level_means(self.values[node][self._real], known[self._real], levels)
@@ -178,7 +164,7 @@ class _LabelledPrompts:
 
 
 def _row(concept: str, inside: _LabelledPrompts, whole: _LabelledPrompts) -> TaskConcept:
-    """The kept node that detects a concept best among those that matter, and its labels' scores."""
+    """The kept node that detects a concept best among those that matter, and the scores of the labels in its place."""
     ranked = [(precision, node) for node, precision in inside.precisions[concept].items() if np.isfinite(precision)]
     ranked = sorted(ranked, key=lambda pair: -pair[0])[:TRIES]
     if not ranked:
@@ -192,7 +178,7 @@ def _row(concept: str, inside: _LabelledPrompts, whole: _LabelledPrompts) -> Tas
 
 
 def _coverage(inside: _LabelledPrompts) -> tuple[int, list[Coverage]]:
-    """How many kept nodes are labelled, and the circuit with ever more of them replaced at once."""
+    """The number of labelled kept nodes, and the circuit with more and more of them replaced at once."""
     best = []
     for node in inside.values:
         precisions = {name: row[node] for name, row in inside.precisions.items()}

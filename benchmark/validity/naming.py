@@ -1,4 +1,4 @@
-"""Names every node as a person would, by its top examples, and finds out how often that person is fooled."""
+"""Names every node as a person would, by its top-activating examples, and measures how often such names mislead."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,10 +16,10 @@ from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import Fit, Judge, Score, quantised, replaced
 
 NameJudgement = Literal["valid", "illusion", "graded", "undefined"]
-"""What a name is worth: `illusion` if labels cannot stand in for the node while its own value, as coarse, can."""
+"""What a name is worth: `illusion` if labels cannot replace the node although its own quantised value can."""
 
 NAMED = 0.95
-"""Top-k precision from which a person would give the name."""
+"""Minimum top-k precision for a person to give the name."""
 
 HALF = 0.5
 """Score below which a replacement has failed."""
@@ -27,15 +27,14 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class NamedNode:
-    """A node that top examples give a name.
+    """A node that gets a name from its top-activating examples.
 
     Attributes:
-        concept: The name: the concept of highest top-k precision.
-        top_k_precision: Of that concept, on the choice split.
+        concept: The name: the concept with the highest top-k precision.
+        top_k_precision: Top-k precision of that concept on the choice split.
         label: Score of the concept's labels.
-        quantised: Score of the node's own value at as many levels.
-        verdict: What the name is worth.
-        better: The concept that explains it better, if one does, with its score.
+        quantised: Score of the node's own value quantised to as many levels.
+        better: A concept that explains the node better, if any, with the score of its labels.
     """
 
     node: str
@@ -49,9 +48,9 @@ class NamedNode:
 
 
 def most_important(model: CircuitModel, sample: Sample, choice: Choice, count: int, windows: int = 8) -> list[Node]:
-    """The nodes whose ablation should move the loss most, by a first-order estimate.
+    """The nodes whose ablation should change the loss most, by a first-order estimate.
 
-    Attribution patching (Nanda 2023): |sum over positions of (mean - value) times gradient|, mean over the first
+    Attribution patching (Nanda 2023): |sum over positions of (mean - value) times gradient|, averaged over the first
     windows. Ablating every node of a model would cost more than everything else together.
     """
 
@@ -68,38 +67,36 @@ def most_important(model: CircuitModel, sample: Sample, choice: Choice, count: i
 
 
 def named_nodes(choice: Choice, score: Sample, run: CachedRun, judge: Judge, k: int) -> list[NamedNode]:
-    """The nodes that matter and that top examples name, with what labels in their place do on the score split."""
-    found = []
-    for node in sorted(choice.matter) if choice.concepts else ():
-        low, middle, high = np.quantile(choice.of(node), [0.001, 0.5, 0.999])
-        sign = 1 if high - middle >= middle - low else -1  # a person looks where the longer tail lies
-        concept, share = _name_of(choice, node, sign, k)
-        if share >= NAMED:
-            found.append(_judged(choice, score, run, judge, choice.fit(node, sign), concept, share))
-    return found
+    """The nodes that matter and that get a name, with the scores of labels in their place on the score split.
 
-
-def _name_of(choice: Choice, node: Node, sign: int, k: int) -> tuple[str, float]:
-    """The concept that holds at most of a node's k top positions, and its share of them.
-
-    Of equal shares the simpler concept has it, as a person would say "dogs" before "dogs on jetskis"; then the rarer.
+    The name is the concept with the largest share of a node's top k positions. If several tie, it is the simplest, as
+    people would say "dogs" before "dogs on jetskis", and then the rarest.
     """
-    top = np.argsort(-sign * choice.of(node).reshape(-1), kind="stable")[:k]
-    shares = choice.holds[:, top].mean(axis=1)
+    found = []
     rates = choice.holds.mean(axis=1)
     conjunctions = [name in CONCEPTS and len(CONCEPTS[name].parts) > 1 for name in choice.concepts]
-    best = min(range(len(shares)), key=lambda row: (-shares[row], conjunctions[row], rates[row]))
-    return choice.concepts[best], float(shares[best])
+    for node in sorted(choice.matter) if choice.concepts else ():
+        low, middle, high = np.quantile(choice.of(node), [0.001, 0.5, 0.999])
+        sign = 1 if high - middle >= middle - low else -1  # people look at the longer tail
+        top = np.argsort(-sign * choice.of(node).reshape(-1), kind="stable")[:k]
+        shares = choice.holds[:, top].mean(axis=1)
+        best = min(range(len(shares)), key=lambda row: (-shares[row], conjunctions[row], rates[row]))
+        if shares[best] >= NAMED:
+            fit, share = choice.fit(node, sign), float(shares[best])
+            found.append(_judged(choice, score, run, judge, fit, choice.concepts[best], share))
+    return found
 
 
 def _judged(
     choice: Choice, score: Sample, run: CachedRun, judge: Judge, fit: Fit, concept: str, share: float
 ) -> NamedNode:
-    """What a node's name is worth, and whether another concept explains it better."""
-    known, values = choice.of(fit.node), run.node(fit.node)
-    other = _another_concept(choice, fit, concept)
+    """What a node's name is worth, and whether the other concept that it detects best explains it better."""
+    precisions = np.nan_to_num(choice.precisions[fit.node.site][0 if fit.scale.sign > 0 else 1, :, fit.node.index])
+    gains = precisions - choice.holds.mean(axis=1)
+    gains[choice.concepts.index(concept)] = -np.inf
+    other = choice.concepts[int(gains.argmax())]
     levels = max(2, int(choice.sample.labels[concept].max()) + 1)
-    replacements = {"quantised": quantised(known, values, levels)} | {
+    replacements = {"quantised": quantised(choice.of(fit.node), run.node(fit.node), levels)} | {
         name: choice.label_means(fit.node, name, score)[score.labels[name]] for name in (concept, other)
     }
     losses = replaced(run, fit, replacements)
@@ -118,17 +115,8 @@ def _judged(
     )
 
 
-def _another_concept(choice: Choice, fit: Fit, concept: str) -> str:
-    """The concept other than its name that a node detects best, on the choice split."""
-    side = 0 if fit.scale.sign > 0 else 1
-    precisions = np.nan_to_num(choice.precisions[fit.node.site][side, :, fit.node.index])
-    gains = precisions - choice.holds.mean(axis=1)
-    gains[choice.concepts.index(concept)] = -np.inf
-    return choice.concepts[int(gains.argmax())]
-
-
 def _judgement(label: Score, quantised: Score) -> NameJudgement:
-    """`illusion`: labels fail though a value as coarse does not; `graded`: neither does, so the magnitude matters."""
+    """`illusion` if labels fail but the quantised value does not; `graded` if both fail, so the magnitude matters."""
     if np.isnan(label.value) or np.isnan(quantised.value):
         return "undefined"
     if label.high >= HALF:

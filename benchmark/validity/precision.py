@@ -1,4 +1,4 @@
-"""Average precision of every node for every concept, as a detector and as its opposite."""
+"""Average precision of every node as a detector of every concept, in both orientations."""
 
 from typing import no_type_check
 
@@ -11,10 +11,9 @@ from benchmark.compiled import compiled
 def average_precisions(
     values: Float[np.ndarray, "token node"], labels: Bool[np.ndarray, "concept token"]
 ) -> Float[np.ndarray, "2 concept node"]:
-    """`benchmark.metrics.average_precision` of all nodes for all concepts.
+    """`benchmark.metrics.average_precision` of all nodes for all concepts, of the values and of their negatives.
 
-    Each node is sorted once, its zeros apart, of which sparse nodes have many. Of the values (first) and of their
-    negatives (second); `nan` where a concept nowhere holds.
+    `nan` where a concept never holds. Each node is sorted only once, without its zeros, which are many in sparse nodes.
     """
     columns = np.ascontiguousarray(values.T, dtype=np.float32)
     result = np.full((2, len(labels), len(columns)), np.nan)
@@ -47,7 +46,7 @@ def _fill(columns: np.ndarray, labels: np.ndarray, result: np.ndarray) -> None:
 @compiled
 @no_type_check
 def _precision(column, order, above, zeros, at_zero, holding, step):
-    """Sum over thresholds of positives added times precision, from the top (`step` 1) or the bottom (-1)."""
+    """Sum over thresholds of new positives times precision, from the top (`step` 1) or from the bottom (-1)."""
     found, seen, total = 0, 0, 0.0
     count = len(order)
     index = 0 if step == 1 else count - 1

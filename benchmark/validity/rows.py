@@ -1,4 +1,4 @@
-"""Turns an assessment into measurements for the records and into JSON for `bench show`."""
+"""Turns an assessment into measurements for the records, and into JSON for `bench show`."""
 
 import json
 import math
@@ -17,9 +17,14 @@ from benchmark.validity.scoring import Score
 
 
 def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
-    """Every number of an assessment; windows are the clusters behind each score."""
+    """All measurements of an assessment; windows are the clusters behind each score."""
     for row in found.concepts:
-        yield from _scores(row, windows)
+        for metric, (control, *_) in CONTROLS.items():
+            score = (row.controls or {}).get(control)
+            if row.reason:
+                yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
+            elif score is not None:
+                yield _score(metric, row.concept, score, windows)
         yield from _observations(row)
     for control, pooled in found.pooled.items():
         if control in ("label", "shifted"):
@@ -31,31 +36,13 @@ def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
         yield Measurement.or_why(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
 
 
-def _scores(row: ConceptValidity, windows: int) -> Iterator[Measurement]:
-    """The scores of a concept's labels and controls, or why there are none."""
-    for metric, (control, *_) in CONTROLS.items():
-        score = (row.controls or {}).get(control)
-        if row.reason:
-            yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
-        elif score is not None:
-            yield _score(metric, row.concept, score, windows)
-
-
 def _score(metric: str, concept: str, score: Score, windows: int) -> Measurement:
-    return Measurement(
-        metric,
-        score.value,
-        low=score.low,
-        high=score.high,
-        interval="prompts",
-        n=windows,
-        concept=concept,
-        reason="" if math.isfinite(score.value) else "the harm of ablation cannot be told from noise",
-    )
+    reason = "" if math.isfinite(score.value) else "the harm of ablation cannot be told from noise"
+    return Measurement(metric, score.value, score.low, score.high, "prompts", windows, reason=reason, concept=concept)
 
 
 def _observations(row: ConceptValidity) -> Iterator[Measurement]:
-    """What activations say of a concept by themselves."""
+    """What a node's activations alone say about a concept."""
     observed = row.observed
     if observed is None:
         return
@@ -71,7 +58,7 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
 
 
 def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
-    """Every number of what labels do in a circuit; pairs of test prompts are the clusters behind each score."""
+    """All measurements of labels in a circuit; pairs of test prompts are the clusters behind each score."""
     for row in found.concepts:
         for metric, score, why in (
             ("circuit_label_replacement_score", row.circuit, row.reason),
@@ -91,7 +78,7 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
 
 
 def _rates(found: Assessment) -> Iterator[Measurement]:
-    """How often scores are undefined, and how often a person who looks at top examples would be fooled."""
+    """How often scores are undefined, and how often names given by top-activating examples mislead."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
     undefined = sum(bool(row.reason) for row in counted)
     yield Measurement.or_why("undefined_rate", share(undefined, len(counted)), "no concept was measured")
@@ -103,6 +90,6 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
 
 
 def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:
-    """Write everything into a folder; what is not finite becomes null."""
+    """Write everything to a folder as JSON; values that are not finite become null."""
     text = json.dumps(none_for_nan(asdict(found)), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / VALIDITY).write_text(text + "\n", encoding="utf-8")

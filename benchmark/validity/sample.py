@@ -1,4 +1,4 @@
-"""Windows of one split with the labels of every concept: what a node is chosen on, or scored on."""
+"""Windows of one split with the labels of every concept, on which nodes are chosen or scored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,11 @@ Labels = Int8[np.ndarray, "window position"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Windows with their labels.
+    """Windows of input tokens, the tokens that follow them, and labels.
 
     Attributes:
-        tokens: What a model reads.
-        targets: The tokens that follow.
-        labels: By concept, of every token read.
-        text_starts: Position at which the document of each token begins.
+        labels: Labels of every input token, by concept.
+        text_starts: Position at which each token's document begins.
     """
 
     tokens: Int[Tensor, "window position"]
@@ -32,27 +30,27 @@ class Sample:
     text_starts: Int[np.ndarray, "window position"]
 
     def flat(self, concept: str) -> Int8[np.ndarray, " token"]:
-        """Labels of a concept, all windows one after the other."""
+        """Labels of a concept, with all windows concatenated."""
         return self.labels[concept].reshape(-1)
 
 
 def draw_sample(corpus: Corpus, split: Split, tokens: int, concepts: Sequence[Concept]) -> Sample:
-    """About so many tokens of a split, labelled.
+    """About `tokens` tokens of a split, labelled.
 
     Raises:
         ValueError: A concept raises or gives wrong labels; the message names the document and position.
     """
     read, targets = spread_windows(corpus, split, tokens)
-    return Sample(
-        tokens=read,
-        targets=targets,
-        labels=window_labels(concepts, corpus.tokenizer, read.numpy(), corpus.end_of_text),
-        text_starts=_text_starts(read.numpy(), corpus.end_of_text),
-    )
+    ids = read.numpy()
+    positions = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+    begins = np.zeros_like(ids)
+    begins[:, 1:] = np.where(ids[:, :-1] == corpus.end_of_text, positions[:, 1:], 0)
+    labels = window_labels(concepts, corpus.tokenizer, ids, corpus.end_of_text)
+    return Sample(read, targets, labels, text_starts=np.maximum.accumulate(begins, axis=1))
 
 
 def refusal(concept: Concept, samples: Sequence[Sample]) -> str:
-    """Why a concept cannot be measured on these samples: it holds nowhere or everywhere; empty if it can."""
+    """Why a concept cannot be measured on these samples (it holds nowhere or everywhere); empty if it can."""
     try:
         for sample in samples:
             check_rate(concept, sample.labels[concept.name])
@@ -62,9 +60,9 @@ def refusal(concept: Concept, samples: Sequence[Sample]) -> str:
 
 
 def shifted(sample: Sample, concept: str, generator: np.random.Generator) -> Labels:
-    """Labels of a concept, turned circularly within each document by a quarter to three quarters of its length.
+    """Labels of a concept, rotated within each document by a quarter to three quarters of its length.
 
-    They keep the rate and the runs of the true labels, and know nothing of the text.
+    They keep the rate and the runs of the true labels, but are unrelated to the text.
     """
     labels = sample.labels[concept].copy()
     for row, starts in zip(labels, sample.text_starts, strict=True):
@@ -75,14 +73,6 @@ def shifted(sample: Sample, concept: str, generator: np.random.Generator) -> Lab
 
 
 def turned(values: Shaped[np.ndarray, " position"], generator: np.random.Generator) -> Shaped[np.ndarray, " position"]:
-    """Values turned circularly by a quarter to three quarters of their number."""
+    """Values rotated by a quarter to three quarters of their number."""
     length = len(values)
     return np.roll(values, int(generator.integers(length // 4, 3 * length // 4 + 1)))
-
-
-def _text_starts(tokens: Int[np.ndarray, "window position"], end_of_text: int) -> Int[np.ndarray, "window position"]:
-    positions = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-    begins = np.zeros_like(tokens)
-    begins[:, 1:] = np.where(tokens[:, :-1] == end_of_text, positions[:, 1:], 0)
-    starts: Int[np.ndarray, "window position"] = np.maximum.accumulate(begins, axis=1)
-    return starts

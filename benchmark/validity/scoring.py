@@ -1,10 +1,10 @@
-"""Replaces a node by labels of a concept, with every control in the same table."""
+"""Label replacement scores: a node is replaced by labels of a concept or by controls, and the losses are compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Integer
 from scipy.cluster.vq import kmeans
 
 from benchmark.interventions.replacement import CachedRun, Losses, Node
@@ -13,13 +13,13 @@ from benchmark.metrics.shares import shares
 from benchmark.statistics.intervals import UNKNOWN, Interval
 
 LOW, MIDDLE = 1 / 3, 2 / 3
-"""Upper ends of the low and the middle band of a rescaled activation; a node is active above the first."""
+"""Upper limits of the low and the middle band of a rescaled activation; a node is active above the first."""
 
 ZERO = 0.01
-"""Upper end of the band that counts as zero."""
+"""Upper limit of the band that counts as zero."""
 
 DRAWS = 2000
-"""Draws of the bootstrap over clusters."""
+"""Number of bootstrap draws over clusters."""
 
 Values = Float[np.ndarray, "row position"]
 Labels = Integer[np.ndarray, "row position"]
@@ -27,12 +27,12 @@ Labels = Integer[np.ndarray, "row position"]
 
 @dataclass(frozen=True)
 class Scale:
-    """Turns a node's values so that high means present: r = sign x (value - median) / (99.9th percentile of the same).
+    """Rescales a node so that high means present: r = sign x (value - median) / (99.9th percentile of the numerator).
 
     Attributes:
         sign: 1, or -1 for a node that is low where its concept holds.
-        median: On the choice split; the 0.1th percentile of sign x value where no more than 0.1 % lie above the median,
-            as with a node of two values whose concept holds at more than half of all positions.
+        median: Median on the choice split; or the 0.1th percentile of sign x value if at most 0.1 % lie above the
+            median, as for a binary node whose concept holds at more than half of all positions.
         unit: The 99.9th percentile of sign x (value - median) on the choice split.
     """
 
@@ -42,7 +42,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: Float[np.ndarray, "..."], sign: int) -> "Scale":
-        """The scale of a node whose values on the choice split these are."""
+        """The scale of a node with these values on the choice split."""
         median = float(np.median(values))
         unit = float(np.quantile(sign * (values - median), 0.999))
         if unit <= 0:
@@ -58,7 +58,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the choice split says of a node: its orientation and bands, and its mean."""
+    """A node's scale, which sets its orientation and bands, and its mean, both from the choice split."""
 
     node: Node
     scale: Scale
@@ -68,7 +68,7 @@ class Fit:
 def level_means(
     values: Float[np.ndarray, "*position"], labels: Integer[np.ndarray, "*position"], levels: int
 ) -> Float[np.ndarray, " level"]:
-    """Mean of a node given each label; the mean of all where a label does not occur."""
+    """Mean of a node for each label; the overall mean for labels that do not occur."""
     return np.array(
         [values[labels == level].mean() if (labels == level).any() else values.mean() for level in range(levels)],
         dtype=np.float64,
@@ -76,19 +76,18 @@ def level_means(
 
 
 def quantised(known: Values, values: Values, levels: int) -> Values:
-    """Values at the nearest of so many levels, fitted on `known` by k-means from evenly spaced ones."""
+    """Values rounded to the nearest of `levels` levels, fitted to `known` by k-means from evenly spaced levels."""
     least, most = (float(limit) for limit in np.quantile(known.astype(np.float64), [0.001, 0.999]))
     spread = np.linspace(least, most, levels)
     if spread[0] == spread[-1]:
         return np.full_like(values, known.mean())
     found, _ = kmeans(known.reshape(-1).astype(np.float64), spread)
-    nearest: Int[np.ndarray, "row position"] = np.abs(values[..., None] - found).argmin(-1)
-    result: Values = found[nearest].astype(np.float32)
-    return result
+    nearest: Values = found[np.abs(values[..., None] - found).argmin(-1)].astype(np.float32)
+    return nearest
 
 
 def error_typed(fit: Fit, values: Values, labels: Labels, means: Float[np.ndarray, " level"]) -> dict[str, Values]:
-    """A node's values with one type of error corrected: false alarms, misses, the middle band."""
+    """A node's values with one type of error corrected by the labels: false alarms, misses, or the middle band."""
     active = fit.scale(values)
     corrected = means[labels]
     wrong = {
@@ -101,10 +100,10 @@ def error_typed(fit: Fit, values: Values, labels: Labels, means: Float[np.ndarra
 
 @dataclass(frozen=True)
 class Score:
-    """A label replacement score: of the labels, or of what stands in their place, with a 95 % interval over clusters.
+    """A label replacement score, of labels or a control, with its 95 % interval over clusters.
 
     Attributes:
-        value: 1 as good as the true activations, 0 as bad as the mean; `nan` where it is undefined.
+        value: 1 if as good as the true activations, 0 if as bad as the mean; `nan` where it is undefined.
         loss: Loss minus the loss with the true activations, nats.
     """
 
@@ -115,22 +114,22 @@ class Score:
 
 
 class Judge:
-    """Turns losses of clusters into scores, with intervals from the same draws for all of them."""
+    """Turns losses per cluster into scores, with intervals from the same bootstrap draws for all."""
 
     def __init__(self, clusters: int, generator: np.random.Generator) -> None:
         chosen = generator.integers(clusters, size=(DRAWS, clusters))
         self._weights = np.stack([np.bincount(row, minlength=clusters) for row in chosen]) / clusters
 
-    def interval(self, differences: Losses, confidence: float = 0.95) -> Interval:
-        """Of a mean difference of losses, paired by cluster."""
+    def interval(self, differences: Losses) -> Interval:
+        """95 % interval of the mean of paired differences of losses, one per cluster."""
         if len(differences) < 2:
             return UNKNOWN
-        return self._percentiles(self._weights @ differences, confidence)
+        return self._percentiles(self._weights @ differences)
 
     def harm(self, differences: Losses, known_to: float = 1 / 3) -> str:
-        """Why a node's ablation cannot be told from none, empty if it can: its harm must exceed its uncertainty.
+        """Why a node's ablation cannot be told from no ablation; empty if it can.
 
-        The 95 % interval has to lie above 0, with a half-width of at most this share of the harm.
+        The 95 % interval of the harm has to be above 0, with a half-width of at most `known_to` times the harm.
         """
         low, high = self.interval(differences)
         mean = float(differences.mean())
@@ -141,34 +140,34 @@ class Judge:
         return ""
 
     def draws(self, losses: Losses, true: Losses, mean: Losses) -> Float[np.ndarray, " draw"]:
-        """The score in each draw; `nan` where the mean does not harm in it."""
+        """The score in each draw; `nan` in draws in which the mean does no harm."""
         numerator, harm = (self._weights @ (each - true) for each in (losses, mean))
         return 1 - shares(numerator, harm, self._weights @ mean, self._weights @ true)
 
     def score(self, losses: Losses, true: Losses, mean: Losses) -> Score:
-        """The score of a replacement; undefined as `harm` says."""
+        """The score of a replacement; undefined if `harm` gives a reason."""
         loss = float((losses - true).mean())
         if self.harm(mean - true):
             return Score(np.nan, np.nan, np.nan, loss)
-        low, high = self._percentiles(self.draws(losses, true, mean), 0.95)
+        low, high = self._percentiles(self.draws(losses, true, mean))
         value = label_replacement_score(float(losses.mean()), float(true.mean()), float(mean.mean()))
         return Score(value, low, high, loss)
 
     def corrected_low(self, losses: Losses, true: Losses, mean: Losses, searched: int) -> float:
-        """Lower limit of the score at 95 % confidence in all of `searched` scores together (Bonferroni)."""
+        """Lower limit of the score at a joint confidence of 95 % over `searched` scores (Bonferroni)."""
         if self.harm(mean - true):
             return float("nan")
         return float(np.nanquantile(self.draws(losses, true, mean), 0.05 / (2 * max(searched, 1))))
 
     @staticmethod
-    def _percentiles(values: Float[np.ndarray, " draw"], confidence: float) -> Interval:
+    def _percentiles(values: Float[np.ndarray, " draw"]) -> Interval:
         if not np.isfinite(values).any():
             return UNKNOWN
-        low, high = np.nanquantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = np.nanquantile(values, [(1 - 0.95) / 2, (1 + 0.95) / 2])
         return Interval(float(low), float(high))
 
 
 def replaced(run: CachedRun, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
-    """Losses with a node at each of these values; `true` and `mean` are always there."""
+    """Losses with a node at each of these values, and always its `true` and `mean` values."""
     losses = run.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
     return {"true": run.true, "mean": run.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}

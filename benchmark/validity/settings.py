@@ -1,4 +1,4 @@
-"""How it is found out what nodes mean. Imports no torch."""
+"""Settings of feature validity. Imports no torch."""
 
 from typing import Annotated
 
@@ -9,19 +9,19 @@ from benchmark.settings import Settings, Size, Tokens, known_in
 
 
 class ValidityConfig(Settings):
-    """How it is found out what nodes mean."""
+    """Settings of feature validity."""
 
     choice_tokens: Tokens = 24_576
-    """Validation tokens on which a node is chosen for each concept."""
+    """Number of validation tokens on which a node is chosen for each concept."""
 
     score_tokens: Tokens = 24_576
-    """Test tokens on which it is scored."""
+    """Number of test tokens on which it is scored."""
 
     concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False)
-    """Concepts that are scored; empty for every one. Nodes are named by any."""
+    """Concepts that are scored; empty for all. Nodes may be named by any concept."""
 
     ablated_nodes: Size = 40
-    """Nodes of highest estimated effect that are ablated, to find out which matter."""
+    """Number of nodes, in order of estimated effect, that are ablated to find out which matter."""
 
     top_k: Size = 100
-    """Top positions that a person names a node by."""
+    """Number of top positions by which a person names a node."""

@@ -1,10 +1,10 @@
-"""Feature splitting: among how many features of a dictionary a concept, or a feature of a smaller one, is divided.
+"""Feature splitting: among how many features of a dictionary a concept, or a feature of a narrower one, is divided.
 
-Wider dictionaries are said to break features into smaller ones (Bricken et al. 2023,
-https://transformer-circuits.pub/2023/monosemantic-features). Two numbers say what is no splitting. One is counted the
-other way round: were the two dictionaries just different, a feature of the wider would be divided among those of the
-narrower as well. The other is counted with the wider one's features turned to other text: even by chance the union of
-rare features covers what is frequent a little better than each of them.
+Wider dictionaries are said to split features into more specific ones (Bricken et al. 2023,
+https://transformer-circuits.pub/2023/monosemantic-features). Two controls show what is not splitting. The first counts
+in the opposite direction: if the two dictionaries were merely different, features of the wider one would also be
+divided among those of the narrower one. The second rotates the wider dictionary's features to other text: even by
+chance, a union of rare features covers a frequent one slightly better than each of them alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,46 +23,45 @@ from benchmark.validity.choice import holding
 from benchmark.validity.sample import Sample, turned
 
 FEWEST = 20
-"""Positions of each sample at which something has to hold to be counted."""
+"""Minimum number of positions in each sample at which a label has to hold to be counted."""
 
 Firing = Mapping[str, Bool[np.ndarray, "position _feature"]]
-"""By site, where its features are not zero."""
+"""Where the features of each site are nonzero."""
 
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """Where features of a dictionary fire on two samples: what they are chosen on, and what they are counted on."""
+    """Where the features of a dictionary fire on two samples: one to choose features on, one to count them on."""
 
     choice: Firing
     score: Firing
 
     @classmethod
     def of(cls, model: CircuitModel, choice: Sample, score: Sample) -> "Watched":
-        """Watch a model; `ValueError` if it has no features."""
+        """Run a model on both samples; `ValueError` if it has no features."""
         return cls(firing(model, choice.tokens), firing(model, score.tokens))
 
     @property
     def size(self) -> int:
-        """Number of its features."""
+        """Number of features."""
         return sum(each.shape[1] for each in self.choice.values())
 
     def turned(self, generator: np.random.Generator) -> "Watched":
-        """The same rates and runs at other text: each feature is turned by a quarter of all positions or more."""
-
-        def shuffled(found: Firing) -> Firing:
-            return {
-                name: np.stack([turned(each, generator) for each in fires.T], axis=1) for name, fires in found.items()
-            }
-
-        return Watched(shuffled(self.choice), shuffled(self.score))
+        """The same rates and runs on other text: each feature is rotated by a quarter to three quarters of all."""
+        return Watched(
+            *(
+                {name: np.stack([turned(each, generator) for each in fires.T], axis=1) for name, fires in found.items()}
+                for found in (self.choice, self.score)
+            )
+        )
 
 
 @torch.no_grad()
 def firing(model: CircuitModel, tokens: Int[Tensor, "window position"], batch: int = 16) -> Firing:
-    """Where the features of a model fire, all windows one after the other.
+    """Where the features of a model fire, with all windows concatenated.
 
     Raises:
-        ValueError: The model has none.
+        ValueError: The model has no features.
     """
     names = [site.name for site in model.sites if site.kind == "feature"]
     if not names:
@@ -81,41 +80,33 @@ def splitting_measurements(
     concepts: Iterable[str],
     generator: np.random.Generator,
 ) -> Iterator[Measurement]:
-    """Concepts among all features of a dictionary, and features of the narrower of two among those of the wider.
+    """Splitting of concepts among a dictionary's features, and of a narrower dictionary's features among a wider one's.
 
-    `other` has the same sites and, at equal width, counts as the narrower; `None` if there is nothing to compare with.
-    Features are chosen on the first of the samples and counted on the second.
+    `other` has the same sites and counts as the narrower one at equal width; `None` if there is nothing to compare
+    with. Features are chosen on the first sample and counted on the second.
     """
-    choice, score = (np.concatenate(list(each.values()), axis=1) for each in (own.choice, own.score))
-    labels = [holding(sample, list(concepts)).T for sample in samples]
-    yield _measured("concept_splits", [_split_count((choice, score), (labels[0], labels[1]))])
+    names = list(concepts)
+    everywhere = Watched(*({"all": np.concatenate(list(each.values()), axis=1)} for each in (own.choice, own.score)))
+    yield _measured("concept_splits", everywhere, Watched(*({"all": holding(each, names).T} for each in samples)))
     if other is None:
         for name in ("feature_splits", "feature_splits_back", "feature_splits_null"):
             yield Measurement(name, status="undefined", reason="compared with no other dictionary")
         return
     narrow, wide = (own, other) if own.size < other.size else (other, own)
-    yield _measured("feature_splits", _among(narrow, wide))
-    yield _measured("feature_splits_back", _among(wide, narrow))
-    yield _measured("feature_splits_null", _among(narrow, wide.turned(generator)))
+    yield _measured("feature_splits", wide, narrow)
+    yield _measured("feature_splits_back", narrow, wide)
+    yield _measured("feature_splits_null", wide.turned(generator), narrow)
 
 
-def _among(these: Watched, those: Watched) -> list[float]:
-    """Site by site, among how many of those features one of these is divided."""
-    return [
-        _split_count((those.choice[site], those.score[site]), (these.choice[site], these.score[site]))
-        for site in these.choice
-    ]
-
-
-def _split_count(
-    features: tuple[Bool[np.ndarray, "_ feature"], Bool[np.ndarray, "_ feature"]],
-    labels: tuple[Bool[np.ndarray, "_ label"], Bool[np.ndarray, "_ label"]],
-) -> float:
-    """Of the labels that hold often enough."""
-    often = np.logical_and(*(each.sum(axis=0) >= FEWEST for each in labels))
-    return metrics.split_count(features[0], labels[0][:, often], features[1], labels[1][:, often])
-
-
-def _measured(name: str, values: list[float]) -> Measurement:
+def _measured(name: str, features: Watched, labels: Watched) -> Measurement:
+    """Among how many features one label is divided, of the labels that hold often enough; mean over sites."""
+    counts = []
+    for site, known in labels.choice.items():
+        often = np.logical_and(known.sum(axis=0) >= FEWEST, labels.score[site].sum(axis=0) >= FEWEST)
+        counts.append(
+            metrics.split_count(
+                features.choice[site], known[:, often], features.score[site], labels.score[site][:, often]
+            )
+        )
     why = f"at some site nothing holds at {FEWEST} positions of each sample"
-    return Measurement.or_why(name, fmean(values), why)
+    return Measurement.or_why(name, fmean(counts), why)

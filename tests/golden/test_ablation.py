@@ -11,12 +11,12 @@ from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
     ablation_values,
-    at_position_means,
     corpus_means,
     octave_means,
     octaves,
+    position_mean,
 )
-from benchmark.interventions.ablations import ABLATIONS, Ablation
+from benchmark.interventions.ablations import ABLATIONS, Ablation, AblationContext
 from benchmark.model.interface import Site, record
 
 MODEL = planted()
@@ -50,7 +50,8 @@ def test_corpus_means_are_the_means_over_all_positions():
 
 
 def test_positions_beyond_the_last_octave_hold_its_mean():
-    rows = at_position_means({SITE.name: torch.tensor([[1.0], [2.0]])})(SITE, torch.zeros(1, 9, 1))
+    context = AblationContext(MODEL.model, {}, {SITE.name: torch.tensor([[1.0], [2.0]])}, seed=0)
+    rows = position_mean(MODEL.task.test, context)(SITE, torch.zeros(1, 9, 1))
     assert rows.flatten().tolist() == [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
 
 

@@ -11,7 +11,7 @@ from toy_methods import registered
 
 from benchmark.concepts import CONCEPTS
 from benchmark.concepts.conjunctions import both
-from benchmark.concepts.labels import token_labels
+from benchmark.concepts.labels import window_labels
 from benchmark.corpus.tokenizer import train_tokenizer
 
 PAGES = sorted(page.name for page in DOCS.glob("add-a*.md"))
@@ -88,8 +88,9 @@ def test_an_outside_concept_is_labelled_and_conjoined_like_ours(site, monkeypatc
     concept = runpy.run_path(str(site / "outsider_concept.py"))["IMPORTS"]
     with registered(CONCEPTS, concept):
         tokenizer = train_tokenizer([], 257)
-        labels = token_labels(concept, tokenizer, np.array(tokenizer.encode("import f(2)").ids))
-        assert "".join(map(str, labels)) == "00000111111"
+        windows = np.array([tokenizer.encode("import f(2)").ids])
+        labels = window_labels([concept], tokenizer, windows, end_of_text=0)
+        assert "".join(map(str, labels[concept.name][0])) == "00000111111"
         assert "".join(map(str, both(concept.name, "in_call")("import f(2)"))) == "00000000110"
 
 

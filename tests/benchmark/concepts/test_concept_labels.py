@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.concepts import CONCEPTS, Concept
-from benchmark.concepts.labels import base_rates, check_rate, token_bytes, token_labels, window_labels
+from benchmark.concepts.labels import check_rate, token_bytes, window_labels
 from benchmark.corpus.idioms import document
 from benchmark.corpus.tokenizer import train_tokenizer
 
@@ -31,6 +31,10 @@ def encoded(tokenizer, text):
 
 def concept(labels):
     return Concept("odd", "odd", labels, "tests")
+
+
+def token_labels(concept, tokenizer, ids):
+    return window_labels([concept], tokenizer, ids[None], END)[concept.name][0]
 
 
 @pytest.mark.parametrize("name", CONCEPTS)
@@ -120,11 +124,6 @@ def test_concept_that_breaks_its_contract_is_named_with_the_document(labels, mes
     odd = concept(lambda text: labels(text) if text == "cd" else [0, 1])
     with pytest.raises(ValueError, match=message):
         window_labels([odd], byte_tokenizer, window[None], END)
-
-
-def test_base_rate_is_the_share_of_positions_where_it_holds():
-    labels = {"a": np.array([[0, 1], [2, 0]]), "b": np.zeros((2, 2), dtype=np.int8)}
-    assert base_rates(labels) == {"a": 0.5, "b": 0.0}
 
 
 def test_concept_that_holds_somewhere_has_its_rate_checked():

@@ -57,7 +57,7 @@ def test_a_model_that_keeps_its_promises_is_taken():
         ({"sites": (forged(SITE, stage=-1),)}, "is of stage -1 after stage 0: stages never go down"),
         ({"sites": (forged(SITE, size=5),)}, r"has values of shape \[2, 3, 2\], not \[2, 3, 5\]"),
         ({"advance": lambda self, state, stage, edit: state}, "its model calls the sites"),
-        ({"connections": joined("embed", "attic")}, "a connection of the site 'attic', which its model does not have"),
+        ({"connections": joined("embed", "attic")}, "connects a site 'attic' that its model does not have"),
         (
             {"connections": joined("embed", "blocks.0.mlp.neuron", shape=(1, 2))},
             r"by a weight of shape \[1, 2\], not \[target, source\], \[2, 1\]",

@@ -32,7 +32,7 @@ REFUSED = [
     (
         ABLATIONS,
         forged(ABLATIONS["mean"], name="stochastic"),
-        "stochastic is how the records call an ablation of some",
+        "stochastic is the records' name for an ablation of only some",
     ),
     (METRICS, forged(METRIC, direction="up"), "direction is 'up'; choose from lower, higher, none"),
     (METRICS, forged(METRIC, low=1.0, high=0.0), "its range is 1.0 to 0.0"),
