@@ -84,6 +84,7 @@ def test_an_outside_concept_that_is_named_is_known_in_the_workers(ran):
 
 
 def test_an_outside_concept_is_labelled_and_conjoined_like_ours(site, monkeypatch):
+    assert "line_starts_with_import" not in CONCEPTS  # read before the guide's distribution can be seen
     monkeypatch.syspath_prepend(site)
     concept = runpy.run_path(str(site / "outsider_concept.py"))["IMPORTS"]
     with registered(CONCEPTS, concept):
