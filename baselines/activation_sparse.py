@@ -1,4 +1,4 @@
-"""A transformer with dense weights and the AbsTopK of the weight-sparse one: which half of the idea does the work?"""
+"""A transformer with dense weights and the AbsTopK of the weight-sparse one: sparse activations alone."""
 
 from benchmark.methods import Method
 from sparse_model.config import DenseWeightsConfig

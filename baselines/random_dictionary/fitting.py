@@ -1,4 +1,4 @@
-"""Draws random directions after every block of the dense model and fits what is not a direction: scale and bias."""
+"""Draws random directions after every block of the dense model and fits everything else: scale and bias."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def train(
     folder: Path,
     progress: Progress,
 ) -> Facts:
-    """Draw from the seed and fit on training windows."""
+    """Draw the directions from the seed and fit the rest on training windows."""
     dense = dense_of(needed)
     tokens, _ = tokens_and_targets(first_windows(corpus.windows("train"), config.measured_tokens))
     parts = [activations(dense, rows) for rows in tokens.split(BATCH)]
@@ -45,7 +45,7 @@ def train(
 def fitted(
     directions: Float[Tensor, "feature channel"], k: int, values: Float[Tensor, "row channel"]
 ) -> tuple[Encoder, Float[Tensor, "channel feature"], Float[Tensor, " channel"]]:
-    """Encoder, decoder and bias of given directions: the scale by least squares, the biases by means alone."""
+    """Encoder, decoder and bias for given directions: the scale by least squares, the biases from means only."""
     mean = values.mean(0)
     encoder = Encoder(directions, -(directions @ mean), k=k).requires_grad_(False)
     predicted = encoder(values) @ directions

@@ -1,16 +1,16 @@
-"""Per-layer transcoders: sparse features predict each MLP's output from its input, and take its place."""
+"""Per-layer transcoders: sparse features predict each MLP's output from its input and replace the MLP."""
 
 from baselines.config import SWEEP, DictionaryConfig
 from benchmark.methods import Method, Variant
 
 
 class TranscoderConfig(DictionaryConfig):
-    """Settings of the transcoders; trained by BatchTopK, saved as one threshold for all features of a layer."""
+    """Settings of the transcoders, which are trained with BatchTopK and saved with one threshold per layer."""
 
 
 TRANSCODER = Method(
     name="transcoder",
-    summary="Sparse features replace each MLP: they read what it reads and predict what it writes.",
+    summary="Sparse features replace each MLP: they read its input and predict its output.",
     source="Dunefsky et al. 2024, arXiv 2406.11944; BatchTopK of arXiv 2412.06410, trained by sae-lens",
     config=TranscoderConfig,
     variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
