@@ -22,7 +22,7 @@ from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerCo
         (
             TrainingConfig,
             {"anneal_from": 0.6, "anneal_until": 0.5},
-            "anneal_until 0.5 is before anneal_from 0.6; choose at least that",
+            "anneal_until 0.5 is before anneal_from 0.6; choose at least 0.6",
         ),
         (
             CorpusModelConfig,
