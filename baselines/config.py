@@ -2,8 +2,11 @@
 
 from pydantic import Field, model_validator
 
-from benchmark.methods import Axis
+from benchmark.methods import Axis, Variant
 from benchmark.settings import Positive, Settings, Share, Size, Tokens, Weight
+
+VARIANTS = (Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False))
+"""The variants of every dictionary."""
 
 SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
 """What is varied in a sweep of dictionaries."""

@@ -50,10 +50,7 @@ def auxiliary_loss(
     dead; computing only the dead features makes it cheap. Only positive activations count, as in Gao et al.: sae-lens
     lets negative ones through, and dead features then learn to rely on values that they cannot take once alive.
 
-    Args:
-        before: Pre-activations of the dead features; the strongest have the largest product with their decoder's norm.
-        decoder: Their decoder rows.
-        missed: Target minus prediction, without gradient.
+    The strongest features have the largest pre-activation times decoder norm; `missed` is target minus prediction.
     """
     rows, dead = before.shape
     wanted = missed.shape[1] // 2

@@ -16,8 +16,9 @@ from jaxtyping import UInt16
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
+from baselines.config import DictionaryConfig
 from baselines.replacement import Replacement
-from baselines.transcoder import TRANSCODER, TranscoderConfig
+from baselines.transcoder import TRANSCODER
 from benchmark.corpus import Corpus, CorpusConfig, Split
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
@@ -30,7 +31,7 @@ from benchmark.model.graph import node_sites
 from benchmark.seeds import seed_of
 from sparse_model.known_circuit import EXAMPLES, PAIRS, TASKS, WINDOWS, Aligned, trained
 
-SETTINGS = TranscoderConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
+SETTINGS = DictionaryConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
 """Training settings of the transcoders."""
 
 LEAST_ACCURACY = 0.9

@@ -125,9 +125,9 @@ def new_sae(config: DictionaryConfig, activation: str, d_in: int) -> TopKTrainin
 
 def new_transcoder(config: DictionaryConfig, d_in: int, d_out: int) -> TrainingTranscoder:
     """An untrained transcoder for normalised activations; the global generator draws its weights."""
-    settings = {"aux_loss_coefficient": config.auxiliary, "apply_b_dec_to_input": False, "decoder_init_norm": 1.0}
-    shape = {"d_in": d_in, "d_out": d_out, "d_sae": config.features}
-    return TrainingTranscoder(TranscoderTrainingConfig(**shape, k=float(config.k), **settings))
+    settings: dict[str, Any] = {"d_in": d_in, "d_out": d_out, "d_sae": config.features, "k": float(config.k)}
+    settings |= {"aux_loss_coefficient": config.auxiliary, "apply_b_dec_to_input": False, "decoder_init_norm": 1.0}
+    return TrainingTranscoder(TranscoderTrainingConfig(**settings))
 
 
 def fit(
@@ -137,14 +137,9 @@ def fit(
     generator: torch.Generator,
     progress: Progress,
 ) -> None:
-    """Train in lockstep, like `sae_lens.training.multi_sae_trainer`, which has a progress bar of its own.
+    """Train SAEs in lockstep, each on the activations of its own name in a batch.
 
-    Args:
-        saes: By the name of their activations in a batch.
-        batches: Endless.
-        config: Number of steps and schedule.
-        generator: Draws the rows at which dead features are revived.
-        progress: Receives the number of tokens seen.
+    `sae_lens.training.multi_sae_trainer` does the same, but prints a progress bar and does not revive dead features.
     """
     settings = SAETrainerConfig(
         total_training_samples=config.steps * config.batch,

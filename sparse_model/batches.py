@@ -7,13 +7,7 @@ from benchmark.corpus.sampling import TokensAndTargets, tokens_and_targets
 
 
 class Batches:
-    """Windows in a new random order for each pass over the corpus, cut into batches.
-
-    Args:
-        windows: `[window, token]`; the last token is a target only.
-        size: Windows per batch.
-        seed: Determines the order.
-    """
+    """Windows in a new random order for each pass over the corpus, cut into batches of `size` windows."""
 
     def __init__(self, windows: UInt16[np.ndarray, "window token"], size: int, seed: int) -> None:
         if not len(windows):

@@ -6,9 +6,6 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.settings import Positive, PositiveShare, Settings, Share, Size, Tokens, Weight
 
-D_HEAD = 16
-"""Default width of an attention head, channels (paper A.1)."""
-
 SPARSE_HOOKS = ("attn_in", "q", "k", "v", "attn_out", "mlp_in", "neuron", "mlp_out")
 """The hook points of a block at which AbsTopK can be applied: all eight sites."""
 
@@ -25,7 +22,7 @@ class ArchitectureConfig(Settings):
     d_model: Size = 128
     """Width of the residual stream, channels."""
 
-    d_head: Size = D_HEAD
+    d_head: Size = 16
     """Width of an attention head, channels; there are d_model / d_head heads."""
 
     d_mlp: Size | None = None

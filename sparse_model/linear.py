@@ -4,6 +4,7 @@
 runs at full speed on all of them. Without that kernel, or for anything but float32 on a CPU, this is `F.linear`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-KERNEL = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+KERNEL: Callable[..., Tensor] | None = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
 """oneDNN's `x @ weight.T + bias`; `None` if this build of PyTorch lacks it."""
 
 
@@ -32,8 +35,7 @@ def product(left: Float[Tensor, "row shared"], right: Float[Tensor, "column shar
     """`left @ right.T` of matrices, without gradients."""
     if KERNEL is None or left.device.type != "cpu" or left.dtype != torch.float32:
         return left.detach() @ right.detach().T
-    result: Tensor = KERNEL(left.detach(), right.detach(), None, "none", [], "")
-    return result
+    return KERNEL(left.detach(), right.detach(), None, "none", [], "")
 
 
 class Linear(torch.autograd.Function):
@@ -44,8 +46,7 @@ class Linear(torch.autograd.Function):
         """`values @ weight.T + bias` of a matrix of rows."""
         context.save_for_backward(values, weight)
         assert KERNEL is not None
-        result: Tensor = KERNEL(values, weight, bias, "none", [], "")
-        return result
+        return KERNEL(values, weight, bias, "none", [], "")
 
     @staticmethod
     @once_differentiable

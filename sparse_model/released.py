@@ -68,10 +68,7 @@ class ReleasedConfig(BaseModel):
 
 
 def load_released(folder: Path) -> Transformer:
-    """A released checkpoint, in evaluation mode and without gradients.
-
-    Args:
-        folder: Contains `beeg_config.json` and `final_model.pt`.
+    """The released checkpoint in a folder, in evaluation mode and without gradients.
 
     Raises:
         ValueError: One line with the file and the remedy, for a file that is missing, damaged or not a checkpoint, and

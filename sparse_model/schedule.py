@@ -3,23 +3,14 @@
 from sparse_model.config import TrainingConfig
 
 
-def annealed(progress: float, target: float, begin: float, end: float) -> float:
-    """A density that falls linearly from 1 to `target` while `progress` goes from `begin` to `end` (paper A.2)."""
+def annealed(progress: float, target: float, config: TrainingConfig) -> float:
+    """A density that falls linearly from 1 to `target` (paper A.2), after a share `progress` of the steps."""
+    begin, end = config.anneal_from, config.anneal_until
     if progress >= end:
         return target
     if progress <= begin:
         return 1.0
     return 1 + (target - 1) * (progress - begin) / (end - begin)
-
-
-def density_at(step: int, steps: int, config: TrainingConfig) -> float:
-    """Share of the blocks' weights that are kept after a step."""
-    return annealed(step / steps, config.density, config.anneal_from, config.anneal_until)
-
-
-def embedding_density_at(step: int, steps: int, config: TrainingConfig) -> float:
-    """Share of the embedding and unembedding weights that are kept after a step."""
-    return annealed(step / steps, config.embedding_density, config.anneal_from, config.anneal_until)
 
 
 def learning_rate_at(step: int, steps: int, config: TrainingConfig) -> float:
@@ -29,5 +20,5 @@ def learning_rate_at(step: int, steps: int, config: TrainingConfig) -> float:
     """
     warm_up = int(config.warm_up * steps)
     trapeze = step / warm_up if step < warm_up else 1 - (step - warm_up) / (steps - warm_up)
-    fin: float = (config.density / density_at(step, steps, config)) ** 0.5
+    fin: float = (config.density / annealed(step / steps, config.density, config)) ** 0.5
     return config.learning_rate * trapeze * fin

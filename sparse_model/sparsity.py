@@ -24,14 +24,9 @@ Axis = Literal["rows", "columns"]
 
 
 def abs_top_k(values: Float[Tensor, "*row node"], count: int) -> Float[Tensor, "*row node"]:
-    """Keep the `count` entries of largest magnitude in each row (paper A.1, AbsTopK).
+    """Set all but the `count` entries of largest magnitude in each row to zero (paper A.1, AbsTopK).
 
-    Args:
-        values: Any tensor; rows are along the last dimension.
-        count: Entries kept in each row; at least the row's length changes nothing.
-
-    Returns:
-        The values, with the other entries set to zero; the gradient passes only through the kept entries.
+    Rows are along the last dimension; the gradient passes only through the kept entries.
     """
     if count >= values.shape[-1]:
         return values
@@ -44,7 +39,7 @@ class AbsTopK(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: Tensor, count: int) -> Tensor:
-        """The values with all but `count` entries of each row set to zero."""
+        """The values with all but `count` entries in each row set to zero."""
         kept = largest_of_rows(values.reshape(-1, values.shape[-1]), count).view(values.shape)
         context.save_for_backward(kept)
         return masked(values, kept)
@@ -64,7 +59,7 @@ def keep_largest(weight: Float[Tensor, "target source"], count: int, minimum: in
         weight: The matrix, `[target, source]`.
         count: Number of weights kept.
         minimum: Weights that every neuron keeps, however small; they are part of `count`.
-        axis: Whether the neurons are the rows or the columns.
+        axis: Whether neurons are rows or columns.
 
     Raises:
         ValueError: If `count` is too small for the minimum.

@@ -24,7 +24,7 @@ from sparse_model.batches import Batches
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
 from sparse_model.config import CorpusModelConfig, TrainingConfig
 from sparse_model.loss import piecewise_losses, train_on
-from sparse_model.schedule import density_at, embedding_density_at, learning_rate_at
+from sparse_model.schedule import annealed, learning_rate_at
 from sparse_model.sparsity import Axis, keep_largest
 from sparse_model.transformer import Transformer
 
@@ -109,7 +109,7 @@ class Run:
             now = time.monotonic()
             if now - reported >= REPORT_SECONDS or step + 1 == self.total:
                 speed = (step + 1 - begun) * self.training.batch * self.model.config.context / (now - started)
-                density = density_at(step, self.total, self.training)
+                density = annealed(step / self.total, self.training.density, self.training)
                 note = f"loss {loss:.2f}  density {density:.2f}  {speed / 1000:.0f}k tokens/s"
                 progress(step + 1, self.total, note)
                 reported = now
@@ -123,8 +123,9 @@ class Run:
         rate = learning_rate_at(step, self.total, self.training)
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.step()
-        density = density_at(step, self.total, self.training)
-        project(self.model, self.training, density, embedding_density_at(step, self.total, self.training))
+        density = annealed(step / self.total, self.training.density, self.training)
+        embedding_density = annealed(step / self.total, self.training.embedding_density, self.training)
+        project(self.model, self.training, density, embedding_density)
         decay_weights(self.model, rate * self.training.weight_decay)
         return loss
 

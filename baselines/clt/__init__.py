@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from baselines.config import SWEEP, DictionaryConfig
-from benchmark.methods import Method, Variant
+from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from benchmark.methods import Method
 from benchmark.settings import Positive, Weight
 
 
@@ -35,7 +35,7 @@ CLT = Method(
     summary="Sparse features replace all MLPs together: each reads one layer and writes to it and to all later ones.",
     source="Ameisen et al. 2025, https://transformer-circuits.pub/2025/attribution-graphs/methods.html",
     config=CLTConfig,
-    variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
+    variants=VARIANTS,
     train="baselines.clt.training:train",
     load="baselines.clt.training:load",
     needs=("dense",),

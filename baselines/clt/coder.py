@@ -66,15 +66,7 @@ class Loss:
 
 
 class CrossLayerTranscoder(nn.Module):
-    """All layers' encoders and decoders, in normalised units.
-
-    Args:
-        config: Width, activation and penalties.
-        d_in: Channels of an MLP's input.
-        d_out: Channels of its output.
-        layers: Number of MLPs.
-        generator: Draws the weights.
-    """
+    """All layers' encoders and decoders, in normalised units, for MLPs that map `d_in` to `d_out` channels."""
 
     def __init__(self, config: CLTConfig, d_in: int, d_out: int, layers: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -133,14 +125,7 @@ class CrossLayerTranscoder(nn.Module):
         return list(strength >= threshold)
 
     def loss(self, inputs: Sources, targets: Targets, dead: Bool[Tensor, "layer feature"], step: int) -> Loss:
-        """The loss on a batch.
-
-        Args:
-            inputs: Normalised input of each MLP.
-            targets: Its normalised output.
-            dead: Features that have not fired for a long time.
-            step: From 0; the penalty rises with it.
-        """
+        """The loss on normalised inputs and outputs of the MLPs; the penalty rises with the step, counted from 0."""
         before = self.before(inputs)
         features = self.features(before)
         missed = [y - given for y, given in zip(targets, self.predicted(features), strict=True)]

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baselines.activations import activations, hook_points
+from baselines.config import WidthConfig
 from baselines.dictionary import Encoder
 from baselines.files import save_top_k
 from baselines.quality import BATCH, finish, first_windows
-from baselines.random_dictionary import RandomDictionaryConfig
 from baselines.replacement import dense_of, load_stream
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
@@ -22,12 +22,7 @@ from benchmark.progress import Progress
 
 
 def train(
-    corpus: Corpus,
-    config: RandomDictionaryConfig,
-    seed: int,
-    needed: Mapping[str, CircuitModel],
-    folder: Path,
-    progress: Progress,
+    corpus: Corpus, config: WidthConfig, seed: int, needed: Mapping[str, CircuitModel], folder: Path, progress: Progress
 ) -> Facts:
     """Draw the directions from the seed and fit the rest on training windows."""
     dense = dense_of(needed)

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from baselines.activations import hook_points, normalised_stream
+from baselines.config import DictionaryConfig
 from baselines.files import load_dictionary, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, Replacement, dense_of
-from baselines.transcoder import TranscoderConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
@@ -18,7 +18,7 @@ from benchmark.progress import Progress
 
 def train(
     corpus: Corpus,
-    config: TranscoderConfig,
+    config: DictionaryConfig,
     seed: int,
     needed: Mapping[str, CircuitModel],
     folder: Path,
