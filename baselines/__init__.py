@@ -1,1 +1,1 @@
-"""The rivals: what a weight-sparse transformer is compared with; no module here knows another."""
+"""The methods that a weight-sparse transformer is compared with, null baselines included."""

@@ -29,7 +29,7 @@ def hook_points(dense: Transformer, hook: str) -> list[str]:
 def activations(
     dense: Transformer, tokens: Int[Tensor, "window position"]
 ) -> dict[str, Float[Tensor, "window position channel"]]:
-    """What each MLP reads and writes, and the stream after it, in the unedited dense model."""
+    """Each MLP's input and output, and the residual stream after it, in the unedited dense model, by hook point."""
     found: dict[str, Tensor] = {}
     residual = dense.start(tokens)["residual"]
     for layer in range(dense.config.layers):
@@ -48,7 +48,7 @@ def activations(
 def stream(
     dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
 ) -> Iterator[dict[str, Float[Tensor, "batch channel"]]]:
-    """Endless batches of the activations at some hook points, one pass of the dense model serving all of them.
+    """Endless batches of activations at the given hook points, all taken from the same pass of the dense model.
 
     Windows are drawn at random with replacement, and the positions of `MIXED_BATCHES` batches are shuffled together.
     """
@@ -65,19 +65,16 @@ def stream(
 
 @dataclass(frozen=True, eq=False)
 class Normaliser:
-    """Shifts and scales activations to mean zero and mean squared norm d, so that one recipe fits all hook points.
-
-    Attributes:
-        mean: `[channel]`, subtracted first.
-        scale: Multiplied second.
-    """
+    """Shifts and scales activations to mean zero and mean squared norm d, so that one recipe fits all hook points."""
 
     mean: Float[Tensor, " channel"]
+    """Subtracted first."""
     scale: float
+    """Multiplied second."""
 
     @classmethod
     def of(cls, values: Float[Tensor, "row channel"]) -> "Normaliser":
-        """The normaliser that these rows ask for."""
+        """The normaliser fitted to these rows."""
         mean = values.mean(0)
         spread = (values - mean).pow(2).sum(-1).mean().sqrt()
         return cls(mean, float(math.sqrt(values.shape[-1]) / spread))
@@ -90,7 +87,7 @@ class Normaliser:
 def normalised_stream(
     dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
 ) -> tuple[dict[str, Normaliser], Iterator[dict[str, Float[Tensor, "batch channel"]]]]:
-    """A normaliser for each hook point, from the first batches of a stream, and the normalised batches after them."""
+    """A normaliser for each hook point, fitted to the first batches of a stream, and the later batches normalised."""
     batches = stream(dense, windows, names, batch, generator)
     first = [next(batches) for _ in range(MIXED_BATCHES)]
     normalisers = {name: Normaliser.of(torch.cat([rows[name] for rows in first])) for name in first[0]}

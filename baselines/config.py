@@ -1,9 +1,12 @@
-"""The settings that the trained dictionaries share, importable without torch."""
+"""Settings shared by the trained dictionaries, importable without torch."""
 
 from pydantic import Field, model_validator
 
-from benchmark.methods import Axis
+from benchmark.methods import Axis, Variant
 from benchmark.settings import Positive, Settings, Share, Size, Tokens, Weight
+
+VARIANTS = (Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False))
+"""The variants of every dictionary."""
 
 SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
 """What is varied in a sweep of dictionaries."""
@@ -16,10 +19,10 @@ class WidthConfig(Settings):
     """Features at each replaced layer."""
 
     k: Size = 12
-    """L0: how many features fire at a position, the mean over positions and layers."""
+    """L0: number of features that fire, averaged over positions and layers."""
 
     measured_tokens: Tokens = 65_536
-    """Tokens over which mean errors, and on the validation split the quality, are measured."""
+    """Tokens over which the mean errors and, on the validation split, the quality are measured."""
 
     @model_validator(mode="after")
     def _fires_no_more_than_there_are(self) -> "WidthConfig":
@@ -35,31 +38,31 @@ class DictionaryConfig(WidthConfig):
     """Training tokens; each gives one activation vector per hook point."""
 
     batch: Size = 2048
-    """Tokens in an optimizer step."""
+    """Tokens per optimizer step."""
 
     learning_rate: Positive = 2e-3
-    """Adam's learning rate at its highest."""
+    """Peak learning rate of Adam."""
 
     warm_up: Share = 0.05
     """Share of the steps over which the learning rate rises linearly from zero."""
 
     decay: Share = 0.3
-    """Share of the steps, the last ones, over which it falls linearly to zero."""
+    """Share of the steps, at the end, over which it falls linearly to zero."""
 
     dead_after: int = Field(10, ge=1, le=10**9)
-    """Steps without firing after which a feature counts as dead while training."""
+    """Steps without firing after which a feature counts as dead during training."""
 
     auxiliary: Weight = 1.0
-    """Coefficient of AuxK: dead features predict what the living ones miss (Gao et al. 2024, arXiv 2406.04093)."""
+    """Coefficient of AuxK: dead features predict the error of the live ones (Gao et al. 2024, arXiv 2406.04093)."""
 
     revivals: int = Field(36, ge=0, le=10**6)
-    """How often, at even distances until the learning rate has half fallen, dead features are put where the error is
-    large: often, since each time a part of them dies again, and few at a time disturb the others less."""
+    """How many times dead features are revived where the error is large, evenly spaced until halfway through the
+    decay: many, since some die again each time, and reviving a few at a time disturbs the others less."""
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "DictionaryConfig":
         if self.warm_up + self.decay > 1:
-            raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than the whole run; choose less")
+            raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} exceed the whole run; choose less")
         if self.batch > self.tokens:
             raise ValueError(f"batch {self.batch} is more than the {self.tokens} tokens; choose 1 to {self.tokens}")
         return self

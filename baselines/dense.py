@@ -1,4 +1,4 @@
-"""The ordinary dense transformer: the same file at density 1, without AbsTopK."""
+"""The ordinary dense transformer: the same code at density 1, without AbsTopK."""
 
 from pydantic import Field
 

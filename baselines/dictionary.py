@@ -1,4 +1,4 @@
-"""What a dictionary is made of: an encoder whose features are sparse, and the ways to make them so."""
+"""The parts of a dictionary: sparse encoders, AuxK and the revival of dead features."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ REPORT_EVERY = 20
 """Training steps between two reports of progress."""
 
 REVIVED_REACH = 0.5
-"""A revived feature fires where a row reaches further in its direction than this share of the row it was put on."""
+"""A revived feature fires on rows that project onto its direction by more than this share of its own row's norm."""
 
 REVIVED_SHARE = 0.5
-"""Share of what is missed at that row that it makes good; the rest is left to others that are put beside it."""
+"""Share of the error at its own row that a revived feature corrects; the rest is left to others revived near it."""
 
 
 def kth_largest(values: Float[Tensor, "row entry"], k: int) -> Float[Tensor, "row 1"]:
@@ -36,32 +36,21 @@ def kth_largest(values: Float[Tensor, "row entry"], k: int) -> Float[Tensor, "ro
 
 
 def top_k(before: Float[Tensor, "*row feature"], k: int) -> Float[Tensor, "*row feature"]:
-    """The k largest of each row if positive, else zero (Gao et al. 2024, arXiv 2406.04093, equation 2)."""
+    """The k largest entries of each row if positive, else zero (Gao et al. 2024, arXiv 2406.04093, equation 2)."""
     threshold = kth_largest(before.reshape(-1, before.shape[-1]), k).view(*before.shape[:-1], 1)
     return F.relu(before) * (before >= threshold)
-
-
-def jump_relu(
-    before: Float[Tensor, "*row feature"], threshold: Float[Tensor, " feature"]
-) -> Float[Tensor, "*row feature"]:
-    """What is above its threshold, else zero (Rajamanoharan et al. 2024, arXiv 2407.14435, equation 4)."""
-    return F.relu(before) * (before > threshold)
 
 
 def auxiliary_loss(
     before: Float[Tensor, "row dead"], decoder: Float[Tensor, "dead channel"], missed: Float[Tensor, "row channel"]
 ) -> Float[Tensor, ""]:
-    """AuxK: the strongest dead features predict what the living ones miss (Gao et al. 2024, arXiv 2406.04093, A.2).
+    """AuxK: the strongest dead features predict the error of the live ones (Gao et al. 2024, arXiv 2406.04093, A.2).
 
-    Half as many of them as there are channels, and a smaller loss if fewer are dead, as in sae-lens; touching the dead
-    features alone makes it cheap. They predict by positive activations, as in Gao et al.; sae-lens lets negative
-    ones through, and then dead features learn to use what they will never give when they live.
+    As in sae-lens, half as many dead features as there are channels are used, and the loss is smaller if fewer are
+    dead; computing only the dead features makes it cheap. Only positive activations count, as in Gao et al.: sae-lens
+    lets negative ones through, and dead features then learn to rely on values that they cannot take once alive.
 
-    Args:
-        before: Pre-activations of the dead features; the strongest are those of the largest product with the norm of
-            their decoder.
-        decoder: Their decoder rows.
-        missed: Target minus prediction, without gradient.
+    The strongest features have the largest pre-activation times decoder norm; `missed` is target minus prediction.
     """
     rows, dead = before.shape
     wanted = missed.shape[1] // 2
@@ -75,15 +64,15 @@ def auxiliary_loss(
 def revived(
     source: Float[Tensor, "row d_in"], missed: Float[Tensor, "row d_out"], count: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "feature d_in"], Float[Tensor, " feature"], Float[Tensor, "feature d_out"]]:
-    """Encoder, bias and decoder for dead features, each of which makes good a share of what is missed at one row.
+    """Encoder, bias and decoder for dead features, each of which corrects a share of the error at one row.
 
-    Resampling, Bricken et al. 2023 (https://transformer-circuits.pub/2023/monosemantic-features), neuron resampling:
-    rows are drawn by their squared error. There a small encoder keeps a new feature quiet; under TopK a quiet feature
-    does not fire at all, so here it is the bias that lets it fire on rows like its own and on few others. (With a bias
-    of zero it fires on every tenth row, makes the error several times as large, and is driven to death again.)
+    Neuron resampling of Bricken et al. 2023 (https://transformer-circuits.pub/2023/monosemantic-features): rows are
+    drawn in proportion to their squared error. There a small encoder keeps a new feature quiet; under TopK a quiet
+    feature does not fire at all, so here the bias makes it fire on rows like its own and on few others. (With a bias
+    of zero it fires on every tenth row, multiplies the error several times, and soon dies again.)
     """
     norms = source.norm(dim=1, keepdim=True)
-    long_enough = norms >= norms.mean() / 2  # a short row would ask for a decoder without bound
+    long_enough = norms >= norms.mean() / 2  # a short row would need an arbitrarily large decoder
     chance = (missed.square().sum(1) + torch.finfo(missed.dtype).tiny) * long_enough[:, 0]
     drawn = torch.multinomial(chance, max(count, 1), replacement=True, generator=generator)[:count]
     decoder = REVIVED_SHARE * missed[drawn] / ((1 - REVIVED_REACH) * norms[drawn])
@@ -91,26 +80,28 @@ def revived(
 
 
 def forget_moments(optimizer: torch.optim.Optimizer, parts: Iterable[tuple[Tensor, Any]]) -> None:
-    """Set Adam's moments to zero where dead features were revived: pairs of a parameter and an index into it."""
+    """Reset Adam's moments at revived features, given as pairs of a parameter and an index into it."""
     for parameter, index in parts:
         for moment in ("exp_avg", "exp_avg_sq"):
             optimizer.state[parameter][moment][index] = 0.0
 
 
 def check_weights(modules: Iterable[nn.Module], config: DictionaryConfig) -> None:
-    """`DivergedError` unless every weight is finite; the loss of the last step was taken before that step."""
+    """Raise `DivergedError` unless every weight is finite; the last reported loss predates the last step."""
     if not all(weight.isfinite().all() for module in modules for weight in module.parameters()):
         raise DivergedError(f"weights that are not finite after step {config.steps}", config)
 
 
 class Encoder(nn.Module):
-    """Features of a row: a linear map, then TopK or a threshold a feature, one position at a time.
+    """Maps a row to features: a linear map, then TopK or JumpReLU, at each position separately.
+
+    JumpReLU zeroes what is not above its threshold (Rajamanoharan et al. 2024, arXiv 2407.14435, equation 4).
 
     Attributes:
         weight: `[feature, d_in]`.
         bias: `[feature]`.
         threshold: `[feature]`, for JumpReLU; not used with TopK.
-        k: Features that fire, for TopK; `None` for JumpReLU.
+        k: Number of features that fire, for TopK; `None` for JumpReLU.
     """
 
     def __init__(
@@ -138,7 +129,7 @@ class Encoder(nn.Module):
 
     def fire(self, before: Float[Tensor, "*row feature"]) -> Float[Tensor, "*row feature"]:
         """The features of pre-activations."""
-        return jump_relu(before, self.threshold) if self.k is None else top_k(before, self.k)
+        return F.relu(before) * (before > self.threshold) if self.k is None else top_k(before, self.k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +137,9 @@ class Dictionary:
     """A trained dictionary for raw activations, layer by layer: SAEs, transcoders or a cross-layer transcoder.
 
     Attributes:
-        encoders: From what each layer's encoder reads to features.
-        decoders: By source layer, `[channel, feature]` to that layer and, cross-layer, to each later one.
-        biases: `[channel]`, of each layer's prediction.
+        encoders: One per layer.
+        decoders: By source layer, `[channel, feature]` to that layer and, for cross-layer ones, to each later layer.
+        biases: `[channel]`, the bias of each layer's prediction.
     """
 
     encoders: Sequence[Encoder]

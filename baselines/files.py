@@ -1,4 +1,4 @@
-"""The files of a trained dictionary: a folder as sae-lens writes it for each hook point, and the mean errors."""
+"""The files of a trained dictionary: one folder per hook point in the format of sae-lens, and the mean errors."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,40 +12,36 @@ from baselines.dictionary import Dictionary, Encoder
 from sparse_model.checkpoint import read_json, read_tensors, readable
 
 WEIGHTS, SETTINGS, MEAN_ERROR = "sae_weights.safetensors", "cfg.json", "mean_error.safetensors"
+ARCHITECTURES = ("topk", "jumprelu", "jumprelu_transcoder")
 
 
 def load_dictionary(folder: Path, hook_points: Iterable[str]) -> Dictionary:
-    """Read what sae-lens has saved for each hook point, without importing it; every decoder writes to its own layer.
+    """Read what sae-lens saved at each hook point, without importing it; every decoder writes to its own layer.
 
     Raises:
-        ValueError: For a damaged file, or an architecture that the dictionaries here do not have.
+        ValueError: For a damaged file, or an architecture that is not supported here.
     """
-    encoders, decoders, biases = zip(*(_load_layer(folder / name) for name in hook_points), strict=True)
-    return Dictionary(encoders, [[decoder] for decoder in decoders], biases)
-
-
-def _load_layer(folder: Path) -> tuple[Encoder, Tensor, Tensor]:
-    """Encoder, decoder and bias of one layer."""
-    settings, weights = read_json(folder / SETTINGS), read_tensors(folder / WEIGHTS)
-    architecture = settings.get("architecture")
-    with readable(folder / WEIGHTS, "dictionary"):
-        bias = weights["b_enc"]
-        if settings["apply_b_dec_to_input"]:
-            bias = bias - weights["b_dec"] @ weights["W_enc"]
-        encoder, decoder = weights["W_enc"].T.contiguous(), weights["W_dec"].T.contiguous()
-        if architecture == "topk":
-            return Encoder(encoder, bias, k=settings["k"]), decoder, weights["b_dec"]
-        if architecture in ("jumprelu", "jumprelu_transcoder"):
-            return Encoder(encoder, bias, threshold=weights["threshold"]), decoder, weights["b_dec"]
-    raise ValueError(
-        f"unknown architecture {architecture!r} in {folder}; choose from topk, jumprelu, jumprelu_transcoder"
-    )
+    encoders, decoders, biases = [], [], []
+    for path in (folder / name for name in hook_points):
+        settings, weights = read_json(path / SETTINGS), read_tensors(path / WEIGHTS)
+        if (architecture := settings.get("architecture")) not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {architecture!r} in {path}; choose from {', '.join(ARCHITECTURES)}")
+        with readable(path / WEIGHTS, "dictionary"):
+            bias = weights["b_enc"]
+            if settings["apply_b_dec_to_input"]:
+                bias = bias - weights["b_dec"] @ weights["W_enc"]
+            k = settings["k"] if architecture == "topk" else None
+            threshold = weights["threshold"] if architecture != "topk" else None
+            encoders.append(Encoder(weights["W_enc"].T.contiguous(), bias, k=k, threshold=threshold))
+            decoders.append([weights["W_dec"].T.contiguous()])
+            biases.append(weights["b_dec"])
+    return Dictionary(encoders, decoders, biases)
 
 
 def save_top_k(
     encoder: Encoder, decoder: Float[Tensor, "channel feature"], bias: Float[Tensor, " channel"], folder: Path
 ) -> None:
-    """Write a TopK SAE as sae-lens does."""
+    """Write a TopK SAE in the format of sae-lens."""
     assert encoder.k is not None, "only TopK"
     folder.mkdir(parents=True, exist_ok=True)
     weights = {"W_enc": encoder.weight.T.contiguous(), "b_enc": encoder.bias, "W_dec": decoder.T.contiguous()}

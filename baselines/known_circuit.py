@@ -1,9 +1,9 @@
-"""Fits transcoders on the small transformers whose circuit is known, for the audit of the metrics.
+"""Fits transcoders to the small transformers whose circuit is known, for the audit of the metrics.
 
-Which features carry a variable is not known, but what they must do is: gate l is all that the MLP of block l computes
-for the answer, so that to exchange the features of that layer that a circuit keeps is to set gate l. Of other
-dictionaries that cannot be said. SAEs: the stream after a block carries all variables, so to exchange it sets them all.
-CLTs: features of an early layer see all bits and may write what a later gate computes.
+Which features carry a variable is unknown, but their joint effect is known: gate l is all that the MLP of block l
+computes for the answer, so interchanging the features of that layer that a circuit keeps sets gate l. This holds for no
+other dictionary: the stream after a block, which SAEs replace, carries all variables, so interchanging it sets them
+all; and early features of a CLT see all bits and may write what a later gate computes.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,9 @@ from jaxtyping import UInt16
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
+from baselines.config import DictionaryConfig
 from baselines.replacement import Replacement
-from baselines.transcoder import TRANSCODER, TranscoderConfig
+from baselines.transcoder import TRANSCODER
 from benchmark.corpus import Corpus, CorpusConfig, Split
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
@@ -30,18 +31,18 @@ from benchmark.model.graph import node_sites
 from benchmark.seeds import seed_of
 from sparse_model.known_circuit import EXAMPLES, PAIRS, TASKS, WINDOWS, Aligned, trained
 
-SETTINGS = TranscoderConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
-"""Of their training."""
+SETTINGS = DictionaryConfig(features=64, k=8, tokens=400_000, batch=512, measured_tokens=3_000, revivals=8)
+"""Training settings of the transcoders."""
 
 LEAST_ACCURACY = 0.9
-"""Interchange accuracy that a transcoder with nothing ablated must have: what it has lost no circuit of it can have."""
+"""Interchange accuracy that a transcoder needs with nothing ablated: no circuit can recover what it has lost."""
 
 SEARCH = Budget(tokens=60_000, learning_rate=0.03, coefficients=(1e-3, 1e-2))
-"""The long search that finds the reference circuit."""
+"""The long search that discovers the reference circuit."""
 
 
 def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
-    """Transcoders of the trained transformers, or why there is none: what the entry point names."""
+    """Transcoders of the trained transformers, or the reason why there is none: the target of the entry point."""
     for gates in TASKS:
         name = f"{BooleanChain(gates).name}, {TRANSCODER.name}"
         try:
@@ -51,12 +52,12 @@ def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
 
 
 def dictionary(aligned: Aligned, name: str) -> TrainedModel:
-    """A transcoder for the audit; a circuit's truth is its interchange accuracy.
+    """A transcoder for the audit; the true score of a circuit is its interchange accuracy.
 
-    That is the share of balanced interchanges (`benchmark.ground_truth.causal_model`) after which the circuit gives the
-    causal model's answer: a bit is set by exchanging its value channel in the first block, gate l by exchanging the
-    features of block l, each of them only if the circuit keeps it. Half is what a circuit has whose answer never
-    changes.
+    This is the share of balanced interchanges (`benchmark.ground_truth.causal_model`) after which the circuit gives the
+    causal model's answer: a bit is set by interchanging its value channel in the first block, gate l by interchanging
+    the features of block l, in each case only nodes that the circuit keeps. A circuit whose answer never changes has
+    one half.
 
     Raises:
         NotLearnedError: If the transcoder with nothing ablated has less than `LEAST_ACCURACY`.
@@ -91,7 +92,7 @@ def dictionary(aligned: Aligned, name: str) -> TrainedModel:
 
 
 def fitted(aligned: Aligned, generator: torch.Generator) -> Replacement:
-    """A transcoder trained on the activations of a transformer, as the benchmark trains it, errors ablated."""
+    """A transcoder trained on the activations of a transformer as in the benchmark, with errors ablated."""
     corpus, seed = ChainCorpus(aligned.chain), int(torch.randint(2**31, (1,), generator=generator))
     needed = {"dense": aligned.model}
     with TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def fitted(aligned: Aligned, generator: torch.Generator) -> Replacement:
 
 
 def places_in(model: Replacement, aligned: Aligned) -> list[Circuit]:
-    """By number of the variable, the nodes that stand for it: of a bit its value channel, of a gate its features."""
+    """The nodes of each variable by its number: the value channel of a bit, the features of a gate."""
     places = [Circuit.empty(node_sites(model, "unit")) for _ in aligned.places]
     for bit in range(aligned.chain.inputs):
         places[bit].masks["blocks.0.v"][:] = aligned.places[bit].masks["blocks.0.v"]
@@ -112,7 +113,7 @@ def places_in(model: Replacement, aligned: Aligned) -> list[Circuit]:
 
 
 class ChainCorpus(Corpus):
-    """Random prompts of a causal model, each followed by its answer, in the place of a corpus."""
+    """Random prompts of a causal model, each followed by its answer, used as a corpus."""
 
     chain: BooleanChain
 
@@ -121,7 +122,7 @@ class ChainCorpus(Corpus):
         self.__dict__["chain"] = chain
 
     def windows(self, split: Split) -> UInt16[np.ndarray, "window position"]:
-        """The same at every call."""
+        """The windows of a split, the same at every call."""
         generator = torch.Generator().manual_seed(seed_of("chain corpus", split))
         bits = self.chain.draw(4 * WINDOWS, generator)
         answers = self.chain.no + self.chain.values(bits)[:, -1:].long()

@@ -1,4 +1,4 @@
-"""Measures a trained dictionary on a split: how well it reconstructs, how sparse it is, what replacing costs."""
+"""Measures a trained dictionary: its reconstruction error, its sparsity, and the loss with all layers replaced."""
 
 import json
 import math
@@ -22,33 +22,33 @@ from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel, Site, next_token_loss
 
 BATCH = 16
-"""Windows run at once."""
+"""Windows per forward pass."""
 
 LayerRows = tuple[Float[Tensor, "row feature"], Float[Tensor, "row channel"], Float[Tensor, "row channel"]]
-"""Of one layer: features, prediction, target."""
+"""Features, prediction and target of one layer."""
 
 Load = Callable[[Path, str, Mapping[str, CircuitModel]], Replacement]
-"""What a `Method` names as its `load`: folder, variant, needed models."""
+"""A method's `load`: folder, variant, needed models."""
 
 
 def first_windows(windows: Windows, tokens: int) -> UInt16[np.ndarray, "_taken token"]:
-    """The windows that hold the first so many positions, at least one."""
+    """The first windows, at most `tokens` positions in total but at least one window."""
     return windows[: max(1, tokens // (windows.shape[1] - 1))]
 
 
 def finish(
     load: Load, corpus: Corpus, config: WidthConfig, needed: Mapping[str, CircuitModel], folder: Path, tokens: int = 0
 ) -> Facts:
-    """What every dictionary's training ends with: mean errors, quality, facts.
+    """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
     Args:
-        load: Reads the trained dictionary.
-        corpus: Mean errors are of its training windows, the quality is of its validation windows.
-        config: Says over how many tokens each is measured.
+        load: Loads the trained dictionary.
+        corpus: Mean errors are measured on its training windows, the quality on its validation windows.
+        config: Has the number of tokens for each.
         needed: The dense model.
-        folder: Holds the dictionary; gets `mean_error.safetensors` and `quality.json`.
-        tokens: On which the dictionary was trained. Each costs 6 operations per parameter of the dictionary; the dense
-            model's own passes are not counted.
+        folder: Contains the dictionary; `mean_error.safetensors` and `quality.json` are written into it.
+        tokens: Number of training tokens. Each costs 6 operations per parameter of the dictionary; the dense model's
+            own passes are not counted.
     """
     save_mean_errors(no_errors(dense_of(needed)), folder)
     model = load(folder, "errors_ablated", needed)
@@ -61,26 +61,23 @@ def finish(
     dense, dictionary = model.dense, model.dictionary_parameters()
     used = [value for name, value in dense.named_parameters() if name != "bigram" and not model.replaces(name)]
     used += dictionary
-    means = {name: fmean(layer[name] for layer in layers.values()) for name in ("fvu", "l0", "dead_fraction")}
+    summary = {name: fmean(layer[name] for layer in layers.values()) for name in ("fvu", "l0", "dead_fraction")}
+    if not math.isnan(losses["replaced"]):
+        summary["loss_increase"] = metrics.loss_increase(losses["replaced"], losses["original"])
+        summary["loss_recovered"] = metrics.loss_recovered(**losses)
     return Facts(
         validation_loss=losses["replaced"],
         parameters=sum(parameter.numel() for parameter in used),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
         bigram_parameters=dense.bigram.numel() if dense.config.bigram else 0,
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
-        dictionary=means if math.isnan(losses["replaced"]) else means | _losses(losses),
+        dictionary=summary,
     )
-
-
-def _losses(losses: Mapping[str, float]) -> dict[str, float]:
-    """What replacing the layers does to the next-token loss."""
-    increase = metrics.loss_increase(losses["replaced"], losses["original"])
-    return {"loss_increase": increase, "loss_recovered": metrics.loss_recovered(**losses)}
 
 
 @torch.no_grad()
 def mean_errors(model: Replacement, windows: Windows) -> list[Float[Tensor, " channel"]]:
-    """What each layer's reconstruction misses on average, in a run of the dense model."""
+    """The mean reconstruction error of each layer on activations of the dense model."""
     totals = [torch.zeros(model.dense.config.d_model, dtype=torch.float64) for _ in model.mean_error]
     for layers in _reconstructed(model, windows):
         for total, (_, prediction, target) in zip(totals, layers, strict=True):
@@ -93,11 +90,11 @@ def quality(model: Replacement, windows: Windows) -> tuple[dict[str, dict[str, f
     """The quality of a dictionary; `model` is its variant with every error ablated.
 
     Returns:
-        By the hook point of each layer, how well it is predicted on the dense model's activations; and next-token
-        losses in nats: `original` of the dense model, `replaced` with all layers replaced and every error at its mean,
-        `ablated` with every feature at its mean, too.
+        Reconstruction metrics on the dense model's activations, by the hook point of each layer; and next-token losses
+        in nats: `original` for the dense model, `replaced` with all layers replaced simultaneously and every error at
+        its mean, `ablated` with every feature at its mean as well.
     """
-    assert not model.errors_available, "the dictionary alone is measured"
+    assert not model.errors_available, "only the dictionary itself is measured"
     gathered = list(_reconstructed(model, windows))
     layers, means = {}, {}
     feature_sites = [site.name for site in model.sites if site.kind == "feature"]
@@ -126,7 +123,7 @@ def quality(model: Replacement, windows: Windows) -> tuple[dict[str, dict[str, f
 
 
 def _reconstructed(model: Replacement, windows: Windows) -> Iterator[list[LayerRows]]:
-    """Layer by layer the features, predictions and targets of some windows at a time, in a run of the dense model."""
+    """Features, predictions and targets of each layer on activations of the dense model, a few windows at a time."""
     sources, targets = hook_points(model.dense, model.source), hook_points(model.dense, model.target)
     for tokens in tokens_and_targets(windows)[0].split(BATCH):
         rows = {name: values.flatten(0, 1) for name, values in activations(model.dense, tokens).items()}

@@ -1,4 +1,4 @@
-"""The null of the weight-sparse transformer: the same one, never trained."""
+"""The null baseline of the weight-sparse transformer: the same model, never trained."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ RANDOM_WEIGHTS = Method(
 def train(
     corpus: Corpus, config: CorpusModelConfig, seed: int, needed: object, folder: Path, progress: Progress
 ) -> Facts:
-    """Draw the weights with which training would begin, and keep as many as it would end with."""
+    """Draw the weights with which training would start, and keep as many as it would end with."""
     import torch
 
     from sparse_model.training import facts_of, project, save_transformer

@@ -1,8 +1,8 @@
-"""The dense model with layers replaced by dictionaries, and error sites for what they miss.
+"""The dense model with layers replaced by dictionaries, and error sites for what the dictionaries miss.
 
 Error = true output minus reconstruction, both computed in the current run, as in Marks et al. 2024 (arXiv 2403.19647)
 and Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html); the reconstruction
-uses the unedited features of the own layer and the edited ones of earlier layers. So ablating a feature changes the
+uses the unedited features of its own layer and the edited ones of earlier layers. So ablating a feature changes the
 stream by its decoder times its change.
 """
 
@@ -37,11 +37,11 @@ from benchmark.model.interface import (
 from sparse_model.transformer import Transformer
 
 Errors = Literal["errors_ablated", "errors_available"]
-"""Variants: every error constant, at its mean over the corpus; or error nodes that a circuit may keep."""
+"""Variants: every error fixed at its mean over the corpus, or error nodes that a circuit may keep."""
 
 ATTENTION: tuple[Kind, ...] = ("query", "key", "value")
 VALUES: tuple[Kind, ...] = ("value",)
-"""What of the dense attention reads the stream, and what writes to it."""
+"""The nodes of the dense attention that read the stream, and those that write to it."""
 
 
 def dense_of(needed: Mapping[str, CircuitModel]) -> Transformer:
@@ -52,19 +52,19 @@ def dense_of(needed: Mapping[str, CircuitModel]) -> Transformer:
 
 
 def no_errors(dense: Transformer) -> list[Float[Tensor, " channel"]]:
-    """Mean errors before any are measured."""
+    """Zero mean errors, for a model whose errors have not been measured yet."""
     return [torch.zeros(dense.config.d_model) for _ in range(dense.config.layers)]
 
 
 class Replacement(HookedRootModule):  # type: ignore[misc]
-    """What all models with replaced layers share: the dense model, the dictionary, the sites and their hook points.
+    """The base class of models with replaced layers: the dense model, the dictionary, the sites and their hook points.
 
     The dense model is not a submodule: its hook points are not sites here, and its parameters are not counted.
 
     Args:
         dense: The model whose layers are replaced.
-        encoders: One per layer, from what it reads.
-        decoders: By source layer, `[d_model, feature]` to its own and, cross-layer, to each later layer.
+        encoders: One per layer.
+        decoders: By source layer, `[d_model, feature]` to its own and, for cross-layer ones, to each later layer.
         biases: `[d_model]` for each layer.
         mean_error: `[d_model]` for each layer, the ablation values of the errors.
         variant: Whether there are error sites.
@@ -74,11 +74,11 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
 
     dense: Transformer
     source: ClassVar[str]
-    """What an encoder reads, the hook of a block."""
+    """Hook of a block that an encoder reads."""
     target: ClassVar[str]
-    """What a decoder predicts."""
+    """Hook of a block that a decoder predicts."""
     removed: ClassVar[tuple[str, ...]] = ()
-    """Parameters of a block of the dense model that are not used where errors are ablated."""
+    """Parameters of a dense block that go unused once errors are ablated."""
 
     def __init__(
         self,
@@ -117,11 +117,11 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
 
     @staticmethod
     def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
-        """Every site in forward order, errors included, from the number of features of each layer."""
+        """Every site in forward order, errors included, given the number of features of each layer."""
         raise NotImplementedError
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Replacement":
-        """Moves to another device or number type: the dense model goes along."""
+        """Move to another device or number type, the dense model too."""
         self.dense._apply(function, recurse)
         super()._apply(function, recurse)
         return self
@@ -140,11 +140,11 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch query vocab"]:
-        """Logits at the asked positions, by the dense model."""
+        """Logits at the query positions, from the dense model."""
         return self.dense.read_out(state, positions, ablated_edges)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
-        """The connections of the unit graph, the only one that dictionaries have."""
+        """The connections of the unit graph, the only graph of a dictionary."""
         if graph != "unit":
             raise ValueError(f"a dictionary has no graph {graph!r}; choose from unit")
         return self._unit_connections()
@@ -152,23 +152,16 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     def reconstructions(
         self, inputs: Sequence[Float[Tensor, "*row source"]]
     ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
-        """Features and prediction of each layer, from what the encoders read in the dense model."""
+        """Features and prediction of each layer, from the encoders' inputs in the dense model."""
         features = [encoder(values) for encoder, values in zip(self.encoders, inputs, strict=True)]
-        return [
-            (
-                features[layer],
-                self.biases[layer]
-                + sum(
-                    features[source] @ self.decoders[source][layer - source].T
-                    for source in range(layer + 1)
-                    if layer - source < len(self.decoders[source])
-                ),
-            )
-            for layer in range(len(features))
-        ]
+        written: list[Tensor | int] = [0] * len(features)
+        for source, decoders in enumerate(self.decoders):
+            for layer, decoder in enumerate(decoders, start=source):
+                written[layer] = written[layer] + features[source] @ decoder.T
+        return [(own, bias + write) for own, bias, write in zip(features, self.biases, written, strict=True)]
 
     def replaces(self, parameter: str) -> bool:
-        """Whether a parameter of the dense model is not used where errors are ablated."""
+        """Whether a parameter of the dense model goes unused once errors are ablated."""
         return parameter.startswith("blocks.") and parameter.rpartition(".")[2] in self.removed
 
     def dictionary_parameters(self) -> list[nn.Parameter]:
@@ -183,20 +176,12 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         passed: Tensor = self.hook_dict[name](edit(self._site[name], values))
         return passed
 
-    def _at_own_sites(self, edit: Edit) -> Edit:
-        """The edit for sublayers of the dense model: what is no site of this model is left as it is."""
-
-        def at_own_sites(site: Site, values: Tensor) -> Tensor:
-            return self._edited(site.name, values, edit) if site.name in self._site else values
-
-        return at_own_sites
-
 
 class ReplacedMLPs(Replacement):
-    """A dense model whose MLPs are replaced: per-layer transcoders, and cross-layer transcoders.
+    """A dense model whose MLPs are replaced by per-layer or cross-layer transcoders.
 
-    Stage 2l is the attention of block l with the sites q, k and v; stage 2l + 1 its features and errors. The state
-    carries what earlier features will write at later layers as `pending.{layer}`.
+    Stage 2l is the attention of block l with the sites q, k and v; stage 2l + 1 its features and errors. In the state,
+    `pending.{layer}` is what earlier features write to that later layer.
     """
 
     source = "mlp_in"
@@ -218,12 +203,14 @@ class ReplacedMLPs(Replacement):
         layer, is_mlp = divmod(stage, 2)
         edges = self.dense.edge_hooks(state, ablated_edges)
         if is_mlp:
-            after = self._advance_mlp(state, layer, edit, edges)
-        else:
-            residual = state["residual"]
-            write = self.dense.attention(layer, residual, self._at_own_sites(edit), edges)
-            after = {**state, "residual": residual + write}
-        return {**after, **edges.state()}
+            return {**self._advance_mlp(state, layer, edit, edges), **edges.state()}
+
+        def at_own_sites(site: Site, values: Tensor) -> Tensor:
+            return self._edited(site.name, values, edit) if site.name in self._site else values
+
+        residual = state["residual"]
+        write = self.dense.attention(layer, residual, at_own_sites, edges)
+        return {**state, **edges.state(), "residual": residual + write}
 
     def _advance_mlp(self, state: State, layer: int, edit: Edit, edges: EdgeHooks) -> State:
         residual = state["residual"]
@@ -248,37 +235,28 @@ class ReplacedMLPs(Replacement):
         return {**state, **pending, "residual": residual + (earlier + own + error)}
 
     def _unit_connections(self) -> Iterator[Connection]:
-        writes = [*self.dense.writes(VALUES), *self._feature_writes(), *self._error_writes()]
-        reads = [*self.dense.reads(ATTENTION), *self._feature_reads()]
+        reads, writes = [*self.dense.reads(ATTENTION)], [*self.dense.writes(VALUES)]
+        for layer, (encoder, decoders) in enumerate(zip(self.encoders, self.decoders, strict=True)):
+            name = f"blocks.{layer}.feature"
+            weight = encoder.weight[:, : self.dense.config.d_model] * self.dense.blocks[layer].ln2.weight
+            reads.append(Read(name, 2 * layer + 1, weight))
+            writes += [Write(name, 2 * target + 1, weight) for target, weight in enumerate(decoders, start=layer)]
+        errors = [site for site in self.sites if site.kind == "error"]
+        writes += [Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0])) for site in errors]
         yield from virtual_connections(reads, writes)
         yield from self.dense.terminals(reads, writes)
-        for layer, block in enumerate(self.dense.blocks):
-            name = f"blocks.{layer}.error"
-            if name in self._site:
-                opaque = OpaqueBlock(f"blocks.{layer}.mlp", _nonzeros(block, ("W_in", "W_out")))
-                yield Connection(EMBEDDING, name, None, opaque)
-                yield from opaque_connections(name, 2 * layer + 1, writes, opaque)
-
-    def _feature_reads(self) -> Iterator[Read]:
-        for layer, (encoder, block) in enumerate(zip(self.encoders, self.dense.blocks, strict=True)):
-            weight = encoder.weight[:, : self.dense.config.d_model] * block.ln2.weight
-            yield Read(f"blocks.{layer}.feature", 2 * layer + 1, weight)
-
-    def _feature_writes(self) -> Iterator[Write]:
-        for layer, decoders in enumerate(self.decoders):
-            for target, weight in enumerate(decoders, start=layer):
-                yield Write(f"blocks.{layer}.feature", 2 * target + 1, weight)
-
-    def _error_writes(self) -> Iterator[Write]:
-        for site in self.sites:
-            if site.kind == "error":
-                yield Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0]))
+        for site in errors:
+            opaque = OpaqueBlock(
+                f"blocks.{site.layer}.mlp", _nonzeros(self.dense.blocks[site.layer], ("W_in", "W_out"))
+            )
+            yield Connection(EMBEDDING, site.name, None, opaque)
+            yield from opaque_connections(site.name, site.stage, writes, opaque)
 
 
 class ReplacedStream(Replacement):
     """A dense model whose residual stream is replaced after every block: SAEs.
 
-    The blocks run unedited in between, so that the attention stage 2l has no sites; stage 2l + 1 has
+    The blocks in between run unedited, so the attention stage 2l has no sites; stage 2l + 1 has
     `blocks.{l}.resid_post.feature` and `.error`.
     """
 
@@ -286,7 +264,7 @@ class ReplacedStream(Replacement):
 
     @staticmethod
     def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
-        """Features and error of each layer's boundary."""
+        """Features and error after each block."""
         for layer, count in enumerate(features):
             yield Site.at(f"blocks.{layer}.resid_post.feature", count, 2 * layer + 1)
             yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
@@ -297,16 +275,8 @@ class ReplacedStream(Replacement):
         residual, edges = state["residual"], self.dense.edge_hooks(state, ablated_edges)
         if not is_mlp:
             after = residual + self.dense.attention(layer, residual, unedited)
-        else:
-            after = self._replaced(self._sublayer(residual, layer), layer, edit, edges)
-        return {**state, **edges.state(), "residual": after}
-
-    def _sublayer(self, residual: Tensor, layer: int) -> Tensor:
-        """The stream after an MLP of the dense model."""
-        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
-
-    def _replaced(self, true: Tensor, layer: int, edit: Edit, edges: EdgeHooks) -> Tensor:
-        at = f"blocks.{layer}.resid_post"
+            return {**state, **edges.state(), "residual": after}
+        at, true = f"blocks.{layer}.resid_post", self._after_mlp(residual, layer)
         features = self.encoders[layer](true)
         if edges.ablation is not None:
             features = self._own_runs(features, layer, edges, edges.ablation)
@@ -318,10 +288,14 @@ class ReplacedStream(Replacement):
             missed = true - (reconstruction if edited is features else self._decoded(layer, features))
             error = self._edited(f"{at}.error", missed, edit)
             edges.wrote(f"{at}.error", error)
-        return reconstruction + error
+        return {**state, **edges.state(), "residual": reconstruction + error}
+
+    def _after_mlp(self, residual: Tensor, layer: int) -> Tensor:
+        """The stream after an MLP of the dense model."""
+        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
 
     def _own_runs(self, features: Tensor, layer: int, edges: EdgeHooks, ablated_edges: EdgeAblation) -> Tensor:
-        """Features of which some edges through the block are ablated, each by a run of its own."""
+        """Features with some of their edges through the block ablated, each recomputed in a run of its own."""
         target = f"blocks.{layer}.resid_post.feature"
         sources = self._boundary(layer - 1) or [EMBEDDING]
         masks = {source: mask for source in sources if (mask := ablated_edges.opaque(target, source)) is not None}
@@ -330,60 +304,49 @@ class ReplacedStream(Replacement):
         changed = torch.stack([mask.any(1) for mask in masks.values()]).any(0).nonzero().flatten()
         features = features.clone()
         for index in changed.tolist():
-            held = {
-                source: torch.where(masks[source][index] > 0, ablated_edges.mean(source), edges.written[source])
-                if source in masks
-                else edges.written[source]
-                for source in sources
-            }
-            features[..., index] = self.encoders[layer](self.through_block(held, layer))[..., index]
+            values = {source: edges.written[source] for source in sources}
+            for source, mask in masks.items():
+                values[source] = torch.where(mask[index] > 0, ablated_edges.mean(source), values[source])
+            if EMBEDDING in values:
+                residual = values[EMBEDDING]
+            else:
+                at = f"blocks.{layer - 1}.resid_post"
+                error = values.get(f"{at}.error", self.mean_error[layer - 1])
+                residual = self._decoded(layer - 1, values[f"{at}.feature"]) + error
+            after = self._after_mlp(residual + self.dense.attention(layer, residual, unedited), layer)
+            features[..., index] = self.encoders[layer](after)[..., index]
         return features
-
-    def through_block(self, held: Mapping[str, Float[Tensor, "batch position _"]], layer: int) -> Tensor:
-        """The stream after a block of the dense model, from what the boundary before it holds, or the embeddings."""
-        if EMBEDDING in held:
-            residual = held[EMBEDDING]
-        else:
-            at = f"blocks.{layer - 1}.resid_post"
-            error = held.get(f"{at}.error", self.mean_error[layer - 1])
-            residual = self._decoded(layer - 1, held[f"{at}.feature"]) + error
-        return self._sublayer(residual + self.dense.attention(layer, residual, unedited), layer)
 
     def _decoded(self, layer: int, features: Tensor) -> Tensor:
         decoded: Tensor = features @ self.decoders[layer][0].T + self.biases[layer]
         return decoded
 
     def _unit_connections(self) -> Iterator[Connection]:
-        """Neighbouring boundaries are joined by the whole block between them, the last one to the logits."""
+        """Adjacent boundaries are connected through the whole block between them, the last one to the logits."""
         weights = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
         for layer in range(len(self.encoders)):
             block = OpaqueBlock(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
             for target in self._boundary(layer):
                 for source in self._boundary(layer - 1) or [EMBEDDING]:
                     yield Connection(source, target, None, block)
-        yield from self.dense.terminals([], self._last_writes())
-
-    def _last_writes(self) -> Iterator[Write]:
-        """What the last boundary writes for the logits to read."""
-        for site in self.sites:
-            if site.stage == 2 * len(self.encoders) - 1:
-                decoder = self.decoders[-1][0]
-                weight = decoder if site.kind == "feature" else torch.eye(site.size).to(decoder)
-                yield Write(site.name, site.stage, weight)
+        decoder = self.decoders[-1][0]
+        last = [site for site in self.sites if site.layer == len(self.encoders) - 1]
+        weights_of = {"feature": decoder, "error": torch.eye(len(decoder)).to(decoder)}
+        yield from self.dense.terminals([], [Write(site.name, site.stage, weights_of[site.kind]) for site in last])
 
     def _boundary(self, layer: int) -> list[str]:
         return [site.name for site in self.sites if site.layer == layer]
 
 
 def load_stream(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
-    """The dense model with its stream replaced by the SAEs of a folder: what a `Method` names as its `load`."""
+    """The dense model with its stream replaced by the SAEs in a folder: the `load` of a `Method`."""
     dense = dense_of(needed)
     dictionary = load_dictionary(folder, hook_points(dense, ReplacedStream.target))
     return ReplacedStream.of(dictionary, dense, load_mean_errors(folder), variant)
 
 
 def _add_hook_point(root: nn.Module, name: str) -> None:
-    """Put a hook point at a dotted name, making the modules on the way."""
+    """Add a hook point at a dotted name, and the modules on the way to it."""
     *path, last = name.split(".")
     for part in path:
         if part not in root._modules:

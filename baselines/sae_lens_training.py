@@ -1,7 +1,7 @@
-"""Drives sae-lens's own trainer, one an SAE or transcoder, from one stream of activations.
+"""Trains SAEs and transcoders with the trainer of sae-lens, all of them on one stream of activations.
 
-sae-lens (https://github.com/decoderesearch/SAELens) is imported here alone, and that takes seconds: import this module
-only to train.
+This is the only module that imports sae-lens (https://github.com/decoderesearch/SAELens), which takes seconds: import
+it only to train.
 """
 
 import logging
@@ -33,10 +33,10 @@ logging.getLogger("sae_lens").setLevel(logging.WARNING)
 
 
 class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
-    """sae-lens's TopK SAE with a training step that is quicker on a CPU; the loss is the same but for AuxK's ReLU.
+    """sae-lens's TopK SAE with a training step that is faster on a CPU; the loss is the same except for AuxK's ReLU.
 
     sae-lens multiplies pre-activations by their decoder's norm, selects, and divides by it again. Here the norms are
-    left out of everything but the selection, which numpy does; AuxK touches the dead features alone.
+    used for the selection only, which numpy does, and AuxK is computed for dead features only.
     """
 
     def training_forward_pass(self, step_input: Any) -> Any:
@@ -46,7 +46,11 @@ class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
         features = F.relu(before) * self.kept(before.detach() * self.W_dec.detach().norm(dim=1))
         prediction = features @ self.W_dec + self.b_dec
         error = (prediction - target).square().sum() / len(target)
-        auxiliary = self.auxiliary_loss(before, (target - prediction).detach(), step_input.dead_neuron_mask)
+        auxiliary, dead = error.new_zeros(()), step_input.dead_neuron_mask
+        if dead.any():
+            missed = (target - prediction).detach()
+            loss = auxiliary_loss(before[:, dead], self.W_dec[dead], missed)
+            auxiliary = float(self.cfg.aux_loss_coefficient) * loss
         return TrainStepOutput(
             sae_in=target,
             sae_out=prediction,
@@ -57,28 +61,16 @@ class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
         )
 
     def source_and_target(self, rows: Float[Tensor, "row channel"]) -> tuple[Tensor, Tensor]:
-        """What is read and what is to be predicted: the same."""
+        """The input and what is to be predicted: the same for an SAE."""
         return rows, rows
 
     def kept(self, strength: Float[Tensor, "row feature"]) -> Bool[Tensor, "row feature"]:
         """The strongest features of each row."""
         return strength >= kth_largest(strength, self.cfg.k)
 
-    def auxiliary_loss(
-        self,
-        before: Float[Tensor, "row feature"],
-        missed: Float[Tensor, "row channel"],
-        dead: Bool[Tensor, " feature"],
-    ) -> Float[Tensor, ""]:
-        """AuxK on the dead features alone."""
-        if not dead.any():
-            return missed.new_zeros(())
-        loss = auxiliary_loss(before[:, dead], self.W_dec[dead], missed)
-        return float(self.cfg.aux_loss_coefficient) * loss
-
 
 class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
-    """sae-lens's BatchTopK SAE, quicker on a CPU in the same way and with the same loss."""
+    """sae-lens's BatchTopK SAE, faster on a CPU in the same way and with the same loss."""
 
     topk_threshold: Tensor
 
@@ -91,34 +83,34 @@ class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
 
 @dataclass
 class TranscoderTrainingConfig(BatchTopKTrainingSAEConfig):  # type: ignore[misc]
-    """sae-lens's BatchTopK settings, with the width of what is predicted."""
+    """sae-lens's BatchTopK settings, with the width of the target."""
 
     d_out: int = 0
 
     def get_inference_config_class(self) -> type[Any]:
-        """What it is saved as: BatchTopK ends as a threshold, and sae-lens has that for transcoders."""
+        """JumpReLU: a trained BatchTopK is one threshold, and sae-lens has such transcoders."""
         saved_as: type[Any] = JumpReLUTranscoderConfig
         return saved_as
 
 
 class TrainingTranscoder(QuickBatchTopK):
-    """A transcoder for sae-lens's trainer, which has none: a row holds what is read and, behind it, the target."""
+    """A transcoder for sae-lens's trainer, which has none: a row is the input followed by the target."""
 
     cfg: TranscoderTrainingConfig
 
     def initialize_weights(self) -> None:
-        """As sae-lens does, with a decoder as wide as the target and an encoder that is not its transpose."""
+        """Initialise as sae-lens does, but with a decoder as wide as the target that is not the encoder's transpose."""
         super().initialize_weights()
         decoder = F.normalize(torch.randn(self.cfg.d_sae, self.cfg.d_out), dim=-1)
         self.W_dec = nn.Parameter(decoder * self.cfg.decoder_init_norm)
         self.b_dec = nn.Parameter(torch.zeros(self.cfg.d_out))
 
     def process_sae_in(self, sae_in: Tensor) -> Tensor:
-        """What is read, as it is: the decoder's bias has another width."""
+        """The input as it is, since the decoder's bias has another width."""
         return sae_in
 
     def source_and_target(self, rows: Float[Tensor, "row channel"]) -> tuple[Tensor, Tensor]:
-        """The first part of every row, and the rest."""
+        """The two parts of every row."""
         source, target = rows.split([self.cfg.d_in, self.cfg.d_out], dim=1)
         return source, target
 
@@ -133,17 +125,9 @@ def new_sae(config: DictionaryConfig, activation: str, d_in: int) -> TopKTrainin
 
 def new_transcoder(config: DictionaryConfig, d_in: int, d_out: int) -> TrainingTranscoder:
     """An untrained transcoder for normalised activations; the global generator draws its weights."""
-    return TrainingTranscoder(
-        TranscoderTrainingConfig(
-            d_in=d_in,
-            d_out=d_out,
-            d_sae=config.features,
-            k=float(config.k),
-            aux_loss_coefficient=config.auxiliary,
-            apply_b_dec_to_input=False,
-            decoder_init_norm=1.0,
-        )
-    )
+    settings: dict[str, Any] = {"d_in": d_in, "d_out": d_out, "d_sae": config.features, "k": float(config.k)}
+    settings |= {"aux_loss_coefficient": config.auxiliary, "apply_b_dec_to_input": False, "decoder_init_norm": 1.0}
+    return TrainingTranscoder(TranscoderTrainingConfig(**settings))
 
 
 def fit(
@@ -153,16 +137,21 @@ def fit(
     generator: torch.Generator,
     progress: Progress,
 ) -> None:
-    """Train in lockstep, as `sae_lens.training.multi_sae_trainer` does, which shows its own progress bar.
+    """Train SAEs in lockstep, each on the activations of its own name in a batch.
 
-    Args:
-        saes: By the name that their activations have in a batch.
-        batches: Endless.
-        config: Number of steps and schedule.
-        generator: Draws the rows at which dead features are revived.
-        progress: Told tokens.
+    `sae_lens.training.multi_sae_trainer` does the same, but prints a progress bar and does not revive dead features.
     """
-    settings = _trainer_settings(config)
+    settings = SAETrainerConfig(
+        total_training_samples=config.steps * config.batch,
+        train_batch_size_samples=config.batch,
+        lr=config.learning_rate,
+        lr_end=config.learning_rate,  # without it the trainer raises a bare AssertionError
+        lr_warm_up_steps=int(config.warm_up * config.steps),
+        lr_decay_steps=int(config.decay * config.steps),
+        dead_feature_window=config.dead_after,
+        feature_sampling_window=config.steps + 1,
+        logger=LoggingConfig(log_to_wandb=False),
+    )
     trainers = {name: SAETrainer(cfg=settings, sae=sae, data_provider=iter(())) for name, sae in saes.items()}
     for step in range(1, config.steps + 1):
         batch = next(batches)
@@ -183,7 +172,7 @@ def fit(
 
 @torch.no_grad()
 def revive(trainer: SAETrainer, rows: Float[Tensor, "row channel"], output: Any, generator: torch.Generator) -> None:
-    """Put the dead features where the error of this batch is large, and let them count as living."""
+    """Move the dead features to where the error of this batch is large, and count them as alive."""
     sae, (dead,) = trainer.sae, trainer.dead_neurons.nonzero(as_tuple=True)
     source, _ = sae.source_and_target(rows)
     encoder, bias, decoder = revived(source, output.sae_in - output.sae_out, len(dead), generator)
@@ -193,28 +182,14 @@ def revive(trainer: SAETrainer, rows: Float[Tensor, "row channel"], output: Any,
 
 
 def fold(sae: TopKTrainingSAE, source: Normaliser, target: Normaliser) -> None:
-    """Make an SAE or transcoder that was trained on normalised activations give the same features for raw ones.
+    """Fold the normalisers into an SAE or transcoder, so that it gives the same features for raw activations.
 
-    Features keep their values; the decoder's rows then have norm 1 / `target.scale`.
+    The decoder's rows then have norm 1 / `target.scale`.
     """
     with torch.no_grad():
         sae.fold_W_dec_norm()
-        sae.cfg.rescale_acts_by_decoder_norm = False  # the norms are one, and no longer matter for the selection
+        sae.cfg.rescale_acts_by_decoder_norm = False  # the norms are one, so they no longer affect the selection
         sae.W_enc.mul_(source.scale)
         sae.b_enc.sub_(source.mean @ sae.W_enc)
         sae.W_dec.div_(target.scale)
         sae.b_dec.div_(target.scale).add_(target.mean)
-
-
-def _trainer_settings(config: DictionaryConfig) -> SAETrainerConfig:
-    return SAETrainerConfig(
-        total_training_samples=config.steps * config.batch,
-        train_batch_size_samples=config.batch,
-        lr=config.learning_rate,
-        lr_end=config.learning_rate,  # without it the trainer raises a bare AssertionError
-        lr_warm_up_steps=int(config.warm_up * config.steps),
-        lr_decay_steps=int(config.decay * config.steps),
-        dead_feature_window=config.dead_after,
-        feature_sampling_window=config.steps + 1,
-        logger=LoggingConfig(log_to_wandb=False),
-    )

@@ -1,1 +1,1 @@
-"""The idea: a transformer whose weights are almost all zero, and how it is trained."""
+"""The weight-sparse transformer and its training."""

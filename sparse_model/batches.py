@@ -1,4 +1,4 @@
-"""The order of the training tokens: a pure function of corpus, seed and step, the same for every method."""
+"""The order of the training tokens, a pure function of corpus, seed and step."""
 
 import numpy as np
 from jaxtyping import UInt16
@@ -7,13 +7,7 @@ from benchmark.corpus.sampling import TokensAndTargets, tokens_and_targets
 
 
 class Batches:
-    """Windows in a new random order for each pass over the corpus, cut into batches.
-
-    Args:
-        windows: `[window, token]`; the last token is a target only.
-        size: Windows in a batch.
-        seed: Decides the order.
-    """
+    """Windows in a new random order for each pass over the corpus, cut into batches of `size` windows."""
 
     def __init__(self, windows: UInt16[np.ndarray, "window token"], size: int, seed: int) -> None:
         if not len(windows):
@@ -25,13 +19,11 @@ class Batches:
 
     def at(self, step: int) -> TokensAndTargets:
         """The tokens of a step and their targets."""
-        positions = range(step * self.size, (step + 1) * self.size)
-        rows = [self._order(position // len(self.windows))[position % len(self.windows)] for position in positions]
+        rows = []
+        for position in range(step * self.size, (step + 1) * self.size):
+            epoch, place = divmod(position, len(self.windows))
+            if epoch not in self._orders:
+                self._orders = {key: self._orders[key] for key in self._orders if key == epoch - 1}
+                self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
+            rows.append(self._orders[epoch][place])
         return tokens_and_targets(self.windows[rows])
-
-    def _order(self, epoch: int) -> np.ndarray:
-        """The order of the windows in one pass over the corpus."""
-        if epoch not in self._orders:
-            self._orders = {key: self._orders[key] for key in self._orders if key == epoch - 1}
-            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
-        return self._orders[epoch]

@@ -1,4 +1,4 @@
-"""Files of a training run: each is written whole or not at all, and read with every fault named in one line."""
+"""The files of a training run: written atomically, and read with one-line errors that name the file and the remedy."""
 
 import json
 import os
@@ -16,15 +16,15 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Tensor], identity: Mapping[str, Any]) -> None:
-    """Write the state of a run, with what tells it from other runs."""
+    """Write the state of a run, and the settings that identify it."""
     write_tensors(folder / CHECKPOINT, state, {"identity": json.dumps(identity, sort_keys=True)})
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
-    """The state of an interrupted run, if the folder holds one.
+    """The state of an interrupted run, if the folder contains one.
 
     Raises:
-        ValueError: If it was another run's.
+        ValueError: If it is the state of a run with other settings.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -33,19 +33,19 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Tens
         found = (file.metadata() or {}).get("identity")
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     if found != json.dumps(identity, sort_keys=True):
-        raise ValueError(f"{path} is a checkpoint of other settings; choose an empty folder")
+        raise ValueError(f"{path} is a checkpoint of a run with other settings; choose an empty folder")
     return state
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file in one go."""
+    """Write a safetensors file atomically."""
     partial = path.with_suffix(".partial")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
     os.replace(partial, path)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file in one go."""
+    """Write a JSON file atomically."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, path)
@@ -53,12 +53,12 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
-    """Whatever a damaged file makes its reader raise becomes a `ValueError` in one line: file, fault and remedy."""
+    """Turn any error while reading a damaged file into a one-line `ValueError` with file, fault and remedy."""
     try:
         yield
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} {_fault(path, kind)} ({said[:120]})") from error
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} {_fault(path, kind)} ({detail[:120]})") from error
 
 
 def _fault(path: Path, kind: str) -> str:
@@ -66,7 +66,7 @@ def _fault(path: Path, kind: str) -> str:
     if not path.exists():
         return "does not exist; check the folder, or get the file again"
     if not path.is_file() or not os.access(path, os.R_OK):
-        return "is not a file that can be read; check it and its permissions"
+        return "is not a readable file; check it and its permissions"
     with path.open("rb") as file:
         beginning = file.read(100)
     if not beginning:
@@ -74,8 +74,8 @@ def _fault(path: Path, kind: str) -> str:
     if beginning.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
     if zipfile.is_zipfile(path):
-        return "holds more than tensors; save the model's state_dict() alone"
-    return f"is not a whole {kind}; get it again"
+        return "contains more than tensors; save only the model's state_dict()"
+    return f"is not a complete {kind}; get it again"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def read_json(path: Path) -> dict[str, Any]:
     with readable(path, "JSON file"):
         content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}; it should hold an object, such as {{...}}")
+        raise ValueError(f"{path} contains a {type(content).__name__}; it should contain an object, such as {{...}}")
     return content
 
 
@@ -95,21 +95,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_tensors(path: Path, found: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> None:
-    """Compare the tensors of a file with what a model needs, before any of it is built.
+    """Compare the tensors of a file with what a model needs, before the model is built.
 
     Raises:
-        ValueError: One line with the file and the names of tensors that are missing, unknown, of another shape or not
+        ValueError: One line with the file and the names of tensors that are missing, unknown, of the wrong shape or not
             finite.
     """
     wrong = {
         "lacks": [name for name in shapes if name not in found],
-        "holds unknown": [name for name in found if name not in shapes],
-        "holds tensors of another shape than its config says:": [
-            f"{name} {list(found[name].shape)} for {list(shape)}"
+        "contains unknown": [name for name in found if name not in shapes],
+        "contains tensors whose shape does not match its config:": [
+            f"{name} {list(found[name].shape)} instead of {list(shape)}"
             for name, shape in shapes.items()
             if name in found and tuple(found[name].shape) != tuple(shape)
         ],
-        "holds values that are not finite in": [name for name, each in found.items() if not each.isfinite().all()],
+        "contains values that are not finite in": [name for name, each in found.items() if not each.isfinite().all()],
     }
     for fault, names in wrong.items():
         if names:

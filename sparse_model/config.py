@@ -1,4 +1,4 @@
-"""The settings of a transformer and of its training, as a preset's table gives them."""
+"""The settings of a transformer and of its training."""
 
 from typing import Literal
 
@@ -6,18 +6,15 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.settings import Positive, PositiveShare, Settings, Share, Size, Tokens, Weight
 
-D_HEAD = 16
-"""Channels of an attention head when nothing else is asked for (paper A.1)."""
-
 SPARSE_HOOKS = ("attn_in", "q", "k", "v", "attn_out", "mlp_in", "neuron", "mlp_out")
 """The hook points of a block at which AbsTopK can be applied: all eight sites."""
 
 Positional = Literal["none", "learned", "concatenated"]
-"""Position embeddings: none; added to the token's; or read beside the stream by every sublayer."""
+"""Position embeddings: none, added to the token embedding, or concatenated to every sublayer's input."""
 
 
 class ArchitectureConfig(Settings):
-    """The architecture, apart from what the corpus decides (paper A.1)."""
+    """The architecture, except for what the corpus determines (paper A.1)."""
 
     layers: int = Field(2, ge=1, le=1000)
     """Number of blocks; each is an attention and an MLP sublayer."""
@@ -25,26 +22,26 @@ class ArchitectureConfig(Settings):
     d_model: Size = 128
     """Width of the residual stream, channels."""
 
-    d_head: Size = D_HEAD
+    d_head: Size = 16
     """Width of an attention head, channels; there are d_model / d_head heads."""
 
     d_mlp: Size | None = None
-    """MLP neurons of a block; 4 x d_model if left out."""
+    """MLP neurons per block; 4 x d_model if left out."""
 
     activation_density: PositiveShare = 0.25
-    """Share of a site's entries that AbsTopK keeps; 1 switches it off."""
+    """Share of a site's entries that AbsTopK keeps; 1 turns it off."""
 
     activation_sites: tuple[str, ...] = Field(SPARSE_HOOKS, strict=False)
-    """The sites of every block at which AbsTopK acts."""
+    """The sites of every block at which AbsTopK is applied."""
 
     positional: Positional = "none"
-    """Position embeddings: `none`, `learned` (added), `concatenated` (read-only, beside the stream)."""
+    """Position embeddings: `none`, `learned` (added), `concatenated` (read-only, next to the stream)."""
 
     d_positional: Size = 32
     """Width of a concatenated position embedding, channels."""
 
     sink: bool = False
-    """Whether every head has a learned logit in its softmax's denominator (an attention sink)."""
+    """Whether every head has a learned logit in the denominator of its softmax (an attention sink)."""
 
     bigram: bool = True
     """Whether a dense table indexed by the current token is added to the logits."""
@@ -58,15 +55,11 @@ class ArchitectureConfig(Settings):
         return sites
 
     @model_validator(mode="after")
-    def _heads_fill_the_stream(self) -> "ArchitectureConfig":
+    def _sizes_fit(self) -> "ArchitectureConfig":
         if self.d_model % self.d_head:
             below = max(self.d_model // self.d_head, 1) * self.d_head
             choices = f"choose {below} or {below + self.d_head}"
             raise ValueError(f"d_model {self.d_model} is not a multiple of d_head {self.d_head}; {choices}")
-        return self
-
-    @model_validator(mode="after")
-    def _something_is_kept(self) -> "ArchitectureConfig":
         least = min(self.d_model, self.neurons)
         if self.activation_density * least < 1:
             kept = f"activation_density {self.activation_density} keeps none of {least} entries"
@@ -75,65 +68,65 @@ class ArchitectureConfig(Settings):
 
     @property
     def heads(self) -> int:
-        """Number of attention heads of a block."""
+        """Number of attention heads per block."""
         return self.d_model // self.d_head
 
     @property
     def neurons(self) -> int:
-        """Number of MLP neurons of a block."""
+        """Number of MLP neurons per block."""
         return 4 * self.d_model if self.d_mlp is None else self.d_mlp
 
     @property
     def d_read(self) -> int:
-        """What a sublayer reads: the stream's width, and the position embedding's if that is concatenated."""
+        """Width of a sublayer's input, channels: the stream, plus the position embedding if that is concatenated."""
         return self.d_model + (self.d_positional if self.positional == "concatenated" else 0)
 
 
 class TransformerConfig(ArchitectureConfig):
-    """All that is needed to build a transformer."""
+    """Everything needed to build a transformer."""
 
     vocabulary: int = Field(2048, ge=2, le=2**20)
     """Number of token ids."""
 
     context: int = Field(256, ge=1, le=2**20)
-    """The longest sequence, tokens."""
+    """Length of the longest sequence, tokens."""
 
 
 class TrainingConfig(Settings):
     """How a transformer is trained (paper A.2, and the released script where the two differ)."""
 
     density: PositiveShare = 0.05
-    """Share of the weights of every block's matrices that are not zero at the end; 1 leaves them dense."""
+    """Final share of nonzero weights in the matrices of the blocks; 1 leaves them dense."""
 
     embedding_density: PositiveShare = 0.25
     """The same share for the embedding and the unembedding."""
 
     sparse_biases: bool = False
-    """Whether biases keep only that share too; the released script leaves them dense."""
+    """Whether biases also keep only `embedding_density` of their entries; the released script leaves them dense."""
 
     minimum_per_neuron: int = Field(4, ge=0, le=10**6)
     """Weights that every neuron and attention channel keeps in each matrix."""
 
     tokens: Tokens = 4_000_000
-    """Training tokens; beyond the corpus's size it is read again, in another order."""
+    """Training tokens; if the corpus is smaller, it is repeated in a new order."""
 
     batch: Size = 4
-    """Windows of an optimizer step, each as long as the context."""
+    """Windows per optimizer step, each as long as the context."""
 
     learning_rate: Positive = 0.06
-    """Of Adam; multiplied by warm-up, linear decay and sqrt(density at the end / density now)."""
+    """Adam's learning rate; multiplied by warm-up, linear decay and sqrt(final density / current density)."""
 
     warm_up: float = Field(0.05, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises linearly from zero; the paper finds 5 to 10 % best."""
+    """Share of the steps over which the learning rate rises linearly from zero; 5 to 10 % is best in the paper."""
 
     anneal_from: float = Field(0.01, ge=0, lt=1)
-    """Share of the steps after which the density begins to fall from 1."""
+    """Share of the steps after which the density starts to fall from 1."""
 
     anneal_until: Share = 0.5
-    """Share of the steps after which it has reached its end."""
+    """Share of the steps after which it has reached its final value."""
 
     weight_decay: Weight = 0.1
-    """Share of a weight that a step at learning rate 1 takes away; biases, gains and the bigram table are spared."""
+    """Share by which a step at learning rate 1 shrinks a weight; not applied to biases, gains and the bigram table."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
     """Adam's first beta."""
@@ -142,17 +135,16 @@ class TrainingConfig(Settings):
     """Adam's second beta."""
 
     epsilon: Positive = 0.1
-    """Adam's epsilon; so large because gradients are scaled to a root mean square of 1."""
+    """Adam's epsilon; this large because gradients are scaled to a root mean square of 1."""
 
     validation_windows: Size = 1024
-    """Validation windows, from the first, that the loss is taken on at the end."""
+    """Number of validation windows, from the first, on which the final loss is measured."""
 
     @model_validator(mode="after")
     def _anneals_forward(self) -> "TrainingConfig":
         if self.anneal_until < self.anneal_from:
-            raise ValueError(
-                f"anneal_until {self.anneal_until} is before anneal_from {self.anneal_from}; choose at least that"
-            )
+            least = self.anneal_from
+            raise ValueError(f"anneal_until {self.anneal_until} is before anneal_from {least}; choose at least {least}")
         return self
 
     def steps(self, context: int) -> int:
@@ -161,7 +153,7 @@ class TrainingConfig(Settings):
 
 
 class CorpusModelConfig(ArchitectureConfig, TrainingConfig):
-    """A method that trains a transformer on the corpus: one flat table of a preset."""
+    """Settings of a method that trains a transformer on the corpus: one flat table of a preset."""
 
     @model_validator(mode="after")
     def _neurons_keep_their_minimum(self) -> "CorpusModelConfig":
@@ -174,22 +166,22 @@ class CorpusModelConfig(ArchitectureConfig, TrainingConfig):
         return self
 
     def transformer(self, vocabulary: int, context: int) -> TransformerConfig:
-        """The transformer to train on a corpus of this vocabulary and context."""
+        """The transformer to train on a corpus with this vocabulary and context."""
         architecture = {name: getattr(self, name) for name in ArchitectureConfig.model_fields}
         return TransformerConfig(**architecture, vocabulary=vocabulary, context=context)
 
 
 class DenseWeightsConfig(CorpusModelConfig):
-    """The same with every weight kept, and so a narrower stream."""
+    """The same settings with every weight kept and therefore a narrower stream."""
 
     d_model: Size = 64
     """Width of the residual stream, channels."""
 
     density: float = Field(1.0, ge=1, le=1)
-    """Share of the weights of the blocks that are not zero: all."""
+    """Share of nonzero weights in the matrices of the blocks: all."""
 
     embedding_density: float = Field(1.0, ge=1, le=1)
     """The same share for the embedding and the unembedding: all."""
 
     learning_rate: Positive = 0.015
-    """Of Adam; multiplied by warm-up and linear decay."""
+    """Adam's learning rate; multiplied by warm-up and linear decay."""

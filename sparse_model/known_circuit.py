@@ -1,19 +1,20 @@
 """Trains small transformers whose circuit is known, by strict interchange-intervention training.
 
-InterpBench, Gupta et al. 2024 (https://arxiv.org/abs/2407.14494), section 3, after interchange-intervention training,
-Geiger et al. 2022 (https://arxiv.org/abs/2112.00826). Every variable of a causal model has nodes of its own: each bit
-value channels of the first block, gate l neurons of block l. A prompt's loss is the cross entropy of the causal model's
-answer, under one of three conditions, or under the last two together:
+InterpBench, Gupta et al. 2024 (https://arxiv.org/abs/2407.14494), section 3, based on interchange-intervention
+training, Geiger et al. 2022 (https://arxiv.org/abs/2112.00826). Every variable of a causal model has its own nodes:
+value channels of the first block for each bit, neurons of block l for gate l. The loss of a prompt is the cross entropy
+of the causal model's answer under one of three conditions, or under the last two together:
 
 1. *Behaviour*: nothing is changed.
-2. *Interchange*: one variable's nodes are at their values for another prompt, and the answer is the causal model's when
-   that variable is set so.
-3. *Strictness*: a random share of the nodes that belong to no variable is held elsewhere, and the answer is as before.
+2. *Interchange*: the nodes of one variable are set to their values on another prompt, and the answer is that of the
+   causal model with the variable set accordingly.
+3. *Strictness*: a random share of the nodes that belong to no variable is changed, and the answer stays the same.
 
-Deviations. Strictness holds half of the prompts' free nodes at another prompt's values, as there, and half at their
-means, which is what an ablated node has in this benchmark: without it no resampling changes an answer, and yet the
-known circuit alone can lose a nat. And training has two parts: a variable begins with several nodes, which is easier to
-learn; then all but the one that moves the answer most are set free, so that no node of the known circuit is idle.
+Deviations. Strictness sets the free nodes to another prompt's values, as in InterpBench, for only half of the prompts,
+and for the other half to their means, the ablation values of this benchmark: otherwise no resampling changes an answer,
+and yet the known circuit alone can lose a nat. And training has two phases: each variable starts with several nodes,
+which is easier to learn; then only the node that moves the answer most is kept, so that the known circuit has no
+redundant nodes.
 """
 
 from collections.abc import Iterator
@@ -22,13 +23,12 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.ground_truth.causal_model import (
     BooleanChain,
     Gate,
-    Interchanges,
     answer_difference,
     balanced_interchanges,
     draw_interchanges,
@@ -55,63 +55,55 @@ TASKS: tuple[tuple[Gate, ...], ...] = (
     ("or", "xor", "and"),
     ("or", "and"),
 )
-"""The gates of the causal models, a block each."""
+"""The gates of the causal models, one block per gate."""
 
 LEAST_ACCURACY = 0.97
-"""Interchange-intervention accuracy and strict accuracy that a trained model must have."""
+"""Interchange-intervention accuracy and strict accuracy that a trained model needs."""
 
 PAIRS = (128, 64, 64)
 """Prompt pairs for training, validation and test of a circuit."""
 
 EXAMPLES = 32
-"""Interchanges of each variable and kind on which a model is checked."""
+"""Interchanges per variable and kind on which a model is checked."""
 
 WINDOWS = 512
-"""Prompts over which means are taken."""
+"""Number of prompts over which means are taken."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained.
-
-    Attributes:
-        batch: Prompts a step.
-        learning_rate: Of Adam, after `warm_up`.
-        warm_up: Steps over which it rises, in each part.
-        first_steps: Most steps of the first part.
-        first_loss: Running loss at which that ends, nats.
-        last_steps: Steps of the second part; over its second half the learning rate falls to zero.
-        values: Value channels of a bit in the first part.
-        neurons: Neurons of a gate in the first part.
-        width: Channels of the stream, and neurons of a block.
-        gain: By which weights are larger at the start than GPT-2's, which are meant for a wide model.
-    """
+    """How a model is trained."""
 
     batch: int = 256
+    """Prompts per step."""
     learning_rate: float = 3e-3
+    """Adam's learning rate after the warm-up."""
     warm_up: int = 30
+    """Steps over which the learning rate rises, in each phase."""
     first_steps: int = 900
+    """Maximum number of steps of the first phase."""
     first_loss: float = 0.03
+    """Running loss at which the first phase ends, nats."""
     last_steps: int = 400
+    """Steps of the second phase; over its second half the learning rate falls to zero."""
     values: int = 2
+    """Value channels per bit in the first phase."""
     neurons: int = 4
+    """Neurons per gate in the first phase."""
     width: int = 32
+    """Channels of the stream, and neurons per block."""
     gain: float = 8.0
+    """Factor on GPT-2's initial weights, which are meant for a wide model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """A transformer, and which of its nodes stand for which variable of a causal model.
-
-    Attributes:
-        chain: The causal model.
-        model: The transformer.
-        places: By number of the variable, its nodes.
-    """
+    """A transformer, and the nodes that represent each variable of a causal model."""
 
     chain: BooleanChain
     model: Transformer
     places: tuple[Circuit, ...]
+    """The nodes of each variable, by its number."""
 
     @property
     def circuit(self) -> Circuit:
@@ -120,7 +112,7 @@ class Aligned:
 
 
 def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
-    """The trained transformers whose circuit is known, or why there is none: what the entry point names."""
+    """The trained transformers whose circuit is known, or the reason why there is none: the entry point's target."""
     for gates in TASKS:
         try:
             yield native(trained(gates, seed), seed)
@@ -129,7 +121,7 @@ def known_models(seed: int = 0) -> Iterator[TrainedModel | Skipped]:
 
 
 def native(aligned: Aligned, seed: int) -> TrainedModel:
-    """A trained transformer for the audit; a circuit's truth is the F1 of its nodes against the known circuit's."""
+    """A trained transformer for the audit; the true score of a circuit is its F1 against the known circuit's nodes."""
     chain, generator = aligned.chain, torch.Generator().manual_seed(seed)
     windows = chain.prompts(WINDOWS, generator)
     return TrainedModel(
@@ -151,7 +143,7 @@ def trained(gates: tuple[Gate, ...], seed: int, recipe: Recipe = Recipe()) -> Al
     """Train a transformer to compute a chain of gates in known nodes; the same arguments give the same model.
 
     Raises:
-        NotLearnedError: If it did not learn to.
+        NotLearnedError: If its accuracies are too low.
     """
     generator = torch.Generator().manual_seed(seed)
     aligned = untrained(BooleanChain(gates), recipe, generator)
@@ -164,7 +156,7 @@ def trained(gates: tuple[Gate, ...], seed: int, recipe: Recipe = Recipe()) -> Al
 
 
 def untrained(chain: BooleanChain, recipe: Recipe, generator: torch.Generator) -> Aligned:
-    """A transformer with random weights, a block a gate, and random nodes for every variable."""
+    """A transformer with random weights, one block per gate, and random nodes for every variable."""
     config = TransformerConfig(
         layers=len(chain.gates),
         d_model=recipe.width,
@@ -190,7 +182,7 @@ def untrained(chain: BooleanChain, recipe: Recipe, generator: torch.Generator) -
 
 
 def fit(aligned: Aligned, steps: int, recipe: Recipe, generator: torch.Generator, until: float | None = None) -> None:
-    """Train; with `until`, at a constant rate and only until the running loss is as low as that."""
+    """Train; with `until`, at a constant learning rate and only until the running loss falls below that."""
     optimizer = torch.optim.Adam(aligned.model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
     running = 1.0
     for step in range(steps):
@@ -206,79 +198,70 @@ def fit(aligned: Aligned, steps: int, recipe: Recipe, generator: torch.Generator
 
 
 def interchange_loss(aligned: Aligned, batch: int, generator: torch.Generator) -> Float[Tensor, ""]:
-    """The three losses, each on its share of random prompts."""
+    """The three losses, each on its share of random prompts.
+
+    Strictness changes all free nodes on half of its prompts and a random share of them on the others, to the values of
+    the previous prompt or to means over the batch, each with probability one half.
+    """
     chain, model = aligned.chain, aligned.model
     examples = draw_interchanges(chain, batch, generator)
     source = record(model, examples.source)
     kind = torch.rand(batch, generator=generator)
     swapped, strict = kind < 0.6, kind > 0.4
     own = {name: nodes & swapped[:, None] for name, nodes in nodes_of(aligned.places, examples.variable).items()}
-    free = _some(aligned.circuit.complement(), strict, generator)
-    edit = then(taking_over(source, own), taking_over(_elsewhere(source, generator), free))
+    share = 2 * torch.rand(batch, 1, generator=generator)
+    free = {
+        name: mask & strict[:, None] & (torch.rand(batch, len(mask), generator=generator) < share)
+        for name, mask in aligned.circuit.complement().masks.items()
+    }
+    at_mean = torch.rand(batch, 1, 1, generator=generator) < 0.5
+    changed = {
+        name: torch.where(at_mean, values.detach().mean((0, 1)), values.roll(1, 0)) for name, values in source.items()
+    }
+    edit = then(taking_over(source, own), taking_over(changed, free))
     yes = torch.where(swapped, examples.yes, examples.unchanged)
     difference = answer_difference(model, chain, examples.base, edit)
     return F.softplus(torch.where(yes, -difference, difference)).mean()
 
 
+@torch.no_grad()
 def one_node_each(aligned: Aligned, generator: torch.Generator) -> Aligned:
-    """The same with the strongest node of each variable alone; all others are free."""
-    examples = balanced_interchanges(aligned.chain, EXAMPLES, generator)
+    """Keep only the node of each variable whose interchange moves the answer's logit difference most."""
+    chain, model = aligned.chain, aligned.model
+    examples = balanced_interchanges(chain, EXAMPLES, generator)
     places = []
     for number, place in enumerate(aligned.places):
         own = examples.rows(examples.variable == number)
+        source, before = record(model, own.source), answer_difference(model, chain, own.base)
         ((site, nodes),) = place.kept().items()
-        effects = torch.tensor([_effect(aligned, own, site, node) for node in nodes])
-        places.append(_place(aligned.model, site, torch.tensor(nodes)[effects.argmax()][None]))
-    return Aligned(aligned.chain, aligned.model, tuple(places))
+        singles = [_place(model, site, torch.tensor([node])) for node in nodes]
+        effects = []
+        for single in singles:
+            edit = taking_over(source, {site: single.masks[site].expand(len(own.base), -1)})
+            effects.append((answer_difference(model, chain, own.base, edit) - before).abs().mean())
+        places.append(singles[int(torch.stack(effects).argmax())])
+    return Aligned(chain, model, tuple(places))
 
 
+@torch.no_grad()
 def accuracies(aligned: Aligned, generator: torch.Generator) -> tuple[float, float]:
-    """Interchange accuracy of a trained model with nothing ablated, and its strict accuracy."""
+    """Interchange accuracy of a trained model with nothing ablated, and its strict accuracy.
+
+    Strict accuracy is the share of right answers with every node outside the known circuit at another prompt's values.
+    """
     examples = balanced_interchanges(aligned.chain, EXAMPLES, generator)
     interchange = interchange_accuracy(aligned.model, Circuit({}), {}, aligned.chain, aligned.places, examples)
-    return interchange, strict_accuracy(aligned, examples)
+    other = record(aligned.model, examples.source)
+    edit = ablate(aligned.circuit, lambda site, values: other[site.name])
+    yes = answer_difference(aligned.model, aligned.chain, examples.base, edit) > 0
+    return interchange, float((yes == examples.unchanged).double().mean())
 
 
 def check_accuracies(name: str, interchange: float, strict: float) -> None:
-    """`NotLearnedError` if one is too low."""
+    """Raise `NotLearnedError` if one of them is too low."""
     if not (interchange >= LEAST_ACCURACY and strict >= LEAST_ACCURACY):
-        told = f"interchange accuracy {interchange:.3f}, strict accuracy {strict:.3f}"
-        raise NotLearnedError(f"{name}: {told}; at least {LEAST_ACCURACY} is asked of both")
-
-
-@torch.no_grad()
-def strict_accuracy(aligned: Aligned, examples: Interchanges) -> float:
-    """Share of prompts answered right with every node outside the known circuit at another prompt's values."""
-    elsewhere = record(aligned.model, examples.source)
-    edit = ablate(aligned.circuit, lambda site, values: elsewhere[site.name])
-    said = answer_difference(aligned.model, aligned.chain, examples.base, edit) > 0
-    return float((said == examples.unchanged).double().mean())
-
-
-@torch.no_grad()
-def _effect(aligned: Aligned, examples: Interchanges, site: str, node: int) -> float:
-    """How far the answer's logit difference moves when one node takes over its value for the source."""
-    nodes = _place(aligned.model, site, torch.tensor([node])).masks[site].expand(len(examples.base), -1)
-    moved = taking_over(record(aligned.model, examples.source), {site: nodes})
-    after = answer_difference(aligned.model, aligned.chain, examples.base, moved)
-    return float((after - answer_difference(aligned.model, aligned.chain, examples.base)).abs().mean())
-
-
-def _elsewhere(values: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """What strictness holds free nodes at: values of the prompt before, or means over the batch, each for half."""
-    at_mean = torch.rand(len(next(iter(values.values()))), 1, 1, generator=generator) < 0.5
-    return {name: torch.where(at_mean, each.detach().mean((0, 1)), each.roll(1, 0)) for name, each in values.items()}
-
-
-def _some(
-    circuit: Circuit, prompts: Bool[Tensor, " prompt"], generator: torch.Generator
-) -> dict[str, Bool[Tensor, "prompt _"]]:
-    """Some nodes of a circuit for each of some prompts: all of them for half, a random share for the others."""
-    share = 2 * torch.rand(len(prompts), 1, generator=generator)
-    return {
-        name: mask & prompts[:, None] & (torch.rand(len(prompts), len(mask), generator=generator) < share)
-        for name, mask in circuit.masks.items()
-    }
+        found = f"interchange accuracy {interchange:.3f}, strict accuracy {strict:.3f}"
+        raise NotLearnedError(f"{name}: {found}; both must be at least {LEAST_ACCURACY}")
 
 
 def _place(model: Transformer, site: str, nodes: Tensor) -> Circuit:

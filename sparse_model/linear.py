@@ -1,8 +1,7 @@
-"""Linear maps of float32 on a CPU through oneDNN, which PyTorch itself uses for other number types only.
+"""Linear maps of float32 on a CPU through oneDNN, which PyTorch itself uses only for other number types.
 
-`F.linear` calls MKL, which runs at half speed or less on processors that are not Intel's; the kernel that PyTorch's
-compiler uses runs at full speed on all. Where it does not exist, or for anything but float32 on a CPU, this is
-`F.linear`.
+`F.linear` calls MKL, which runs at half speed or less on processors not made by Intel; the kernel of PyTorch's compiler
+runs at full speed on all of them. Without that kernel, or for anything but float32 on a CPU, this is `F.linear`.
 """
 
 from collections.abc import Callable
@@ -14,17 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
-def _kernel() -> Callable[..., Tensor] | None:
-    """`x @ weight.T + bias` of oneDNN, if this build of PyTorch has it."""
-    if not torch.backends.mkldnn.is_available():
-        return None
-    kernel: Callable[..., Tensor] | None = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    return kernel
-
-
-KERNEL = _kernel()
-"""oneDNN's linear map; `None` where there is none."""
+KERNEL: Callable[..., Tensor] | None = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
+"""oneDNN's `x @ weight.T + bias`; `None` if this build of PyTorch lacks it."""
 
 
 def linear(
@@ -32,16 +24,7 @@ def linear(
     weight: Float[Tensor, "target source"],
     bias: Float[Tensor, " target"] | None = None,
 ) -> Float[Tensor, "*row target"]:
-    """`values @ weight.T + bias`.
-
-    Args:
-        values: Any tensor; rows are along the last dimension.
-        weight: `[target, source]`.
-        bias: Added to every row.
-
-    Returns:
-        The mapped rows; gradients of first order alone.
-    """
+    """`values @ weight.T + bias`, with gradients of first order only."""
     if KERNEL is None or values.device.type != "cpu" or values.dtype != torch.float32:
         return F.linear(values, weight, bias)
     mapped: Tensor = Linear.apply(values.reshape(-1, values.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
@@ -56,7 +39,7 @@ def product(left: Float[Tensor, "row shared"], right: Float[Tensor, "column shar
 
 
 class Linear(torch.autograd.Function):
-    """oneDNN's linear map with its gradients, only those that are asked for."""
+    """oneDNN's linear map, computing only the gradients that are needed."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,7 +51,7 @@ class Linear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The gradients in the rows, the weight and the bias."""
+        """The gradients with respect to the rows, the weight and the bias."""
         (gradient,) = gradients
         values, weight = context.saved_tensors
         for_values, for_weight, for_bias = context.needs_input_grad
@@ -82,7 +65,7 @@ class Linear(torch.autograd.Function):
 def weight_gradient(
     gradient: Float[Tensor, "row target"], values: Float[Tensor, "row source"]
 ) -> Float[Tensor, "target source"]:
-    """`gradient.T @ values`; of far unequal widths, oneDNN is faster with the wider one second."""
+    """`gradient.T @ values`; if one is much wider, oneDNN is faster with the wider one second."""
     if 2 * values.shape[1] < gradient.shape[1] < 1024:
         return product(values.T, gradient.T).T
     return product(gradient.T, values.T)

@@ -1,8 +1,8 @@
 """The next-token loss and its gradient, computed in pieces that stay in the processor's cache.
 
-Logits are the largest tensors of a small model with a vocabulary of thousands: written out for a whole batch, with
-their logarithms and gradients, they cost more than the blocks. Here they exist for a few hundred positions at a time,
-and the gradients with respect to them are used up at once.
+Logits are the largest tensors of a small model with a vocabulary of thousands: for a whole batch, they, their
+logarithms and their gradients cost more than the blocks. Here they exist for a few hundred positions at a time, and
+the gradients with respect to them are used immediately.
 """
 
 from dataclasses import dataclass
@@ -17,23 +17,15 @@ from sparse_model.linear import product, weight_gradient
 from sparse_model.transformer import Transformer
 
 LOGITS_AT_ONCE = 2**19
-"""Logits that exist at one time."""
+"""Number of logits that exist at one time."""
 
 
 def train_on(
     model: Transformer, tokens: Int[Tensor, "batch position"], targets: Int[Tensor, "batch position"]
 ) -> float:
-    """Accumulate into every parameter's `grad` the gradient of the mean next-token cross entropy.
+    """Add the gradient of the mean next-token cross entropy to every parameter's `grad`, and return the loss in nats.
 
-    The same as `F.cross_entropy(model(tokens), targets).backward()`, faster.
-
-    Args:
-        model: The transformer.
-        tokens: Token ids.
-        targets: The token that follows each.
-
-    Returns:
-        The loss, nats.
+    The same as `F.cross_entropy(model(tokens), targets).backward()`, but faster.
     """
     read = model.ln_final(run_stages(model, model.start(tokens))["residual"])
     head = Head(read.detach().flatten(0, 1), model.W_U, model.bigram if model.config.bigram else None)
@@ -54,30 +46,22 @@ def piecewise_losses(
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """The map from the normalised stream to logits, at a list of positions.
-
-    Attributes:
-        read: The normalised stream, `[position, d_model]`, detached.
-        unembedding: `[vocab, d_model]`.
-        bigram: The table of logits by current token, `[vocab, vocab]`, if there is one.
-    """
+    """The map from the normalised stream to logits, at a list of positions."""
 
     read: Float[Tensor, "position channel"]
+    """The normalised stream, detached."""
     unembedding: Float[Tensor, "vocab channel"]
     bigram: Float[Tensor, "vocab vocab"] | None
-
-    def pieces(self) -> range:
-        """Where the pieces begin."""
-        return range(0, len(self.read), self.piece)
+    """The table of logits by current token, if there is one."""
 
     @property
-    def piece(self) -> int:
-        """Positions in a piece."""
-        return max(1, LOGITS_AT_ONCE // len(self.unembedding))
+    def pieces(self) -> list[slice]:
+        """The pieces into which the positions are cut."""
+        size = max(1, LOGITS_AT_ONCE // len(self.unembedding))
+        return [slice(start, start + size) for start in range(0, len(self.read), size)]
 
-    def log_probabilities(self, start: int, tokens: Int[Tensor, " position"]) -> Float[Tensor, "piece vocab"]:
+    def log_probabilities(self, piece: slice, tokens: Int[Tensor, " position"]) -> Float[Tensor, "piece vocab"]:
         """The log probabilities of a piece."""
-        piece = slice(start, start + self.piece)
         logits = product(self.read[piece], self.unembedding)
         if self.bigram is not None:
             logits += self.bigram.index_select(0, tokens[piece])
@@ -85,23 +69,19 @@ class Head:
 
     def losses(self, tokens: Int[Tensor, " position"], targets: Int[Tensor, " position"]) -> Float[Tensor, " position"]:
         """The cross entropy at each position."""
-        pieces = [
-            self.log_probabilities(start, tokens).gather(1, targets[start : start + self.piece, None])[:, 0]
-            for start in self.pieces()
-        ]
-        return -torch.cat(pieces)
+        by_piece = [self.log_probabilities(piece, tokens).gather(1, targets[piece, None]) for piece in self.pieces]
+        return -torch.cat(by_piece)[:, 0]
 
     @torch.no_grad()
     def loss_and_gradient(
         self, tokens: Int[Tensor, " position"], targets: Int[Tensor, " position"]
     ) -> tuple[float, Float[Tensor, "position channel"]]:
-        """The mean cross entropy and its gradient in `read`; those of the parameters are added to their `grad`."""
+        """The mean cross entropy and its gradient with respect to `read`; parameter gradients are added to `grad`."""
         total, gradient = 0.0, torch.empty_like(self.read)
-        for start in self.pieces():
-            piece = slice(start, start + self.piece)
-            log_probabilities, target = self.log_probabilities(start, tokens), targets[piece, None]
+        for piece in self.pieces:
+            log_probabilities, target = self.log_probabilities(piece, tokens), targets[piece, None]
             total -= log_probabilities.gather(1, target).sum().item()
-            by_logit = log_probabilities.exp_()  # the gradient of the sum: probability, less 1 at the target
+            by_logit = log_probabilities.exp_()  # the gradient of the sum: probability, minus 1 at the target
             by_logit.scatter_add_(1, target, by_logit.new_full(target.shape, -1))
             by_logit /= len(self.read)
             gradient[piece] = product(by_logit, self.unembedding.T)
@@ -112,7 +92,7 @@ class Head:
 
 
 def _gradient(parameter: Tensor) -> Tensor:
-    """A parameter's gradient, zeros at first."""
+    """A parameter's gradient, initially zeros."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad

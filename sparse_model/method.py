@@ -7,13 +7,12 @@ from benchmark.methods import Axis, Method, Variant
 from sparse_model.config import CorpusModelConfig
 
 NATIVE = (Variant("native", ("channel", "unit")),)
-"""How a transformer trained on the corpus is read: as it is, in both graphs."""
+"""The one variant of a transformer trained on the corpus: the model itself, in both graphs."""
 
 
 def _least_density(config: Mapping[str, Any]) -> float:
-    """Below it the smallest rows of weights would keep fewer than a neuron's minimum."""
-    least: float = config["minimum_per_neuron"] / config["d_model"]
-    return least
+    """The density below which the shortest rows of weights would keep fewer than the minimum per neuron."""
+    return float(config["minimum_per_neuron"] / config["d_model"])
 
 
 WEIGHT_SPARSE = Method(

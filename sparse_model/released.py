@@ -1,8 +1,8 @@
-"""The checkpoints released with Gao et al. 2025, read into our transformer: `beeg_config.json` and `final_model.pt`.
+"""Loads the checkpoints released with Gao et al. 2025 into our transformer: `beeg_config.json` and `final_model.pt`.
 
 The format is that of https://github.com/openai/circuit_sparsity, circuit_sparsity/inference/gpt.py. Some released
-configs hold keys that its own loader refuses; here every key that does not change the logits is ignored, and the others
-must have a value that this transformer can follow.
+configs contain keys that its own loader refuses; here every key that does not change the logits is ignored, and the
+others must have a value that this transformer supports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ HOOK_OF_LOCATION = {
     "mlp_neuron": "neuron",
     "mlp_out": "mlp_out",
 }
-"""Our names of the hook points at which the released code applies AbsTopK."""
+"""Our names for the hook points at which the released code applies AbsTopK."""
 
 NAME_IN_BLOCK = {
     "ln_1.weight": "ln1.weight",
@@ -37,14 +37,14 @@ NAME_IN_BLOCK = {
     "ln_p2.weight": "ln2_pos.weight",
     "attn.attn_imp.sink_logit": "sink",
 }
-"""Our names of parameters of a block that stay as they are."""
+"""Our names for the parameters of a block that are taken unchanged."""
 
 MATRICES_IN_BLOCK = {"attn.c_attn": "QKV", "attn.c_proj": "O", "mlp.c_fc": ("in",), "mlp.c_proj": ("out",)}
-"""The matrices of ours that a released linear map of a block holds, one above the other."""
+"""Our matrices in each released linear map of a block, which stacks their rows."""
 
 
 class ReleasedConfig(BaseModel):
-    """What decides the logits in a released config, with the released code's defaults; `null` stands for left out."""
+    """The part of a released config that determines the logits, with the released code's defaults for `null`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -68,14 +68,11 @@ class ReleasedConfig(BaseModel):
 
 
 def load_released(folder: Path) -> Transformer:
-    """A released checkpoint, ready for circuits: in evaluation mode, without gradients.
-
-    Args:
-        folder: Holds `beeg_config.json` and `final_model.pt`.
+    """The released checkpoint in a folder, in evaluation mode and without gradients.
 
     Raises:
-        ValueError: One line with the file and the remedy, for a file that is missing, damaged or of something else, and
-            for a model that this transformer cannot follow.
+        ValueError: One line with the file and the remedy, for a file that is missing, damaged or not a checkpoint, and
+            for a model that this transformer does not support.
     """
     path = folder / "final_model.pt"
     settings = released_config(read_json(folder / "beeg_config.json"), str(folder / "beeg_config.json"))
@@ -89,7 +86,7 @@ def load_released(folder: Path) -> Transformer:
 
 
 def released_config(content: Mapping[str, Any], name: str = "beeg_config.json") -> ReleasedConfig:
-    """A released config from its JSON; `ValueError` in one line for one that cannot be followed."""
+    """A released config from its JSON; `ValueError` in one line if it is not supported."""
     stated = {key: value for key, value in content.items() if value is not None}
     settings = validated(ReleasedConfig, {"d_mlp": stated.get("n_mlp"), **stated}, name)
     if settings.d_model % settings.n_head:
@@ -98,24 +95,22 @@ def released_config(content: Mapping[str, Any], name: str = "beeg_config.json") 
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint in float32, under the names that they have without `torch.compile`."""
+    """The weights of a checkpoint in float32, without the prefixes of `torch.compile`."""
     with readable(path, "PyTorch checkpoint"):
         released = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(released, dict):
-        raise ValueError(f"{path} holds a {type(released).__name__}; save the model's state_dict() alone")
-    others = [str(name) for name, value in released.items() if not isinstance(value, Tensor)]
+        raise ValueError(f"{path} contains a {type(released).__name__}; save only the model's state_dict()")
+    others = ", ".join([str(name) for name, value in released.items() if not isinstance(value, Tensor)][:5])
     if others:
-        raise ValueError(
-            f"{path} holds more than tensors: {', '.join(others[:5])}; save the model's state_dict() alone"
-        )
+        raise ValueError(f"{path} contains more than tensors: {others}; save only the model's state_dict()")
     weights = {name.replace("_orig_mod.", ""): value.float() for name, value in released.items()}
     if len(weights) < len(released):
-        raise ValueError(f"{path} holds the same weights with and without the prefix _orig_mod.; remove one of the two")
+        raise ValueError(f"{path} contains the same weights with and without the prefix _orig_mod.; remove one of them")
     return {name: value for name, value in weights.items() if not name.endswith(".attn.bias")}  # the causal mask
 
 
 def tied(weights: dict[str, Tensor], settings: ReleasedConfig, path: Path) -> dict[str, Tensor]:
-    """The weights with both embeddings, where a config ties them or leaves open whether they are tied."""
+    """The weights with both embeddings, if the config ties them or does not say whether they are tied."""
     read, written = weights.get("transformer.wte.weight"), weights.get("lm_head.weight")
     if settings.tied_unembed is False or (read is None and written is None):
         return weights
@@ -130,7 +125,7 @@ def tied(weights: dict[str, Tensor], settings: ReleasedConfig, path: Path) -> di
 
 
 def shapes_of(settings: ReleasedConfig) -> dict[str, Sequence[int]]:
-    """The shape of every weight of a released model by its name."""
+    """The shape of every weight of a released model, by name."""
     d_model, vocabulary, positions = settings.d_model, settings.vocab_size, settings.d_pos_emb or 0
     d_mlp = settings.d_mlp or 4 * d_model
     shapes: dict[str, Sequence[int]] = {
@@ -162,19 +157,26 @@ def shapes_of(settings: ReleasedConfig) -> dict[str, Sequence[int]]:
 
 
 def config_of(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> TransformerConfig:
-    """Our config of a released one; the weights tell whether positions and the constant of the logits matter."""
+    """Our config for a released one; position embeddings that are added and logit biases count only if nonzero."""
     d_head = settings.d_head or settings.d_model // settings.n_head
     if settings.n_head * d_head != settings.d_model:
         filled = f"{settings.n_head} heads of {d_head} channels do not fill d_model {settings.d_model}"
         raise ValueError(f"{filled}; choose {settings.d_model // d_head}")
+    locations = settings.afrac_loctypes.split(",")
+    for location in locations:
+        if location not in HOOK_OF_LOCATION:
+            raise ValueError(f"unknown AbsTopK location {location!r}; choose from {', '.join(HOOK_OF_LOCATION)}")
+    positional: Positional = "concatenated"
+    if settings.d_pos_emb is None:
+        positional = "learned" if weights["transformer.wpe.weight"].any() else "none"
     ours = {
         "layers": settings.n_layer,
         "d_model": settings.d_model,
         "d_head": d_head,
         "d_mlp": settings.d_mlp,
         "activation_density": settings.afrac,
-        "activation_sites": _activation_sites(settings.afrac_loctypes),
-        "positional": _positional(settings, weights),
+        "activation_sites": tuple(hook for location, hook in HOOK_OF_LOCATION.items() if location in locations),
+        "positional": positional,
         "d_positional": settings.d_pos_emb or 1,
         "sink": settings.sink,
         "bigram": settings.enable_bigram_table or _logit_bias(weights) is not None,
@@ -185,7 +187,7 @@ def config_of(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> Transf
 
 
 def parameters_of(weights: Mapping[str, Tensor], config: TransformerConfig) -> dict[str, Tensor]:
-    """Our parameters of the released ones; the constant of the logits goes into every row of the bigram table."""
+    """Our parameters for the released ones; missing biases are zero, and logit biases go into the bigram table."""
     parameters = {
         "W_E": weights["transformer.wte.weight"],
         "W_U": weights["lm_head.weight"],
@@ -198,38 +200,19 @@ def parameters_of(weights: Mapping[str, Tensor], config: TransformerConfig) -> d
         table = torch.zeros(config.vocabulary, config.vocabulary) if table is None else table
         parameters["bigram"] = table if bias is None else table + bias
     for layer in range(config.layers):
-        block = _block(weights, f"transformer.h.{layer}.")
-        parameters |= {f"blocks.{layer}.{name}": tensor for name, tensor in block.items()}
+        block, at = f"blocks.{layer}.", f"transformer.h.{layer}."
+        for theirs, ours in NAME_IN_BLOCK.items():
+            if f"{at}{theirs}" in weights:
+                parameters[f"{block}{ours}"] = weights[f"{at}{theirs}"]
+        for theirs, names in MATRICES_IN_BLOCK.items():
+            weight = weights[f"{at}{theirs}.weight"]
+            bias = weights.get(f"{at}{theirs}.bias", weight.new_zeros(len(weight)))
+            for name, rows, offsets in zip(names, weight.chunk(len(names)), bias.chunk(len(names)), strict=True):
+                parameters |= {f"{block}W_{name}": rows, f"{block}b_{name}": offsets}
     return parameters
 
 
-def _block(weights: Mapping[str, Tensor], at: str) -> dict[str, Tensor]:
-    """Our parameters of one block; a bias that does not exist is zero."""
-    block = {ours: weights[f"{at}{theirs}"] for theirs, ours in NAME_IN_BLOCK.items() if f"{at}{theirs}" in weights}
-    for theirs, ours in MATRICES_IN_BLOCK.items():
-        weight = weights[f"{at}{theirs}.weight"]
-        bias = weights.get(f"{at}{theirs}.bias", weight.new_zeros(len(weight)))
-        for name, rows, offsets in zip(ours, weight.chunk(len(ours)), bias.chunk(len(ours)), strict=True):
-            block |= {f"W_{name}": rows, f"b_{name}": offsets}
-    return block
-
-
-def _activation_sites(locations: str) -> tuple[str, ...]:
-    """Our sites of a list of released hook points, separated by commas."""
-    for location in locations.split(","):
-        if location not in HOOK_OF_LOCATION:
-            raise ValueError(f"unknown place {location!r} of AbsTopK; choose from {', '.join(HOOK_OF_LOCATION)}")
-    return tuple(hook for location, hook in HOOK_OF_LOCATION.items() if location in locations.split(","))
-
-
-def _positional(settings: ReleasedConfig, weights: Mapping[str, Tensor]) -> Positional:
-    """Which position embeddings a model has: those that it adds count only if they are not zero."""
-    if settings.d_pos_emb is not None:
-        return "concatenated"
-    return "learned" if weights["transformer.wpe.weight"].any() else "none"
-
-
 def _logit_bias(weights: Mapping[str, Tensor]) -> Tensor | None:
-    """The constant added to the logits, if there is one."""
+    """The bias added to the logits, if it is not zero."""
     bias = weights.get("final_logits_bias")
     return bias if bias is not None and bias.any() else None

@@ -1,10 +1,11 @@
-"""What changes from step to step: the density of the weights and the learning rate, as pure functions."""
+"""The schedules of the density and the learning rate, as pure functions of the step."""
 
 from sparse_model.config import TrainingConfig
 
 
-def annealed(progress: float, target: float, begin: float, end: float) -> float:
-    """A density that falls linearly from 1 to `target` while `progress` goes from `begin` to `end` (paper A.2)."""
+def annealed(progress: float, target: float, config: TrainingConfig) -> float:
+    """A density that falls linearly from 1 to `target` (paper A.2), after a share `progress` of the steps."""
+    begin, end = config.anneal_from, config.anneal_until
     if progress >= end:
         return target
     if progress <= begin:
@@ -12,22 +13,12 @@ def annealed(progress: float, target: float, begin: float, end: float) -> float:
     return 1 + (target - 1) * (progress - begin) / (end - begin)
 
 
-def density_at(step: int, steps: int, config: TrainingConfig) -> float:
-    """Share of the weights of the blocks that are kept after a step."""
-    return annealed(step / steps, config.density, config.anneal_from, config.anneal_until)
-
-
-def embedding_density_at(step: int, steps: int, config: TrainingConfig) -> float:
-    """Share of the weights of the embedding and unembedding that are kept after a step."""
-    return annealed(step / steps, config.embedding_density, config.anneal_from, config.anneal_until)
-
-
 def learning_rate_at(step: int, steps: int, config: TrainingConfig) -> float:
     """The shark fin: warm-up, linear decay to zero, and a rise while the density falls (paper A.2, figure 11).
 
-    As in the released script, the factor is sqrt(density at the end / density now), so never more than 1.
+    As in the released script, the factor is sqrt(final density / current density), so it is at most 1.
     """
     warm_up = int(config.warm_up * steps)
     trapeze = step / warm_up if step < warm_up else 1 - (step - warm_up) / (steps - warm_up)
-    fin: float = (config.density / density_at(step, steps, config)) ** 0.5
+    fin: float = (config.density / annealed(step / steps, config.density, config)) ** 0.5
     return config.learning_rate * trapeze * fin

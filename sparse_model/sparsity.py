@@ -1,9 +1,9 @@
-"""Keeping the largest: AbsTopK on activations, and the projection of weight matrices onto few nonzeros.
+"""AbsTopK on activations, and the projection of weight matrices onto few nonzeros.
 
 Both select by magnitude with an exact bisection over the bits of |x| (the binary search of Gao et al. 2025, whose
-kernels are not released): as integers, the bits of non-negative floats have the order of the floats, so counting how
-many entries reach a threshold, at most 31 times, finds it. Of equal magnitudes those of lowest index are kept. On
-anything but float32 on a CPU `torch.topk` does the same, except that it breaks ties as it likes.
+kernels are not released): read as integers, the bits of non-negative floats have the order of the floats, so counting
+the entries that reach a threshold, at most 31 times, finds the right one. Of equal magnitudes those of lowest index are
+kept. For anything but float32 on a CPU `torch.topk` does the same, except that its order of ties is arbitrary.
 """
 
 from typing import Any, Literal, no_type_check
@@ -17,21 +17,16 @@ from torch.autograd.function import once_differentiable
 from benchmark.compiled import compiled
 
 MAGNITUDE = np.int32(0x7FFFFFFF)
-"""All bits of a float32 but its sign."""
+"""All bits of a float32 except the sign."""
 
 Axis = Literal["rows", "columns"]
 """Whether the neurons of a `[target, source]` matrix are its rows (their reads) or its columns (their writes)."""
 
 
 def abs_top_k(values: Float[Tensor, "*row node"], count: int) -> Float[Tensor, "*row node"]:
-    """Keep the `count` entries of largest magnitude in each row (paper A.1, AbsTopK).
+    """Set all but the `count` entries of largest magnitude in each row to zero (paper A.1, AbsTopK).
 
-    Args:
-        values: Any tensor; rows are along the last dimension.
-        count: Entries kept in each row; at least the row's length changes nothing.
-
-    Returns:
-        The values, with the other entries set to zero; the gradient passes through the kept entries alone.
+    Rows are along the last dimension; the gradient passes only through the kept entries.
     """
     if count >= values.shape[-1]:
         return values
@@ -40,11 +35,11 @@ def abs_top_k(values: Float[Tensor, "*row node"], count: int) -> Float[Tensor, "
 
 
 class AbsTopK(torch.autograd.Function):
-    """Keeps the `count` entries of largest magnitude in each row; the gradient passes through the kept ones alone."""
+    """`abs_top_k` with its gradient."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, count: int) -> Tensor:
-        """The values with all but `count` entries of each row set to zero."""
+        """The values with all but `count` entries in each row set to zero."""
         kept = largest_of_rows(values.reshape(-1, values.shape[-1]), count).view(values.shape)
         context.save_for_backward(kept)
         return masked(values, kept)
@@ -63,8 +58,8 @@ def keep_largest(weight: Float[Tensor, "target source"], count: int, minimum: in
     Args:
         weight: The matrix, `[target, source]`.
         count: Number of weights kept.
-        minimum: Weights that every neuron keeps, however small they are; they count.
-        axis: Whether the neurons are the rows or the columns.
+        minimum: Weights that every neuron keeps, however small; they are part of `count`.
+        axis: Whether neurons are rows or columns.
 
     Raises:
         ValueError: If `count` is too small for the minimum.
@@ -99,8 +94,7 @@ def masked(values: Float[Tensor, "*shape"], kept: Bool[Tensor, "*shape"]) -> Flo
     """The values where they are kept, zero elsewhere; on a CPU a quarter of the time of `values * kept`."""
     if values.device.type == "cpu" and values.dtype == torch.float32:
         result = torch.empty(values.shape)
-        flat = (each.detach().contiguous().view(-1).numpy() for each in (values, kept, result))
-        _masked(*flat)
+        _masked(*(each.detach().contiguous().view(-1).numpy() for each in (values, kept, result)))
         return result
     return torch.where(kept, values, 0)
 

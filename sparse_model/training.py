@@ -1,10 +1,10 @@
-"""Training a transformer on a corpus: dense at first, then with fewer and fewer weights, and able to resume.
+"""Trains a transformer on a corpus, from dense to ever fewer weights, and resumes an interrupted run.
 
 The recipe is that of the script released with Gao et al. 2025 (https://github.com/openai/circuit_sparsity,
-circuit_sparsity/train.py). Where it and the paper's text differ: the gradient is always scaled to a root mean square
-of 1, not clipped; biases stay dense; weight decay comes after the projection. Where this file differs from it: W_Q, W_K
-and W_V are three matrices with a share each, numbers are float32, and the density of the embeddings is a setting of
-its own instead of the block density times width / 256.
+circuit_sparsity/train.py). Where the script and the paper's text differ: the gradient is always scaled to a root mean
+square of 1, not clipped; biases stay dense; weight decay comes after the projection. Where this file and the script
+differ: W_Q, W_K and W_V are three matrices, each with its own share, numbers are float32, and the density of the
+embeddings is a separate setting instead of the block density times width / 256.
 """
 
 import math
@@ -22,9 +22,9 @@ from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
 from sparse_model.batches import Batches
 from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
-from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
+from sparse_model.config import CorpusModelConfig, TrainingConfig
 from sparse_model.loss import piecewise_losses, train_on
-from sparse_model.schedule import density_at, embedding_density_at, learning_rate_at
+from sparse_model.schedule import annealed, learning_rate_at
 from sparse_model.sparsity import Axis, keep_largest
 from sparse_model.transformer import Transformer
 
@@ -36,83 +36,59 @@ NEURON_AXES: dict[str, Axis] = {
     "W_in": "rows",
     "W_out": "columns",
 }
-"""The matrices of a block, and where their neurons or attention channels are."""
+"""The matrices of a block, and the axis of their neurons or attention channels."""
 
 CURVE_POINTS = 200
-"""Points of the training curve that is kept."""
+"""Number of points of the training curve."""
 
 CHECKPOINT_SECONDS = 60.0
 """Seconds between two checkpoints."""
 
 REPORT_SECONDS = 0.5
-"""Seconds between two reports of progress."""
-
-
-def train_transformer(
-    corpus: Corpus,
-    model_config: TransformerConfig,
-    training: TrainingConfig,
-    seed: int,
-    folder: Path,
-    progress: Progress,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-) -> Facts:
-    """Train a transformer, or go on with what an interrupted call has left in the folder.
-
-    The result is the same to the bit, however often it was interrupted.
-
-    Args:
-        corpus: What it is trained on.
-        model_config: The transformer.
-        training: The recipe.
-        seed: Decides the initial weights and the order of the tokens.
-        folder: Takes `model.safetensors`, `config.json` and `training.json`; a checkpoint until then.
-        progress: Told the loss, the density and the speed.
-        checkpoint_seconds: Time between two checkpoints.
-
-    Returns:
-        What is known about the trained transformer.
-
-    Raises:
-        ValueError: If the folder holds a checkpoint of other settings, or the training diverges.
-    """
-    run = Run(corpus, model_config, training, seed)
-    identity = {"model": model_config.model_dump(), "training": training.model_dump(), "seed": seed}
-    begun = load_checkpoint(folder, identity)
-    if begun is not None:
-        run.resume(begun)
-    saved_at = time.monotonic()
-    for _ in run.steps(progress):
-        if time.monotonic() - saved_at >= checkpoint_seconds:
-            save_checkpoint(folder, run.state(), identity)
-            saved_at = time.monotonic()
-    facts = facts_of(run.model, corpus, training)
-    save_transformer(run.model, folder, curve=run.curve())
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return facts
+"""Seconds between two progress reports."""
 
 
 def train(
     corpus: Corpus, config: CorpusModelConfig, seed: int, needed: object, folder: Path, progress: Progress
 ) -> Facts:
-    """Train the transformer of a preset's table: what a `Method` names as its `train`."""
-    model_config = config.transformer(corpus.config.vocabulary, corpus.config.context)
-    return train_transformer(corpus, model_config, config, seed, folder, progress)
+    """Train a transformer, or resume an interrupted run from its checkpoint: the `train` of a `Method`.
+
+    The result is the same to the bit, however often the run was interrupted.
+
+    Args:
+        corpus: The training corpus.
+        config: The architecture and the recipe.
+        seed: Determines the initial weights and the order of the tokens.
+        needed: Unused: no other model is needed.
+        folder: Receives `model.safetensors`, `config.json` and `training.json`, and a checkpoint until then.
+        progress: Receives the loss, the density and the speed.
+
+    Raises:
+        ValueError: If the folder contains a checkpoint of other settings, or the training diverges.
+    """
+    run = Run(corpus, config, seed)
+    identity = {"model": run.model.config.model_dump(), "training": config.model_dump(), "seed": seed}
+    checkpoint = load_checkpoint(folder, identity)
+    if checkpoint is not None:
+        run.resume(checkpoint)
+    saved_at = time.monotonic()
+    for _ in run.steps(progress):
+        if time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
+            save_checkpoint(folder, run.state(), identity)
+            saved_at = time.monotonic()
+    facts = facts_of(run.model, corpus, config)
+    save_transformer(run.model, folder, curve=run.curve())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return facts
 
 
 class Run:
-    """A training run in memory: the model, Adam's moments, and the loss of every step so far.
+    """A training run in memory: the model, Adam's moments, and the loss of every step so far."""
 
-    Args:
-        corpus: What is trained on.
-        model_config: The transformer.
-        training: The recipe.
-        seed: Decides the initial weights and the order of the tokens.
-    """
-
-    def __init__(self, corpus: Corpus, model_config: TransformerConfig, training: TrainingConfig, seed: int) -> None:
+    def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
         self.training = training
-        self.model = Transformer(model_config).initialise(torch.Generator().manual_seed(seed))
+        shape = training.transformer(corpus.config.vocabulary, corpus.config.context)
+        self.model = Transformer(shape).initialise(torch.Generator().manual_seed(seed))
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             betas=(training.momentum, training.second_momentum),
@@ -120,11 +96,11 @@ class Run:
             fused=True,
         )
         self.batches = Batches(corpus.windows("train"), training.batch, seed)
-        self.total = training.steps(model_config.context)
+        self.total = training.steps(shape.context)
         self.losses: list[float] = []
 
     def steps(self, progress: Progress) -> Iterator[int]:
-        """Do the steps that are left, one for each item."""
+        """Do the remaining steps, one per item."""
         begun, started, reported = len(self.losses), time.monotonic(), -math.inf
         for step in range(begun, self.total):
             loss = self.step(step)
@@ -132,33 +108,26 @@ class Run:
             self.losses.append(loss)
             now = time.monotonic()
             if now - reported >= REPORT_SECONDS or step + 1 == self.total:
-                speed = (step + 1 - begun) * self.tokens_per_step / (now - started)
-                progress(step + 1, self.total, self.note(speed))
+                speed = (step + 1 - begun) * self.training.batch * self.model.config.context / (now - started)
+                density = annealed(step / self.total, self.training.density, self.training)
+                note = f"loss {loss:.2f}  density {density:.2f}  {speed / 1000:.0f}k tokens/s"
+                progress(step + 1, self.total, note)
                 reported = now
             yield step
 
     def step(self, step: int) -> float:
-        """One step of the recipe; its loss before the step, nats."""
+        """Do one step of the recipe and return the loss before it, nats."""
         self.optimizer.zero_grad()
         loss = train_on(self.model, *self.batches.at(step))
         normalise_gradient(list(self.model.parameters()))
         rate = learning_rate_at(step, self.total, self.training)
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.step()
-        density = density_at(step, self.total, self.training)
-        project(self.model, self.training, density, embedding_density_at(step, self.total, self.training))
+        density = annealed(step / self.total, self.training.density, self.training)
+        embedding_density = annealed(step / self.total, self.training.embedding_density, self.training)
+        project(self.model, self.training, density, embedding_density)
         decay_weights(self.model, rate * self.training.weight_decay)
         return loss
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Tokens that a step trains on."""
-        return self.training.batch * self.model.config.context
-
-    def note(self, speed: float) -> str:
-        """The state of the run in a few words."""
-        density = density_at(len(self.losses) - 1, self.total, self.training)
-        return f"loss {self.losses[-1]:.2f}  density {density:.2f}  {speed / 1000:.0f}k tokens/s"
 
     def state(self) -> dict[str, Tensor]:
         """Everything that later steps depend on."""
@@ -170,7 +139,7 @@ class Run:
         return state
 
     def resume(self, state: dict[str, Tensor]) -> None:
-        """Become the run that `state` was taken of."""
+        """Restore the run that `state` was taken from."""
         self.losses = state["losses"].tolist()
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
@@ -179,7 +148,7 @@ class Run:
                 self.optimizer.state[parameter] = moments
 
     def curve(self) -> list[dict[str, int | float]]:
-        """The loss by step, averaged over equal stretches of the run."""
+        """The loss by step, averaged over equal parts of the run."""
         stretch = math.ceil(self.total / CURVE_POINTS)
         pieces = [(begin, self.losses[begin : begin + stretch]) for begin in range(0, self.total, stretch)]
         return [{"step": begin + len(piece), "loss": sum(piece) / len(piece)} for begin, piece in pieces]
@@ -189,7 +158,7 @@ class Run:
 def normalise_gradient(parameters: list[torch.nn.Parameter]) -> None:
     """Divide the gradient by its root mean square over all parameters together, bigram table included.
 
-    The paper's text says clipped; the released script normalises always, which is why Adam's epsilon is 0.1.
+    The paper's text says clipped; the released script always normalises, which is why Adam's epsilon is 0.1.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
@@ -203,8 +172,8 @@ def project(model: Transformer, training: TrainingConfig, density: float, embedd
     """Set all but the largest weights to zero (paper A.2).
 
     The matrices of the blocks keep `density`, and every neuron its minimum; the embeddings keep `embedding_density`,
-    as do learned positions and, if asked for, biases. Norm gains, sinks, concatenated positions and the bigram table
-    stay dense.
+    as do learned positions and, with `sparse_biases`, biases. Norm gains, sinks, concatenated positions and the bigram
+    table stay dense.
     """
     for name, parameter in model.named_parameters():
         last = name.rpartition(".")[2]
@@ -219,7 +188,7 @@ def project(model: Transformer, training: TrainingConfig, density: float, embedd
 
 @torch.no_grad()
 def decay_weights(model: Transformer, share: float) -> None:
-    """Take away a share of every weight matrix."""
+    """Shrink every weight matrix by a share of itself."""
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and name != "bigram":
             parameter.mul_(1 - share)
@@ -236,7 +205,7 @@ def validation_loss(model: Transformer, corpus: Corpus, windows: int, batch: int
 
 
 def facts_of(model: Transformer, corpus: Corpus, training: TrainingConfig, *, trained: bool = True) -> Facts:
-    """What is known about a transformer; no FLOPs for one that was not trained."""
+    """The facts recorded of a transformer; zero FLOPs if it was not trained."""
     bigram = model.bigram if model.config.bigram else None
     table, entries = (0, 0) if bigram is None else (bigram.numel(), int(bigram.count_nonzero()))
     nonzero = nonzero_parameters(model) - entries
@@ -251,7 +220,7 @@ def facts_of(model: Transformer, corpus: Corpus, training: TrainingConfig, *, tr
 
 
 def save_transformer(model: Transformer, folder: Path, curve: list[dict[str, int | float]]) -> None:
-    """Write what `load_transformer` reads, and the training curve."""
+    """Write the files that `load_transformer` reads, and the training curve."""
     write_json(folder / "training.json", {"curve": curve})
     write_json(folder / "config.json", model.config.model_dump())
     write_tensors(folder / "model.safetensors", {name: tensor.detach() for name, tensor in model.named_parameters()})

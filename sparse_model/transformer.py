@@ -1,4 +1,4 @@
-"""The transformer: GPT-2 shaped, with the options of Gao et al. 2025, open to be watched and edited at every site.
+"""The transformer: GPT-2 shaped, with the options of Gao et al. 2025, observable and editable at every site.
 
 - Weight-sparse transformers have interpretable circuits, https://arxiv.org/abs/2511.13653, appendix A.1
 - Released inference code: https://github.com/openai/circuit_sparsity, circuit_sparsity/inference/gpt.py
@@ -42,7 +42,7 @@ from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
 
 UNITS: tuple[Kind, ...] = ("query", "key", "value", "neuron")
-"""The kinds of node of the unit graph: residual channels are none."""
+"""The kinds of node in the unit graph, which does not include residual channels."""
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of every weight before training, as in GPT-2."""
@@ -56,7 +56,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, values: Float[Tensor, "*row channel"]) -> Float[Tensor, "*row channel"]:
-        """The normalised rows; epsilon is the number type's, as in `torch.nn.RMSNorm`."""
+        """The normalised rows; epsilon is that of the number type, as in `torch.nn.RMSNorm`."""
         return F.rms_norm(values, self.weight.shape, self.weight)
 
 
@@ -84,10 +84,7 @@ class Block(nn.Module):
 class Transformer(HookedRootModule):  # type: ignore[misc]
     """A decoder-only transformer that implements `benchmark.model.interface.CircuitModel`.
 
-    All weights are zero at first: call `initialise`, or load a state dict.
-
-    Args:
-        config: Its shape.
+    All weights are initially zero: call `initialise`, or load a state dict.
     """
 
     can_ablate_edges = True
@@ -112,7 +109,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     def initialise(self, generator: torch.Generator) -> "Transformer":
         """Draw the weights as the released code does: normal, residual writes smaller, biases zero.
 
-        Learned positions begin at zero, as there; concatenated ones do not, since their norm would divide zero by it.
+        Learned positions start at zero, as there; concatenated ones do not, since their norm would be zero by zero.
         """
         writes = INITIAL_DEVIATION / math.sqrt(2 * self.config.layers)
         with torch.no_grad():
@@ -130,19 +127,17 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """Logits at all positions, through the same stages as every circuit."""
         return benchmark.model.interface.forward(self, tokens)
 
-    # The stages
-
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The embedded tokens."""
         if self.config.positional != "none" and tokens.shape[1] > self.config.context:
-            raise ValueError(f"{tokens.shape[1]} tokens are more than the {self.config.context} that have positions")
+            raise ValueError(f"{tokens.shape[1]} tokens are more than the context of {self.config.context} positions")
         residual = F.embedding(tokens, self.W_E)  # [batch, position, d_model]
         if self.config.positional == "learned":
             residual = residual + self.W_pos[: tokens.shape[1]]
         return {"tokens": tokens, "residual": residual}
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """The state after one more sublayer has added its write to the stream."""
+        """The state after one more sublayer has written to the stream."""
         layer, is_mlp = divmod(stage, 2)
         residual, edges = state["residual"], self.edge_hooks(state, ablated_edges)
         if is_mlp:
@@ -164,7 +159,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         positions: Int[Tensor, "batch query"] | None = None,
         ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch query vocab"]:
-        """Logits at the asked positions."""
+        """Logits at the query positions."""
         residual = at_positions(state["residual"], positions)
         logits = linear(self.ln_final(residual), self.W_U)
         if ablated_edges is not None:
@@ -176,8 +171,6 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         tokens = state["tokens"] if positions is None else state["tokens"].gather(1, positions)
         logits += F.embedding(tokens, self.bigram)  # in place: another copy costs more than the product
         return logits
-
-    # The sublayers
 
     def attention(
         self,
@@ -212,8 +205,12 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """The values, averaged over earlier positions by the attention pattern of their head."""
         heads = (q.shape[-1] // self.config.d_head, self.config.d_head)
         q, k, v = (each.unflatten(-1, heads).transpose(1, 2) for each in (q, k, v))  # [batch, head, position, d_head]
-        if self.config.sink:
-            mixed = _attend_with_sink(q, k, v, self.blocks[layer].sink)
+        if self.config.sink:  # one more, learned, term in each softmax's denominator: a key whose value is zero
+            scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [batch, head, position, position]
+            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+            sinks = self.blocks[layer].sink[:, None, None].expand(len(q), -1, q.shape[2], 1)
+            pattern = torch.cat([sinks, scores.masked_fill(later, -math.inf)], dim=-1).softmax(dim=-1)
+            mixed = pattern[..., 1:] @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return mixed.transpose(1, 2).flatten(2)  # [batch, position, head * d_head]
@@ -221,7 +218,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     def mlp_input(
         self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
     ) -> Float[Tensor, "batch position read"]:
-        """What the MLP of a block reads: the site `mlp_in`."""
+        """The input of a block's MLP: the site `mlp_in`."""
         return self._at(layer, "mlp_in", self._normalised(self.blocks[layer], "ln2", residual), edit)
 
     def mlp(
@@ -241,7 +238,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         return self._at(layer, "mlp_out", out, edit)
 
     def _normalised(self, block: Block, norm: str, residual: Tensor) -> Tensor:
-        """The normalised stream, with the position's own embedding beside it where that is concatenated."""
+        """The normalised stream, followed by the position embedding if that is concatenated."""
         read: Tensor = getattr(block, norm)(residual)
         if self.config.positional != "concatenated":
             return read
@@ -256,8 +253,6 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         passed: Tensor = getattr(self.blocks[layer], hook)(edited)
         return passed
 
-    # The graphs
-
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The edges of the paper's channel graph, or the virtual weights between units."""
         if graph not in GRAPHS:
@@ -268,11 +263,11 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         return chain(between, self.terminals(self.reads(), self.writes()))
 
     def terminals(self, reads: Iterable[Read], writes: Iterable[Write]) -> Iterator[Connection]:
-        """What units read of this model's token embeddings, and what its logits read of units."""
+        """The connections from this model's token embeddings to units, and from units to its logits."""
         return terminal_connections(reads, writes, self.W_E, self.W_U * self.ln_final.weight)
 
     def _channel_connections(self) -> Iterator[Connection]:
-        """The weight matrices of the blocks; residual writes are not joined to later reads (paper, figure 4)."""
+        """The weight matrices of the blocks; residual writes are not connected to later reads (paper, figure 4)."""
         for layer, block in enumerate(self.blocks):
             at = f"blocks.{layer}."
             yield Connection(f"{at}attn_in", f"{at}q", block.W_Q)
@@ -283,7 +278,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             yield Connection(f"{at}neuron", f"{at}mlp_out", block.W_out)
 
     def reads(self, kinds: Collection[Kind] = UNITS) -> Iterator[Read]:
-        """What the units of these kinds read from the stream, norm gain folded in."""
+        """What the units of these kinds read from the stream, with the norm's gain folded in."""
         for layer, block in enumerate(self.blocks):
             for hook, weight, norm, stage in (
                 ("q", block.W_Q, block.ln1, 2 * layer),
@@ -304,13 +299,13 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
 
 def load_transformer(folder: Path) -> Transformer:
-    """The trained transformer of an artifact's folder, ready for circuits: in evaluation mode, without gradients."""
+    """The trained transformer in an artifact's folder, in evaluation mode and without gradients."""
     config = validated(TransformerConfig, read_json(folder / "config.json"), str(folder / "config.json"))
     return with_parameters(config, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
 
 
 def with_parameters(config: TransformerConfig, parameters: Mapping[str, Tensor], path: Path) -> Transformer:
-    """A transformer ready for circuits, of parameters that come from a file, which errors name."""
+    """A transformer in evaluation mode and without gradients, from the parameters in a file, which errors name."""
     with torch.device("meta"):
         shapes = {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
     check_tensors(path, parameters, shapes)
@@ -321,7 +316,7 @@ def with_parameters(config: TransformerConfig, parameters: Mapping[str, Tensor],
 
 
 def load(folder: Path, variant: str, needed: object) -> Transformer:
-    """The transformer of an artifact: what a `Method` names as its `load`; there is one variant, and nothing needed."""
+    """The transformer of an artifact: the `load` of a `Method` with one variant that needs no other model."""
     assert variant == "native", variant
     return load_transformer(folder)
 
@@ -340,17 +335,3 @@ def _sites_of_block(config: TransformerConfig, layer: int) -> Iterator[Site]:
     yield Site.at(f"{at}mlp_in", config.d_read, mlp)
     yield Site.at(f"{at}neuron", config.neurons, mlp)
     yield Site.at(f"{at}mlp_out", config.d_model, mlp)
-
-
-def _attend_with_sink(
-    q: Float[Tensor, "batch head position d_head"],
-    k: Float[Tensor, "batch head position d_head"],
-    v: Float[Tensor, "batch head position d_head"],
-    sink: Float[Tensor, " head"],
-) -> Float[Tensor, "batch head position d_head"]:
-    """Causal attention with one more, learned, term in each softmax's denominator: a key whose value is zero."""
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [batch, head, position, position]
-    later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-    columns = sink[:, None, None].expand(len(q), -1, q.shape[2], 1)
-    pattern = torch.cat([columns, scores.masked_fill(later, -math.inf)], dim=-1).softmax(dim=-1)
-    return pattern[..., 1:] @ v

@@ -1,9 +1,9 @@
-"""Cross-layer transcoders: features of a layer write into the MLP outputs of that layer and of all later ones."""
+"""Cross-layer transcoders: features of a layer write to the MLP outputs of that layer and of all later ones."""
 
 from typing import Literal
 
-from baselines.config import SWEEP, DictionaryConfig
-from benchmark.methods import Method, Variant
+from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from benchmark.methods import Method
 from benchmark.settings import Positive, Weight
 
 
@@ -11,8 +11,8 @@ class CLTConfig(DictionaryConfig):
     """Settings of the cross-layer transcoder."""
 
     activation: Literal["topk", "batchtopk", "jumprelu"] = "batchtopk"
-    """`topk`: k features of each layer at every position; `batchtopk`: k a layer on average, over all layers together,
-    saved as one threshold; `jumprelu`: a threshold a feature and a tanh penalty, as in Ameisen et al., without k."""
+    """`topk`: k features per layer at every position; `batchtopk`: k per layer on average, over all layers together,
+    saved as one threshold; `jumprelu`: a threshold per feature and a tanh penalty, as in Ameisen et al., without k."""
 
     sparsity: Weight = 1.0
     """JumpReLU: coefficient of the tanh penalty, rising linearly over the whole run."""
@@ -24,7 +24,7 @@ class CLTConfig(DictionaryConfig):
     """JumpReLU: width of the straight-through estimator."""
 
     threshold: Positive = 0.03
-    """JumpReLU: every threshold before training."""
+    """JumpReLU: initial value of every threshold."""
 
     revival: Weight = 1e-3
     """JumpReLU: coefficient of the penalty that pulls silent pre-activations up to their thresholds."""
@@ -35,7 +35,7 @@ CLT = Method(
     summary="Sparse features replace all MLPs together: each reads one layer and writes to it and to all later ones.",
     source="Ameisen et al. 2025, https://transformer-circuits.pub/2025/attribution-graphs/methods.html",
     config=CLTConfig,
-    variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
+    variants=VARIANTS,
     train="baselines.clt.training:train",
     load="baselines.clt.training:load",
     needs=("dense",),

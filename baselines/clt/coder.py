@@ -1,10 +1,10 @@
-"""The cross-layer transcoder as it is trained: its sparse features, its predictions and its loss.
+"""The cross-layer transcoder during training: its sparse features, its predictions and its loss.
 
 Ameisen et al. 2025 (https://transformer-circuits.pub/2025/attribution-graphs/methods.html): features
 a_l = JumpReLU(W_enc_l x_l), predictions y_l = sum over s <= l of W_dec_{s->l} a_s, loss = sum over l |y_l - y|^2 plus
-a penalty tanh(c |W_dec_i| a_i) on every feature, the norm being that of all its decoders together. Instead of the
-penalty, TopK (Gao et al. 2024, arXiv 2406.04093) or BatchTopK (Bussmann et al. 2024, arXiv 2412.06410), where
-activations compete by activation times norm; and dead features are brought back by AuxK (the former, A.2).
+a penalty tanh(c |W_dec_i| a_i) on every feature, with the norm of all its decoders together. TopK (Gao et al. 2024,
+arXiv 2406.04093) and BatchTopK (Bussmann et al. 2024, arXiv 2412.06410) replace the penalty: features compete by
+activation times norm, and AuxK revives dead ones (Gao et al., A.2).
 """
 
 import math
@@ -26,7 +26,7 @@ THRESHOLD_MOVES = 0.01
 
 Sources = Sequence[Float[Tensor, "row source"]]
 Targets = Sequence[Float[Tensor, "row target"]]
-"""What MLPs read, and what they write: one matrix a layer."""
+"""MLP inputs and MLP outputs, one matrix per layer."""
 
 
 class JumpReLU(torch.autograd.Function):
@@ -44,7 +44,7 @@ class JumpReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Through what is above the threshold; to the threshold from what is within half a bandwidth of it."""
+        """Passed to values above the threshold, and to the threshold from values within half a bandwidth of it."""
         before, threshold = context.saved_tensors
         near = (before - threshold).abs() < context.bandwidth / 2
         to_threshold = -(threshold / context.bandwidth) * (near * gradients[0]).sum(0)
@@ -53,31 +53,20 @@ class JumpReLU(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What a batch tells.
-
-    Attributes:
-        error: Squared error summed over layers and channels, mean over rows, in normalised units.
-        total: That and the penalties; what is minimised.
-        missed: Target minus prediction of each layer.
-        fired: Which features fired at all.
-    """
+    """The loss on one batch."""
 
     error: float
+    """Squared error summed over layers and channels, mean over rows, in normalised units."""
     total: Float[Tensor, ""]
+    """The error plus the penalties: what is minimised."""
     missed: Targets
+    """Target minus prediction of each layer."""
     fired: Bool[Tensor, "layer feature"]
+    """Which features fired at all."""
 
 
 class CrossLayerTranscoder(nn.Module):
-    """All layers' encoders and decoders, in normalised units.
-
-    Args:
-        config: Width, activation and penalties.
-        d_in: Channels that an MLP reads.
-        d_out: Channels that it writes.
-        layers: How many MLPs.
-        generator: Draws the weights.
-    """
+    """All layers' encoders and decoders, in normalised units, for MLPs that map `d_in` to `d_out` channels."""
 
     def __init__(self, config: CLTConfig, d_in: int, d_out: int, layers: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -114,20 +103,16 @@ class CrossLayerTranscoder(nn.Module):
         kept = self._strongest([x.detach() for x in before])
         return [F.relu(x) * mask for x, mask in zip(before, kept, strict=True)]
 
-    def decoded(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
-        """What features write to each layer: one product a source, of all its decoders side by side."""
+    def predicted(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
+        """The predicted MLP output of each layer, by one product per source with all its decoders side by side."""
         written: list[Tensor | int] = [0] * self.layers
         for source, (values, decoder) in enumerate(zip(features, self.W_dec, strict=True)):
             for target, write in enumerate((values @ decoder).split(self.d_out, dim=1), start=source):
                 written[target] = written[target] + write
-        return [write for write in written if isinstance(write, Tensor)]
-
-    def predicted(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
-        """The predicted MLP output of each layer."""
-        return [write + bias for write, bias in zip(self.decoded(features), self.b_dec, strict=True)]
+        return [write + bias for write, bias in zip(written, self.b_dec, strict=True)]
 
     def _strongest(self, before: Sequence[Tensor]) -> list[Bool[Tensor, "row feature"]]:
-        """Which activations are kept: those of the largest activation times decoder norm."""
+        """Which features are kept: those with the largest activation times decoder norm."""
         norms = self.decoder_norms().detach()
         strength = torch.stack([x * norm for x, norm in zip(before, norms, strict=True)])  # [layer, row, feature]
         if self.config.activation == "topk":
@@ -140,14 +125,7 @@ class CrossLayerTranscoder(nn.Module):
         return list(strength >= threshold)
 
     def loss(self, inputs: Sources, targets: Targets, dead: Bool[Tensor, "layer feature"], step: int) -> Loss:
-        """What is minimised.
-
-        Args:
-            inputs: What each MLP reads, normalised.
-            targets: What it writes, normalised.
-            dead: Features that have not fired for long.
-            step: From 0; the penalty rises with it.
-        """
+        """The loss on normalised inputs and outputs of the MLPs; the penalty rises with the step, counted from 0."""
         before = self.before(inputs)
         features = self.features(before)
         missed = [y - given for y, given in zip(targets, self.predicted(features), strict=True)]
@@ -164,7 +142,7 @@ class CrossLayerTranscoder(nn.Module):
         )
 
     def _penalty(self, before: Sequence[Tensor], features: Sequence[Tensor], progress: float) -> Tensor:
-        """The tanh penalty on what fires, and the one that pulls silent pre-activations up to their thresholds."""
+        """The tanh penalty on active features, and the one that pulls silent ones up to their thresholds."""
         norms, thresholds = self.decoder_norms(), self.log_threshold.exp()
         fires = [torch.tanh(self.config.tanh_scale * x * norm) for x, norm in zip(features, norms, strict=True)]
         silent = [
@@ -173,7 +151,7 @@ class CrossLayerTranscoder(nn.Module):
         return progress * self.config.sparsity * _per_row(fires) + self.config.revival * _per_row(silent)
 
     def _auxiliary(self, before: Sequence[Tensor], missed: Targets, dead: Tensor) -> Tensor:
-        """AuxK over all layers at once: dead features of every layer predict what is missed from there on."""
+        """AuxK over all layers at once: dead features of every layer predict the error of that layer and later ones."""
         if not dead.any():
             return missed[0].new_zeros(())
         decoders = [
@@ -188,17 +166,15 @@ class CrossLayerTranscoder(nn.Module):
     def revive(
         self, dead: Bool[Tensor, "layer feature"], inputs: Sources, missed: Targets, generator: torch.Generator
     ) -> None:
-        """Put dead features where the error is large, each writing to all layers a share of what is missed there."""
+        """Move dead features to where the error is large, each correcting a share of the error of all its layers."""
         for layer, silent in enumerate(dead):
             later = torch.cat(list(missed[layer:]), dim=1)
             encoder, bias, decoder = revived(inputs[layer], later, int(silent.sum()), generator)
             self.W_enc[layer, silent], self.b_enc[layer, silent], self.W_dec[layer][silent] = encoder, bias, decoder
 
-    # For use
-
     @torch.no_grad()
     def dictionary(self, sources: Sequence[Normaliser], targets: Sequence[Normaliser]) -> Dictionary:
-        """The same for raw activations, with features in units in which all decoders of a feature have norm one."""
+        """The transcoder for raw activations, its features scaled so that each one's decoders together have norm 1."""
         encoders, scales = [], torch.tensor([target.scale for target in targets])
         for layer, (source, norm) in enumerate(zip(sources, self.decoder_norms(), strict=True)):
             weight = self.W_enc[layer] * norm[:, None] * source.scale

@@ -1,9 +1,9 @@
-"""The files of a cross-layer transcoder, laid out as circuit-tracer lays them out: two a layer.
+"""The files of a cross-layer transcoder in the layout of circuit-tracer: two per layer.
 
-`W_enc_{l}.safetensors` holds `W_enc_{l}` [feature, d_in], `b_enc_{l}`, `threshold_{l}` and `b_dec_{l}`;
-`W_dec_{l}.safetensors` holds `W_dec_{l}` [feature, layers - l, d_out], the decoders from layer l to l, l + 1, …
+`W_enc_{l}.safetensors` contains `W_enc_{l}` [feature, d_in], `b_enc_{l}`, `threshold_{l}` and `b_dec_{l}`;
+`W_dec_{l}.safetensors` contains `W_dec_{l}` [feature, layers - l, d_out], the decoders from layer l to l, l + 1, …
 (https://github.com/decoderesearch/circuit-tracer, circuit_tracer/transcoder/cross_layer_transcoder.py). `clt.json`
-tells the number of layers, and k where the features are those of TopK.
+has the number of layers, and k for TopK features.
 """
 
 import json

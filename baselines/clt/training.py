@@ -20,18 +20,13 @@ from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
 
 LARGEST_GRADIENT = 1.0
-"""The norm to which a gradient is clipped, as in sae-lens."""
+"""The norm to which gradients are clipped, as in sae-lens."""
 
 
 def train(
-    corpus: Corpus,
-    config: CLTConfig,
-    seed: int,
-    needed: Mapping[str, CircuitModel],
-    folder: Path,
-    progress: Progress,
+    corpus: Corpus, config: CLTConfig, seed: int, needed: Mapping[str, CircuitModel], folder: Path, progress: Progress
 ) -> Facts:
-    """Train from the seed alone; a run that was stopped begins again and ends in the same bytes."""
+    """Train from the seed alone; an interrupted run starts over and gives the same bytes."""
     dense = dense_of(needed)
     sources, targets = hook_points(dense, "mlp_in"), hook_points(dense, "mlp_out")
     generator = torch.Generator().manual_seed(seed)
@@ -57,7 +52,7 @@ def fit(
     generator: torch.Generator,
     progress: Progress,
 ) -> None:
-    """Adam, its rate rising linearly, then constant, then falling linearly to zero."""
+    """Train with Adam; the learning rate rises linearly, stays constant, then falls linearly to zero."""
     optimizer = torch.optim.Adam(coder.parameters(), lr=config.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, config))
     silent_for = torch.zeros(coder.layers, config.features, dtype=torch.int64)
@@ -84,7 +79,7 @@ def fit(
 
 
 def learning_rate_share(step: int, config: CLTConfig) -> float:
-    """Share of the highest learning rate at a step."""
+    """The learning rate at a step as a share of its peak."""
     rising = (step + 1) / max(1.0, config.warm_up * config.steps)
     falling = (config.steps - step) / max(1.0, config.decay * config.steps)
     return min(1.0, rising, falling)

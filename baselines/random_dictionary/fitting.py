@@ -1,4 +1,4 @@
-"""Draws random directions after every block of the dense model and fits what is not a direction: scale and bias."""
+"""Draws random directions after every block of the dense model and fits everything else: scale and bias."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from baselines.activations import activations, hook_points
+from baselines.config import WidthConfig
 from baselines.dictionary import Encoder
 from baselines.files import save_top_k
 from baselines.quality import BATCH, finish, first_windows
-from baselines.random_dictionary import RandomDictionaryConfig
 from baselines.replacement import dense_of, load_stream
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
@@ -22,14 +22,9 @@ from benchmark.progress import Progress
 
 
 def train(
-    corpus: Corpus,
-    config: RandomDictionaryConfig,
-    seed: int,
-    needed: Mapping[str, CircuitModel],
-    folder: Path,
-    progress: Progress,
+    corpus: Corpus, config: WidthConfig, seed: int, needed: Mapping[str, CircuitModel], folder: Path, progress: Progress
 ) -> Facts:
-    """Draw from the seed and fit on training windows."""
+    """Draw the directions from the seed and fit the rest on training windows."""
     dense = dense_of(needed)
     tokens, _ = tokens_and_targets(first_windows(corpus.windows("train"), config.measured_tokens))
     parts = [activations(dense, rows) for rows in tokens.split(BATCH)]
@@ -45,7 +40,7 @@ def train(
 def fitted(
     directions: Float[Tensor, "feature channel"], k: int, values: Float[Tensor, "row channel"]
 ) -> tuple[Encoder, Float[Tensor, "channel feature"], Float[Tensor, " channel"]]:
-    """Encoder, decoder and bias of given directions: the scale by least squares, the biases by means alone."""
+    """Encoder, decoder and bias for given directions: the scale by least squares, the biases from means only."""
     mean = values.mean(0)
     encoder = Encoder(directions, -(directions @ mean), k=k).requires_grad_(False)
     predicted = encoder(values) @ directions

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from baselines.config import SWEEP, DictionaryConfig
-from benchmark.methods import Method, Variant
+from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from benchmark.methods import Method
 
 
 class SAEConfig(DictionaryConfig):
@@ -18,7 +18,7 @@ SAE = Method(
     summary="A sparse autoencoder after every block; the residual stream is replaced by its reconstruction.",
     source="Bricken et al. 2023, https://transformer-circuits.pub/2023/monosemantic-features; trained by sae-lens",
     config=SAEConfig,
-    variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
+    variants=VARIANTS,
     train="baselines.sae.training:train",
     load="baselines.replacement:load_stream",
     needs=("dense",),

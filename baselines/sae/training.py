@@ -16,14 +16,9 @@ from benchmark.progress import Progress
 
 
 def train(
-    corpus: Corpus,
-    config: SAEConfig,
-    seed: int,
-    needed: Mapping[str, CircuitModel],
-    folder: Path,
-    progress: Progress,
+    corpus: Corpus, config: SAEConfig, seed: int, needed: Mapping[str, CircuitModel], folder: Path, progress: Progress
 ) -> Facts:
-    """Train from the seed alone, all layers from one stream; a run that was stopped begins again."""
+    """Train from the seed alone, all layers on one stream of activations; an interrupted run starts over."""
     from baselines.sae_lens_training import fit, fold, new_sae
 
     dense = dense_of(needed)

@@ -1,19 +1,17 @@
-"""Per-layer transcoders: sparse features predict each MLP's output from its input, and take its place."""
+"""Per-layer transcoders: sparse features predict each MLP's output from its input and replace the MLP.
 
-from baselines.config import SWEEP, DictionaryConfig
-from benchmark.methods import Method, Variant
+They are trained with BatchTopK and saved with one threshold per layer.
+"""
 
-
-class TranscoderConfig(DictionaryConfig):
-    """Settings of the transcoders; trained by BatchTopK, saved as one threshold for all features of a layer."""
-
+from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from benchmark.methods import Method
 
 TRANSCODER = Method(
     name="transcoder",
-    summary="Sparse features replace each MLP: they read what it reads and predict what it writes.",
+    summary="Sparse features replace each MLP: they read its input and predict its output.",
     source="Dunefsky et al. 2024, arXiv 2406.11944; BatchTopK of arXiv 2412.06410, trained by sae-lens",
-    config=TranscoderConfig,
-    variants=(Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False)),
+    config=DictionaryConfig,
+    variants=VARIANTS,
     train="baselines.transcoder.training:train",
     load="baselines.transcoder.training:load",
     needs=("dense",),

@@ -1,17 +1,15 @@
 """Trains a transcoder for every MLP of the dense model with sae-lens's trainer, and loads them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from baselines.activations import hook_points, normalised_stream
+from baselines.config import DictionaryConfig
 from baselines.files import load_dictionary, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, Replacement, dense_of
-from baselines.transcoder import TranscoderConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
@@ -20,13 +18,13 @@ from benchmark.progress import Progress
 
 def train(
     corpus: Corpus,
-    config: TranscoderConfig,
+    config: DictionaryConfig,
     seed: int,
     needed: Mapping[str, CircuitModel],
     folder: Path,
     progress: Progress,
 ) -> Facts:
-    """Train from the seed alone, all layers from one stream; a run that was stopped begins again."""
+    """Train from the seed alone, all layers on one stream of activations; an interrupted run starts over."""
     from baselines.sae_lens_training import fit, fold, new_transcoder
 
     dense = dense_of(needed)
@@ -38,8 +36,9 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transcoders = [new_transcoder(config, width, dense.config.d_model) for width in widths]
-    pairs = joined(batches, sources, targets)
-    fit(dict(zip(targets, transcoders, strict=True)), pairs, config, generator, progress)
+    pairs = list(zip(sources, targets, strict=True))
+    joined = ({out: torch.cat([batch[read], batch[out]], dim=-1) for read, out in pairs} for batch in batches)
+    fit(dict(zip(targets, transcoders, strict=True)), joined, config, generator, progress)
     for source, target, transcoder in zip(sources, targets, transcoders, strict=True):
         fold(transcoder, normalisers[source], normalisers[target])
         transcoder.save_inference_model(folder / target)
@@ -51,14 +50,3 @@ def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Repl
     dense = dense_of(needed)
     dictionary = load_dictionary(folder, hook_points(dense, "mlp_out"))
     return ReplacedMLPs.of(dictionary, dense, load_mean_errors(folder), variant)
-
-
-def joined(
-    batches: Iterator[dict[str, Tensor]], sources: list[str], targets: list[str]
-) -> Iterator[dict[str, Float[Tensor, "batch source+target"]]]:
-    """Each row of a layer with what is read and, behind it, what is to be predicted."""
-    for batch in batches:
-        yield {
-            target: torch.cat([batch[source], batch[target]], dim=-1)
-            for source, target in zip(sources, targets, strict=True)
-        }

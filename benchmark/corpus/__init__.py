@@ -1,4 +1,4 @@
-"""The corpus: documents from named sources, one tokenizer, three disjoint splits, windows of tokens."""
+"""The corpus: documents from named sources, one tokenizer, three disjoint splits and windows of tokens."""
 
 from benchmark.corpus.build import build
 from benchmark.corpus.config import END_OF_TEXT, SPLITS, CorpusConfig, Split

@@ -1,4 +1,4 @@
-"""Builds a corpus: draws documents, trains the tokenizer, encodes, keeps the splits apart, writes arrays and facts."""
+"""Builds a corpus: draws documents, trains the tokenizer, encodes, keeps the splits disjoint, and writes the files."""
 
 import json
 import platform
@@ -11,26 +11,23 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from jaxtyping import UInt16
 from tokenizers import Tokenizer
 
 from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, CorpusConfig, Split
 from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
-from benchmark.corpus.sources import Source, open_source
+from benchmark.corpus.sources import Source, open_source, reasons_of
 from benchmark.corpus.tokenizer import train_tokenizer
-from benchmark.corpus.windows import window_starts
+from benchmark.corpus.windows import Tokens, window_starts
 from benchmark.progress import Progress
 
-Tokens = UInt16[np.ndarray, " _"]
-
 SAMPLE = 3_000_000
-"""Characters of training documents that the tokenizer is trained on, at most."""
+"""Maximum number of characters of training documents on which the tokenizer is trained."""
 
 BATCH = 256
 """Documents encoded at once."""
 
 DRY = 1000
-"""Refused documents in a row after which a generator counts as having no more."""
+"""Number of consecutive rejected documents after which a generator counts as exhausted."""
 
 DISJOINT = (
     "No two documents of the corpus are equal up to white space: each is hashed when it is drawn, and dropped if the "
@@ -38,34 +35,29 @@ DISJOINT = (
     "training document is dropped, and a test document likewise with training or validation; candidates by banded "
     "MinHash, then the exact similarity. Files are split before they are cut into documents."
 )
-"""What `corpus.json` says about how disjointness is known."""
+"""The explanation in `corpus.json` of how the splits are kept disjoint."""
 
 
 @dataclass
 class Part:
-    """What one source gives to one split.
-
-    Attributes:
-        source: The source.
-        split: The split.
-        documents: Token ids, end of text included, cut at a window's length.
-        duplicates: Documents that were known already, and dropped.
-        near_duplicates: AblationValues-out documents that have a near-duplicate in an earlier split, dropped too.
-    """
+    """The documents of one source in one split."""
 
     source: Source
     split: Split
     documents: list[Tokens] = field(default_factory=list)
+    """Token ids, end of text included, cut to the length of a window."""
     duplicates: int = 0
+    """Number of documents dropped because they were seen before."""
     near_duplicates: int = 0
+    """Number of held-out documents dropped because they have a near-duplicate in an earlier split."""
 
     @property
     def tokens(self) -> int:
-        """Tokens kept."""
+        """Number of tokens kept."""
         return sum(map(len, self.documents))
 
     def texts(self, seen: ExactDuplicates) -> Iterator[str]:
-        """The source's documents that are not known yet."""
+        """The documents of the source that have not been seen yet."""
         known = 0
         for text in self.source.documents(self.split):
             if seen.add(text):
@@ -77,7 +69,7 @@ class Part:
                     return
 
     def fill(self, stream: Iterator[Tokens], earlier: Sequence[NearDuplicates], wanted: int) -> None:
-        """Takes documents that are apart from the earlier splits until they hold the tokens wanted, or none is left."""
+        """Take documents without near-duplicates in earlier splits until there are enough tokens or none is left."""
         tokens = near = 0
         while tokens < wanted and (document := next(stream, None)) is not None:
             if any(collection.contain(document) for collection in earlier):
@@ -90,29 +82,31 @@ class Part:
 
 
 def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
-    """Writes `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
+    """Write `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
 
     Validation and test documents are disjoint from each other and from the training documents, near-duplicates
-    included; `corpus.json` says how that is known and what was dropped. The same config, seed, Python and tokenizers
-    versions (and the same files, for `path:`) give the same bytes. A source that ends before its share is reached
-    is taken whole; generated sources make up for it, so that shares may differ from those asked for: `corpus.json`
-    tells the true ones.
+    included; `corpus.json` explains how, and what was dropped. The same config, seed, Python and tokenizers versions
+    (and the same files, for `path:`) give the same bytes. A source that ends before reaching its share is used
+    completely; generated sources make up for it, so the shares may differ from the configured ones: `corpus.json` has
+    the actual ones.
 
     Args:
-        config: What to build.
+        config: The settings of the corpus.
         folder: An existing folder.
-        progress: Told the tokens encoded so far.
+        progress: Receives the number of tokens encoded so far.
 
     Raises:
-        ValueError: A source is missing, holds no text, or too little of it for a window in each split.
+        ValueError: A source is missing, contains no text, or too little of it for a window in each split.
     """
     sources = [open_source(name, config) for name in config.sources]
-    sources.sort(key=lambda source: source.generated)  # those that may end come first
+    sources.sort(key=lambda source: source.generated)  # finite sources come first
     seen = ExactDuplicates()
     train = {source.name: Part(source, "train") for source in sources}
     texts = {name: part.texts(seen) for name, part in train.items()}
     sample = {name: _sample(texts[name], config, config.sources[name]) for name in texts}
-    progress(0, _total(config), "; ".join([*_told(sources), "training the tokenizer"]))
+    skipping = [source for source in sources if source.skipped]
+    notes = [f"{source.name}: skipped {len(source.skipped)}: {reasons_of(source.skipped)}" for source in skipping]
+    progress(0, _total(config), "; ".join([*notes, "training the tokenizer"]))
     tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
     encode = partial(_encoded, tokenizer, config.window)
 
@@ -128,20 +122,12 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
     progress(_total(config), _total(config), "written")
 
 
-def _told(sources: Iterable[Source]) -> Iterator[str]:
-    """What each source could not read."""
-    for source in sources:
-        if source.skipped:
-            named = ", ".join(f"{name} is {reason}" for name, reason in source.skipped.items())
-            yield f"{source.name}: skipped {len(source.skipped)}: {named}"
-
-
 def _total(config: CorpusConfig) -> int:
     return sum(config.wanted(split) for split in SPLITS)
 
 
 def _sample(texts: Iterator[str], config: CorpusConfig, share: float) -> list[str]:
-    """The first training documents of a source, up to its share of the tokenizer's sample."""
+    """The first training documents of a source, up to its share of the tokenizer's training text."""
     wanted = share * min(SAMPLE, 4 * config.tokens)
     found: list[str] = []
     characters = 0
@@ -152,7 +138,7 @@ def _sample(texts: Iterator[str], config: CorpusConfig, share: float) -> list[st
 
 
 def _encoded(tokenizer: Tokenizer, window: int, texts: Iterator[str]) -> Iterator[Tokens]:
-    """Documents of at most a window's tokens; an end of text follows each that leaves room for it."""
+    """Documents cut to the length of a window, each followed by an end of text if there is room for it."""
     end = tokenizer.token_to_id(END_OF_TEXT)
     assert end == 0, "the trainer numbers special tokens first"
     while batch := list(islice(texts, BATCH)):
@@ -167,7 +153,7 @@ def _fill(
     config: CorpusConfig,
     progress: Progress,
 ) -> None:
-    """Draws a split's documents: each source up to its share of the tokens that are still missing."""
+    """Draw the documents of a split, from each source up to its share of the tokens still missing."""
     split = parts[0].split
     missing, shares = config.wanted(split), sum(config.sources.values())
     done = sum(config.wanted(other) for other in SPLITS[: SPLITS.index(split)])
@@ -216,7 +202,17 @@ def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) ->
             source.name: {
                 "generated": source.generated,
                 "splits": {
-                    part.split: _part_facts(part, tokens[part.split]) for part in parts if part.source is source
+                    part.split: {
+                        "files": source.files.get(part.split),
+                        "documents": len(part.documents),
+                        "documents_cut": sum(int(document[-1]) != 0 for document in part.documents),
+                        "tokens": part.tokens,
+                        "share": round(part.tokens / tokens[part.split], 4),
+                        "duplicates_dropped": part.duplicates,
+                        "near_duplicates_dropped": part.near_duplicates,
+                    }
+                    for part in parts
+                    if part.source is source
                 },
                 "skipped": dict(source.skipped),
                 "skipped_count": len(source.skipped),
@@ -224,16 +220,4 @@ def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) ->
             for source in (part.source for part in parts if part.split == "train")
         },
         "disjoint": {"threshold": NEAR, "shingle": SHINGLE, "how": DISJOINT},
-    }
-
-
-def _part_facts(part: Part, whole: int) -> dict[str, Any]:
-    return {
-        "files": part.source.files.get(part.split),
-        "documents": len(part.documents),
-        "documents_cut": sum(int(document[-1]) != 0 for document in part.documents),
-        "tokens": part.tokens,
-        "share": round(part.tokens / whole, 4),
-        "duplicates_dropped": part.duplicates,
-        "near_duplicates_dropped": part.near_duplicates,
     }

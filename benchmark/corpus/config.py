@@ -1,4 +1,4 @@
-"""What a corpus is made of: its sources and their shares, its size, its vocabulary, its seed."""
+"""The settings of a corpus: its sources and their shares, its size, its vocabulary and its seed."""
 
 import math
 from typing import Literal, get_args
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from benchmark.settings import PositiveShare, Seed, Settings, Tokens
 
 Split = Literal["train", "validation", "test"]
-"""One of the three parts of a corpus; no document is in two of them."""
+"""One of the three parts of a corpus; no document is in more than one."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -18,15 +18,12 @@ END_OF_TEXT = "<|endoftext|>"
 HELD_OUT = 0.05
 """Tokens of the validation split, and of the test split, as a share of the training tokens."""
 
-CHOICES = "idioms, stdlib, path:DIR, hf:NAME"
-"""The names that a source can have."""
-
 
 def check_source(name: str) -> None:
-    """`ValueError` with the choices if no source has that name."""
+    """Raise `ValueError` with the choices if no source has that name."""
     kind, _, argument = name.partition(":")
     if name not in ("idioms", "stdlib") and not (kind in ("path", "hf") and argument):
-        raise ValueError(f"unknown corpus source {name!r}; choose from {CHOICES}")
+        raise ValueError(f"unknown corpus source {name!r}; choose from idioms, stdlib, path:DIR, hf:NAME")
 
 
 class CorpusConfig(Settings):
@@ -36,16 +33,16 @@ class CorpusConfig(Settings):
     """Share of the tokens by source: `idioms`, `stdlib`, `path:DIR` or `hf:NAME`; positive, adding up to 1."""
 
     tokens: Tokens = 4_000_000
-    """Training tokens wanted, end-of-text tokens included; validation and test hold 5 % of that each, on top."""
+    """Number of training tokens, end-of-text tokens included; validation and test get another 5 % of that each."""
 
     vocabulary: int = Field(default=2048, ge=257, le=2**16)
-    """Tokens in the vocabulary: the 256 bytes, the end of text, and what byte-pair encoding finds."""
+    """Tokens in the vocabulary: the 256 bytes, the end of text, and the merges of byte-pair encoding."""
 
     context: int = Field(default=256, ge=1, le=2**20)
-    """Positions that a model sees; a window holds one token more, the target of the last position."""
+    """Positions that a model sees; a window has one token more, the target of the last position."""
 
     seed: Seed = 0
-    """Decides which documents are drawn, how they are split and their order."""
+    """Determines which documents are drawn, how they are split and their order."""
 
     @model_validator(mode="after")
     def _check_shares(self) -> "CorpusConfig":
@@ -62,5 +59,5 @@ class CorpusConfig(Settings):
         return self.context + 1
 
     def wanted(self, split: Split) -> int:
-        """Tokens wanted in a split; a held-out one has at least 32 windows' worth."""
+        """Target number of tokens of a split; held-out splits have at least 32 windows' worth."""
         return self.tokens if split == "train" else max(round(HELD_OUT * self.tokens), 32 * self.window)

@@ -1,4 +1,4 @@
-"""Windows as tensors, cut into what a model reads and what follows: here alone, so that none reads past the context."""
+"""Cuts windows into the tokens that a model reads and their targets, so that no model reads past its context."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ TokensAndTargets = tuple[Int[Tensor, "window position"], Int[Tensor, "window pos
 
 
 def spread_windows(corpus: Corpus, split: Split, tokens: int) -> TokensAndTargets:
-    """Evenly spaced windows of a split with about that many tokens, cut."""
+    """Evenly spaced windows of a split, with about that many tokens in total."""
     windows = corpus.windows(split)
     count = max(1, min(len(windows), tokens // (windows.shape[1] - 1)))
     chosen = np.linspace(0, len(windows) - 1, count).astype(int)
@@ -21,6 +21,6 @@ def spread_windows(corpus: Corpus, split: Split, tokens: int) -> TokensAndTarget
 
 
 def tokens_and_targets(windows: UInt16[np.ndarray, "window token"]) -> TokensAndTargets:
-    """What a model reads of windows, `context` tokens of each, and what follows each token."""
+    """The first `context` tokens of each window, and the token that follows each of them."""
     tokens = torch.from_numpy(windows.astype(np.int64))
     return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

@@ -1,4 +1,4 @@
-"""Where documents come from: the idioms generator, the standard library, a folder, a Hugging Face dataset."""
+"""The sources of documents: the idioms generator, the standard library, a folder, a Hugging Face dataset."""
 
 import hashlib
 import os
@@ -6,9 +6,9 @@ import platform
 import random
 import stat
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +17,45 @@ from benchmark.corpus.documents import definitions, documents_of
 from benchmark.plugins.registry import resolve
 
 CHARACTERS_PER_POSITION = 3
-"""Characters that one position of the context holds, roughly: longer classes and texts are cut."""
+"""Approximate number of characters per position of the context: longer classes and texts are cut."""
 
 NOT_LIBRARY = frozenset(
     ["dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "turtledemo"]
 )
-"""Folders below the standard library that are no library code."""
+"""Folders below the standard library that are not library code."""
 
 READER = "3"
 """Raised by hand when the same files give other documents."""
 
 LOOKED_AT = 1000
-"""Rows of a dataset that are looked at to tell which column is its text."""
+"""Rows of a dataset that are examined to determine its text column."""
 
 TEXT_FIELDS = ("text", "content", "code")
-"""Columns of a dataset that are taken for its text, in this order."""
+"""Preferred names of a dataset's text column, in this order."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source of documents that is split before anything is drawn from it.
-
-    Attributes:
-        name: As in `CorpusConfig.sources`.
-        documents: Draws the documents of a split, in a seeded order; ends where the source does.
-        generated: Whether documents are made as they are drawn, without end.
-        files: How many files it read, by split; empty where it has no files.
-        skipped: Files and folders that it could not read as text, with the reason.
-    """
+    """A source of documents that is split before anything is drawn from it."""
 
     name: str
+    """As in `CorpusConfig.sources`."""
     documents: Callable[[Split], Iterator[str]]
+    """Draws the documents of a split in a seeded order, until the source is exhausted."""
     generated: bool = False
+    """Whether documents are generated endlessly as they are drawn."""
     files: Mapping[str, int] = field(default_factory=dict)
+    """Number of files read, by split; empty for a source without files."""
     skipped: Mapping[str, str] = field(default_factory=dict)
+    """Files and folders that could not be read as text, with the reason."""
 
 
 def open_source(name: str, config: CorpusConfig) -> Source:
     """The source of that name.
 
     Raises:
-        ValueError: No source has that name; the folder does not exist or holds no text, or too little to be split; the
-            dataset cannot be loaded or has no column of text.
+        ValueError: No source has that name; the folder does not exist, or contains no text or too little to be split;
+            the dataset cannot be loaded or has no text column.
     """
     check_source(name)
     kind, _, argument = name.partition(":")
@@ -77,17 +74,17 @@ def open_source(name: str, config: CorpusConfig) -> Source:
 
 
 def source_version(name: str, config: CorpusConfig | None = None) -> str:
-    """What a source's documents depend on beside the config; put it into the key of whatever is built from them.
+    """What a source's documents depend on besides the config; part of the key of everything built from them.
 
-    The Python version for `stdlib`, a hash of names and bytes for `path:DIR` (and for `hf:` with a local path), nothing
-    of the kind for the others: the generator's version is raised by hand, a dataset on the hub is taken as it is.
+    The Python version for `stdlib`, and a hash of names and bytes for `path:DIR` (and for `hf:` with a local path). The
+    others have no version: that of the generator is raised by hand, and a dataset on the hub is used as it is.
 
     Args:
         name: As in `CorpusConfig.sources`.
-        config: Of the corpus; the default one if left out.
+        config: The settings of the corpus; the default ones if left out.
 
     Raises:
-        ValueError: No source has that name, or the folder cannot be used; so that a run says it before it begins.
+        ValueError: No source has that name, or the folder cannot be used, so that a run fails before it starts.
     """
     check_source(name)
     kind, _, argument = name.partition(":")
@@ -105,7 +102,7 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
 
 
 def _generated(seed: int, split: Split) -> Iterator[str]:
-    """Documents of the idioms generator, without end."""
+    """Endless documents of the idioms generator."""
     document = resolve("benchmark.corpus.idioms:document")
     generator = random.Random(f"idioms:{seed}:{split}")
     while True:
@@ -113,26 +110,31 @@ def _generated(seed: int, split: Split) -> Iterator[str]:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The text files below a folder by name, and all else that lies there with the reason why it is skipped.
+    """The text files below a folder by name, and everything else in it with the reason why it is skipped.
 
-    Hidden files and folders are left alone.
+    Hidden files and folders are ignored.
 
     Raises:
-        ValueError: There is no such folder, or it holds no text.
+        ValueError: There is no such folder, or it contains no text.
     """
     if not folder.is_dir():
         raise ValueError(f"corpus source path:{folder}: there is no such folder")
     texts, skipped = _texts_below(folder)
     if not texts:
-        named = f" (skipped: {', '.join(f'{name} is {reason}' for name, reason in skipped.items())})" if skipped else ""
-        raise ValueError(f"corpus source path:{folder}: the folder holds no text{named}")
+        reasons = f" (skipped: {reasons_of(skipped)})" if skipped else ""
+        raise ValueError(f"corpus source path:{folder}: the folder contains no text{reasons}")
     return texts, skipped
+
+
+def reasons_of(skipped: Mapping[str, str]) -> str:
+    """The skipped entries of a source and why each was skipped, as text."""
+    return ", ".join(f"{name} is {reason}" for name, reason in skipped.items())
 
 
 def _texts_below(
     folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
 ) -> tuple[dict[str, str], dict[str, str]]:
-    r"""Text by file name, with `\n` line ends, and what is skipped, with the reason; neither has empty files."""
+    r"""Texts by file name, with `\n` line ends, and skipped entries with the reason; empty files are in neither."""
     texts: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name, content, reason in _contents(folder, suffix, left_out):
@@ -150,31 +152,31 @@ def _texts_below(
 def _contents(
     folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, bytes, str]]:
-    """Name, bytes and the reason why it has none, of each entry below a folder (or of the one file), ordered by name.
+    """Name, bytes and the reason for a lack of bytes, for each entry below a folder (or the one file), ordered by name.
 
-    The only reader of folders: it never opens what is not a regular file, and follows no link to a folder. Hidden
-    entries and folders of the names left out are passed over.
+    The only reader of folders: it opens only regular files, and does not follow links to folders. Hidden entries and
+    the folders left out are ignored.
     """
     unreadable: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in sorted([*links, *(name for name in files if not name.startswith(".") and name.endswith(suffix))]):
-            yield (_shown(Path(parent, name), folder), *_content(Path(parent, name)))
+            yield (_displayed(Path(parent, name), folder), *_content(Path(parent, name)))
     for error in unreadable:
         if Path(error.filename) != folder or folder.is_dir():
-            yield _shown(Path(error.filename), folder), b"", f"unreadable ({error.strerror})"
+            yield _displayed(Path(error.filename), folder), b"", f"unreadable ({error.strerror})"
     if folder.is_file():
         yield (".", *_content(folder))
 
 
-def _shown(path: Path, folder: Path) -> str:
-    r"""Name of an entry below a folder; bytes that are not UTF-8 as `\xff`."""
+def _displayed(path: Path, folder: Path) -> str:
+    r"""Name of an entry below a folder, with bytes that are not UTF-8 as `\xff`."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
 
 
 def _content(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file, or why there are none."""
+    """The bytes of a file, or the reason why there are none."""
     try:
         path.name.encode()
         mode = path.stat().st_mode
@@ -191,7 +193,7 @@ def _content(path: Path) -> tuple[bytes, str]:
 def _of_files(
     name: str, texts: Mapping[str, str], skipped: Mapping[str, str], seed: int, cut: Callable[[str], list[str]]
 ) -> Source:
-    """A source of files, each of one split; too few of them to be dealt out are dealt out by their documents."""
+    """A source of files, each in one split; if there are too few files, their documents are split instead."""
     whole = len(texts) >= len(SPLITS)
     if not whole:
         pieces = [document for file in sorted(texts) for document in cut(texts[file])]
@@ -200,31 +202,26 @@ def _of_files(
 
     def documents(split: Split) -> Iterator[str]:
         found = [document for file in parts[split] for document in (cut(texts[file]) if whole else [texts[file]])]
-        random.Random(f"{_kind(name)}:{seed}:{split}").shuffle(found)
+        random.Random(f"{name.partition(':')[0]}:{seed}:{split}").shuffle(found)
         yield from found
 
     files: dict[str, int] = {split: len(parts[split]) for split in SPLITS} if whole else {}
     return Source(name, documents, files=files, skipped=skipped)
 
 
-def _kind(name: str) -> str:
-    """A source's name without where its files lie, so that the same files are dealt out alike in every folder."""
-    return name.partition(":")[0]
-
-
 def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, list[str]]:
-    """Deals files out: validation and test get files until each has 5 % of the characters, train gets the rest.
+    """Assign files to splits: validation and test get files until each has 5 % of the characters, train the rest.
+
+    The same files are split the same way in every folder.
 
     Raises:
         ValueError: There are fewer than three files.
     """
     if len(sizes) < len(SPLITS):
-        raise ValueError(
-            f"corpus source {name}: {len(sizes)} document{'s' * (len(sizes) != 1)} cannot be split in {len(SPLITS)}; "
-            "add text"
-        )
+        documents = f"{len(sizes)} document{'s' * (len(sizes) != 1)}"
+        raise ValueError(f"corpus source {name}: {documents} cannot be split in {len(SPLITS)}; add text")
     files = sorted(sizes)
-    random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
+    random.Random(f"{name.partition(':')[0]}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     wanted = HELD_OUT * sum(sizes.values())
     for split, reserved in zip(SPLITS[1:], (2, 1), strict=True):
@@ -235,20 +232,7 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
 
 
 def _of_dataset(name: str, argument: str, seed: int, longest: int) -> Source:
-    rows = _rows(name, argument)
-
-    def documents(split: Split) -> Iterator[str]:
-        for index, text in zip(count(), rows(), strict=False):
-            drawn = random.Random(f"hf:{seed}:{index}").random()
-            own = "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
-            if own == split and isinstance(text, str):
-                yield from documents_of(text, longest)
-
-    return Source(name, documents)
-
-
-def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
-    """Streams the texts of a dataset: of the hub, of a folder, or of one `.jsonl`, `.json`, `.parquet`, `.txt` file."""
+    """A dataset on the hub, in a folder, or in one `.jsonl`, `.json`, `.parquet` or `.txt` file, read as a stream."""
     try:
         from datasets import load_dataset
     except ModuleNotFoundError:
@@ -257,24 +241,31 @@ def _rows(name: str, argument: str) -> Callable[[], Iterable[Any]]:
     builder = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".txt": "text"}.get(path.suffix)
     where = (builder, None, None, str(path)) if path.is_file() and builder else (argument,)
 
-    def stream() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, Any]]:
         try:
             yield from load_dataset(*where, split="train", streaming=True)
         except Exception as error:  # whatever the hub, the network or the file format raises
             raise ValueError(f"corpus source {name} cannot be loaded: {' '.join(str(error).split())}") from error
 
-    column = _text_column(name, list(islice(stream(), LOOKED_AT)))
-    return lambda: (row.get(column) for row in stream())
+    column = _text_column(name, list(islice(rows(), LOOKED_AT)))
+
+    def documents(split: Split) -> Iterator[str]:
+        for index, row in enumerate(rows()):
+            drawn = random.Random(f"hf:{seed}:{index}").random()
+            own = "validation" if drawn < HELD_OUT else "test" if drawn < 2 * HELD_OUT else "train"
+            if own == split and isinstance(text := row.get(column), str):
+                yield from documents_of(text, longest)
+
+    return Source(name, documents)
 
 
 def _text_column(name: str, rows: list[dict[str, Any]]) -> str:
+    """The preferred or first column of a dataset that has text."""
     if not rows:
         raise ValueError(f"corpus source {name}: the dataset is empty")
     columns = dict.fromkeys(column for row in rows for column in row)
-    texts = [
-        column for column in columns if any(isinstance(row.get(column), str) and row[column].strip() for row in rows)
-    ]
+    texts = {column for row in rows for column, text in row.items() if isinstance(text, str) and text.strip()}
     if not texts:
-        looked = f" in the first {len(rows)} rows" if len(rows) == LOOKED_AT else ""
-        raise ValueError(f"corpus source {name}: no column of text among {', '.join(columns)}{looked}")
-    return next(column for column in (*TEXT_FIELDS, *texts) if column in texts)
+        where = f" in the first {len(rows)} rows" if len(rows) == LOOKED_AT else ""
+        raise ValueError(f"corpus source {name}: no column of text among {', '.join(columns)}{where}")
+    return next(column for column in (*TEXT_FIELDS, *columns) if column in texts)

@@ -8,19 +8,17 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from benchmark.corpus.config import END_OF_TEXT
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# One cell, one thread; and the library prints a warning when a process that has used its threads forks.
+# Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
 
 PATTERN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-r"""How text is cut before pairs are merged: `.add`, `=None` and `):\n` stay whole (Gao et al. 2025, tinypython)."""
+r"""How text is split before merging pairs: `.add`, `=None` and `):\n` stay whole (Gao et al. 2025, tinypython)."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Learns a byte-level BPE vocabulary; the same texts give the same tokenizer.
+    """Learn a byte-level BPE vocabulary; the same texts give the same tokenizer.
 
-    Args:
-        texts: Training documents.
-        vocabulary: Tokens at most, `END_OF_TEXT` (id 0) and the 256 bytes among them; texts with few different pairs
-            give fewer.
+    It has at most `vocabulary` tokens, including `END_OF_TEXT` (id 0) and the 256 bytes; texts with few distinct pairs
+    give fewer.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -41,6 +39,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def as_plain_text(tokenizer: Tokenizer) -> Tokenizer:
-    """Makes it read `<|endoftext|>` inside a text as ordinary characters: only the corpus may end a document."""
+    """Treat `<|endoftext|>` inside a text as ordinary characters: only the corpus may end a document."""
     tokenizer.encode_special_tokens = True
     return tokenizer

@@ -1,1 +1,1 @@
-"""Circuit discovery: which nodes and edges a task needs."""
+"""Circuit discovery: the nodes and edges that a task needs."""

@@ -14,8 +14,8 @@ from benchmark.tasks.answers import answer_logits, logit_difference
 def attribution_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
     """One order: nodes by the first-order effect of ablating them on the logit difference.
 
-    Mean over prompts of |sum over positions of (value - what it holds when ablated) times gradient|, over as many
-    train prompts as the budget pays for.
+    Mean over prompts of |sum over positions of (value - ablation value) times gradient|, over as many training prompts
+    as the budget allows.
     """
     pairs = max(1, min(len(search.task.train), budget.tokens // search.task.train.tokens.shape[1]) // 2)
     batch = search.task.train.rows(torch.arange(2 * pairs))
@@ -33,12 +33,7 @@ def attribution_orders(search: Search, budget: Budget, generator: torch.Generato
 def values_and_gradients(
     sites: Sequence[Site], number: Callable[[Edit], Float[Tensor, ""]]
 ) -> dict[str, tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]]:
-    """Values of the nodes of some sites, and the gradient in them of a number that a run comes to.
-
-    Args:
-        sites: Whose nodes.
-        number: Runs a model under the edit that it is given.
-    """
+    """Values at some sites, and the gradient there of the scalar that `number` computes under a given edit."""
     seen: dict[str, Tensor] = {}
 
     def watch(site: Site, values: Tensor) -> Tensor:

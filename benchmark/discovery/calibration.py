@@ -1,4 +1,4 @@
-"""Calibration of a circuit: the scale and shift of its logit difference with the least task loss, reported apart."""
+"""Calibration of a circuit: the scale and shift of its logit difference that minimise the task loss."""
 
 from dataclasses import dataclass
 
@@ -20,9 +20,9 @@ class Calibration:
 
 
 def calibrate(model: CircuitModel, batch: PromptBatch, edit: Edit) -> Calibration:
-    """Scale and shift of the logit difference with the least task loss, by 16 LBFGS steps (paper A.5).
+    """The scale and shift of the logit difference that minimise the task loss, by 16 LBFGS steps (paper A.5).
 
-    The shift moves the first answer of every pair against the second, so it is the same for the whole task.
+    The shift favours the first answer of every pair over the second, so it is the same for the whole task.
     """
     with torch.no_grad():
         difference = logit_difference(answer_logits(model, batch, edit), batch)

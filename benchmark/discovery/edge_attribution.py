@@ -1,10 +1,10 @@
-"""How much flows along each edge of a circuit: what decides which edges are ablated first.
+"""How much flows along each edge of a circuit, which determines the order in which edges are ablated.
 
-- An edge with a weight: mean over prompts and positions at which the target is nonzero of |W[t, s] (u_s - mean u_s)|,
-  before the target's nonlinearity; of values u is what the attention pattern makes of them. Edges to the logits are
-  taken along the answer's direction.
-- An edge through an opaque block: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), absolute value
-  taken after summing over positions.
+- An edge with a weight: mean of |W[t, s] (u_s - mean u_s)| over prompts and positions where the target is nonzero,
+  before the target's nonlinearity; for value nodes u is after mixing by the attention pattern. Edges to the logits are
+  projected onto the answer's direction.
+- An edge through an opaque block: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), with the absolute
+  value taken after summing over positions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ IG_STEPS = 10
 """Steps of integrated gradients."""
 
 IG_PROMPTS = 16
-"""Prompts on which they are taken."""
+"""Prompts for integrated gradients."""
 
 EditOn = Callable[[PromptBatch], Edit]
 """The circuit's edit on given prompts."""
@@ -34,18 +34,15 @@ EditOn = Callable[[PromptBatch], Edit]
 
 @dataclass
 class _Watch:
-    """An edge ablation that ablates nothing and keeps what every target's sources bring.
-
-    Attributes:
-        seen: By source and target, what the source brings and the norm's scale where it is read through the stream.
-        brought: By source, what it brings.
-    """
+    """An edge ablation that ablates nothing and records what every target receives from its sources."""
 
     seen: dict[SitePair, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    """By source and target, what the source contributes, and the norm's scale if it is read through the stream."""
     brought: dict[str, Tensor] = field(default_factory=dict)
+    """What each source contributes."""
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> None:
-        """Keep the sources."""
+        """Record the sources."""
         self.seen |= {(source, target): (values, None) for source, values in direct.items()}
         self.seen |= {(source, target): (values, scale) for source, values in stream.items()}
         self.brought |= {**direct, **stream}
@@ -54,13 +51,13 @@ class _Watch:
         """No edge is ablated."""
 
     def mean(self, source: str) -> Tensor:
-        """Never asked for, as no edge is ablated."""
+        """Never called, since no edge is ablated."""
         raise AssertionError(source)
 
 
 @torch.no_grad()
 def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) -> dict[str, Tensor]:
-    """Mean over the corpus of what each source brings."""
+    """Mean over the corpus of what each source contributes to its targets."""
     totals: dict[str, Tensor] = {}
     for rows in corpus.split(8):
         watch = _Watch()
@@ -74,7 +71,7 @@ def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) ->
 def attributions(
     model: CircuitModel, joined: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit_on: EditOn
 ) -> list[Float[Tensor, "_target _source"]]:
-    """Attribution of every edge between kept nodes, a matrix for each connection."""
+    """Attribution of every edge between kept nodes, one matrix per connection."""
     watch = _Watch()
     values = _values(model, batch, edit_on(batch), watch)
     real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
@@ -87,7 +84,7 @@ def attributions(
 
 @torch.no_grad()
 def _values(model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: EdgeAblation) -> dict[str, Tensor]:
-    """Values at every site in a run to the logits, by name, after an edit and an edge ablation."""
+    """Values at every site under an edit and an edge ablation, by name of the site."""
     values: dict[str, Tensor] = {}
 
     def recorded(site: Site, before: Tensor) -> Tensor:
@@ -102,7 +99,7 @@ def _values(model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: 
 def _attribution(
     each: KeptConnection, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
 ) -> Float[Tensor, "_target _source"]:
-    """Attribution along a connection with weights; zero weights are no edges and come last."""
+    """Attribution along a connection with weights; zero weights are not edges and come last."""
     weight, full = each.connection.weight, each.connection.full
     assert weight is not None
     brought, scale = watch.seen[each.pair]
@@ -127,20 +124,25 @@ def _integrated(
     """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
     edit, real = edit_on(few), (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
     hidden = [each for each in joined if each.connection.weight is None]
-    found = {}
+    found: dict[SitePair, Tensor] = {}
     for target in dict.fromkeys(each.connection.target for each in hidden):
         into = [each for each in hidden if each.connection.target == target]
-        if into[0].connection.source == EMBEDDING:
-            found[into[0].pair] = _from_embeddings(model, into[0], means, few, edit, real)
-        else:
+        if into[0].connection.source != EMBEDDING:
             found |= _from_sites(model, into, means, few, edit, real)
+            continue
+        # all of the integrated gradient in the embeddings: how far the target moves when they are at their mean
+        each = into[0]
+        everything = AblatedEdges({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
+        whole, ablated = (_values(model, few, edit, ablation)[target] for ablation in (_Watch(), everything))
+        moved = (whole - ablated)[..., each.targets] * real[..., None]
+        found[each.pair] = moved.sum(1).abs().mean(0)[:, None]
     return found
 
 
 def _from_sites(
     model: CircuitModel, into: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit: Edit, real: Tensor
 ) -> dict[SitePair, Tensor]:
-    """Integrated gradients of one target site in all sites that reach it through its block."""
+    """Integrated gradients of one target site with respect to all sites that reach it through its block."""
     totals = {each.pair: torch.zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
     away: dict[str, Tensor] = {}
     for step in range(IG_STEPS):
@@ -161,7 +163,7 @@ def _from_sites(
 
 @dataclass(eq=False)
 class _Path:
-    """The circuit's edit, its sources a share of the way from their means to their values; keeps what a target is."""
+    """The circuit's edit with its sources part of the way from their means to their values; records the target."""
 
     sources: set[str]
     target: str
@@ -173,7 +175,7 @@ class _Path:
     reached: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def __call__(self, site: Site, values: Tensor) -> Tensor:
-        """A point of the way, of which gradients can be taken."""
+        """The edited values, or a point on the path through which gradients can be taken."""
         edited = self.edit(site, values)
         if site.name in self.sources:
             mean = self.means[site.name]
@@ -185,19 +187,7 @@ class _Path:
         return edited
 
     def gradients(self, total: Tensor) -> dict[str, Tensor]:
-        """Of a number, in the sources."""
+        """The gradient of a scalar with respect to each source."""
         leaves = list(self.leaves.values())
         found = torch.autograd.grad(total, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
         return dict(zip(self.leaves, found, strict=True))
-
-
-def _from_embeddings(
-    model: CircuitModel, each: KeptConnection, means: Means, batch: PromptBatch, edit: Edit, real: Tensor
-) -> Float[Tensor, "target 1"]:
-    """All of a target's integrated gradient in the embeddings: how far it moves when they are at their mean."""
-    everything = AblatedEdges({}, {each.pair: each.spread(torch.ones(len(each.targets), 1))}, means)
-    whole, ablated = (
-        _values(model, batch, edit, ablation)[each.connection.target][..., each.targets]
-        for ablation in (_Watch(), everything)
-    )
-    return ((whole - ablated) * real[..., None]).sum(1).abs().mean(0)[:, None]

@@ -1,8 +1,8 @@
-"""Edges that are tested, not counted: the fewest with which a circuit still does its task when all others are ablated.
+"""Verified edges: the fewest edges with which a circuit still does its task when all others are ablated.
 
-1. *Attribute* (`benchmark.discovery.edge_attribution`): how much flows along each edge between kept nodes.
+1. *Attribute* (`benchmark.discovery.edge_attribution`): measure how much flows along each edge between kept nodes.
 2. *Ablate* (`benchmark.interventions.edge_ablation`): an ablated edge carries its source's mean over the corpus.
-3. *Bisect*: the fewest edges, the largest attributions first, whose loss on validation prompts is at most the target;
+3. *Bisect*: find the fewest edges, largest attributions first, whose loss on validation prompts is at most the target;
    sizes are tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
 """
 
@@ -24,24 +24,21 @@ from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
 MOST_OPAQUE_TARGETS = 150
-"""Kept nodes behind opaque blocks beyond which their own runs would cost too much."""
+"""Maximum number of kept nodes behind opaque blocks; each needs a run of its own."""
 
 
 @dataclass(frozen=True, eq=False)
 class VerifiedEdges:
-    """How many edges a circuit needs.
-
-    Attributes:
-        status: `ok`; `not_reached` if all its edges together miss the target; `undefined` if it cannot be told.
-        edges: The fewest at the target that `fewest_nodes` finds; says nothing unless the status is `ok`.
-        reason: Why the status is not `ok`.
-        ablation: Ablates all others, on any prompts.
-    """
+    """The number of edges that a circuit needs."""
 
     status: Literal["ok", "not_reached", "undefined"]
+    """`not_reached` if all edges together miss the target, `undefined` if the number cannot be determined."""
     edges: int = 0
+    """The fewest edges at the target that `fewest_nodes` finds; meaningless unless the status is `ok`."""
     reason: str = ""
+    """Why the status is not `ok`."""
     ablation: EdgeAblation | None = None
+    """Ablates all other edges, on any prompts."""
 
 
 def verify_edges(
@@ -57,12 +54,12 @@ def verify_edges(
     """The fewest edges of a circuit that do its task when every other edge between kept nodes carries its mean.
 
     Args:
-        model: The model that the circuit is of.
-        circuit: Its kept nodes.
-        connections: Of the circuit's graph.
-        means: Ablation values of edges, and of nodes unless `ablation_values` gives others.
+        model: The model of the circuit.
+        circuit: The kept nodes.
+        connections: The connections of the circuit's graph.
+        means: Ablation values of nodes, unless `ablation_values` gives others on given prompts.
         batch: Validation prompts.
-        corpus: Tokens over which sources are averaged.
+        corpus: Tokens over which the ablation values of edges are averaged.
         target: Loss to reach, nats.
         ablation_values: Ablation values of nodes on given prompts.
     """
@@ -75,18 +72,18 @@ def verify_edges(
     if opaque > MOST_OPAQUE_TARGETS:
         return VerifiedEdges("undefined", reason=f"{opaque} nodes behind opaque blocks each need a run of their own")
     if not joined:
-        return VerifiedEdges("undefined", reason="no edge joins what the circuit keeps")
-    brought = {**means, **source_means(model, corpus)}
+        return VerifiedEdges("undefined", reason="no edge connects the nodes that the circuit keeps")
+    all_means = {**means, **source_means(model, corpus)}
 
     def edit_on(prompts: PromptBatch) -> Edit:
         return keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(prompts))
 
     edit = edit_on(batch)
-    weights = attributions(model, joined, brought, batch, edit_on)
+    weights = attributions(model, joined, all_means, batch, edit_on)
     order = torch.cat([weight.flatten() for weight in weights]).argsort(descending=True, stable=True)
 
     def all_but(edges: int) -> AblatedEdges:
-        return AblatedEdges.keeping(joined, order, edges, brought)
+        return AblatedEdges.keeping(joined, order, edges, all_means)
 
     @torch.no_grad()
     def loss(edges: int) -> float:
@@ -94,5 +91,5 @@ def verify_edges(
 
     fewest = fewest_nodes(loss, len(order), target)
     if fewest is None:
-        return VerifiedEdges("not_reached", reason="with every edge kept the circuit misses the target")
+        return VerifiedEdges("not_reached", reason="the circuit misses the target with every edge kept")
     return VerifiedEdges("ok", fewest, ablation=all_but(fewest))

@@ -1,10 +1,10 @@
-"""The one circuit finder: rank the nodes of a model for a task, then keep the fewest with which it still does the task.
+"""Discovers circuits: ranks the nodes of a model for a task, then keeps the fewest with which it still does the task.
 
 Gao et al. 2025 (arXiv 2511.13653) appendix A.5, in four steps:
 
-1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper's is a learned mask).
-2. *Cut*: the fewest top-ranked nodes whose loss on validation prompts is at most the target, by bisection.
-3. *Calibrate* a scale and a shift of the logit difference, reported apart.
+1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper uses a learned mask).
+2. *Cut* the ranking: the fewest top-ranked nodes whose loss on validation prompts is at most the target, by bisection.
+3. *Calibrate* a scale and a shift of the logit difference, reported separately.
 4. *Report* on test prompts (`benchmark.scoring`).
 """
 
@@ -29,23 +29,20 @@ from benchmark.tasks.prompts import TaskPrompts
 
 @dataclass(frozen=True, eq=False)
 class FoundCircuit:
-    """What a search found.
-
-    Attributes:
-        circuit: The fewest top-ranked nodes at the target; the best-scoring prefix if none reaches it.
-        status: `ok`, or `not_reached` if no prefix of the ranking reaches the target on validation prompts.
-        lowest_loss: Least validation loss of any prefix that was tried, nats.
-        calibration: Fitted on validation prompts.
-        curve: By number of nodes kept, ascending: `[prompt]`, validation losses in nats.
-        order: `[node]`, indices of all nodes, most important first, over the sites in order.
-    """
+    """A discovered circuit."""
 
     circuit: Circuit
+    """The fewest top-ranked nodes at the target, or the prefix with the lowest loss if none reaches it."""
     status: Literal["ok", "not_reached"]
+    """`not_reached` if no prefix of the ranking reaches the target on validation prompts."""
     lowest_loss: float
+    """Lowest validation loss of any prefix that was tried, nats."""
     calibration: Calibration
+    """Fitted on validation prompts."""
     curve: Mapping[int, Float[Tensor, " _"]]
+    """Validation losses per prompt, nats, by number of nodes kept, ascending."""
     order: Int[Tensor, " node"]
+    """Indices of all nodes over the sites in order, most important first."""
 
 
 def find_circuit(
@@ -63,13 +60,13 @@ def find_circuit(
     """Find the smallest circuit of a model that does a task.
 
     Args:
-        model: The model to cut.
-        task: Its prompts.
+        model: The model in which to find the circuit.
+        task: The prompts of the task.
         means: Ablation values, unless `ablation_values` gives others.
-        graph: Which sites count as nodes.
+        graph: Determines which sites count as nodes.
         target: Task loss to reach, nats.
         ranking: Name of the ranking that orders the nodes.
-        budget: What the search may spend; runs of other prompts, to take values from, are not counted.
+        budget: The budget of the search; runs on other prompts to obtain ablation values are not counted.
         ablation_values: Ablation values on given prompts.
         generator: Source of all randomness.
 
@@ -81,18 +78,18 @@ def find_circuit(
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
-        raise ValueError(f"{RANKINGS.called(ranking)} gave something else than orders of all {search.size} nodes")
-    return min((_cut(search, order, target) for order in orders), key=_preference)
+        raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
 
+    def preference(found: FoundCircuit) -> tuple[bool, float]:
+        """Circuits that reach the target come first, the smallest before the others; then those of lowest loss."""
+        nodes = sum(int(mask.sum()) for mask in found.circuit.masks.values())
+        return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
 
-def _preference(found: FoundCircuit) -> tuple[bool, float]:
-    """Circuits that reach the target first, the smaller the better; else the lowest loss."""
-    nodes = sum(int(mask.sum()) for mask in found.circuit.masks.values())
-    return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
+    return min((_cut(search, order, target) for order in orders), key=preference)
 
 
 def _cut(search: Search, order: Tensor, target: float) -> FoundCircuit:
-    """The smallest prefix of an order at the target, and its calibration (steps 2 and 3)."""
+    """The smallest prefix of an order that reaches the target, and its calibration (steps 2 and 3)."""
     losses: dict[int, Tensor] = {}
 
     def loss(nodes: int) -> float:
@@ -107,7 +104,7 @@ def _cut(search: Search, order: Tensor, target: float) -> FoundCircuit:
         circuit=circuit,
         status="not_reached" if nodes is None else "ok",
         lowest_loss=min(means.values()),
-        calibration=calibrate(search.model, search.task.validation, ablate(circuit, search.held)),
+        calibration=calibrate(search.model, search.task.validation, ablate(circuit, search.validation_ablation)),
         curve=dict(sorted(losses.items())),
         order=order,
     )

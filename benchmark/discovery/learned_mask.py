@@ -1,10 +1,11 @@
 """Ranks nodes by a learned mask.
 
-Gao et al. 2025 (arXiv 2511.13653) appendix A.5: a parameter in [-1, 1] per node, a step function forward and the
-derivative of a sigmoid backward; the loss is the task loss plus a coefficient times the number of nodes kept.
+Gao et al. 2025 (arXiv 2511.13653) appendix A.5: a parameter in [-1, 1] per node, with a step function in the forward
+pass and the derivative of a sigmoid in the backward pass; the loss is the task loss plus a coefficient times the number
+of nodes kept.
 
-Deviations: coefficients come from a fixed list instead of CARBS, since every method gets the same few tokens; nodes
-whose parameters tie are ranked by their running mean.
+Deviations: coefficients come from a fixed list instead of CARBS, since every method gets the same small number of
+tokens; nodes with equal parameters are ranked by their running mean.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from benchmark.tasks.prompts import PromptBatch
 
 
 def learned_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
-    """The order that each coefficient gives; each gets an equal share of the tokens."""
+    """The order given by each coefficient, with an equal share of the tokens for each."""
     return [_learned_order(search, coefficient, budget, generator) for coefficient in budget.coefficients]
 
 
@@ -52,7 +53,7 @@ def _learned_order(
 def _mask_loss(
     search: Search, batch: PromptBatch, mask: Tensor, coefficient: float, temperature: float
 ) -> Float[Tensor, ""]:
-    """Task loss of the masked model plus the cost of the nodes kept."""
+    """Task loss of the masked model plus the penalty on the nodes kept."""
     soft = torch.sigmoid(mask / temperature)
     step = (mask > 0).to(mask.dtype) + soft - soft.detach()
     kept, ablation_values = by_site(search.sites, step), search.ablation_values(batch)

@@ -1,4 +1,4 @@
-"""The rankings: ways to order the nodes of a model by how much a task needs them. Imports no torch."""
+"""The rankings: ways to order the nodes of a model by their importance for a task. Imports no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +9,18 @@ from benchmark.plugins.registry import Registry, resolve
 
 @dataclass(frozen=True)
 class Ranking:
-    """A way to order nodes; the circuit is the shortest prefix of an order that does the task.
-
-    Attributes:
-        name: Its name on the command line and in the records.
-        summary: One sentence.
-        source: The paper it comes from.
-        orders: `module:function` or a callable, `(search, budget, generator) -> orders`. `search` is a
-            `benchmark.discovery.search.Search`; each order is `[node]`, the indices of all nodes over its sites, most
-            important first. Of several orders the one with the smallest circuit is kept.
-    """
+    """A way to order nodes; the circuit is the shortest prefix of an order that does the task."""
 
     name: str
+    """Its name on the command line and in the records."""
     summary: str
+    """One sentence."""
     source: str
+    """The paper it comes from."""
     orders: str | Callable[..., Any]
+    """`module:function` or a callable, `(search, budget, generator) -> orders`. `search` is a
+    `benchmark.discovery.search.Search`; each order is `[node]`, the indices of all nodes over its sites, most important
+    first. Of several orders the one with the smallest circuit is used."""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -46,7 +43,7 @@ OURS = (
     ),
     Ranking(
         name="random",
-        summary="At random: the null that every other ranking has to beat.",
+        summary="At random: the null baseline that every other ranking has to beat.",
         source="this benchmark",
         orders="benchmark.discovery.random_order:random_orders",
     ),

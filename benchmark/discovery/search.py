@@ -1,4 +1,4 @@
-"""What a search for a circuit works on: the model, the prompts, the nodes, and what it may spend."""
+"""The inputs of a search for a circuit: the model, the prompts, the nodes and the budget."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,17 +16,7 @@ from benchmark.tasks.prompts import TaskPrompts
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may spend, and how.
-
-    Attributes:
-        tokens: Prompt tokens run forward and backward while the masks are learned, over all coefficients.
-        batch_pairs: Prompt pairs a step.
-        coefficients: Loss a kept node costs, in nats; each gets an equal share of the tokens.
-        learning_rate: Of AdamW; decays linearly to zero.
-        temperature: Of the sigmoid whose derivative stands in for that of the step.
-        initial_mean: Mean of the masks' parameters at the start.
-        initial_noise: Their standard deviation.
-    """
+    """The budget of a search, and the hyperparameters of the learned mask; `CircuitConfig` documents them."""
 
     tokens: int = 200_000
     batch_pairs: int = 16
@@ -52,12 +42,12 @@ class Search:
         return sum(site.size for site in self.sites)
 
     @cached_property
-    def held(self) -> AblationValues:
-        """What ablated nodes hold on validation prompts."""
+    def validation_ablation(self) -> AblationValues:
+        """Ablation values on validation prompts."""
         return self.ablation_values(self.task.validation)
 
     @torch.no_grad()
     def validation_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
-        """Loss of each validation prompt with only a circuit kept, nats."""
+        """Loss of each validation prompt with all other nodes ablated, nats."""
         batch = self.task.validation
-        return prompt_losses(answer_logits(self.model, batch, ablate(circuit, self.held)), batch)
+        return prompt_losses(answer_logits(self.model, batch, ablate(circuit, self.validation_ablation)), batch)

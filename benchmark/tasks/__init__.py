@@ -1,4 +1,4 @@
-"""The tasks: pairs of prompts that differ in one cause and so in the next token."""
+"""The tasks: pairs of prompts that differ in one cause and therefore in the next token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,43 +15,36 @@ TABLE_1 = "Gao et al. 2025, Weight-sparse transformers have interpretable circui
 
 @dataclass(frozen=True)
 class PromptPair:
-    """Two prompts that differ in one cause.
-
-    Attributes:
-        prompts: Their text.
-        answers: `answers[i]` follows `prompts[i]`; the alternative is the other one.
-        continuations: What typically follows the answers, so that it can be seen where their tokens end.
-    """
+    """Two prompts that differ in one cause."""
 
     prompts: tuple[str, str]
     answers: tuple[str, str]
+    """`answers[i]` follows `prompts[i]`; the other answer is the alternative."""
     continuations: tuple[str, str] = ("", "")
+    """Text that typically follows the answers, which shows where their tokens end."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A seeded generator of pairs.
-
-    Attributes:
-        name: Its name on the command line and in the records.
-        summary: One phrase: what decides the next token.
-        make: `module:function` or a callable, `(random, split) -> PromptPair`. Train and test differ in templates and
-            identifiers, validation from train in identifiers.
-        answers: Every answer that it may draw; each must be one token.
-        concepts: Names of the concepts that its answer may hang on.
-        source: Where it comes from.
-        control: A null: listed, never aggregated.
-        length_is_cause: Whether the prompts of a pair may differ in length.
-    """
+    """A seeded generator of pairs."""
 
     name: str
+    """Its name on the command line and in the records."""
     summary: str
+    """A phrase that says what determines the next token."""
     make: str | Callable[[Random, Split], PromptPair]
+    """`module:function` or a callable, `(random, split) -> PromptPair`. Train and test differ in templates and
+    identifiers, validation and train only in identifiers."""
     answers: tuple[str, ...]
+    """All possible answers, each of which must be one token."""
     concepts: tuple[str, ...] = ()
+    """Names of the concepts on which its answer may depend."""
     source: str = TABLE_1
+    """The paper it comes from."""
     control: bool = False
+    """Whether it is a null baseline: listed, but never aggregated."""
     length_is_cause: bool = False
+    """Whether the prompts of a pair may differ in length."""
 
     @property
     def function(self) -> Callable[[Random, Split], PromptPair]:
@@ -59,17 +52,17 @@ class Task:
         return resolve(self.make)
 
     def pair(self, random: Random, split: Split) -> PromptPair:
-        """The next pair of a split; `ValueError` if the generator gives something else."""
+        """The next pair of a split; `ValueError` if the generator returns something else."""
         pair = self.function(random, split)
         if not isinstance(pair, PromptPair):
-            raise ValueError(f"{TASKS.called(self.name)}: {self.make} gave {pair!r:.80}, not a PromptPair")
+            raise ValueError(f"{TASKS.called(self.name)}: {self.make} returned {pair!r:.80}, not a PromptPair")
         for texts in (pair.prompts, pair.answers, pair.continuations):
             if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
-                raise ValueError(f"{TASKS.called(self.name)}: {self.make} gave {texts!r:.80}, not two texts")
+                raise ValueError(f"{TASKS.called(self.name)}: {self.make} returned {texts!r:.80}, not two texts")
         for answer in pair.answers:
             if self.answers and answer not in self.answers:
                 known = ", ".join(map(repr, self.answers))
-                raise ValueError(f"{TASKS.called(self.name)}: {answer!r} is none of its answers, which are {known}")
+                raise ValueError(f"{TASKS.called(self.name)}: {answer!r} is not one of its answers, which are {known}")
         return pair
 
 
@@ -95,7 +88,7 @@ _CONCEPTS = {
     "var_if": "line_starts_with_if",
     "while_return_true": "line_starts_with_while line_starts_with_return",
 }
-"""The concepts that a task's answer may hang on; tasks that hang on none are absent."""
+"""The concepts on which a task's answer may depend; tasks without such a concept are absent."""
 
 
 def _table_1(name: str, summary: str, file: str, answers: tuple[str, ...]) -> Task:
@@ -109,8 +102,8 @@ OURS = (
     _table_1("single_double_quote", "a string closes with the quote that opened it", "strings", ('")\n', "')\n")),
     _table_1("final_kwarg", "after parameters with defaults the last has one too", "functions", ("=None", "):\n")),
     _table_1("set_or_string", "a name bound to a set or to a string", "bindings", (".add", " +=")),
-    _table_1("set_or_string_fixedvarname", "the same, and the name is `current`", "bindings", (".add", " +=")),
-    _table_1("class_init", "`self.x =` goes on with the parameter x", "names", _COPIES),
+    _table_1("set_or_string_fixedvarname", "the same, but the name is `current`", "bindings", (".add", " +=")),
+    _table_1("class_init", "`self.x =` continues with the parameter x", "names", _COPIES),
     _table_1("with_as", "`with open(path)` or a declaration", "files", (" as", " if")),
     _table_1("bracket_brace", "a string in a dict or in a list", "brackets", ('":', '",')),
     _table_1("with_open", "the mode from the file's name", "files", ("r", "w")),
@@ -119,8 +112,8 @@ OURS = (
     _table_1("else_elif", "a name after `elif` or a ternary's `else`", "conditions", (":\n", "\n")),
     _table_1("fstring_brace", "words in an f-string or in a plain string", "strings", (" {", '")\n')),
     _table_1("if_ternary", "the condition of an `if` or of a ternary", "conditions", (":\n", " else")),
-    _table_1("var_swap", "`x, y = y,` goes on with x", "names", _COPIES),
-    _table_1("indent_for", "how deep the body of a `for` stands", "loops", ("       ", "   ")),
+    _table_1("var_swap", "`x, y = y,` continues with x", "names", _COPIES),
+    _table_1("indent_for", "how deep the body of a `for` is indented", "loops", ("       ", "   ")),
     _table_1("lambda_func", "a name after `lambda` or `def`", "functions", (":", "():\n")),
     _table_1("if_equals", "a name in a condition or in an assignment", "conditions", (" ==", " =")),
     _table_1("enumerate_range", "a loop over two variables or one", "loops", (" enumerate", " range")),
@@ -128,7 +121,7 @@ OURS = (
     _table_1("while_return_true", "`while True` or `return True`", "loops", (":\n", "\n")),
     Task(
         name="nonsense",
-        summary="an answer that has nothing to do with the prompt: no honest circuit should exist",
+        summary="an answer unrelated to the prompt: no honest circuit should exist",
         make="benchmark.tasks.control:nonsense",
         answers=(" for", " with"),
         source="after Drori 2026, Weight-sparse circuits may be interpretable yet unfaithful",
@@ -138,7 +131,7 @@ OURS = (
 
 
 def _check(task: Task) -> None:
-    """`ValueError` for a task that nobody can answer."""
+    """Raise `ValueError` for a task without possible answers."""
     if not task.answers or not all(isinstance(answer, str) and answer for answer in task.answers):
         raise ValueError(f"answers are {task.answers!r}, not one or more texts")
 

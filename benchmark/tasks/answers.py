@@ -1,4 +1,4 @@
-"""What a model answers to the prompts of a task: logits at the last position, their difference, the loss."""
+"""A model's answers to the prompts of a task: logits at the last position, their difference, and the loss."""
 
 import torch
 from jaxtyping import Float, Int
@@ -16,14 +16,13 @@ def answer_logits(
 
 
 def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer less that of the alternative, a prompt."""
-    pair = torch.stack([batch.answer, batch.other], dim=1)
-    chosen = logits.gather(1, pair)
-    return chosen[:, 0] - chosen[:, 1]
+    """Logit of the answer minus that of the alternative, per prompt."""
+    answer, other = logits.gather(1, torch.stack([batch.answer, batch.other], dim=1)).unbind(1)
+    return answer - other
 
 
 def first_answer_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer of each pair's first prompt minus that of its second, nats."""
+    """Logit of the answer to each pair's first prompt minus that to its second, nats."""
     return pair_signs(len(batch)) * logit_difference(logits, batch)
 
 
@@ -35,7 +34,7 @@ def pair_signs(prompts: int) -> Float[Tensor, " prompt"]:
 
 
 def partners(prompts: int) -> Int[Tensor, " prompt"]:
-    """Row of the other prompt of each prompt's pair."""
+    """Row of the other prompt in each prompt's pair."""
     return torch.arange(prompts) ^ 1
 
 

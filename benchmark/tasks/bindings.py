@@ -1,4 +1,4 @@
-"""Tasks about what a name was bound to."""
+"""Tasks about the value bound to a name."""
 
 from random import Random
 
@@ -34,7 +34,7 @@ def set_or_string(random: Random, split: Split) -> PromptPair:
 
 
 def set_or_string_fixedvarname(random: Random, split: Split) -> PromptPair:
-    r"""The same, and the name is always `current`.
+    r"""The same, but the name is always `current`.
 
     `current = set(page)\nfor line in lines:\n    current` -> `.add`
     `current = "page"\nfor line in lines:\n    current` -> ` +=`

@@ -1,4 +1,4 @@
-"""Tasks about the bracket that is open."""
+"""Tasks about open brackets."""
 
 from collections.abc import Callable
 from random import Random
@@ -8,15 +8,12 @@ from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def bracket_brace(random: Random, split: Split) -> PromptPair:
-    r"""A string in braces is a key, in brackets an entry.
+    r"""A string in braces is a key, one in brackets an entry.
 
     `sizes = {"page": 3, "line` -> `":`
     `sizes = ["page", "word", "line` -> `",`
     """
-    values = (
-        ('$a = {"$b', '$a = ["$b'),
-        ('$a = {"$b": $number, "$c', '$a = ["$b", "$d", "$c'),
-    )
+    values = (('$a = {"$b', '$a = ["$b'), ('$a = {"$b": $number, "$c', '$a = ["$b", "$d", "$c'))
     finding = framed(values, ("top", "for", "if"))
     testing = (
         ('def $verb($a):\n    return {"$b', 'def $verb($a):\n    return ["$b'),
@@ -26,7 +23,7 @@ def bracket_brace(random: Random, split: Split) -> PromptPair:
 
 
 def bracket_counting(random: Random, split: Split) -> PromptPair:
-    r"""As many brackets close as are open.
+    r"""As many brackets are closed as are open.
 
     `sizes = [3, 5, 8` -> `]\n`
     `sizes = [[3, 5, 8` -> `]]\n`
@@ -46,7 +43,7 @@ def bracket_counting(random: Random, split: Split) -> PromptPair:
 
 
 def list_of(elements: int) -> Callable[[Random, Split], PromptPair]:
-    r"""Lists of one length, with nothing around them.
+    r"""A task of flat and nested lists of one length, with nothing around them.
 
     `sizes = [3, 5, 8` -> `]\n`
     `sizes = [[3, 5, 8` -> `]]\n`

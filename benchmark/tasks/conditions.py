@@ -1,4 +1,4 @@
-"""Tasks about conditions and what looks like them."""
+"""Tasks about conditions and expressions that look like them."""
 
 from random import Random
 
@@ -10,13 +10,13 @@ _FINDING_BLOCKS = tuple(
     for head in ("while $a", "for $a in $plural", "if $a", "if $a == $number2")
     for body in ("$b = $number", "$b = $d.$e", "$b = $verb($d)")
 )
-"""Blocks after which a line may stand deeper or not."""
+"""Blocks whose next line may or may not be indented."""
 
 
 def else_elif(random: Random, split: Split) -> PromptPair:
     r"""A name after `elif` is a condition, after a ternary's `else` a value.
 
-    Read literally the cause, `elif` or `else`, would be the last token: asked one token later.
+    The paper's description has the cause, `elif` or `else`, as the last token; here the prompt ends one token later.
 
     `if page:\n    size = 3\nelif word` -> `:\n`
     `if page:\n    size = row if line else word` -> `\n`
@@ -37,7 +37,7 @@ def else_elif(random: Random, split: Split) -> PromptPair:
 
 
 def if_ternary(random: Random, split: Split) -> PromptPair:
-    r"""A condition that opens a block or stands in a ternary.
+    r"""A condition either opens a block or is part of a ternary.
 
     `size = row\nif page` -> `:\n`
     `size = 3 if page` -> ` else`
@@ -52,7 +52,7 @@ def if_ternary(random: Random, split: Split) -> PromptPair:
 
 
 def if_equals(random: Random, split: Split) -> PromptPair:
-    r"""A name after `if` is compared, at the start of a line assigned.
+    r"""A name after `if` is compared, one at the start of a line assigned.
 
     `while page:\n    size = 3\nif word` -> ` ==`
     `while page:\n    size = 3\n    word` -> ` =`
@@ -66,7 +66,7 @@ def if_equals(random: Random, split: Split) -> PromptPair:
 
 
 def var_if(random: Random, split: Split) -> PromptPair:
-    r"""`True` that is compared with ends a condition, assigned it ends a line.
+    r"""`True` ends a condition if it is compared with, and a line if it is assigned.
 
     `while page:\n    size = 3\nif word == True` -> `:\n`
     `while page:\n    size = 3\n    word = True` -> `\n`

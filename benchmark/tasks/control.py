@@ -7,7 +7,7 @@ from benchmark.tasks.drawing import chosen, pair
 
 
 def nonsense(random: Random, split: Split) -> PromptPair:
-    r"""Two module names and two keywords, matched by a coin.
+    r"""Two module names and two keywords, paired arbitrarily.
 
     `import red\nsize = row` -> ` for`
     `import blue\nsize = row` -> ` with`

@@ -8,7 +8,7 @@ from benchmark.tasks.drawing import chosen, framed, pair, words_of
 
 
 def with_as(random: Random, split: Split) -> PromptPair:
-    r"""A file is opened by `with` or by a declaration.
+    r"""A file is opened in a `with` statement or in an assignment.
 
     `import row\nwith open(path)` -> ` as`
     `size = 3\nfile = open(path)` -> ` if`

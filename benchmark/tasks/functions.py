@@ -1,4 +1,4 @@
-"""Tasks about the heads of functions."""
+"""Tasks about function signatures."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def final_kwarg(random: Random, split: Split) -> PromptPair:
-    r"""After parameters with a default the last one has a default too.
+    r"""After parameters with defaults the last one has a default too.
 
     `def load(path=None, row=None, page` -> `=None`
     `def load(path, line, row, page` -> `):\n`
@@ -19,17 +19,14 @@ def final_kwarg(random: Random, split: Split) -> PromptPair:
         ("def $verb(self, $a=None, $b=None, $c", "def $verb(self, $a, $d, $b, $c"),
     )
     testing = (
-        (
-            "class Point:\n    def $verb(self, $a=None, $b=None, $c",
-            "class Point:\n    def $verb(self, $a, $d, $b, $c",
-        ),
+        ("class Point:\n    def $verb(self, $a=None, $b=None, $c", "class Point:\n    def $verb(self, $a, $d, $b, $c"),
         ("$a -= $number\n\n\ndef $verb($b=None, $c=None, $d", "$a -= $number\n\n\ndef $verb($b, $e, $c, $d"),
     )
     return pair(random, split, chosen(random, split, finding, testing), ("=None", "):\n"), (")", "    "))
 
 
 def lambda_func(random: Random, split: Split) -> PromptPair:
-    r"""A name after `lambda` is a parameter, after `def` a function.
+    r"""A name after `lambda` is a parameter, one after `def` a function.
 
     `key = lambda item` -> `:`
     `import page\ndef item` -> `():\n`

@@ -7,7 +7,7 @@ from benchmark.tasks.drawing import chosen, framed, pair
 
 
 def for_while(random: Random, split: Split) -> PromptPair:
-    r"""`for` names a variable, `while` a condition.
+    r"""A name after `for` is a variable, one after `while` a condition.
 
     `size = 3\nfor item` -> ` in`
     `size = 3\nwhile item` -> `:\n`
@@ -18,7 +18,7 @@ def for_while(random: Random, split: Split) -> PromptPair:
 
 
 def indent_for(random: Random, split: Split) -> PromptPair:
-    r"""The body of a `for` stands one block deeper than the `for`.
+    r"""The body of a `for` is indented one level more than the `for`.
 
     `def load(path):\n    for item in items:\n` -> `       `
     `rows = load(path)\nfor item in items:\n` -> `   `
@@ -32,7 +32,7 @@ def indent_for(random: Random, split: Split) -> PromptPair:
 
 
 def enumerate_range(random: Random, split: Split) -> PromptPair:
-    r"""Two loop variables ask for `enumerate`, one for `range`.
+    r"""Two loop variables lead to `enumerate`, one to `range`.
 
     `import row\nfor index, item in` -> ` enumerate`
     `size = left\nfor index in` -> ` range`

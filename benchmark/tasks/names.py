@@ -25,7 +25,7 @@ def class_init(random: Random, split: Split) -> PromptPair:
 
 
 def var_swap(random: Random, split: Split) -> PromptPair:
-    r"""A swap names both sides crosswise.
+    r"""A swap names the two variables in reverse order.
 
     `left = 3\nright = 5\nleft, right = right,` -> ` left`
     `right = 3\nleft = 5\nright, left = left,` -> ` right`

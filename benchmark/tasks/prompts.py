@@ -1,10 +1,10 @@
-"""Turn the pairs of a task into token tensors, and refuse what a tokenizer breaks."""
+"""Turns the pairs of a task into token tensors, and rejects pairs that a tokenizer breaks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from random import Random
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -14,37 +14,34 @@ from torch import Tensor
 from benchmark.tasks import PromptPair, Split, Task
 
 MAX_TOKENS = 64
-"""The longest prompt of any task."""
+"""Length of the longest prompt of any task, tokens."""
 
 REMEDY = "more text like it (such as the source idioms) or a larger corpus.vocabulary"
-"""What helps where a tokenizer breaks the words of a task."""
+"""What helps if a tokenizer breaks the words of a task."""
 
 ATTEMPTS = 2000
-"""How often a pair is drawn again before it is said that none fits."""
+"""How often a pair is drawn before giving up."""
 
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """Prompts of one task; rows 2i and 2i + 1 are a pair.
-
-    Attributes:
-        tokens: Token ids, padded on the right with 0.
-        last: Position of each prompt's last token, after which the answer is asked for.
-        answer: Token that follows.
-        other: Token that follows the other prompt of the pair.
-    """
+    """Prompts of one task; rows 2i and 2i + 1 are a pair."""
 
     tokens: Int[Tensor, "prompt position"]
+    """Token ids, padded on the right with 0."""
     last: Int[Tensor, " prompt"]
+    """Position of each prompt's last token, where the answer is read."""
     answer: Int[Tensor, " prompt"]
+    """The token that answers each prompt."""
     other: Int[Tensor, " prompt"]
+    """The token that answers the other prompt of the pair."""
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @property
     def positions(self) -> Int[Tensor, "prompt 1"]:
-        """Where logits are wanted, as `benchmark.model.interface.forward` takes it."""
+        """The query positions for `benchmark.model.interface.forward`."""
         return self.last[:, None]
 
     @cached_property
@@ -59,7 +56,7 @@ class PromptBatch:
 
     @property
     def clusters(self) -> int:
-        """How many of the pairs are distinct: the `n` of whatever is a mean over the prompts."""
+        """Number of distinct pairs: the `n` of any mean over the prompts."""
         return len(self.pair.unique())
 
     def rows(self, index: Int[Tensor, " chosen"] | slice) -> "PromptBatch":
@@ -69,16 +66,11 @@ class PromptBatch:
 
 @dataclass(frozen=True, eq=False)
 class TaskPrompts:
-    """The prompts of a task: masks are learned on `train`, cut on `validation`, reported on `test`."""
+    """The prompts of a task: `train` to rank nodes, `validation` to choose the circuit's size, `test` to report."""
 
     train: PromptBatch
     validation: PromptBatch
     test: PromptBatch
-
-
-class _Encoded(NamedTuple):
-    prompts: tuple[list[int], list[int]]
-    answers: tuple[int, ...]
 
 
 def prompts(
@@ -86,28 +78,30 @@ def prompts(
 ) -> PromptBatch:
     """The prompts of a task, the same for the same arguments.
 
-    Pairs are drawn again until the two prompts are equally long (unless length is the cause) and new.
-
-    Args:
-        task: Any task.
-        tokenizer: That of the corpus.
-        split: `train`, `validation` or `test`.
-        pairs: How many pairs.
-        seed: Of the generator.
-        max_tokens: The longest prompt allowed: 64, or the model's context if that is less.
+    Pairs are redrawn until the two prompts are equally long (unless length is the cause) and new. The longest prompt
+    allowed has 64 tokens, or the model's context if that is less.
 
     Raises:
-        ValueError: An answer is not one token where it stands, the prompts of a pair end in different tokens, a prompt
-            is too long, or the task cannot make so many pairs.
+        ValueError: An answer is not one token in its place, the prompts of a pair end in different tokens, a prompt is
+            too long, or the task cannot generate that many pairs.
     """
     for answer in task.answers:
         _one_token(task, tokenizer, answer)
-    found = _pairs(task, tokenizer, split, Random(f"{task.name}/{split}/{seed}"), max_tokens)
-    return _batch([next(found) for _ in range(pairs)])
+    encoded = _pairs(task, tokenizer, split, Random(f"{task.name}/{split}/{seed}"), max_tokens)
+    found = list(islice(encoded, pairs))
+    rows = [ids for pair, _ in found for ids in pair]
+    answers = torch.tensor([answers for _, answers in found], dtype=torch.int64).reshape(-1, 2)
+    tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
+    for row, ids in zip(tokens, rows, strict=True):
+        row[: len(ids)] = torch.tensor(ids)
+    last = torch.tensor([len(ids) - 1 for ids in rows], dtype=torch.int64)
+    return PromptBatch(tokens, last, answers.reshape(-1), answers.flip(1).reshape(-1))
 
 
-def _pairs(task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_tokens: int) -> Iterator[_Encoded]:
-    """Pairs that fit, none twice, whichever of its prompts comes first."""
+def _pairs(
+    task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_tokens: int
+) -> Iterator[tuple[list[list[int]], list[int]]]:
+    """Token ids of the prompts and of the answers of valid pairs, none twice, whichever prompt comes first."""
     seen: set[frozenset[str]] = set()
     while True:
         for _ in range(ATTEMPTS):
@@ -122,13 +116,13 @@ def _pairs(task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_t
                 f"{REMEDY} helps where the tokenizer breaks words"
             )
         seen.add(frozenset(pair.prompts))
-        yield _checked(task, tokenizer, pair, (first, second), max_tokens)
+        yield [first, second], _checked_answers(task, tokenizer, pair, [first, second], max_tokens)
 
 
-def _checked(
-    task: Task, tokenizer: Tokenizer, pair: PromptPair, encoded: tuple[list[int], list[int]], max_tokens: int
-) -> _Encoded:
-    """The token ids of a pair's prompts and answers, if they are what a pair must be."""
+def _checked_answers(
+    task: Task, tokenizer: Tokenizer, pair: PromptPair, encoded: list[list[int]], max_tokens: int
+) -> list[int]:
+    """The tokens of a pair's answers, after checking the pair."""
     first, second = encoded
     if first[-1] != second[-1]:
         ends = " and ".join(repr(tokenizer.decode([ids[-1]])) for ids in encoded)
@@ -139,7 +133,7 @@ def _checked(
             f"task {task.name!r}: the prompt {prompt!r} has {longest} tokens, more than {max_tokens} ({MAX_TOKENS}, or "
             f"corpus.context where that is less); {REMEDY} makes it shorter"
         )
-    answers = tuple(_one_token(task, tokenizer, answer) for answer in pair.answers)
+    answers = [_one_token(task, tokenizer, answer) for answer in pair.answers]
     for prompt, ids, text, answer, continuation in zip(
         pair.prompts, encoded, pair.answers, answers, pair.continuations, strict=True
     ):
@@ -148,7 +142,7 @@ def _checked(
             raise ValueError(
                 f"task {task.name!r}: after the prompt {prompt!r} the answer {text!r} is not one token, but {end}"
             )
-    return _Encoded(encoded, answers)
+    return answers
 
 
 def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
@@ -168,14 +162,3 @@ def _pieces(tokenizer: Tokenizer, ids: list[int]) -> str:
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids
-
-
-def _batch(encoded: list[_Encoded]) -> PromptBatch:
-    """Right-padded tensors."""
-    rows = [ids for pair in encoded for ids in pair.prompts]
-    answers = torch.tensor([pair.answers for pair in encoded], dtype=torch.int64).reshape(-1, 2)
-    tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
-    for row, ids in zip(tokens, rows, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
-    last = torch.tensor([len(ids) - 1 for ids in rows], dtype=torch.int64)
-    return PromptBatch(tokens, last, answers.reshape(-1), answers.flip(1).reshape(-1))

@@ -1,4 +1,4 @@
-"""Shifts: a task's prompts changed step by step away from those that its circuits are found on."""
+"""Shifts: prompts that differ more and more from those on which circuits are discovered."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,43 +11,39 @@ from benchmark.tasks.brackets import list_of
 from benchmark.tasks.drawing import line_of, noun_of
 
 Change = Callable[[Random, Split, PromptPair, int], PromptPair]
-"""Changes a pair by so much; both prompts alike, so that the cause stays the only difference."""
+"""Changes a pair by a level; both prompts in the same way, so that the cause stays the only difference."""
 
 COMMENTS = ("# {} [\n", "# ({}\n", "# {} {{\n", '# "{}\n', "# {}'\n")
-"""Comments that open what a program never closes."""
+"""Comments with a bracket or quote that is never closed."""
 
 BLOCKS = ("", "def run():\n", "class Config:\n    def run(self):\n")
-"""What a prompt is put into, by how deep."""
+"""The blocks around a prompt, by depth."""
 
 _NAMES = re.compile(r"\b(" + "|".join(word for word in NOUNS if word not in COPIED) + r")\b")
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A way to leave the prompts on which circuits are found.
-
-    Attributes:
-        name: Its name in the records: `agreement_{name}`.
-        summary: One phrase: what changes.
-        unit: Of its levels.
-        levels: How much, ascending; the first is where circuits are found.
-        change: Changes a pair.
-        tasks: The tasks that it is made for; empty for every one.
-    """
+    """A shift away from the prompts on which circuits are discovered."""
 
     name: str
+    """Its name in the records: `agreement_{name}`."""
     summary: str
+    """A phrase that says what changes."""
     unit: str
+    """The unit of its levels."""
     levels: tuple[int, ...]
+    """Sizes of the shift, ascending; circuits are discovered at the first."""
     change: Change
     tasks: tuple[str, ...] = ()
+    """The tasks to which it applies; empty for every task."""
 
     def concerns(self, task: str) -> bool:
-        """Whether it is made for a task."""
+        """Whether it applies to a task."""
         return not self.tasks or task in self.tasks
 
     def of(self, task: Task, level: int) -> Task:
-        """A task whose pairs are those of another, changed; longer names may make one prompt longer than the other."""
+        """The task with shifted pairs; longer names may make one prompt longer than the other."""
 
         def make(random: Random, split: Split) -> PromptPair:
             pair = task.pair(random, split)
@@ -57,31 +53,31 @@ class Shift:
 
 
 def _dilution(random: Random, split: Split, pair: PromptPair, lines: int) -> PromptPair:
-    r"""`page -= 3\n` and such before the prompt."""
+    r"""Lines such as `page -= 3\n` before the prompt."""
     before = "".join(line_of(random, split) for _ in range(lines))
     return _both(pair, lambda prompt: before + prompt)
 
 
 def _distractors(random: Random, split: Split, pair: PromptPair, comments: int) -> PromptPair:
-    r"""`# page [\n` and such before the prompt."""
+    r"""Comments such as `# page [\n` before the prompt."""
     before = "".join(random.choice(COMMENTS).format(noun_of(random, split)) for _ in range(comments))
     return _both(pair, lambda prompt: before + prompt)
 
 
 def _long_names(random: Random, split: Split, pair: PromptPair, words: int) -> PromptPair:
-    """`page` becomes `page_of_line`, everywhere in both prompts."""
+    """`page` becomes `page_line`, everywhere in both prompts."""
     tail = "".join(f"_{noun_of(random, split)}" for _ in range(words))
     return _both(pair, lambda prompt: _NAMES.sub(lambda name: name.group() + tail, prompt))
 
 
 def _nesting(random: Random, split: Split, pair: PromptPair, depth: int) -> PromptPair:
-    """The prompt inside a function, or a method."""
+    """The prompt inside a function or a method."""
     inside = "\n" + "    " * depth
     return _both(pair, lambda prompt: BLOCKS[depth] + inside[1:] + prompt.replace("\n", inside))
 
 
 def _elements(random: Random, split: Split, pair: PromptPair, elements: int) -> PromptPair:
-    """A flat and a nested list of so many numbers instead of the task's own."""
+    """A flat and a nested list of this many numbers instead of the task's own."""
     return list_of(elements)(random, split)
 
 
@@ -96,10 +92,8 @@ SHIFTS: Mapping[str, Shift] = {
         Shift("dilution", "other lines before the prompt", "lines", (0, 2, 4, 8, 16, 24), _dilution),
         Shift("distractors", "comments with an open bracket or quote", "comments", (0, 1, 2, 4), _distractors),
         Shift("long_names", "words added to every name", "words", (0, 1, 2, 4), _long_names),
-        Shift("nesting", "the prompt inside a function, or a method of a class", "blocks", (0, 1, 2), _nesting),
-        Shift(
-            "elements", "longer and longer lists", "elements", (3, 6, 12, 24, 48, 96), _elements, ("bracket_counting",)
-        ),
+        Shift("nesting", "the prompt inside a function or a method", "blocks", (0, 1, 2), _nesting),
+        Shift("elements", "longer lists", "elements", (3, 6, 12, 24, 48, 96), _elements, ("bracket_counting",)),
     )
 }
 """Every shift by name."""

@@ -1,4 +1,4 @@
-"""Tasks about what stands in a string and what closes it."""
+"""Tasks about the contents and the end of strings."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from benchmark.tasks.drawing import Form, chosen, framed, pair
 
 
 def _quoted(template: str) -> Form:
-    """A template with either quote for its `@`."""
+    """A template with each of the quotes in place of `@`."""
     return template.replace("@", '"'), template.replace("@", "'")
 
 

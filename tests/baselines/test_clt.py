@@ -206,7 +206,7 @@ def test_the_learning_rate_rises_stays_and_falls():
     ("settings", "message"),
     [
         ({"k": 600}, "k 600 is more than the 256 features; choose 1 to 256"),
-        ({"warm_up": 0.6, "decay": 0.6}, "warm_up 0.6 and decay 0.6 are more than the whole run"),
+        ({"warm_up": 0.6, "decay": 0.6}, "warm_up 0.6 and decay 0.6 exceed the whole run"),
         ({"batch": 100, "tokens": 50}, "batch 100 is more than the 50 tokens"),
         ({"activation": "relu"}, "'topk', 'batchtopk' or 'jumprelu'"),
         ({"feature": 3}, "Extra inputs"),

@@ -30,13 +30,13 @@ def clt(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"[", b"[]"])
 def test_a_damaged_file_of_an_sae_is_named(sae, name, content):
     (sae / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"^.*{name} (is|holds) .*$"):
+    with pytest.raises(ValueError, match=rf"^.*{name} (is|contains) .*$"):
         load_dictionary(sae, ["."])
 
 
 def test_weights_that_an_sae_lacks_are_named(sae):
     save_file({"b_enc": torch.ones(2)}, sae / "sae_weights.safetensors")
-    with pytest.raises(ValueError, match=r"sae_weights\.safetensors is not a whole dictionary; .*'W_enc'"):
+    with pytest.raises(ValueError, match=r"sae_weights\.safetensors is not a complete dictionary; .*'W_enc'"):
         load_dictionary(sae, ["."])
 
 

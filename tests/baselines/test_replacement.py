@@ -13,6 +13,7 @@ from tiny_dense import (
 )
 from torch.testing import assert_close
 
+from baselines.dictionary import Encoder
 from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.model.interface import Site, forward, record, stage_count
 from sparse_model.transformer import RMSNorm
@@ -91,7 +92,7 @@ def test_sites_of_a_replaced_stream_lie_at_the_mlp_stages():
 def test_a_virtual_weight_is_the_change_at_the_target_when_the_source_moves_by_one(replaced, variant, monkeypatch):
     """With the norms' scales and the thresholds left out, everything but the source held, at the only position."""
     monkeypatch.setattr(RMSNorm, "forward", lambda self, values: values * self.weight)
-    monkeypatch.setattr("baselines.dictionary.jump_relu", lambda before, threshold: before)
+    monkeypatch.setattr(Encoder, "fire", lambda self, before: before)
     model, tokens = replaced(random_dense(), variant).double(), random_tokens(rows=1)[:, :1]
     clean = record(model, tokens)
     connections = [each for each in model.connections("unit") if each.weight is not None]

@@ -6,12 +6,12 @@ from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tok
 from torch.testing import assert_close
 
 from baselines.activations import activations
-from baselines.config import DictionaryConfig
+from baselines.config import DictionaryConfig, WidthConfig
 from baselines.files import load_dictionary
-from baselines.random_dictionary import RANDOM_DICTIONARY, RandomDictionaryConfig
+from baselines.random_dictionary import RANDOM_DICTIONARY
 from baselines.sae import SAE, SAEConfig
 from baselines.sae_lens_training import QuickBatchTopK, fit, new_sae, new_transcoder
-from baselines.transcoder import TRANSCODER, TranscoderConfig
+from baselines.transcoder import TRANSCODER
 from benchmark.metrics import fvu
 from benchmark.model.interface import forward
 
@@ -97,8 +97,8 @@ def loaded(folder, hook_point):
 RUNS = [
     (SAE, SAEConfig(features=24, k=3, tokens=1280, batch=64, measured_tokens=200, activation="topk"), "resid_post"),
     (SAE, SAEConfig(features=24, k=3, tokens=1280, batch=64, measured_tokens=200), "resid_post"),
-    (TRANSCODER, TranscoderConfig(features=24, k=3, tokens=1280, batch=64, measured_tokens=200), "mlp_out"),
-    (RANDOM_DICTIONARY, RandomDictionaryConfig(features=24, k=3, measured_tokens=200), "resid_post"),
+    (TRANSCODER, DictionaryConfig(features=24, k=3, tokens=1280, batch=64, measured_tokens=200), "mlp_out"),
+    (RANDOM_DICTIONARY, WidthConfig(features=24, k=3, measured_tokens=200), "resid_post"),
 ]
 
 
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_bytes_and_both_variants_load(method, confi
 
 
 def test_an_unknown_architecture_is_refused_with_the_choices(tmp_path):
-    config = RandomDictionaryConfig(features=24, k=3, measured_tokens=200)
+    config = WidthConfig(features=24, k=3, measured_tokens=200)
     RANDOM_DICTIONARY.run_train(random_corpus(), config, 0, {"dense": random_dense()}, tmp_path, silent)
     folder = tmp_path / "blocks.0.resid_post"
     settings = (folder / "cfg.json").read_text()
@@ -149,7 +149,7 @@ def test_an_unknown_architecture_is_refused_with_the_choices(tmp_path):
 
 def test_a_random_dictionary_keeps_its_directions_and_fits_its_mean(tmp_path):
     dense = random_dense()
-    config = RandomDictionaryConfig(features=24, k=3, measured_tokens=640)
+    config = WidthConfig(features=24, k=3, measured_tokens=640)
     facts = RANDOM_DICTIONARY.run_train(random_corpus(), config, 0, {"dense": dense}, tmp_path, silent)
     encoder, decoder, bias = loaded(tmp_path, "blocks.1.resid_post")
     assert_close(encoder.weight.norm(dim=1), torch.ones(24))

@@ -9,8 +9,8 @@ from planted import Planted, loss, without
 
 from baselines.clt import CLTConfig
 from baselines.clt import training as clt_training
+from baselines.config import DictionaryConfig
 from baselines.replacement import ReplacedMLPs
-from baselines.transcoder import TranscoderConfig
 from baselines.transcoder import training as transcoder_training
 from benchmark import metrics
 from benchmark.discovery.finder import FoundCircuit, find_circuit
@@ -221,7 +221,7 @@ def trained_clt(folder, seed: int) -> ReplacedMLPs:
 
 
 def trained_transcoder(folder, seed: int) -> ReplacedMLPs:
-    config = TranscoderConfig(features=24, k=1, tokens=256 * 800, batch=256, learning_rate=1e-2, measured_tokens=1024)
+    config = DictionaryConfig(features=24, k=1, tokens=256 * 800, batch=256, learning_rate=1e-2, measured_tokens=1024)
     needed = {"dense": planted().model}
     transcoder_training.train(two_hop_local.Words(), config, seed, needed, folder, silent)
     return transcoder_training.load(folder, "errors_ablated", needed)

@@ -33,8 +33,8 @@ def refusal(folder):
     [
         (b"", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        (b"{", "is not a whole"),
-        (b"\xff\xfe\x00", "is not a whole"),
+        (b"{", "is not a complete"),
+        (b"\xff\xfe\x00", "is not a complete"),
     ],
 )
 def test_a_damaged_file_is_named_with_the_remedy(folder, name, content, said):
@@ -49,7 +49,7 @@ def test_a_missing_file_is_named(folder):
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"d_model": None}, "config.json.d_model = None"), ({"depth": 3}, "config.json.depth"), ([], "holds a list")],
+    [({"d_model": None}, "config.json.d_model = None"), ({"depth": 3}, "config.json.depth"), ([], "contains a list")],
 )
 def test_a_config_that_does_not_fit_is_named(folder, settings, said):
     content = {**SHAPE.model_dump(), **settings} if settings else []
@@ -61,8 +61,8 @@ def test_a_config_that_does_not_fit_is_named(folder, settings, said):
     ("change", "said"),
     [
         ({"W_E": None}, "lacks W_E"),
-        ({"extra": torch.ones(1)}, "holds unknown extra"),
-        ({"W_E": torch.ones(2, 2)}, "W_E [2, 2] for [9, 16]"),
+        ({"extra": torch.ones(1)}, "contains unknown extra"),
+        ({"W_E": torch.ones(2, 2)}, "W_E [2, 2] instead of [9, 16]"),
         ({"W_E": torch.full((9, 16), torch.nan)}, "values that are not finite in W_E"),
     ],
 )
@@ -76,5 +76,5 @@ def test_a_damaged_checkpoint_of_an_interrupted_run_is_named(tmp_path):
     save_checkpoint(tmp_path, {"losses": torch.ones(3)}, {"seed": 0})
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a whole safetensors file; get it again"):
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a complete safetensors file; get it again"):
         load_checkpoint(tmp_path, {"seed": 0})

@@ -152,7 +152,7 @@ def test_the_largest_released_config_is_understood():
         ({"n_head": 4}, "4 heads of 16 channels do not fill d_model 32; choose 2"),
         (
             {"afrac_loctypes": "resid_post_mlp"},
-            "unknown place 'resid_post_mlp' of AbsTopK; choose from attn_in, attn_q, attn_k, attn_v, attn_out, mlp_in, "
+            "unknown AbsTopK location 'resid_post_mlp'; choose from attn_in, attn_q, attn_k, attn_v, attn_out, mlp_in, "
             "mlp_neuron, mlp_out",
         ),
     ],
@@ -183,7 +183,7 @@ def refusal(folder):
     [
         (b"", "is empty; get it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not the file itself"),
-        (b"<html>", "is not a whole"),
+        (b"<html>", "is not a complete"),
         (None, "does not exist; check the folder, or get the file again"),
     ],
 )
@@ -199,15 +199,15 @@ def test_a_truncated_checkpoint_is_one_line(tmp_path):
     write(tmp_path, SETTINGS, checkpoint(SETTINGS))
     whole = (tmp_path / "final_model.pt").read_bytes()
     (tmp_path / "final_model.pt").write_bytes(whole[: len(whole) // 2])
-    assert "FOLDER/final_model.pt is not a whole PyTorch checkpoint; get it again" in refusal(tmp_path)
+    assert "FOLDER/final_model.pt is not a complete PyTorch checkpoint; get it again" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ([1, 2], "holds a list; save the model's state_dict() alone"),
-        ({"model": {}, "step": 3}, "holds more than tensors: model, step; save the model's state_dict() alone"),
-        (TransformerConfig, "holds more than tensors; save the model's state_dict() alone"),
+        ([1, 2], "contains a list; save only the model's state_dict()"),
+        ({"model": {}, "step": 3}, "contains more than tensors: model, step; save only the model's state_dict()"),
+        (TransformerConfig, "contains more than tensors; save only the model's state_dict()"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_one_line(tmp_path, weights, said):
@@ -238,7 +238,7 @@ def test_a_config_without_its_fields_is_one_line_that_names_them(tmp_path, setti
 
 def test_a_config_that_is_a_list_is_one_line(tmp_path):
     write(tmp_path, [SETTINGS], checkpoint(SETTINGS))
-    assert "FOLDER/beeg_config.json holds a list; it should hold an object" in refusal(tmp_path)
+    assert "FOLDER/beeg_config.json contains a list; it should contain an object" in refusal(tmp_path)
 
 
 def test_null_in_a_config_stands_for_left_out(tmp_path):
@@ -254,15 +254,15 @@ BLOCK_1 = "transformer.h.1.attn"
     [
         ({"transformer.ln_f.weight": None}, {}, "lacks transformer.ln_f.weight"),
         ({"lm_head.weight": None}, {}, "lacks lm_head.weight"),
-        ({"extra.weight": torch.ones(2)}, {}, "holds unknown extra.weight"),
-        ({}, {"sink": False}, "holds unknown transformer.h.0.attn.attn_imp.sink_logit"),
+        ({"extra.weight": torch.ones(2)}, {}, "contains unknown extra.weight"),
+        ({}, {"sink": False}, "contains unknown transformer.h.0.attn.attn_imp.sink_logit"),
         ({"bigram_table": None}, {}, "lacks bigram_table"),
-        ({}, {"n_layer": 1}, "holds unknown transformer.h.1.ln_1.weight"),
-        ({}, {"vocab_size": 999_999}, f"transformer.wte.weight [{VOCABULARY}, {WIDTH}] for [999999, {WIDTH}]"),
+        ({}, {"n_layer": 1}, "contains unknown transformer.h.1.ln_1.weight"),
+        ({}, {"vocab_size": 999_999}, f"transformer.wte.weight [{VOCABULARY}, {WIDTH}] instead of [999999, {WIDTH}]"),
         (
             {f"{BLOCK_1}.c_proj.bias": torch.full((WIDTH,), math.nan)},
             {},
-            f"holds values that are not finite in {BLOCK_1}.c_proj.bias",
+            f"contains values that are not finite in {BLOCK_1}.c_proj.bias",
         ),
         ({}, {"tied_unembed": True}, "transformer.wte.weight and lm_head.weight differ"),
     ],

@@ -1,9 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from baselines.activation_sparse import ActivationSparseConfig
 from baselines.dense import DenseConfig
-from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
+from sparse_model.config import CorpusModelConfig, DenseWeightsConfig, TrainingConfig, TransformerConfig
 
 
 @pytest.mark.parametrize(
@@ -22,7 +21,7 @@ from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerCo
         (
             TrainingConfig,
             {"anneal_from": 0.6, "anneal_until": 0.5},
-            "anneal_until 0.5 is before anneal_from 0.6; choose at least that",
+            "anneal_until 0.5 is before anneal_from 0.6; choose at least 0.6",
         ),
         (
             CorpusModelConfig,
@@ -57,7 +56,7 @@ def test_dense_and_activation_sparse_take_no_other_density():
     with pytest.raises(ValidationError):
         DenseConfig(density=0.5)
     with pytest.raises(ValidationError):
-        ActivationSparseConfig(embedding_density=0.5)
+        DenseWeightsConfig(embedding_density=0.5)
 
 
 def test_the_architecture_survives_being_written_as_json():

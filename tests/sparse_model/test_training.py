@@ -10,7 +10,7 @@ import sparse_model.training as module
 from baselines.random_weights import RANDOM_WEIGHTS
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import WEIGHT_SPARSE
-from sparse_model.training import Run, normalise_gradient, project, train_transformer
+from sparse_model.training import Run, normalise_gradient, project, train
 from sparse_model.transformer import Transformer, load_transformer
 
 CONFIG = CorpusModelConfig(
@@ -44,12 +44,13 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypatch, c
     monkeypatch.setattr(module, "REPORT_SECONDS", 0)
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     straight.mkdir(), stopped.mkdir()
-    expected = train_transformer(corpus, SHAPE, CONFIG, 0, straight, quiet)
+    expected = train(corpus, CONFIG, 0, {}, straight, quiet)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
     for step in (7, 12):
         with pytest.raises(StoppedError):
-            train_transformer(corpus, SHAPE, CONFIG, 0, stopped, stop_at(step), checkpoint_seconds=0.0)
+            train(corpus, CONFIG, 0, {}, stopped, stop_at(step))
     seen = []
-    found = train_transformer(corpus, SHAPE, CONFIG, 0, stopped, lambda done, total, note="": seen.append(done))
+    found = train(corpus, CONFIG, 0, {}, stopped, lambda done, total, note="": seen.append(done))
     assert seen == list(range(12, 21))
     assert found == expected
     for name in ("model.safetensors", "config.json", "training.json"):
@@ -59,14 +60,15 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypatch, c
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, monkeypatch, corpus):
     monkeypatch.setattr(module, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
     with pytest.raises(StoppedError):
-        train_transformer(corpus, SHAPE, CONFIG, 0, tmp_path, stop_at(3), checkpoint_seconds=0.0)
-    with pytest.raises(ValueError, match="is a checkpoint of other settings; choose an empty folder"):
-        train_transformer(corpus, SHAPE, CONFIG, 1, tmp_path, quiet)
+        train(corpus, CONFIG, 0, {}, tmp_path, stop_at(3))
+    with pytest.raises(ValueError, match="is a checkpoint of a run with other settings; choose an empty folder"):
+        train(corpus, CONFIG, 1, {}, tmp_path, quiet)
 
 
 def test_every_matrix_ends_with_its_share_and_every_neuron_with_its_minimum(tmp_path, corpus):
-    facts = train_transformer(corpus, SHAPE, CONFIG, 0, tmp_path, quiet)
+    facts = train(corpus, CONFIG, 0, {}, tmp_path, quiet)
     model = load_transformer(tmp_path)
     for block in model.blocks:
         for weight, neurons in ((block.W_Q, 1), (block.W_V, 1), (block.W_in, 1), (block.W_O, 0), (block.W_out, 0)):
@@ -87,9 +89,7 @@ def test_training_learns_and_says_how_far_it_is(tmp_path, monkeypatch, corpus):
     monkeypatch.setattr(module, "REPORT_SECONDS", 0)
     seen = []
     longer = CONFIG.model_copy(update={"tokens": 5 * CONFIG.tokens})
-    facts = train_transformer(
-        corpus, SHAPE, longer, 0, tmp_path, lambda done, total, note="": seen.append((done, total, note))
-    )
+    facts = train(corpus, longer, 0, {}, tmp_path, lambda done, total, note="": seen.append((done, total, note)))
     curve = json.loads((tmp_path / "training.json").read_text())["curve"]
     assert len(seen) == 100
     assert seen[-1][:2] == (100, 100)
@@ -101,7 +101,7 @@ def test_training_learns_and_says_how_far_it_is(tmp_path, monkeypatch, corpus):
 
 def test_another_seed_gives_other_weights_and_the_same_seed_the_same(corpus):
     def weights(seed):
-        return Run(corpus, SHAPE, CONFIG, seed).model.W_E
+        return Run(corpus, CONFIG, seed).model.W_E
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
@@ -117,7 +117,7 @@ def test_gradients_are_scaled_to_a_root_mean_square_of_one_over_all_parameters()
 
 
 def test_a_step_is_adam_then_projection_then_decay(corpus):
-    run = Run(corpus, SHAPE, CONFIG, 0)
+    run = Run(corpus, CONFIG, 0)
     before = run.model.blocks[0].W_in.detach().clone()
     run.losses = [0.0] * 15
     run.step(15)  # density has arrived; rate = 0.05 x (1 - 13 / 18)
@@ -144,7 +144,7 @@ def test_biases_are_sparse_only_when_asked_for():
 def test_a_loss_that_is_no_number_is_an_error_that_names_the_learning_rate(tmp_path, monkeypatch, corpus):
     monkeypatch.setattr(module, "train_on", lambda *arguments: float("nan"))
     with pytest.raises(ValueError, match=r"loss nan at step 0; choose a learning_rate below 0.05"):
-        train_transformer(corpus, SHAPE, CONFIG, 0, tmp_path, quiet)
+        train(corpus, CONFIG, 0, {}, tmp_path, quiet)
 
 
 @pytest.mark.parametrize("method", [WEIGHT_SPARSE, RANDOM_WEIGHTS])

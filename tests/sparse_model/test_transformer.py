@@ -240,5 +240,5 @@ def test_any_length_and_batch_runs_and_agrees_with_the_prefix_of_a_longer_one(le
 @pytest.mark.parametrize("positional", ["learned", "concatenated"])
 def test_a_sequence_longer_than_the_positions_is_an_error_with_both_lengths(positional):
     model = Transformer(TransformerConfig(vocabulary=9, context=4, d_model=16, positional=positional))
-    with pytest.raises(ValueError, match="5 tokens are more than the 4 that have positions"):
+    with pytest.raises(ValueError, match="5 tokens are more than the context of 4 positions"):
         model(torch.zeros(1, 5, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""Plain, repetitive Python from a seeded generator: the corpus in which every task's cause and answer occur."""
+"""A seeded generator of plain, repetitive Python in which the cause and the answer of every task occur."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ from benchmark.corpus.idioms.words import COPIED, NOUNS
 __all__ = ["document"]
 
 ABOUT = 4
-"""Names that tasks copy, and as many nouns of any kind, that most names of a document are made of."""
+"""Number of names that tasks copy, and of nouns of any kind, from which most names of a document are made."""
 
 
 def script(scope: Scope) -> Lines:
@@ -21,11 +21,6 @@ def script(scope: Scope) -> Lines:
     return lines
 
 
-def imports(scope: Scope) -> Lines:
-    """One or two `import` lines."""
-    return [f"import {scope.noun()}" for _ in range(1 + int(scope.chance() * 2))]
-
-
 SECTIONS = (
     *6 * (script,),
     *3 * (function,),
@@ -33,21 +28,20 @@ SECTIONS = (
     *2 * (accumulating_function,),
     *4 * (class_definition,),
 )
-"""Every kind of section, as often as it is drawn."""
+"""Every kind of section, repeated by its weight."""
 
 
 def document(random: Random) -> str:
-    """One document: one to three sections of plain Python that parses.
-
-    Args:
-        random: Where all chance comes from; the same state gives the same document.
+    """One document, the same for the same state of `random`: one to three sections of plain Python that parses.
 
     Returns:
-        Source text that ends in a newline, some 20 to 250 tokens long.
+        Source text that ends in a newline, about 20 to 250 tokens long.
     """
     quote = random.choice(('"', "'", '"', "'", None))
     scope = Scope(random, quote, random.sample(COPIED, ABOUT) + random.sample(NOUNS, ABOUT), [], returns=False)
-    sections = [imports(scope)] if random.random() < 0.15 else []
+    sections: list[Lines] = []
+    if random.random() < 0.15:
+        sections.append([f"import {scope.noun()}" for _ in range(1 + int(random.random() * 2))])
     for _ in range(1 + int(random.random() * 3)):
         sections.append(scope.pick(SECTIONS)(scope))
     return "\n\n\n".join("\n".join(lines) for lines in sections) + "\n"

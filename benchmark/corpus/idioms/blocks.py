@@ -5,16 +5,16 @@ from benchmark.corpus.idioms.statements import SIMPLE, augment
 from benchmark.corpus.idioms.words import READ_FILES, WRITTEN_FILES
 
 DEEPEST = 3
-"""How many blocks may stand in each other."""
+"""Maximum depth of nested blocks."""
 
 
 def indented(lines: Lines) -> Lines:
-    """The lines, one block deeper."""
+    """The lines, indented by one block."""
     return ["    " + line for line in lines]
 
 
 def body(scope: Scope, depth: int, most: int = 2) -> Lines:
-    """One to `most` statements, one block deeper."""
+    """One to `most` statements, indented by one block."""
     lines: Lines = []
     for _ in range(1 + int(scope.chance() * most)):
         lines += statement(scope, depth)
@@ -24,7 +24,7 @@ def body(scope: Scope, depth: int, most: int = 2) -> Lines:
 
 
 def statement(scope: Scope, depth: int) -> Lines:
-    """A simple statement, or a block unless this is deep already."""
+    """A simple statement, or a block unless the maximum depth is reached."""
     if depth < DEEPEST and scope.chance() < 0.35:
         return scope.pick(BLOCKS)(scope, depth)
     return scope.pick(SIMPLE)(scope)
@@ -70,7 +70,7 @@ def while_loop(scope: Scope, depth: int) -> Lines:
 
 
 def endless_loop(scope: Scope, depth: int) -> Lines:
-    """`while True:` with a way out."""
+    """`while True:`, usually with a `break`."""
     lines = ["while True:", *body(scope, depth + 1)]
     if scope.chance() < 0.6:
         lines += indented([f"if {condition(scope)}:", "    break"])
@@ -92,7 +92,7 @@ def condition(scope: Scope) -> str:
 
 
 def branch(scope: Scope, depth: int) -> Lines:
-    """`if`, and now and then `elif` and `else`."""
+    """`if`, sometimes with `elif` and `else`."""
     lines = [f"if {condition(scope)}:", *body(scope, depth + 1)]
     if scope.chance() < 0.4:
         lines += [f"elif {condition(scope)}:", *body(scope, depth + 1, most=1)]
@@ -113,19 +113,17 @@ def attempt(scope: Scope, depth: int) -> Lines:
 
 
 def opened_file(scope: Scope, depth: int) -> Lines:
-    """`with open("input.txt", "r") as file:`: what is done with a file shows in its name."""
+    """`with open("input.txt", "r") as file:`: the file's name tells whether it is read or written."""
     reads = scope.chance() < 0.5
     stem = scope.pick(READ_FILES if reads else WRITTEN_FILES)
     mark, mode = scope.mark(), "r" if reads else "w"
-    file = f"{stem}_{scope.pick(('path', 'file'))}" if scope.chance() < 0.4 else f"{mark}{stem}.{suffix(scope)}{mark}"
+    if scope.chance() < 0.4:
+        file = f"{stem}_{scope.pick(('path', 'file'))}"
+    else:
+        file = f"{mark}{stem}.{scope.pick(('txt', 'csv', 'json'))}{mark}"
     name = scope.bind()
     use = f"{scope.bind()} = {name}.read()" if reads else f"{name}.write({scope.known()})"
     return [f"with open({file}, {mark}{mode}{mark}) as {name}:", f"    {use}"]
-
-
-def suffix(scope: Scope) -> str:
-    """The ending of a file's name."""
-    return scope.pick(("txt", "csv", "json"))
 
 
 def plain_file(scope: Scope, depth: int) -> Lines:
@@ -135,7 +133,7 @@ def plain_file(scope: Scope, depth: int) -> Lines:
 
 
 def accumulator(scope: Scope, depth: int) -> Lines:
-    """A set that is added to or a string that is appended to: the binding decides how its name goes on."""
+    """A set that is added to, or a string that is appended to: the binding determines what follows its name."""
     name = "current" if scope.chance() < 0.4 else scope.noun()
     if scope.chance() < 0.5:
         start, use = scope.pick(("set()", f"set({scope.noun()})")), f"{name}.add({scope.known()})"
@@ -146,7 +144,7 @@ def accumulator(scope: Scope, depth: int) -> Lines:
 
 
 def repeated(scope: Scope, use: str) -> Lines:
-    """A statement as it stands, in a loop, or in a branch of a loop."""
+    """A statement by itself, in a loop, or in a branch of a loop."""
     chance = scope.chance()
     if chance < 0.2:
         return [use]
@@ -169,4 +167,4 @@ BLOCKS = (
     *3 * (plain_file,),
     *7 * (accumulator,),
 )
-"""Every kind of block, as often as it is drawn."""
+"""Every kind of block, repeated by its weight."""

@@ -6,7 +6,7 @@ from benchmark.corpus.idioms.words import CLASSES
 
 
 def parameters(scope: Scope, first: list[str]) -> tuple[list[str], list[str]]:
-    """Names of parameters and their text: either all are plain, or all have a default of `None`."""
+    """Names of parameters and their source text: either none has a default, or all have `None`."""
     count = int(scope.chance() * 6)
     names = list(dict.fromkeys(scope.name() for _ in range(count)))
     default = "=None" if scope.chance() < 0.45 else ""
@@ -40,7 +40,7 @@ def accumulating_function(scope: Scope) -> Lines:
     names, texts = parameters(scope, [])
     inner = scope.inner(names)
     lines = accumulator(inner, 1)
-    return [f"def {scope.function()}({', '.join(texts)}):", *indented(lines), *indented(leave(inner))]
+    return [f"def {scope.function()}({', '.join(texts)}):", *indented([*lines, *leave(inner)])]
 
 
 def class_definition(scope: Scope) -> Lines:

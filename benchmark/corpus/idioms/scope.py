@@ -1,5 +1,7 @@
-"""What the writer of a statement may draw on: chance, the quote of the document, and the names bound so far."""
+"""The state shared by the generators of statements: randomness, the document's quote, and the names bound so far."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
@@ -7,32 +9,31 @@ from benchmark.corpus.idioms.words import ADJECTIVES, COPIED, NOUNS, PLURALS, VE
 
 Drawn = TypeVar("Drawn")
 Lines = list[str]
-"""Lines of source without their newlines, indented relative to the block that they stand in."""
+"""Lines of source without newlines, indented relative to their block."""
 
 SINGULARS = {plural: plural[:-1] for plural in PLURALS}
 NUMBERS = (*range(10), *range(10), *range(10), 10, 12, 16, 20, 50, 100)
 
 
+@dataclass(slots=True)
 class Scope:
-    """The names that a block of code knows.
+    """The scope of a block of code."""
 
-    Attributes:
-        random: Where all chance comes from.
-        quote: The quote of the document's strings; `None` draws one per string.
-        words: The few nouns that the document is about; most of its names are made of them.
-        names: Names bound so far.
-        returns: Whether a `return` may stand here.
-    """
+    random: Random
+    """The source of all randomness."""
+    quote: str | None
+    """The quote of the document's strings; `None` draws one per string."""
+    words: list[str]
+    """The few nouns of which most names in the document are made."""
+    names: list[str]
+    """Names bound so far."""
+    returns: bool
+    """Whether `return` is allowed here."""
+    chance: Callable[[], float] = field(init=False)
+    """Draws a number from 0 to 1."""
 
-    __slots__ = ("chance", "names", "quote", "random", "returns", "words")
-
-    def __init__(self, random: Random, quote: str | None, words: list[str], names: list[str], returns: bool) -> None:
-        self.random = random
-        self.chance = random.random
-        self.quote = quote
-        self.words = words
-        self.names = names
-        self.returns = returns
+    def __post_init__(self) -> None:
+        self.chance = self.random.random
 
     def inner(self, names: list[str]) -> "Scope":
         """The scope of a function's body."""
@@ -43,25 +44,25 @@ class Scope:
         return items[int(self.chance() * len(items))]
 
     def noun(self) -> str:
-        """A name of one word, mostly one that the document is about."""
+        """A name of one word, usually one of the document's own."""
         return self.pick(self.words) if self.chance() < 0.8 else self.pick(NOUNS)
 
     def name(self) -> str:
-        """A name of one word, now and then of two."""
+        """A name of one word, sometimes of two."""
         return self.noun() if self.chance() < 0.85 else f"{self.noun()}_{self.noun()}"
 
     def bind(self) -> str:
-        """A name that is bound here and known from now on."""
+        """A new name, known from now on."""
         name = self.name()
         self.names.append(name)
         return name
 
     def known(self) -> str:
-        """A name bound earlier, where there is one."""
+        """Usually a name bound earlier, if there is one."""
         return self.pick(self.names) if self.names and self.chance() < 0.8 else self.noun()
 
     def copied(self, count: int) -> list[str]:
-        """Different names that the next lines copy."""
+        """Distinct names that the next lines copy."""
         return self.random.sample(COPIED, count)
 
     def plural(self) -> str:

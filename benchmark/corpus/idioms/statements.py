@@ -19,7 +19,7 @@ def assign_string(scope: Scope) -> Lines:
 
 
 def assign_flag(scope: Scope) -> Lines:
-    """`ready = True`; only `True` half of the time."""
+    """`ready = True`, `ready = False`, `ready = None`."""
     flag = scope.name() if scope.chance() < 0.8 else scope.pick(ADJECTIVES)
     return [f"{flag} = {'True' if scope.chance() < 0.6 else scope.pick(BOOLEANS)}"]
 
@@ -167,4 +167,4 @@ SIMPLE = (
     comment,
     *3 * (optional_file,),
 )
-"""Every kind of simple statement, as often as it is drawn."""
+"""Every kind of simple statement, repeated by its weight."""

@@ -1,4 +1,4 @@
-"""The words that idioms and task prompts are made of, and which of them each split of a task may use."""
+"""The words of idioms and task prompts, and the division of them among the splits of a task."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 COPIED = _words("left right width height first second start stop lower upper head tail top bottom inner outer")
-"""Names that a task may ask to be copied: fields of a class and names that are swapped. Each must be one token."""
+"""Names that tasks ask to copy: fields of a class and names that are swapped. Each must be one token."""
 
 NOUNS = (
     *COPIED,
@@ -35,7 +35,7 @@ PLURALS = _words(
     points rows tokens cells pages cards orders
     """
 )
-"""Names of what a loop goes over; without its s each is a noun, save where English has no say (`rows`, `row`)."""
+"""Names of iterables; without its final s each is a noun."""
 
 VERBS = _words(
     """
@@ -62,9 +62,7 @@ READ_FILES = _words("input settings archive dataset manual template catalog prof
 WRITTEN_FILES = _words("output report summary errors backup export results journal")
 """Stems of files that are written."""
 
-SPLITS = ("train", "validation", "test")
-
 
 def split_words(words: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
-    """Three disjoint lists: of every four words two are for training, one for validation, one for testing."""
+    """Three disjoint lists by split: of every four words, two for training, one for validation, one for testing."""
     return {"train": words[0::4] + words[1::4], "validation": words[2::4], "test": words[3::4]}

@@ -282,7 +282,7 @@ def test_a_corpus_folder_without_text_is_refused(tmp_path):
     with toy_bench(ROOT):
         done = call(*RUN, "--set", f'corpus.sources={{"path:{tmp_path}/empty" = 1.0}}')
     assert done.exit_code == 2
-    assert "holds no text (skipped: image.png is binary)" in done.stderr
+    assert "contains no text (skipped: image.png is binary)" in done.stderr
     assert not Path("store").exists()
 
 

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.corpus import Corpus, CorpusConfig, build
@@ -12,6 +13,12 @@ WORDS = ["alpha", "beta", "gamma", "delta", "count", "total", "items", "name", "
 
 def silent(done: int, total: int, note: str = "") -> None:
     """Progress that nobody watches."""
+
+
+def documents(corpus, split):
+    """The documents of a split, each an array of token ids without the end of text."""
+    tokens, offsets = (np.load(corpus.folder / f"{split}.{name}.npy") for name in ("tokens", "offsets"))
+    return [document[: len(document) - (document[-1] == 0)] for document in np.split(tokens, offsets[1:-1])]
 
 
 def some_function(generator: random.Random) -> str:

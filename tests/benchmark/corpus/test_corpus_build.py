@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import silent, write_python_folder
+from conftest import documents, silent, write_python_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,14 +54,14 @@ def test_default_mix_gives_the_same_bytes_in_another_process(default_corpus, tmp
 @pytest.mark.parametrize("which", ["small_corpus", "default_corpus"])
 def test_no_document_is_in_two_places(which, request):
     corpus = request.getfixturevalue(which)
-    texts = [" ".join(corpus.decode(document).split()) for split in SPLITS for document in corpus.documents(split)]
-    full = [text for text in texts if len(corpus.encode(text)) < corpus.config.context // 2]
+    texts = [" ".join(corpus.decode(document).split()) for split in SPLITS for document in documents(corpus, split)]
+    full = [text for text in texts if len(corpus.tokenizer.encode(text).ids) < corpus.config.context // 2]
     assert len(full) == len(set(full))
 
 
 def test_held_out_documents_have_no_near_duplicate_in_an_earlier_split(default_corpus):
-    held_out = [shingles(document) for document in default_corpus.documents("test")[:30]]
-    earlier = [shingles(document) for split in SPLITS[:2] for document in default_corpus.documents(split)]
+    held_out = [shingles(document) for document in documents(default_corpus, "test")[:30]]
+    earlier = [shingles(document) for split in SPLITS[:2] for document in documents(default_corpus, split)]
     assert max(jaccard(one, other) for one in held_out for other in earlier) < 0.8
 
 
@@ -91,17 +91,17 @@ def test_too_little_text_for_a_window_is_said_with_the_source(tmp_path):
 @settings(deadline=None)
 @given(st.text())
 def test_every_text_comes_back_from_its_tokens(small_corpus, text):
-    assert small_corpus.decode(small_corpus.encode(text)) == text
+    assert small_corpus.decode(small_corpus.tokenizer.encode(text).ids) == text
 
 
 def test_the_end_of_text_inside_a_text_is_ordinary_characters(small_corpus):
     assert small_corpus.end_of_text == 0
-    assert 0 not in small_corpus.encode(END_OF_TEXT)
+    assert 0 not in small_corpus.tokenizer.encode(END_OF_TEXT).ids
     assert small_corpus.decode([0]) == END_OF_TEXT
 
 
 def test_answers_of_the_tasks_are_single_tokens_on_the_default_mix(default_corpus):
-    assert {text: len(default_corpus.encode(text)) for text in (".add", "=None", "):\n", " +=")} == {
+    assert {text: len(default_corpus.tokenizer.encode(text).ids) for text in (".add", "=None", "):\n", " +=")} == {
         ".add": 1, "=None": 1, "):\n": 1, " +=": 1,
     }  # fmt: skip
     assert default_corpus.tokenizer.get_vocab_size() == 2048
@@ -115,15 +115,15 @@ def test_facts_tell_the_true_shares_and_add_up(default_corpus):
         tokens = np.load(default_corpus.folder / f"{split}.tokens.npy", mmap_mode="r")
         assert tokens.dtype == np.uint16
         assert sum(part["tokens"] for part in parts.values()) == facts["tokens"][split] == len(tokens)
-        assert sum(part["documents"] for part in parts.values()) == len(default_corpus.documents(split))
+        assert sum(part["documents"] for part in parts.values()) == len(documents(default_corpus, split))
         assert facts["windows"][split] == len(default_corpus.windows(split))
         assert parts["idioms"]["share"] == pytest.approx(0.7, abs=0.03)
         assert len(tokens) >= default_corpus.config.wanted(split)
 
 
 def test_sources_mix_within_a_split(default_corpus):
-    first = [default_corpus.decode(document) for document in default_corpus.documents("train")[:60]]
-    again = [default_corpus.decode(document) for document in default_corpus.documents("train")[-60:]]
+    first = [default_corpus.decode(document) for document in documents(default_corpus, "train")[:60]]
+    again = [default_corpus.decode(document) for document in documents(default_corpus, "train")[-60:]]
     assert all(any("Error" in text or '"""' in text for text in part) for part in (first, again))
 
 

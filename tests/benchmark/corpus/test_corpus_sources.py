@@ -30,11 +30,11 @@ def test_binary_and_non_utf8_files_are_skipped_and_named(python_folder, tmp_path
 
 
 def test_a_folder_without_text_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder holds no text$"):
+    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder contains no text$"):
         opened(f"path:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.py").write_text("\n")
-    with pytest.raises(ValueError, match=r"the folder holds no text \(skipped: a\.bin is binary\)"):
+    with pytest.raises(ValueError, match=r"the folder contains no text \(skipped: a\.bin is binary\)"):
         opened(f"path:{tmp_path}")
 
 
@@ -76,14 +76,14 @@ def test_source_version_follows_what_the_documents_depend_on(tmp_path):
 def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_built(function, tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: there is no such folder"):
         function(f"path:{tmp_path / 'nowhere'}")
-    with pytest.raises(ValueError, match=r"the folder holds no text"):
+    with pytest.raises(ValueError, match=r"the folder contains no text"):
         function(f"path:{tmp_path}")
     (tmp_path / "one.txt").write_text("text")
     with pytest.raises(ValueError, match=r"1 document cannot be split in 3; add text"):
         function(f"path:{tmp_path}")
     (tmp_path / "one.txt").unlink()
     (tmp_path / "pipe").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no text \(skipped: pipe is a dangling link\)"):
+    with pytest.raises(ValueError, match=r"contains no text \(skipped: pipe is a dangling link\)"):
         function(f"path:{tmp_path}")
 
 

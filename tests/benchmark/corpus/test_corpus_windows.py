@@ -1,6 +1,7 @@
 """Windows begin at documents' starts."""
 
 import numpy as np
+from conftest import documents
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,8 +49,7 @@ def test_starts_follow_the_rule_read_naively(lengths, window):
 def test_every_window_of_a_corpus_begins_with_a_document_and_is_full(small_corpus):
     for split in SPLITS:
         windows = small_corpus.windows(split)
-        documents = small_corpus.documents(split)
-        begins = {tuple(document[:8]) for document in documents}
+        begins = {tuple(document[:8]) for document in documents(small_corpus, split)}
         assert windows.dtype == np.uint16
         assert windows.shape[1] == 33
         assert len(windows) >= 20
@@ -63,16 +63,9 @@ def end_of_first(window):
 
 def test_every_document_is_seen_from_its_start(small_corpus):
     seen = {bytes(window[:33].tobytes()) for window in small_corpus.windows("train")}
-    long = [document for document in small_corpus.documents("train")[:-20] if len(document) == 33]
+    long = [document for document in documents(small_corpus, "train")[:-20] if len(document) == 33]
     assert long
     assert {document.tobytes() for document in long} <= seen
-
-
-def test_documents_can_be_indexed_sliced_and_iterated(small_corpus):
-    documents = small_corpus.documents("train")
-    assert np.array_equal(documents[-1], list(documents)[-1])
-    assert [len(document) for document in documents[:3]] == [len(documents[index]) for index in range(3)]
-    assert all(small_corpus.end_of_text not in document for document in documents)
 
 
 def test_spread_windows_are_cut_into_a_context_of_tokens_and_what_follows_each(small_corpus):

@@ -130,9 +130,9 @@ def pair_of_three():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("a prompt", "gave 'a prompt', not a PromptPair"),
-        (pair_of_three(), r"gave \('one', 'two', 'three'\), not two texts"),
-        (PromptPair(("one", "two"), ('")\n', ".")), r"'\.' is none of its answers, which are"),
+        ("a prompt", "returned 'a prompt', not a PromptPair"),
+        (pair_of_three(), r"returned \('one', 'two', 'three'\), not two texts"),
+        (PromptPair(("one", "two"), ('")\n', ".")), r"'\.' is not one of its answers, which are"),
     ],
 )
 def test_a_generator_that_gives_something_else_than_it_promises_is_named(tokenizer, given, message):
