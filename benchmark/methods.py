@@ -123,7 +123,7 @@ class Method:
             `control`: a null baseline, listed but never ranked; `method`: everything else.
         matched_to: The method whose validation loss its training is matched to; the leading reference has none.
         family: The family of tests in which it is compared with the leading reference; empty for a family of its own,
-            in which it is compared with every reference.
+            in which it is compared with every reference, as any method of another distribution has.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
     """
@@ -216,11 +216,21 @@ def _check(method: Method) -> None:
         raise ValueError(f"role is {method.role!r}; choose from {', '.join(get_args(Role))}")
 
 
+def _check_outside(method: Method) -> None:
+    """`ValueError` for a declaration with which another distribution's method would change the results of ours."""
+    if method.role == "reference":
+        choices = ", ".join(role for role in get_args(Role) if role != method.role)
+        raise ValueError(f"role is 'reference', which would decide the tasks of every method; choose from {choices}")
+    if method.family:
+        raise ValueError(f"family is {method.family!r}, but shared families are declared in advance; leave it out")
+
+
 METHODS: Registry[Method] = Registry(
     "method",
     Method,
     functions=("train", "load"),
     check=_check,
+    check_outside=_check_outside,
     order=lambda method: (method.role == "control", bool(method.needs), method.name),
     needs=lambda method: method.depends_on,
 )

@@ -49,6 +49,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         ours: Our own records, in the order in which they are listed.
         functions: The fields of a record that name its functions, each as `module:function` or the function itself.
         check: Raises `ValueError` for a record that could never work.
+        check_outside: Raises `ValueError` for what a record of another distribution may not declare.
         order: Sort key within our records and within those of others; by default they stay in the order found.
         needs: Names of the records of the same kind without which a record is left out.
     """
@@ -59,6 +60,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     _: KW_ONLY
     functions: tuple[str, ...] = ()
     check: Callable[[Entry], None] = lambda record: None
+    check_outside: Callable[[Entry], None] = lambda record: None
     order: Callable[[Entry], Any] = lambda record: 0
     needs: Callable[[Entry], Iterable[str]] = lambda record: ()
 
@@ -124,6 +126,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             try:
                 record = entry.load()
                 self._validate(record, entry.value, found.records)
+                if _origin(entry) != DISTRIBUTION:
+                    self.check_outside(record)
             except (Exception, SystemExit) as error:  # whatever a distribution's module raises while it is imported
                 left_out.append((entry, f"{type(error).__name__}: {' '.join(str(error).split())}"))
             else:

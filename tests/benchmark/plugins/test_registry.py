@@ -1,10 +1,12 @@
 """The one door: what is registered, by us and by others, and what happens to what is broken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint
 
 import pytest
+from toy_methods import toy_method
 
+from benchmark.methods import METHODS
 from benchmark.plugins import registry
 from benchmark.plugins.registry import Registry, resolve
 
@@ -91,6 +93,25 @@ def test_a_record_that_promises_something_impossible_is_left_out(installed):
     found = colours(check)
     assert list(found) == ["red", "blue"]
     assert found.unavailable == ("colour green of outsider 1.0 was left out: ValueError: green is taken",)
+
+
+REFERENCE = toy_method("outside_reference", role="reference")
+RELATIVE = toy_method("outside_relative", family="primary")
+NEIGHBOUR = toy_method("outside_neighbour")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("REFERENCE", "role is 'reference', which would decide the tasks of every method; choose from method, control"),
+        ("RELATIVE", "family is 'primary', but shared families are declared in advance; leave it out"),
+    ],
+)
+def test_a_method_of_another_distribution_changes_the_tests_of_no_other(installed, value, reason):
+    installed(changed=f"{__name__}:{value}", neighbour=f"{__name__}:NEIGHBOUR")
+    found = replace(METHODS)
+    assert list(found) == ["outside_neighbour"]
+    assert found.unavailable == (f"method changed of outsider 1.0 was left out: ValueError: {reason}",)
 
 
 def test_a_record_can_be_added_for_this_process_and_its_name_is_taken_once(installed):
