@@ -1,4 +1,4 @@
-"""The one door: what is registered, by us and by others, and what happens to what is broken."""
+"""Registries: what is registered, by us and by other distributions, and what happens to records that are broken."""
 
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint
