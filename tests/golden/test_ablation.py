@@ -97,5 +97,5 @@ def test_a_ranking_that_leaves_out_nodes_is_named():
         "wrong", "One node.", "tests", lambda search, budget, generator: [torch.zeros(1, dtype=torch.int64)]
     )
     settings = {"graph": MODEL.graph, "target": 0.15, "budget": Budget(tokens=1), "generator": torch.Generator()}
-    with registered(RANKINGS, wrong), pytest.raises(ValueError, match="ranking 'wrong' of this session gave something"):
+    with registered(RANKINGS, wrong), pytest.raises(ValueError, match="'wrong' of this session did not return orders"):
         find_circuit(MODEL.model, MODEL.task, corpus_means(MODEL.model, TOKENS), ranking="wrong", **settings)
