@@ -59,7 +59,7 @@ def save_top_k(
         "reshape_activations": "none",
         "metadata": {},
     }
-    (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+    (folder / SETTINGS).write_text(json.dumps(settings, sort_keys=True), encoding="utf-8")
 
 
 def save_mean_errors(errors: Sequence[Float[Tensor, " channel"]], folder: Path) -> None:

@@ -4,10 +4,12 @@ This is the only module that imports sae-lens (https://github.com/decoderesearch
 it only to train.
 """
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -193,3 +195,10 @@ def fold(sae: TopKTrainingSAE, source: Normaliser, target: Normaliser) -> None:
         sae.b_enc.sub_(source.mean @ sae.W_enc)
         sae.W_dec.div_(target.scale)
         sae.b_dec.div_(target.scale).add_(target.mean)
+
+
+def save(sae: TopKTrainingSAE, folder: Path) -> None:
+    """Write what was trained, its settings sorted by name: sae-lens takes them from a set, in an order of chance."""
+    _, settings = sae.save_inference_model(folder)
+    path = Path(settings)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True), encoding="utf-8")

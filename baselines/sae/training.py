@@ -19,7 +19,7 @@ def train(
     corpus: Corpus, config: SAEConfig, seed: int, needed: Mapping[str, CircuitModel], folder: Path, progress: Progress
 ) -> Facts:
     """Train from the seed alone, all layers on one stream of activations; an interrupted run starts over."""
-    from baselines.sae_lens_training import fit, fold, new_sae
+    from baselines.sae_lens_training import fit, fold, new_sae, save
 
     dense = dense_of(needed)
     names = hook_points(dense, "resid_post")
@@ -31,5 +31,5 @@ def train(
     fit(saes, batches, config, generator, progress)
     for name, sae in saes.items():
         fold(sae, normalisers[name], normalisers[name])
-        sae.save_inference_model(folder / name)
+        save(sae, folder / name)
     return finish(load_stream, corpus, config, needed, folder, config.tokens)

@@ -25,7 +25,7 @@ def train(
     progress: Progress,
 ) -> Facts:
     """Train from the seed alone, all layers on one stream of activations; an interrupted run starts over."""
-    from baselines.sae_lens_training import fit, fold, new_transcoder
+    from baselines.sae_lens_training import fit, fold, new_transcoder, save
 
     dense = dense_of(needed)
     sources, targets = hook_points(dense, "mlp_in"), hook_points(dense, "mlp_out")
@@ -41,7 +41,7 @@ def train(
     fit(dict(zip(targets, transcoders, strict=True)), joined, config, generator, progress)
     for source, target, transcoder in zip(sources, targets, transcoders, strict=True):
         fold(transcoder, normalisers[source], normalisers[target])
-        transcoder.save_inference_model(folder / target)
+        save(transcoder, folder / target)
     return finish(load, corpus, config, needed, folder, config.tokens)
 
 

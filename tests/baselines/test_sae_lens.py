@@ -1,5 +1,7 @@
 """Our quicker training steps against sae-lens's own, and what is saved against what sae-lens loads."""
 
+import json
+
 import pytest
 import torch
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
@@ -128,6 +130,9 @@ def test_the_same_seed_gives_the_same_bytes_and_both_variants_load(method, confi
     assert len(files) == 2 * LAYERS + 2
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+        if file.name == "cfg.json":  # whatever the seed of the process's hashes
+            settings = json.loads((tmp_path / "first" / file).read_text())
+            assert list(settings) == sorted(settings)
     tokens = random_tokens()
     logits = {
         variant.name: forward(method.run_load(tmp_path / "first", variant.name, {"dense": dense}), tokens)
