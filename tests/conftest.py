@@ -3,12 +3,20 @@
 import gc
 
 import pytest
+import shape_checks
 import torch
+
+shape_checks.install()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def first_calls_are_checked():
+    shape_checks.start_test()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -66,11 +66,17 @@ def tiny():
         yield from (f"{name}.{key}={value}" for key, value in TINY_METHOD.items() if key in fields)
 
 
-@pytest.mark.parametrize("changes", options(), ids=lambda changes: f"{len(changes)} options")
+def rounds():
+    """The first other choice of every option in every run of the tests; further choices where it may take minutes."""
+    first, *further = options()
+    return [first, *(pytest.param(changes, marks=pytest.mark.slow) for changes in further)]
+
+
+@pytest.mark.parametrize("changes", rounds(), ids=lambda changes: f"{len(changes)} options")
 def test_every_option_goes_through_a_whole_run(changes, tmp_path):
     settings = [word for change in (*TINY, *tiny(), *changes) for word in ("--set", change)]
     command = [Path(sys.executable).with_name("bench"), "run", "--preset", "smoke", "--tasks", TASK, *settings]
-    command += ["--method", ",".join(TRIED)]
+    command += ["--method", ",".join(TRIED), "--workers", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -126,13 +126,11 @@ def test_learned_mask_finds_a_truth_and_nothing_else(module):
 
 
 def test_attribution_and_random_rankings_find_less_of_the_truth_than_a_learned_mask():
-    def mean_f1(ranking: str, seeds: tuple[int, ...] = (1,)) -> float:
-        scores = [
-            planted(module).recovery(found(module, ranking, seed).circuit).f1 for module in MODULES for seed in seeds
-        ]
+    def mean_f1(ranking: str) -> float:
+        scores = [planted(module).recovery(found(module, ranking).circuit).f1 for module in MODULES]
         return sum(scores) / len(scores)
 
-    assert mean_f1("random", (1, 2)) < 0.2 < mean_f1("attribution") < 0.95 < mean_f1("mask")
+    assert mean_f1("random") < 0.2 < mean_f1("attribution") < 0.95 < mean_f1("mask")
 
 
 @pytest.mark.xfail(
