@@ -40,6 +40,7 @@ def ran(site, tmp_path_factory):
     """A folder in which the outsider's method has run, on their task, by their ranking."""
     folder = tmp_path_factory.mktemp("run")
     chosen = ("--method", "hooked", "--tasks", "import_from,for_while", "--set", "circuit.ranking=spread")
+    chosen += ("--workers", "1")
     named = ("--set", 'validity.concepts=["line_starts_with_import", "in_string"]')
     done = bench(site, folder, "run", "--preset", "smoke", *chosen, *named, "--set", "circuit.target_loss=20.0")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.statistics.intervals import (
@@ -188,6 +188,7 @@ def test_an_undefined_test_is_a_member_of_the_family():
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))
+@settings(max_examples=30)
 def test_holm_keeps_the_order_and_never_lowers_a_p_value(p_values):
     adjusted = holm(p_values)
     assert all(before <= after <= 1 for before, after in zip(p_values, adjusted, strict=True))
