@@ -2,11 +2,14 @@
 
 import gc
 
+import hypothesis
 import pytest
 import shape_checks
 import torch
 
 shape_checks.install()
+hypothesis.settings.register_profile("no deadline", deadline=None)  # the machine may be busy
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -21,7 +21,6 @@ def some_values(elements):
     return shape.flatmap(lambda sides: arrays("float32", sides, elements=elements)).map(torch.from_numpy)
 
 
-@settings(deadline=None)
 @given(some_values(ANY_FLOAT), st.integers(1, 45))
 def test_abs_top_k_keeps_what_a_stable_sort_keeps_and_passes_gradients_through_it(values, count):
     expected, kept = stable_top_k(values, count)
@@ -33,7 +32,6 @@ def test_abs_top_k_keeps_what_a_stable_sort_keeps_and_passes_gradients_through_i
     assert torch.equal(passed, torch.zeros_like(values).scatter(-1, kept, gradient.gather(-1, kept)))
 
 
-@settings(deadline=None)
 @given(some_values(st.sampled_from([-1.0, 0.0, 1.0, 2.0])), st.integers(1, 45))
 def test_ties_are_broken_by_lowest_index_and_exactly_count_are_kept(values, count):
     kept = largest_of_rows(values, count)

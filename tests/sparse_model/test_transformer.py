@@ -230,7 +230,7 @@ def test_a_saved_transformer_is_loaded_for_evaluation_without_gradients(tmp_path
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, CONTEXT), st.integers(1, 4))
 def test_any_length_and_batch_runs_and_agrees_with_the_prefix_of_a_longer_one(length, batch):
     model = transformer(positional="learned")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import documents, silent, write_python_folder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.corpus import END_OF_TEXT, SPLITS, Corpus, CorpusConfig, build
@@ -88,7 +88,6 @@ def test_too_little_text_for_a_window_is_said_with_the_source(tmp_path):
         build(CorpusConfig(sources={f"path:{tmp_path}": 1.0}), tmp_path, silent)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_every_text_comes_back_from_its_tokens(small_corpus, text):
     assert small_corpus.decode(small_corpus.tokenizer.encode(text).ids) == text

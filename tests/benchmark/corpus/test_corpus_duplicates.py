@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.corpus.duplicates import ExactDuplicates, NearDuplicates, jaccard, shingles
@@ -23,7 +23,6 @@ def test_documents_that_differ_in_white_space_alone_are_exact_duplicates():
     assert seen.add("def f(b):\n    return a\n")
 
 
-@settings(deadline=None)
 @given(tokens, tokens)
 def test_jaccard_of_hashed_shingles_is_that_of_the_runs_themselves(first, second):
     hashed = [shingles(np.array(values, dtype=np.uint16)) for values in (first, second)]

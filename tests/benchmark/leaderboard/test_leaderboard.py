@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -83,7 +83,6 @@ def test_the_area_is_the_mean_share_of_the_log_axis_beyond_each_size():
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 20_000)), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_the_area_is_that_under_the_steps_of_the_profile(sizes):
     places = np.linspace(0, math.log(10_000), 40_001)[1:]
     reached = [np.zeros_like(places) if size is None else math.log(max(size, 1)) <= places for size in sizes]

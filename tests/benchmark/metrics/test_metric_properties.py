@@ -375,7 +375,7 @@ def reordered(orders, circuit, connections=None):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whole_model_scores_one_and_full_ablation_scores_zero(seed):
     random = np.random.default_rng(seed)
     whole, answer, other = random_pairs(random)
@@ -390,7 +390,7 @@ def test_whole_model_scores_one_and_full_ablation_scores_zero(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kept_and_touched_edges_partition_the_weights(seed):
     random = np.random.default_rng(seed)
     circuit, connections = random_circuit(random), random_connections(random)
@@ -403,7 +403,7 @@ def test_kept_and_touched_edges_partition_the_weights(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_path_length_is_the_sum_over_all_paths_by_its_definition(seed):
     circuit, connections = path_arguments(np.random.default_rng(seed))
     whole, units = 0.0, 0.0
@@ -430,7 +430,7 @@ def paths(circuit, connections, target):
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_scaling_all_that_enters_a_site_changes_no_path_length(seed, scale):
     circuit, connections = path_arguments(np.random.default_rng(seed))
     scaled = [
@@ -443,14 +443,14 @@ def test_scaling_all_that_enters_a_site_changes_no_path_length(seed, scale):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cpr_and_cmd_add_up_to_one(seed):
     arguments = curve(np.random.default_rng(seed))
     assert metrics.cpr(*arguments) + metrics.cmd(*arguments) == pytest.approx(1)
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_measuring_a_smaller_circuit_never_lowers_cpr(seed, score):
     sizes, scores, largest = curve(np.random.default_rng(seed))
     more = np.concatenate([[sizes[0] / 2], sizes]), np.concatenate([[score], scores])
@@ -489,7 +489,7 @@ def test_average_precision_of_all_nodes_at_once_is_that_of_each_with_either_sign
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_average_precision_is_one_of_the_label_itself_and_the_rate_of_a_constant(seed):
     _, label = labelled(np.random.default_rng(seed))
     assert metrics.average_precision(label.astype(float), label) == 1
@@ -522,7 +522,7 @@ def test_true_activations_score_one_and_the_mean_scores_zero_exactly(true, harm)
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_two_bases_change_places_with_the_sign_and_idle_nodes_change_nothing(seed):
     native, rotated = bases(np.random.default_rng(seed))
     privilege = metrics.basis_privilege(native, rotated)
@@ -532,7 +532,7 @@ def test_two_bases_change_places_with_the_sign_and_idle_nodes_change_nothing(see
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_mass_edge_count_grows_with_mass_and_ignores_dead_sources(seed):
     random = np.random.default_rng(seed)
     matrix = random.normal(size=(4, 6))
@@ -543,7 +543,7 @@ def test_mass_edge_count_grows_with_mass_and_ignores_dead_sources(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_split_count_is_greedy_by_its_definition(seed):
     features, labels, held_features, held_labels = divided(np.random.default_rng(seed))
     counts = []
@@ -558,7 +558,7 @@ def test_split_count_is_greedy_by_its_definition(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kl_divergence_is_zero_of_itself_and_never_negative(seed):
     random = np.random.default_rng(seed)
     logits, reference = random.normal(size=(2, 3, 4, 5))

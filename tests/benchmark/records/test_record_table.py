@@ -95,7 +95,7 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path):
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_writing_what_was_read_changes_nothing(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("records")
     update(folder / "one.csv", [record("loss_increase", value, target_loss=abs(value))])
@@ -106,7 +106,7 @@ def test_writing_what_was_read_changes_nothing(tmp_path_factory, value):
 
 
 @given(st.text())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_any_reason_stays_one_line(tmp_path_factory, reason):
     path = tmp_path_factory.mktemp("records") / "records.csv"
     update(path, [Record(metric="edges", method="dense", status="failed", reason="why: " + reason)])

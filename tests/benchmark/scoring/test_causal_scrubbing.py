@@ -16,7 +16,7 @@ def batch(answers: list[int], lengths: list[int]) -> PromptBatch:
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(2, 4)), min_size=1, max_size=20), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_each_node_permutes_the_prompts_of_every_class(prompts, seed):
     given_batch = batch(*map(list, zip(*prompts, strict=True)))
     donors = class_donors(classes(given_batch), 5, torch.Generator().manual_seed(seed))
