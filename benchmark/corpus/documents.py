@@ -1,12 +1,38 @@
 """Cuts text into documents: Python source into functions and classes, anything else into passages."""
 
 import ast
-import textwrap
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_LEXEME = re.compile(
+    r"""
+    \"\"\"(?:\\.|[^\\])*?\"\"\" | '''(?:\\.|[^\\])*?'''
+    | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'
+    | \#[^\n]* | \\\n | [\[({] | [\])}] | \n
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""Everything that determines where a statement ends: strings, comments, joined lines, brackets, line ends."""
+
+_DEFINITION = re.compile(r"(?:async[ ]+)?def[ ]+\w+|class[ ]+\w+")
+_FUNCTION = re.compile(r"(?:async[ ]+)?def[ ]+\w+")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The place of a logical line in a file."""
+
+    line: int
+    """Index of its first line."""
+    end: int
+    """Index of the line after it."""
+    indent: int
+    """Number of spaces and tabs before it."""
+    text: str
+    """Its first line, without them."""
 
 
 def documents_of(text: str, longest: int) -> list[str]:
@@ -14,24 +40,25 @@ def documents_of(text: str, longest: int) -> list[str]:
 
     Classes of more than `longest` characters are cut into their methods, other text into passages of at most that.
     """
-    return definitions(text, longest) or passages(text, longest)
+    return (definitions(text, longest) if _parses(text) else []) or passages(text, longest)
 
 
 def definitions(text: str, longest: int) -> list[str]:
-    """One document per top-level function or class of Python source, decorators included; none if it does not parse.
+    """One document per top-level function or class of Python source, decorators included.
 
     A model only ever sees a document's first window, so most of a class of more than `longest` characters would be lost
     (two thirds of the standard library's 2.3 M tokens). Such a class is cut before each method but the first, and the
     pieces are dedented: `class A:` with its first method, then one document per further method.
+
+    They are found by strings, brackets and indentation: the grammar of `ast` differs between Python versions, and the
+    same files should give the same documents in all of them.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
-            nodes = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
     lines = text.split("\n")
-    return [piece for node in nodes if isinstance(node, Definition) for piece in _pieces(node, lines, longest)]
+    return [
+        piece
+        for first, head, block in _definitions(list(_statements(text, lines)), _DEFINITION)
+        for piece in _pieces(first, head, block, lines, longest)
+    ]
 
 
 def passages(text: str, longest: int) -> list[str]:
@@ -45,17 +72,72 @@ def passages(text: str, longest: int) -> list[str]:
     return [passage for passage in found if passage.strip()]
 
 
-def _pieces(node: Definition, lines: Sequence[str], longest: int) -> list[str]:
-    start, end = _first_line(node), node.end_lineno
-    assert end is not None, "ast.parse sets every end"
-    whole = "\n".join(lines[start:end]) + "\n"
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(whole) <= longest:
+def _parses(text: str) -> bool:
+    """Whether a text is Python, as the Python that runs this sees it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _statements(text: str, lines: Sequence[str]) -> Iterator[Statement]:
+    """The logical lines that hold code, in order."""
+    line = first = depth = 0
+    for lexeme in _LEXEME.finditer(text + "\n"):
+        found = lexeme.group()
+        if found in ("(", "[", "{"):
+            depth += 1
+        elif found in (")", "]", "}"):
+            depth = max(depth - 1, 0)
+        elif found == "\n" and depth == 0:
+            code = lines[first].lstrip(" \t\f")
+            if code and not code.startswith("#"):
+                yield Statement(first, line + 1, len(lines[first]) - len(code), code)
+            line = first = line + 1
+        else:
+            line += found.count("\n")
+
+
+def _definitions(
+    statements: Sequence[Statement], kind: re.Pattern[str]
+) -> Iterator[tuple[int, Statement, list[Statement]]]:
+    """First line (decorators included), head, and all statements of each definition at the outermost indentation."""
+    outer = statements[0].indent if statements else 0
+    decorated: int | None = None
+    for place, statement in enumerate(statements):
+        if statement.indent > outer:
+            continue
+        if statement.text.startswith("@"):
+            decorated = statement.line if decorated is None else decorated
+            continue
+        if kind.match(statement.text):
+            block = [statement]
+            for inner in statements[place + 1 :]:
+                if inner.indent <= outer:
+                    break
+                block.append(inner)
+            yield statement.line if decorated is None else decorated, statement, block
+        decorated = None
+
+
+def _pieces(first: int, head: Statement, block: list[Statement], lines: Sequence[str], longest: int) -> list[str]:
+    end = block[-1].end
+    whole = "\n".join(lines[first:end]) + "\n"
+    if _FUNCTION.match(head.text) or len(whole) <= longest:
         return [whole]
-    methods = [_first_line(part) for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
-    cuts = [start, *methods[1:], end]
-    return [textwrap.dedent("\n".join(lines[first:last])).rstrip() + "\n" for first, last in pairwise(cuts)]
+    methods = [line for line, _, _ in _definitions(block[1:], _FUNCTION)]
+    cuts = [first, *methods[1:], end]
+    return [_dedented(lines[start:stop]) for start, stop in pairwise(cuts)]
 
 
-def _first_line(node: Definition) -> int:
-    """Index of a definition's first line, decorators included."""
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+def _dedented(lines: Sequence[str]) -> str:
+    """The lines without the white space that all begin with, and without blank lines at the end."""
+    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip(" \t")]
+    shared = min(indents, key=len, default="")
+    while not all(indent.startswith(shared) for indent in indents):
+        shared = shared[:-1]
+    kept = [line[len(shared) :] if line.strip(" \t") else "" for line in lines]
+    return "\n".join(kept).rstrip() + "\n"

@@ -2,12 +2,17 @@
 
 import ast
 import inspect
+from importlib.util import find_spec
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.corpus import documents as module
 from benchmark.corpus.documents import definitions, documents_of, passages
+
+DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 CLASS = '''@decorated
 class Long:
@@ -54,6 +59,52 @@ def test_a_long_class_is_cut_before_each_method_but_the_first():
 def test_every_definition_of_our_own_source_parses():
     for document in definitions(inspect.getsource(module), 200):
         ast.parse(document)
+
+
+PUZZLE = """x = (
+def not_one():
+)
+y = \\
+    3  # def neither(): "
+def outer(a="(", b='\\'', c=[
+1]):
+    text = '''
+def inside_a_string():
+'''
+    def inner():
+        pass
+# class Comment:
+
+    return 1
+# the end
+
+
+class Two:
+    pass
+if x:
+    def hidden():
+        pass
+"""
+
+
+def test_strings_brackets_comments_and_joined_lines_do_not_mislead():
+    first, second = definitions(PUZZLE, 1000)
+    assert first.startswith('def outer(a="("')
+    assert first.endswith("    return 1\n")
+    assert second == "class Two:\n    pass\n"
+
+
+@pytest.mark.parametrize("package", ["click", "rich", "jinja2", "pydantic"])
+def test_definitions_are_those_that_the_grammar_sees(package):
+    for file in Path(find_spec(package).origin).parent.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        nodes = [node for node in ast.parse(text).body if isinstance(node, DEFINITION)]
+        lines = text.split("\n")
+        starts = [min([node.lineno, *(each.lineno for each in node.decorator_list)]) for node in nodes]
+        expected = [
+            "\n".join(lines[first - 1 : node.end_lineno]) + "\n" for first, node in zip(starts, nodes, strict=True)
+        ]
+        assert definitions(text, 10**9) == expected
 
 
 def test_source_with_invalid_escapes_is_cut_without_a_warning():
