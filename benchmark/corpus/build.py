@@ -1,5 +1,6 @@
 """Builds a corpus: draws documents, trains the tokenizer, encodes, keeps the splits disjoint, and writes the files."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,10 +86,12 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
     """Write `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
 
     Validation and test documents are disjoint from each other and from the training documents, near-duplicates
-    included; `corpus.json` explains how, and what was dropped. The same config, seed, Python and tokenizers versions
-    (and the same files, for `path:`) give the same bytes. A source that ends before reaching its share is used
+    included; `corpus.json` explains how, and what was dropped. A source that ends before reaching its share is used
     completely; generated sources make up for it, so the shares may differ from the configured ones: `corpus.json` has
-    the actual ones.
+    the actual ones, and the SHA-256 digest of tokens and tokenizer.
+
+    The same config and the same versions of tokenizers, numpy and the `package:` distributions (and the same files, for
+    `path:`) give the same digest on every system and Python version; `stdlib` alone depends on Python's.
 
     Args:
         config: The settings of the corpus.
@@ -179,14 +182,17 @@ def _documents(parts: Iterable[Part]) -> list[Tokens]:
 def _write(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     windows: dict[str, int] = {}
+    digest = hashlib.sha256(tokenizer.to_str().encode())
     for number, split in enumerate(SPLITS):
         documents = _documents(part for part in parts if part.split == split)
         order = np.random.default_rng([config.seed, number]).permutation(len(documents))  # so that sources mix
         offsets = np.cumsum([0, *(len(documents[index]) for index in order)], dtype=np.int64)
-        np.save(folder / f"{split}.tokens.npy", np.concatenate([documents[index] for index in order]))
+        tokens = np.concatenate([documents[index] for index in order])
+        digest.update(tokens.astype("<u2").tobytes() + offsets.astype("<i8").tobytes())
+        np.save(folder / f"{split}.tokens.npy", tokens)
         np.save(folder / f"{split}.offsets.npy", offsets)
         windows[split] = len(window_starts(offsets, config.window))
-    facts = _facts(parts, config, tokenizer) | {"windows": windows}
+    facts = {"digest": digest.hexdigest(), **_facts(parts, config, tokenizer), "windows": windows}
     (folder / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The sources of documents: the idioms generator, the standard library, a folder, a Hugging Face dataset."""
+"""The sources of documents: the idioms generator, a distribution, the standard library, a folder, a dataset."""
 
 import hashlib
 import os
@@ -6,10 +6,11 @@ import platform
 import random
 import stat
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
@@ -24,7 +25,13 @@ NOT_LIBRARY = frozenset(
 )
 """Folders below the standard library that are not library code."""
 
-READER = "3"
+TESTS = frozenset(["test", "tests", "testing"])
+"""Folders of a distribution that are left out, like `test_*.py` and `conftest.py`: tests are mostly assertions."""
+
+COMPILED = frozenset([".so", ".pyd", ".dylib", ".dll"])
+"""Endings of compiled modules."""
+
+READER = "4"
 """Raised by hand when the same files give other documents."""
 
 LOOKED_AT = 1000
@@ -54,8 +61,9 @@ def open_source(name: str, config: CorpusConfig) -> Source:
     """The source of that name.
 
     Raises:
-        ValueError: No source has that name; the folder does not exist, or contains no text or too little to be split;
-            the dataset cannot be loaded or has no text column.
+        ValueError: No source has that name; the distribution is not installed or contains no Python; the folder does
+            not exist, or contains no text or too little to be split; the dataset cannot be loaded or has no column of
+            text.
     """
     check_source(name)
     kind, _, argument = name.partition(":")
@@ -64,7 +72,10 @@ def open_source(name: str, config: CorpusConfig) -> Source:
         case "idioms":
             return Source(name, lambda split: _generated(config.seed, split), generated=True)
         case "stdlib":
-            texts, skipped = _texts_below(Path(sysconfig.get_paths()["stdlib"]), ".py", NOT_LIBRARY)
+            texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), ".py", NOT_LIBRARY))
+            return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
+        case "package":
+            texts, skipped = _texts(_distribution_contents(argument))
             return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
         case "path":
             texts, skipped = read_folder(Path(argument))
@@ -76,15 +87,17 @@ def open_source(name: str, config: CorpusConfig) -> Source:
 def source_version(name: str, config: CorpusConfig | None = None) -> str:
     """What a source's documents depend on besides the config; part of the key of everything built from them.
 
-    The Python version for `stdlib`, and a hash of names and bytes for `path:DIR` (and for `hf:` with a local path). The
-    others have no version: that of the generator is raised by hand, and a dataset on the hub is used as it is.
+    The Python version for `stdlib`, and a hash of names and bytes for `package:NAME` and `path:DIR` (and for `hf:` with
+    a local path). The others have no version: that of the generator is raised by hand, and a dataset on the hub is used
+    as it is.
 
     Args:
         name: As in `CorpusConfig.sources`.
         config: The settings of the corpus; the default ones if left out.
 
     Raises:
-        ValueError: No source has that name, or the folder cannot be used, so that a run fails before it starts.
+        ValueError: No source has that name, or the distribution or folder cannot be used, so that a run fails before it
+            starts.
     """
     check_source(name)
     kind, _, argument = name.partition(":")
@@ -95,7 +108,8 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
     if kind == "path":
         open_source(name, config or CorpusConfig(sources={name: 1.0}))
     digest = hashlib.sha256(READER.encode())
-    for file, content, reason in _contents(Path(argument)):
+    contents = _distribution_contents(argument) if kind == "package" else _contents(Path(argument))
+    for file, content, reason in contents:
         if not reason:
             digest.update(f"{file}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
@@ -119,7 +133,7 @@ def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """
     if not folder.is_dir():
         raise ValueError(f"corpus source path:{folder}: there is no such folder")
-    texts, skipped = _texts_below(folder)
+    texts, skipped = _texts(_contents(folder))
     if not texts:
         reasons = f" (skipped: {reasons_of(skipped)})" if skipped else ""
         raise ValueError(f"corpus source path:{folder}: the folder contains no text{reasons}")
@@ -131,13 +145,11 @@ def reasons_of(skipped: Mapping[str, str]) -> str:
     return ", ".join(f"{name} is {reason}" for name, reason in skipped.items())
 
 
-def _texts_below(
-    folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
-) -> tuple[dict[str, str], dict[str, str]]:
+def _texts(contents: Iterable[tuple[str, bytes, str]]) -> tuple[dict[str, str], dict[str, str]]:
     r"""Texts by file name, with `\n` line ends, and skipped entries with the reason; empty files are in neither."""
     texts: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for name, content, reason in _contents(folder, suffix, left_out):
+    for name, content, reason in contents:
         try:
             text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
@@ -168,6 +180,39 @@ def _contents(
             yield _displayed(Path(error.filename), folder), b"", f"unreadable ({error.strerror})"
     if folder.is_file():
         yield (".", *_content(folder))
+
+
+def _distribution_contents(name: str) -> Iterator[tuple[str, bytes, str]]:
+    """Name, bytes and the reason for a lack of bytes, for each Python file of a distribution except its tests.
+
+    In the order of the names in the distribution's own list of files, so that they are the same wherever it is
+    installed, and with the line ends of Unix, whatever the installer wrote.
+
+    Raises:
+        ValueError: The distribution is not installed, or contains no Python files or only compiled ones.
+    """
+    try:
+        listed = sorted(distribution(name).files or (), key=PurePath.as_posix)
+    except PackageNotFoundError:
+        raise ValueError(f"corpus source package:{name}: no distribution {name!r} is installed") from None
+    files = [file for file in listed if file.suffix == ".py" and _is_library(file)]
+    if not files:
+        found = "only compiled files" if any(file.suffix in COMPILED for file in listed) else "no Python files"
+        raise ValueError(f"corpus source package:{name}: the distribution contains {found}")
+    for file in files:
+        content, reason = _content(Path(str(file.locate())))
+        yield file.as_posix(), content.replace(b"\r\n", b"\n"), reason
+
+
+def _is_library(file: PurePath) -> bool:
+    """Whether a file of a distribution is neither a test nor a script outside its packages."""
+    is_test = not TESTS.isdisjoint(file.parts) or file.name.startswith("test_") or file.name == "conftest.py"
+    return not is_test and ".." not in file.parts
+
+
+def _kind(name: str) -> str:
+    """The part of a source's name on which its splits depend: all of a package's name, nothing of a folder's path."""
+    return name if name.startswith("package:") else name.partition(":")[0]
 
 
 def _displayed(path: Path, folder: Path) -> str:
@@ -202,7 +247,7 @@ def _of_files(
 
     def documents(split: Split) -> Iterator[str]:
         found = [document for file in parts[split] for document in (cut(texts[file]) if whole else [texts[file]])]
-        random.Random(f"{name.partition(':')[0]}:{seed}:{split}").shuffle(found)
+        random.Random(f"{_kind(name)}:{seed}:{split}").shuffle(found)
         yield from found
 
     files: dict[str, int] = {split: len(parts[split]) for split in SPLITS} if whole else {}
@@ -221,7 +266,7 @@ def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, l
         documents = f"{len(sizes)} document{'s' * (len(sizes) != 1)}"
         raise ValueError(f"corpus source {name}: {documents} cannot be split in {len(SPLITS)}; add text")
     files = sorted(sizes)
-    random.Random(f"{name.partition(':')[0]}:{seed}:files").shuffle(files)
+    random.Random(f"{_kind(name)}:{seed}:files").shuffle(files)
     parts: dict[Split, list[str]] = {split: [] for split in SPLITS}
     wanted = HELD_OUT * sum(sizes.values())
     for split, reserved in zip(SPLITS[1:], (2, 1), strict=True):

@@ -32,6 +32,11 @@ class Corpus:
         return cls(folder, config, as_plain_text(Tokenizer.from_file(str(folder / "tokenizer.json"))))
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the tokens of all splits and of the tokenizer."""
+        return str(json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))["digest"])
+
+    @property
     def end_of_text(self) -> int:
         """The id of `END_OF_TEXT`."""
         token = self.tokenizer.token_to_id(END_OF_TEXT)

@@ -6,14 +6,16 @@ from pydantic import ValidationError
 from benchmark.corpus import CorpusConfig
 
 
-def test_default_mix_is_idioms_and_stdlib():
-    assert CorpusConfig().sources == {"idioms": 0.7, "stdlib": 0.3}
+def test_default_mix_is_idioms_and_packages():
+    sources = CorpusConfig().sources
+    assert sources["idioms"] == 0.7
+    assert all(name.startswith("package:") for name in sources if name != "idioms")
 
 
-@pytest.mark.parametrize("name", ["idiom", "path:", "hf:", "stdlib:3", "https://example.org"])
+@pytest.mark.parametrize("name", ["idiom", "package:", "path:", "hf:", "stdlib:3", "https://example.org"])
 def test_unknown_source_is_named_with_the_choices(name):
     with pytest.raises(
-        ValueError, match=rf"unknown corpus source '{name}'; choose from idioms, stdlib, path:DIR, hf:NAM"
+        ValueError, match=rf"unknown corpus source '{name}'; choose from idioms, package:NAME, stdlib, path"
     ):
         CorpusConfig(sources={name: 1.0})
 

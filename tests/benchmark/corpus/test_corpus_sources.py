@@ -5,14 +5,21 @@ import json
 import os
 import platform
 import socket
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from conftest import write_python_folder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmark.corpus import SPLITS, CorpusConfig, build, source_version
+from benchmark.corpus.config import MIXED
 from benchmark.corpus.documents import passages
 from benchmark.corpus.sources import open_source, read_folder, split_files
+from benchmark.running.config import configure
+
+ROOT = Path(__file__).parents[3]
 
 
 def opened(name):
@@ -70,6 +77,87 @@ def test_source_version_follows_what_the_documents_depend_on(tmp_path):
     assert source_version(f"path:{tmp_path}") != before
     assert source_version("stdlib") == platform.python_version()
     assert source_version("idioms") == ""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Makes files a distribution that is installed."""
+
+    def installed(name, files, folder="site"):
+        site = tmp_path / folder
+        for file, content in files.items():
+            (site / file).parent.mkdir(parents=True, exist_ok=True)
+            (site / file).write_bytes(content)
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+        monkeypatch.syspath_prepend(site)
+
+    return installed
+
+
+def function_in(file):
+    return f"def {Path(file).stem}():\n    return 1\n".encode()
+
+
+def test_a_distribution_is_read_without_its_tests_and_scripts(install):
+    kept = ["toy/a.py", "toy/b.py", "toy/sub/c.py", "toy.py"]
+    left_out = ["toy/tests/d.py", "toy/test_e.py", "toy/conftest.py", "toy/testing/f.py", "../bin/g.py", "toy/h.pyi"]
+    install("toy", {file: function_in(file) for file in [*kept, *left_out]})
+    found = [document for split in SPLITS for document in opened("package:toy").documents(split)]
+    assert sorted(found) == sorted(function_in(file).decode() for file in kept)
+
+
+def test_a_distribution_gives_the_same_documents_whatever_its_line_ends(install):
+    files = {f"toy/{name}.py": function_in(name) for name in "abcd"}
+    install("toy", files)
+    before = source_version("package:toy")
+    documents = {split: list(opened("package:toy").documents(split)) for split in SPLITS}
+    install("toy", {file: content.replace(b"\n", b"\r\n") for file, content in files.items()}, folder="windows")
+    assert {split: list(opened("package:toy").documents(split)) for split in SPLITS} == documents
+    assert source_version("package:toy") == before
+    install("toy", {**files, "toy/a.py": b"def other(): pass\n"}, folder="other")
+    assert source_version("package:toy") != before
+
+
+@pytest.mark.parametrize("function", [opened, source_version])
+def test_a_distribution_without_source_is_refused_with_the_reason(function, install):
+    with pytest.raises(ValueError, match=r"^corpus source package:nothing: no distribution 'nothing' is installed$"):
+        function("package:nothing")
+    install("fast", {"fast.so": b"\0", "fast.pyi": b""})
+    with pytest.raises(
+        ValueError, match=r"^corpus source package:fast: the distribution contains only compiled files$"
+    ):
+        function("package:fast")
+    install("empty", {"empty.txt": b"text"})
+    with pytest.raises(ValueError, match=r"^corpus source package:empty: the distribution contains no Python files$"):
+        function("package:empty")
+
+
+def test_the_packages_of_the_default_mix_are_dependencies_at_pinned_versions():
+    wanted, needed = ["sparse-circuit-bench"], set()
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name not in needed:
+            needed.add(name)
+            requirements = map(Requirement, metadata.requires(name) or ())
+            wanted += [each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+    constraints = (ROOT / "constraints.txt").read_text().split()
+    for source in MIXED:
+        name = source.removeprefix("package:")
+        if name != source:
+            assert name in needed
+            assert f"{name}=={metadata.version(name)}" in constraints
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+def test_no_package_is_exhausted_by_a_preset(preset):
+    config = configure(preset, ["dense"]).corpus
+    for name, share in config.sources.items():
+        if name != "idioms":
+            characters = sum(min(len(text), 3 * config.context) for text in opened(name).documents("train"))
+            assert characters / 3 > share * config.tokens
 
 
 @pytest.mark.parametrize("function", [opened, source_version])
