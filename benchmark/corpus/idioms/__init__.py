@@ -21,6 +21,11 @@ def script(scope: Scope) -> Lines:
     return lines
 
 
+def imported(scope: Scope) -> str:
+    """`import size`, `from size import row`."""
+    return f"import {scope.noun()}" if scope.chance() < 0.6 else f"from {scope.noun()} import {scope.noun()}"
+
+
 SECTIONS = (
     *6 * (script,),
     *3 * (function,),
@@ -41,7 +46,7 @@ def document(random: Random) -> str:
     scope = Scope(random, quote, random.sample(COPIED, ABOUT) + random.sample(NOUNS, ABOUT), [], returns=False)
     sections: list[Lines] = []
     if random.random() < 0.15:
-        sections.append([f"import {scope.noun()}" for _ in range(1 + int(random.random() * 2))])
+        sections.append([imported(scope) for _ in range(1 + int(random.random() * 2))])
     for _ in range(1 + int(random.random() * 3)):
         sections.append(scope.pick(SECTIONS)(scope))
     return "\n\n\n".join("\n".join(lines) for lines in sections) + "\n"

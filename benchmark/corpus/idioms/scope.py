@@ -61,9 +61,15 @@ class Scope:
         """Usually a name bound earlier, if there is one."""
         return self.pick(self.names) if self.names and self.chance() < 0.8 else self.noun()
 
-    def copied(self, count: int) -> list[str]:
-        """Distinct names that the next lines copy."""
-        return self.random.sample(COPIED, count)
+    def fields(self, count: int) -> list[str]:
+        """At most that many distinct names, most of them names that tasks copy."""
+        drawn = [self.pick(COPIED if self.chance() < 0.8 else NOUNS) for _ in range(count)]
+        return list(dict.fromkeys(drawn))
+
+    def pair(self) -> tuple[str, str]:
+        """Two distinct names that the next lines copy; sometimes nouns of any kind."""
+        first, second = self.random.sample(COPIED if self.chance() < 0.7 else NOUNS, 2)
+        return first, second
 
     def plural(self) -> str:
         """The name of something to loop over."""

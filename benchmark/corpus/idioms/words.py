@@ -59,7 +59,7 @@ CLASSES = _words("Node Item Point User Record Shape Board Order Event Model Page
 READ_FILES = _words("input settings archive dataset manual template catalog profile")
 """Stems of files that are read."""
 
-WRITTEN_FILES = _words("output report summary errors backup export results journal")
+WRITTEN_FILES = _words("output report errors journal log results export summary")
 """Stems of files that are written."""
 
 
