@@ -15,6 +15,7 @@ from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
+from benchmark.tasks import FormsOfTask, forms_by_task, forms_digest
 
 RUN = "run.json"
 
@@ -54,6 +55,25 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     cores: int
 
 
+class Forms(BaseModel, frozen=True, extra="forbid"):
+    """The forms in which the tasks of a run are posed.
+
+    Attributes:
+        count: Number of forms, all tasks together.
+        digest: SHA-256 over them.
+        tasks: Number and digest of each task's own forms.
+    """
+
+    count: int
+    digest: str
+    tasks: Mapping[str, FormsOfTask]
+
+    @classmethod
+    def of(cls, tasks: Mapping[str, FormsOfTask]) -> "Forms":
+        """The forms of some tasks together."""
+        return cls(count=sum(each.count for each in tasks.values()), digest=forms_digest(tasks), tasks=tasks)
+
+
 class Experiment(BaseModel, frozen=True, extra="forbid"):
     """The content of `run.json`.
 
@@ -63,6 +83,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         corpus: Digest of the corpus: the key of its cell, over its settings and the state of its sources.
         tables: What each table covers so far.
         origins: What wrote their rows, the earliest first.
+        forms: The forms of the tasks; `None` in a run from before tasks had forms.
     """
 
     preset: str
@@ -70,6 +91,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     corpus: str
     tables: Mapping[str, Scope]
     origins: tuple[Origin, ...]
+    forms: Forms | None = None
 
     @classmethod
     def of(cls, run: RunConfig, table: str) -> "Experiment":
@@ -88,6 +110,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
             origins=(origin,),
+            forms=Forms.of(forms_by_task(run.tasks)),
         )
 
     def differences(self, other: "Experiment") -> Iterator[str]:
@@ -105,6 +128,14 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
                 yield f"{name} is {ours.get(name)!r} there and {theirs.get(name)!r} here"
         if ours == theirs and self.corpus != other.corpus:
             yield f"the digest of the corpus is {self.corpus[:12]} there and {other.corpus[:12]} here"
+        for name, forms in self.forms_by_task.items():
+            if (others := other.forms_by_task.get(name, forms)) != forms:
+                yield f"the digest of the forms of {name} is {forms.digest[:12]} there and {others.digest[:12]} here"
+
+    @property
+    def forms_by_task(self) -> Mapping[str, FormsOfTask]:
+        """Number and digest of the forms of each task; empty if not recorded."""
+        return self.forms.tasks if self.forms else {}
 
     def joined(self, other: "Experiment") -> "Experiment":
         """This experiment with what a run of the same settings adds; tables other than the records are replaced."""
@@ -113,7 +144,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             tables[RECORDS] = self.tables[RECORDS].joined(other.tables[RECORDS])
         origins = (*self.origins, *(one for one in other.origins if one not in self.origins))
         settings = {**self.settings, **other.settings}
-        return self.model_copy(update={"settings": settings, "tables": tables, "origins": origins})
+        forms = Forms.of({**self.forms_by_task, **other.forms_by_task})
+        return self.model_copy(update={"settings": settings, "tables": tables, "origins": origins, "forms": forms})
 
 
 def read_experiment(folder: Path) -> Experiment | None:

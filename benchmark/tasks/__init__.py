@@ -1,41 +1,46 @@
 """The tasks: pairs of prompts that differ in one cause and therefore in the next token."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pkgutil import resolve_name
 from random import Random
-from typing import Literal
+from typing import Any
 
 from benchmark.corpus.idioms.words import COPIED
 from benchmark.plugins.registry import Registry, resolve
+from benchmark.tasks.drawing import Words, draw
+from benchmark.tasks.forms import SPLITS, Form, PromptPair, Split, digest_of
 
-Split = Literal["train", "validation", "test"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Form",
+    "FormsOfTask",
+    "PromptPair",
+    "Split",
+    "Task",
+    "forms_by_task",
+    "forms_digest",
+]
 
 TABLE_1 = "Gao et al. 2025, Weight-sparse transformers have interpretable circuits, Table 1"
 
 
 @dataclass(frozen=True)
-class PromptPair:
-    """Two prompts that differ in one cause."""
-
-    prompts: tuple[str, str]
-    answers: tuple[str, str]
-    """`answers[i]` follows `prompts[i]`; the other answer is the alternative."""
-    continuations: tuple[str, str] = ("", "")
-    """Text that typically follows the answers, which shows where their tokens end."""
-
-
-@dataclass(frozen=True)
 class Task:
-    """A seeded generator of pairs."""
+    """A cause of the next token, posed in forms."""
 
     name: str
     """Its name on the command line and in the records."""
     summary: str
     """A phrase that says what determines the next token."""
-    make: str | Callable[[Random, Split], PromptPair]
-    """`module:function` or a callable, `(random, split) -> PromptPair`. Train and test differ in templates and
-    identifiers, validation and train only in identifiers."""
-    answers: tuple[str, ...]
+    make: str | Callable[[Random, Split], PromptPair] | None = None
+    """For a task without forms: `module:function` or a callable, `(random, split) -> PromptPair`. Its wording and
+    identifiers should differ between splits."""
+    answers: tuple[str, ...] = ()
     """All possible answers, each of which must be one token."""
     concepts: tuple[str, ...] = ()
     """Names of the concepts on which its answer may depend."""
@@ -45,15 +50,39 @@ class Task:
     """Whether it is a null baseline: listed, but never aggregated."""
     length_is_cause: bool = False
     """Whether the prompts of a pair may differ in length."""
+    forms: str | tuple[Form, ...] = ()
+    """The ways in which it is posed, or the `module:name` of them."""
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """What further placeholders of the forms draw, by split."""
+    about: tuple[str, ...] = ()
+    """The words that forms of different splits may share, because they are what the task is about."""
+    change: Callable[[Split, PromptPair], PromptPair] | None = None
+    """Changes each pair after it is drawn, as a shift does."""
 
-    @property
-    def function(self) -> Callable[[Random, Split], PromptPair]:
-        """The generator itself; its docstring shows a pair."""
-        return resolve(self.make)
+    @cached_property
+    def all_forms(self) -> tuple[Form, ...]:
+        """Its forms; empty if a function generates its pairs."""
+        found: tuple[Form, ...] = resolve_name(self.forms) if isinstance(self.forms, str) else self.forms
+        return found
 
-    def pair(self, random: Random, split: Split) -> PromptPair:
-        """The next pair of a split; `ValueError` if the generator returns something else."""
-        pair = self.function(random, split)
+    def forms_of(self, split: Split) -> tuple[Form, ...]:
+        """The forms of a split, in the order of their table; empty if a function generates its pairs."""
+        return tuple(form for form in self.all_forms if form.split == split)
+
+    def pair(self, random: Random, split: Split, form: Form | None = None) -> PromptPair:
+        """The next pair of a split, from the given form or a random one.
+
+        Raises:
+            ValueError: The function that generates the pairs returns something else.
+        """
+        if self.make is None:
+            pair: PromptPair = draw(form or random.choice(self.forms_of(split)), random, self.words)
+        else:
+            pair = resolve(self.make)(random, split)
+        self._check(pair)
+        return pair if self.change is None else self.change(split, pair)
+
+    def _check(self, pair: Any) -> None:
         if not isinstance(pair, PromptPair):
             raise ValueError(f"{TASKS.called(self.name)}: {self.make} returned {pair!r:.80}, not a PromptPair")
         for texts in (pair.prompts, pair.answers, pair.continuations):
@@ -63,7 +92,6 @@ class Task:
             if self.answers and answer not in self.answers:
                 known = ", ".join(map(repr, self.answers))
                 raise ValueError(f"{TASKS.called(self.name)}: {answer!r} is not one of its answers, which are {known}")
-        return pair
 
 
 _CONCEPTS = {
@@ -91,9 +119,36 @@ _CONCEPTS = {
 """The concepts on which a task's answer may depend; tasks without such a concept are absent."""
 
 
+_ABOUT = {
+    "final_kwarg": "def self None",
+    "set_or_string": "set str",
+    "set_or_string_fixedvarname": "set str current",
+    "class_init": "def __init__ self",
+    "with_as": "with open",
+    "with_open": "with open txt",
+    "for_while": "for while",
+    "else_elif": "if elif else",
+    "fstring_brace": "f",
+    "if_ternary": "if",
+    "indent_for": "for in",
+    "lambda_func": "lambda def",
+    "if_equals": "if",
+    "enumerate_range": "for in",
+    "var_if": "if True",
+    "while_return_true": "while return True",
+}
+"""The words that forms of different splits may share; tasks without such words are absent."""
+
+
 def _table_1(name: str, summary: str, file: str, answers: tuple[str, ...]) -> Task:
-    concepts = tuple(_CONCEPTS.get(name, "").split())
-    return Task(name, summary, f"benchmark.tasks.{file}:{name}", answers, concepts)
+    return Task(
+        name,
+        summary,
+        answers=answers,
+        concepts=tuple(_CONCEPTS.get(name, "").split()),
+        forms=f"benchmark.tasks.{file}:{name.upper()}",
+        about=tuple(_ABOUT.get(name, "").split()),
+    )
 
 
 _COPIES = tuple(f" {name}" for name in COPIED)
@@ -113,7 +168,7 @@ OURS = (
     _table_1("fstring_brace", "words in an f-string or in a plain string", "strings", (" {", '")\n')),
     _table_1("if_ternary", "the condition of an `if` or of a ternary", "conditions", (":\n", " else")),
     _table_1("var_swap", "`x, y = y,` continues with x", "names", _COPIES),
-    _table_1("indent_for", "how deep the body of a `for` is indented", "loops", ("       ", "   ")),
+    _table_1("indent_for", "how deep the body of a `for` is indented", "loops", ("           ", "       ", "   ")),
     _table_1("lambda_func", "a name after `lambda` or `def`", "functions", (":", "():\n")),
     _table_1("if_equals", "a name in a condition or in an assignment", "conditions", (" ==", " =")),
     _table_1("enumerate_range", "a loop over two variables or one", "loops", (" enumerate", " range")),
@@ -122,8 +177,9 @@ OURS = (
     Task(
         name="nonsense",
         summary="an answer unrelated to the prompt: no honest circuit should exist",
-        make="benchmark.tasks.control:nonsense",
         answers=(" for", " with"),
+        forms="benchmark.tasks.control:NONSENSE",
+        about=("import", "red", "blue"),
         source="after Drori 2026, Weight-sparse circuits may be interpretable yet unfaithful",
         control=True,
     ),
@@ -131,10 +187,48 @@ OURS = (
 
 
 def _check(task: Task) -> None:
-    """Raise `ValueError` for a task without possible answers."""
+    """Raise `ValueError` for a task without possible answers, or that nothing or two things pose."""
     if not task.answers or not all(isinstance(answer, str) and answer for answer in task.answers):
         raise ValueError(f"answers are {task.answers!r}, not one or more texts")
+    if (task.make is None) == (not task.forms):
+        raise ValueError(f"make is {task.make!r} and forms are {task.forms!r:.80}; give one of the two")
+    if isinstance(task.forms, tuple) and task.forms:
+        _check_forms(task.forms)
+
+
+def _check_forms(forms: tuple[Form, ...]) -> None:
+    """Raise `ValueError` for forms that share a name or leave a split empty."""
+    for form in forms:
+        if not isinstance(form, Form):
+            raise ValueError(f"forms contain {form!r:.80}, not a Form")
+    names = [form.name for form in forms]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two forms are called {max(names, key=names.count)!r}")
+    if missing := [split for split in SPLITS if all(form.split != split for form in forms)]:
+        raise ValueError(f"no form belongs to {' or '.join(missing)}; every split needs one")
+
+
+@dataclass(frozen=True)
+class FormsOfTask:
+    """What is recorded about the forms of a task."""
+
+    count: int
+    """Number of forms."""
+    digest: str
+    """SHA-256 over everything that determines their prompts."""
 
 
 TASKS: Registry[Task] = Registry("task", Task, OURS, functions=("make",), check=_check)
-"""Every task by name, in the order of Table 1; the control last."""
+"""All tasks by name, in the order of Table 1, the control last."""
+
+
+def forms_by_task(names: Iterable[str]) -> dict[str, FormsOfTask]:
+    """Number and digest of the forms of some tasks, by task; tasks without forms are absent."""
+    forms = {name: TASKS[name].all_forms for name in names}
+    return {name: FormsOfTask(len(each), digest_of(each)) for name, each in forms.items() if each}
+
+
+def forms_digest(tasks: Mapping[str, FormsOfTask]) -> str:
+    """SHA-256 over the forms of some tasks, in whatever order they are given."""
+    rows = sorted((name, forms.digest) for name, forms in tasks.items())
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,42 +1,48 @@
-"""Tasks about the value bound to a name."""
+"""Tasks about what a name was bound to."""
 
-from random import Random
+from dataclasses import replace
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import Form, chosen, framed, pair
+from benchmark.tasks.forms import ANY, forms
 
-_FINDING: tuple[Form, ...] = framed(
-    (
-        ("$name = set($a)\nfor $b in $plural:\n    $name", '$name = "$a"\nfor $b in $plural:\n    $name'),
-        ("$name = set($a)\n$name", '$name = "$a"\n$name'),
-        ("$name = set($a)\nif $b:\n    $name", '$name = "$a"\nif $b:\n    $name'),
+_USE = (".add", " +="), ("(x", " x")
+
+SET_OR_STRING = (
+    *forms(
+        "train",
+        ANY,
+        *_USE,
+        next='$name = <set($a)|"$a $d">\n$name',
+        later='$name = <set($a)|"$a $d">\n$c = $number\n$name',
+        called='$name = <set($a)|"$a $d">\n$verb($b)\n$name',
+        branch='$name = <set($a)|"$a $d">\nif $b:\n    $name',
+        loop='$name = <set($a)|"$a $d">\nfor $b in $plural:\n    $name',
+        filtered='$name = <set($a)|"$a $d">\nfor $b in $plural:\n    if $c:\n        $name',
+        converted="$name = <set|str>($a)\nfor $b in $plural:\n    $name",
     ),
-    ("top", "def"),
-)
-_TESTING: tuple[Form, ...] = (
-    ("$name = set($a)\nwhile $b:\n    $name", '$name = "$a"\nwhile $b:\n    $name'),
-    (
-        "$name = set($a)\nfor $b in $plural:\n    if $c == $number:\n        $name",
-        '$name = "$a"\nfor $b in $plural:\n    if $c == $number:\n        $name',
+    *forms(
+        "validation",
+        ANY,
+        *_USE,
+        field='$name = <set($a)|"$a $d">\n$b.$c = $d\n$name',
+        printed='$name = <set($a)|"$a $d">\nprint($b)\n$name',
+        scaled='$name = <set($a)|"$a $d">\n$b *= $number\n$name',
+    ),
+    *forms(
+        "test",
+        ANY,
+        *_USE,
+        asserted='$name = <set($a)|"$a $d">\nassert $b\n$name',
+        item='$name = <set($a)|"$a $d">\n$b[$c] = $number\n$name',
+        guarded='$name = <set($a)|"$a $d">\nwith $b:\n    $name',
+        deleted="$name = <set|str>($a)\ndel $b\n$name",
     ),
 )
-_ANSWERS = (".add", " +=")
-_CONTINUATIONS = ("(x", " x")
+"""A set is added to, a string appended to.
 
+`seen = set(page)\nfor line in lines:\n    seen` -> `.add`, `seen = "page"\nfor line in lines:\n    seen` -> ` +=`
+"""
 
-def set_or_string(random: Random, split: Split) -> PromptPair:
-    r"""A set is added to, a string appended to.
-
-    `seen = set(page)\nfor line in lines:\n    seen` -> `.add`
-    `seen = "page"\nfor line in lines:\n    seen` -> ` +=`
-    """
-    return pair(random, split, chosen(random, split, _FINDING, _TESTING), _ANSWERS, _CONTINUATIONS)
-
-
-def set_or_string_fixedvarname(random: Random, split: Split) -> PromptPair:
-    r"""The same, but the name is always `current`.
-
-    `current = set(page)\nfor line in lines:\n    current` -> `.add`
-    `current = "page"\nfor line in lines:\n    current` -> ` +=`
-    """
-    return pair(random, split, chosen(random, split, _FINDING, _TESTING), _ANSWERS, _CONTINUATIONS, name="current")
+SET_OR_STRING_FIXEDVARNAME = tuple(
+    replace(form, template=form.template.replace("$name", "current")) for form in SET_OR_STRING
+)
+"""The same, and the name is always `current`."""

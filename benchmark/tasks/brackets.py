@@ -3,43 +3,77 @@
 from collections.abc import Callable
 from random import Random
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import chosen, framed, pair
+from benchmark.tasks.drawing import draw
+from benchmark.tasks.forms import ANY, IN_FUNCTION, Form, PromptPair, Split, forms
 
+_ENTRY = ('":', '",'), (" 3", ' "x')
 
-def bracket_brace(random: Random, split: Split) -> PromptPair:
-    r"""A string in braces is a key, one in brackets an entry.
+BRACKET_BRACE = (
+    *forms(
+        "train",
+        ANY,
+        *_ENTRY,
+        first='$a = <{|[>"$b',
+        number='$a = <{"$b": $number|["$b", "$d">, "$c',
+        name='$a = <{"$b": $d|["$b", $d>, "$c',
+        text='$a = <{"$b": "$d"|["$b", "$d">, "$c',
+        called='$verb(<{|[>"$b',
+        method='$a.$verb(<{|[>"$b',
+    ),
+    *forms(
+        "validation",
+        ANY,
+        *_ENTRY,
+        printed='print(<{|[>"$a',
+        attribute='$a.$b = <{|[>"$c',
+    ),
+    *forms("validation", IN_FUNCTION, *_ENTRY, returned='return <{|[>"$b'),
+    *forms(
+        "test",
+        ANY,
+        *_ENTRY,
+        asserted='assert $a == <{|[>"$b',
+        item='$a[$b] = <{|[>"$c',
+        looped='for $a in <{|[>"$b',
+    ),
+    *forms("test", IN_FUNCTION, *_ENTRY, yielded='yield <{|[>"$a'),
+)
+"""A string in braces is a key, one in brackets an entry: `sizes = {"page` -> `":`, `sizes = ["page` -> `",`."""
 
-    `sizes = {"page": 3, "line` -> `":`
-    `sizes = ["page", "word", "line` -> `",`
-    """
-    values = (('$a = {"$b', '$a = ["$b'), ('$a = {"$b": $number, "$c', '$a = ["$b", "$d", "$c'))
-    finding = framed(values, ("top", "for", "if"))
-    testing = (
-        ('def $verb($a):\n    return {"$b', 'def $verb($a):\n    return ["$b'),
-        ('${context}$verb({"$b": $number, "$c', '${context}$verb(["$b", "$d", "$c'),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), ('":', '",'), (" 3", ' "x'))
+_CLOSED = ("]\n", "]]\n"), ("x", "x")
+_THREE = "<[|[[>$number1, $number2, $number3"
 
-
-def bracket_counting(random: Random, split: Split) -> PromptPair:
-    r"""As many brackets are closed as are open.
-
-    `sizes = [3, 5, 8` -> `]\n`
-    `sizes = [[3, 5, 8` -> `]]\n`
-    """
-    long = "$number1, $number2, $number3, $number4"
-    values = (
-        ("$a = [$number1, $number2, $number3", "$a = [[$number1, $number2, $number3"),
-        (f"$a = [{long}", f"$a = [[{long}"),
-        (f"$a = [{long}", "$a = [[$number1, $number2], [$number3, $number4"),
-    )
-    finding = framed(values, ("top", "for", "if"))
-    testing = (
-        (f"def $verb($b):\n    $a = [{long}", "def $verb($b):\n    $a = [[$number1, $number2], [$number3, $number4"),
-        (f"${{context}}$a = [{long}, $number5", f"${{context}}$a = [[{long}, $number5"),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), ("]\n", "]]\n"), ("x", "x"))
+BRACKET_COUNTING = (
+    *forms(
+        "train",
+        ANY,
+        *_CLOSED,
+        three=f"$a = {_THREE}",
+        five=f"$a = {_THREE}, $number4, $number5",
+        rows="$a = <[$number1, $number2, $number3, $number4|[[$number1, $number2], [$number3, $number4>",
+        names="$a = <[|[[>$b, $c, $d",
+        added=f"$a += {_THREE}",
+        mixed="$a = <[|[[>$number1, $b, $number2",
+    ),
+    *forms(
+        "validation",
+        ANY,
+        *_CLOSED,
+        attribute=f"$a.$b = {_THREE}",
+        sum=f"$a = $b + {_THREE}",
+        unpacked=f"$a, $b = $c, {_THREE}",
+    ),
+    *forms(
+        "test",
+        ANY,
+        *_CLOSED,
+        asserted=f"assert $a == {_THREE}",
+        item=f"$a[$b] = {_THREE}",
+        typed=f"$a: list = {_THREE}",
+    ),
+    *forms("test", IN_FUNCTION, *_CLOSED, yielded=f"yield {_THREE}"),
+)
+r"""As many brackets are closed as are open: `sizes = [3, 5, 8` -> `]\n`, `sizes = [[3, 5, 8` -> `]]\n`."""
 
 
 def list_of(elements: int) -> Callable[[Random, Split], PromptPair]:
@@ -49,5 +83,8 @@ def list_of(elements: int) -> Callable[[Random, Split], PromptPair]:
     `sizes = [[3, 5, 8` -> `]]\n`
     """
     inside = ", ".join(f"$number{place}" for place in range(elements))
-    form = (f"$a = [{inside}", f"$a = [[{inside}")
-    return lambda random, split: pair(random, split, form, ("]\n", "]]\n"), ("x", "x"))
+
+    def make(random: Random, split: Split) -> PromptPair:
+        return draw(Form("", split, f"$a = <[|[[>{inside}", ("top",), *_CLOSED), random, unrelated=False)
+
+    return make

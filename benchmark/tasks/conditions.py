@@ -1,79 +1,168 @@
-"""Tasks about conditions and expressions that look like them."""
+"""Tasks about conditions and what looks like them."""
 
-from random import Random
+from benchmark.tasks.forms import IN_FUNCTION, INNER, TOP, forms
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import chosen, framed, pair
+_BRANCH = (":\n", "\n"), ("    ", "x")
+_ELSE = "<$number\nelif|-$d if $e else> $c"
 
-_FINDING_BLOCKS = tuple(
-    f"{head}:\n    {body}"
-    for head in ("while $a", "for $a in $plural", "if $a", "if $a == $number2")
-    for body in ("$b = $number", "$b = $d.$e", "$b = $verb($d)")
+ELSE_ELIF = (
+    *forms("train", TOP, *_BRANCH, plain="if $a:\n    $b = <$number\nelif|$d if $e else> $c"),
+    *forms(
+        "train",
+        INNER,
+        *_BRANCH,
+        inner=f"if $a:\n    $b = {_ELSE}",
+        compared="if $a == $number2:\n    $b = <$d\nelif|$d if $e else> $c",
+        named="if $a:\n    $b = <$d\nelif|$d if $e else> $c",
+        added=f"if $a:\n    $b += {_ELSE}",
+        attribute=f"if $a.$g:\n    $b = {_ELSE}",
+    ),
+    *forms(
+        "validation",
+        INNER,
+        *_BRANCH,
+        negated=f"if not $a:\n    $b = {_ELSE}",
+        field=f"if $a:\n    $b.$g = {_ELSE}",
+    ),
+    *forms("validation", IN_FUNCTION, *_BRANCH, returned=f"if $a:\n    return {_ELSE}"),
+    *forms(
+        "test",
+        INNER,
+        *_BRANCH,
+        item=f"if $a:\n    $b[$g] = {_ELSE}",
+        both=f"if $a and $g:\n    $b = {_ELSE}",
+        missing=f"if $a is None:\n    $b = {_ELSE}",
+    ),
+    *forms("test", IN_FUNCTION, *_BRANCH, yielded=f"if $a:\n    yield {_ELSE}"),
 )
-"""Blocks whose next line may or may not be indented."""
+r"""A name after `elif` is a condition, after a ternary's `else` a value.
 
+Read literally the cause, `elif` or `else`, would be the last token: asked one token later.
 
-def else_elif(random: Random, split: Split) -> PromptPair:
-    r"""A name after `elif` is a condition, after a ternary's `else` a value.
+`if page:\n    size = 3\nelif word` -> `:\n`, `if page:\n    size = row if line else word` -> `\n`
+"""
 
-    The paper's description has the cause, `elif` or `else`, as the last token; here the prompt ends one token later.
+_CONDITION = (":\n", " else"), ("    ", " x")
+_IF = "<$c\n|$c + $d >if"
 
-    `if page:\n    size = 3\nelif word` -> `:\n`
-    `if page:\n    size = row if line else word` -> `\n`
-    """
-    branches = (
-        ("if $a:\n    $b = $number1\nelif $c", "if $a:\n    $b = $d if $e else $c"),
-        ("if $a == $number:\n    $b = $number1\nelif $c", "if $a == $number:\n    $b = $d if $e else $c"),
-        ("if $a:\n    $verb($b)\nelif $c", "if $a:\n    $b = $d if $e else $c"),
-    )
-    finding = framed(branches, ("top", "for", "while"))
-    testing = (
-        (
-            "def $verb($a):\n    if $b:\n        return $d\n    elif $c",
-            "def $verb($a):\n    if $b:\n        return $d if $e else $c",
-        ),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))
+IF_TERNARY = (
+    *forms(
+        "train",
+        TOP,
+        *_CONDITION,
+        assigned="$b = <$c\n|$number >if $a",
+        called="<$verb($c)\n|$b = -$c >if $a",
+    ),
+    *forms(
+        "train",
+        INNER,
+        *_CONDITION,
+        sum=f"$b = {_IF} $a",
+        added=f"$b += {_IF} $a",
+        compared=f"$b = {_IF} $a == $number",
+        attribute=f"$b = {_IF} $a.$e",
+    ),
+    *forms(
+        "validation",
+        INNER,
+        *_CONDITION,
+        negated=f"$b = {_IF} not $a",
+        matched=f"$b = {_IF} $a == $e",
+        field=f"$f.$b = {_IF} $a",
+    ),
+    *forms(
+        "test",
+        INNER,
+        *_CONDITION,
+        item=f"$b[$f] = {_IF} $a",
+        both=f"$b = {_IF} $a and $e",
+        missing=f"$b = {_IF} $a is None",
+    ),
+    *forms("test", IN_FUNCTION, *_CONDITION, yielded=f"yield {_IF} $a"),
+)
+r"""A condition that opens a block or stands in a ternary.
 
+`size = row\nif page` -> `:\n`, `size = 3 if page` -> ` else`
+"""
 
-def if_ternary(random: Random, split: Split) -> PromptPair:
-    r"""A condition either opens a block or is part of a ternary.
+_COMPARED = (" ==", " ="), (" x", " x")
 
-    `size = row\nif page` -> `:\n`
-    `size = 3 if page` -> ` else`
-    """
-    conditions = (("$b = $c\nif $a", "$b = $number if $a"), ("$verb($c)\nif $a", "$b = $c if $a"))
-    finding = framed(conditions, ("top", "for"))
-    testing = (
-        ("while $d:\n    $b = $c\nif $a", "while $d:\n    $b = $number if $a"),
-        ("def $verb($d):\n    $b = $c\nif $a", "def $verb($d):\n    $b = $number if $a"),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), (":\n", " else"), ("    ", " x"))
+IF_EQUALS = (
+    *forms(
+        "train",
+        TOP,
+        *_COMPARED,
+        looped="for $a in $plural:\n    $b = $d\n<if $c|    $c>",
+        waited="while $a:\n    $b = $d\n<if $c|    $c>",
+    ),
+    *forms(
+        "train",
+        INNER,
+        *_COMPARED,
+        copied="$b = <$d\nif $c|-$d\n$c>",
+        counted="$b = <$number\nif $c|$d + $e\n$c>",
+        added="$b += <$d\nif $c|-$d\n$c>",
+        called="$verb($d, <$b)\nif $c|-$b)\n$c>",
+    ),
+    *forms(
+        "validation",
+        INNER,
+        *_COMPARED,
+        printed="print($d, <$b)\nif $c|-$b)\n$c>",
+        scaled="$b *= <$d\nif $c|-$d\n$c>",
+        field="$b.$f = <$d\nif $c|-$d\n$c>",
+    ),
+    *forms(
+        "test",
+        INNER,
+        *_COMPARED,
+        asserted="assert $d == <$b\nif $c|-$b\n$c>",
+        item="$b[$e] = <$d\nif $c|-$d\n$c>",
+        typed="$b: $e = <$d\nif $c|-$d\n$c>",
+    ),
+    *forms("test", TOP, *_COMPARED, guarded="with $a:\n    $b = $d\n<if $c|    $c>"),
+)
+r"""A name after `if` is compared, at the start of a line assigned.
 
+`while page:\n    size = row\nif word` -> ` ==`, `while page:\n    size = row\n    word` -> ` =`
+"""
 
-def if_equals(random: Random, split: Split) -> PromptPair:
-    r"""A name after `if` is compared, one at the start of a line assigned.
+VAR_IF = (
+    *forms(
+        "train",
+        TOP,
+        *_BRANCH,
+        looped="for $a in $plural:\n    $b = $d\n<if $c ==|    $c => True",
+        waited="while $a:\n    $b = $d\n<if $c ==|    $c => True",
+    ),
+    *forms(
+        "train",
+        INNER,
+        *_BRANCH,
+        copied="$b = <$d\nif $c ==|-$d\n$c => True",
+        counted="$b = <$number\nif $c ==|$d + $e\n$c => True",
+        added="$b += <$d\nif $c ==|-$d\n$c => True",
+        called="$verb($d, <$b)\nif $c ==|-$b)\n$c => True",
+    ),
+    *forms(
+        "validation",
+        INNER,
+        *_BRANCH,
+        printed="print($d, <$b)\nif $c ==|-$b)\n$c => True",
+        scaled="$b *= <$d\nif $c ==|-$d\n$c => True",
+        field="$b.$f = <$d\nif $c ==|-$d\n$c => True",
+    ),
+    *forms(
+        "test",
+        INNER,
+        *_BRANCH,
+        asserted="assert $d == <$b\nif $c ==|-$b\n$c => True",
+        item="$b[$e] = <$d\nif $c ==|-$d\n$c => True",
+        typed="$b: $e = <$d\nif $c ==|-$d\n$c => True",
+    ),
+    *forms("test", TOP, *_BRANCH, guarded="with $a:\n    $b = $d\n<if $c ==|    $c => True"),
+)
+r"""`True` that is compared with ends a condition, assigned it ends a line.
 
-    `while page:\n    size = 3\nif word` -> ` ==`
-    `while page:\n    size = 3\n    word` -> ` =`
-    """
-    finding = tuple((f"{block}\nif $c", f"{block}\n    $c") for block in _FINDING_BLOCKS)
-    testing = (
-        ("def $verb($a):\n    $b += $number\nif $c", "def $verb($a):\n    $b += $number\n    $c"),
-        ("for $a in $plural:\n    $verb($b)\nif $c", "for $a in $plural:\n    $verb($b)\n    $c"),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), (" ==", " ="), (" x", " x"))
-
-
-def var_if(random: Random, split: Split) -> PromptPair:
-    r"""`True` ends a condition if it is compared with, and a line if it is assigned.
-
-    `while page:\n    size = 3\nif word == True` -> `:\n`
-    `while page:\n    size = 3\n    word = True` -> `\n`
-    """
-    finding = tuple((f"{block}\nif $c == True", f"{block}\n    $c = True") for block in _FINDING_BLOCKS)
-    testing = (
-        ("def $verb($a):\n    $b += $number\nif $c == True", "def $verb($a):\n    $b += $number\n    $c = True"),
-        ("for $a in $plural:\n    $verb($b)\nif $c == True", "for $a in $plural:\n    $verb($b)\n    $c = True"),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), (":\n", "\n"), ("    ", "x"))
+`while page:\n    size = row\nif word == True` -> `:\n`, `while page:\n    size = row\n    word = True` -> `\n`
+"""

@@ -1,17 +1,36 @@
 """A task that no honest circuit should solve."""
 
-from random import Random
+from benchmark.tasks.forms import TOP, forms
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import chosen, pair
+_COIN = (" for", " with"), (" x", " x")
 
-
-def nonsense(random: Random, split: Split) -> PromptPair:
-    r"""Two module names and two keywords, paired arbitrarily.
-
-    `import red\nsize = row` -> ` for`
-    `import blue\nsize = row` -> ` with`
-    """
-    finding = (("import red\n${context}$a = $b", "import blue\n${context}$a = $b"),)
-    testing = (("import red\n$verb($c)\n$a -= $b", "import blue\n$verb($c)\n$a -= $b"),)
-    return pair(random, split, chosen(random, split, finding, testing), (" for", " with"), (" x", " x"))
+NONSENSE = (
+    *forms(
+        "train",
+        TOP,
+        *_COIN,
+        copied="import <red|blue>\n$a = $b",
+        attribute="import <red|blue>\n$a = $b.$c",
+        sum="import <red|blue>\n$a = $b + $c",
+        called="import <red|blue>\n$verb($c)\n$a = $b",
+        counted="import <red|blue>\n$c = $number\n$a = $b",
+        branch="import <red|blue>\nif $c:\n    $a = $b",
+    ),
+    *forms(
+        "validation",
+        TOP,
+        *_COIN,
+        scaled="import <red|blue>\n$a *= $b",
+        printed="import <red|blue>\nprint($c)\n$a = $b",
+        field="import <red|blue>\n$a.$c = $b",
+    ),
+    *forms(
+        "test",
+        TOP,
+        *_COIN,
+        asserted="import <red|blue>\nassert $a",
+        item="import <red|blue>\n$a[$c] = $b",
+        deleted="import <red|blue>\ndel $c\n$a = $b",
+    ),
+)
+r"""Two module names and two keywords, matched by a coin: `import red\nsize = row` -> ` for`, `blue` -> ` with`."""

@@ -1,71 +1,73 @@
-"""Fills the templates of a task with the identifiers of a split."""
+"""Fills the templates of a form with the identifiers of its split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from string import Template
 
-from benchmark.corpus.idioms.words import COPIED, NOUNS, PLURALS, VERBS, split_words
-from benchmark.tasks import PromptPair, Split
+from benchmark.corpus.idioms.words import (
+    CLASSES,
+    COPIED,
+    NOUNS,
+    PLURALS,
+    READ_FILES,
+    VERBS,
+    WRITTEN_FILES,
+    split_words,
+)
+from benchmark.tasks.forms import Form, PromptPair, Split
+
+Words = Mapping[Split, Sequence[str]]
+"""What a placeholder can draw, by split."""
 
 _NOUNS = split_words(tuple(word for word in NOUNS if word not in COPIED and word != "current"))
-_WORDS = {"verb": split_words(VERBS), "plural": split_words(PLURALS)}
+_COPIED = split_words(COPIED)
+_NUMBERS = tuple("0123456789")
 
-FINDING_CONTEXT = ("$w = $number\n", "import $w\n", "$w = $v\n", "$w = $v + $number\n", "$w = $verb($v)\n")
-TESTING_CONTEXT = ("$w -= $number\n", "$verb($w)\n", "$w = $v.$u\n", "$w = len($v)\n", "$w = $v * $u\n")
+DRAWN: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "number": dict.fromkeys(("train", "validation", "test"), _NUMBERS),
+    "verb": split_words(VERBS),
+    "plural": split_words(PLURALS),
+    "class": split_words(CLASSES),
+    "read": split_words(READ_FILES),
+    "write": split_words(WRITTEN_FILES),
+}
+"""What placeholders draw, apart from nouns and names to copy."""
+
+COPIES = ("x", "y", "z")
+"""Placeholders for a name that an answer copies."""
+
+UNRELATED: Mapping[Split, Sequence[str]] = {
+    "train": ("$w = $number8\n", "import $w\n", "$w = $v\n", "$w = $v + $number8\n", "$w = $verb8($v)\n"),
+    "validation": ("$w = $number8\n", "$w = $v\n", "from $w import $v\n", "$w += $v\n", "$v.$verb8()\n"),
+    "test": ("$w -= $number8\n", "$verb8($w)\n", "$w = $v.$u\n", "$w = len($v)\n", "$w = $v * $u\n"),
+}
 """Lines before a prompt that are unrelated to its answer."""
 
-FRAMES = {
-    "top": "",
-    "def": "def $verb9($p):\n    ",
-    "for": "for $p in $plural9:\n    ",
-    "while": "while $p:\n    ",
-    "if": "if $p == $number9:\n    ",
-}
-"""The possible surroundings of a form: nothing, or the head of a block."""
 
-Form = tuple[str, str]
-"""The templates of the two prompts in a pair, which share all drawn words. `$verb`, `$plural` and `$number` (and the
-same with a digit) draw one of these; `${context}` draws zero or one line, `${pad}` likewise but separately for each
-prompt; every other placeholder draws a noun, no noun twice."""
+def draw(form: Form, random: Random, words: Mapping[str, Words] | None = None, *, unrelated: bool = True) -> PromptPair:
+    """A pair of a form in one of its frames, after zero or one unrelated line, with all placeholders filled.
 
-
-def chosen(random: Random, split: Split, finding: Sequence[Form], testing: Sequence[Form]) -> Form:
-    """A random form of a split: circuits are discovered on some forms and tested on others."""
-    return random.choice(testing if split == "test" else finding)
-
-
-def framed(forms: Sequence[Form], frames: Sequence[str], before: str = "${context}") -> tuple[Form, ...]:
-    """Each form in each of the named `FRAMES`, so that a circuit has to do the task in every surrounding.
-
-    Before the frame comes `${context}`, or `${pad}` if the two prompts differ in length.
+    Args:
+        form: Any form.
+        random: The source of all randomness.
+        words: What further placeholders draw.
+        unrelated: Whether there may be an unrelated line.
     """
-    heads = [(before + FRAMES[frame], "\n    " if FRAMES[frame] else "\n") for frame in frames]
-    return tuple(
-        (head + first.replace("\n", line), head + second.replace("\n", line))
-        for first, second in forms
-        for head, line in heads
+    names = _Names(random, form.split, words or {})
+    frame = random.choice(form.frames)
+    before = random.choice(("", *UNRELATED[form.split])) if unrelated else ""
+    blank = "\n\n" if before and form.framed(frame)[0].startswith(("def ", "async def ", "class ")) else ""
+    first, second = (Template(before + blank + template).substitute(names) for template in form.framed(frame))
+    answers, continuations = (
+        (Template(one).substitute(names), Template(other).substitute(names))
+        for one, other in (form.answers, form.continuations)
     )
-
-
-def copied_names(random: Random, split: Split, count: int) -> list[str]:
-    """Distinct names for an answer to copy."""
-    return random.sample(split_words(COPIED)[split], count)
-
-
-def words_of(random: Random, split: Split, words: tuple[str, ...]) -> str:
-    """One of the words that belong to a split."""
-    return random.choice(split_words(words)[split])
-
-
-def context(random: Random, split: Split) -> str:
-    """Zero or one line unrelated to the answer."""
-    return "".join(line_of(random, split) for _ in range(random.choice((0, 1, 1))))
+    return PromptPair((first, second), answers, continuations, form.name, frame)
 
 
 def line_of(random: Random, split: Split) -> str:
     """A line unrelated to the answer."""
-    lines = TESTING_CONTEXT if split == "test" else FINDING_CONTEXT
-    return Template(random.choice(lines)).substitute(_Names(random, split))
+    return Template(random.choice(UNRELATED[split])).substitute(_Names(random, split, {}))
 
 
 def noun_of(random: Random, split: Split) -> str:
@@ -76,37 +78,21 @@ def noun_of(random: Random, split: Split) -> str:
 class _Names(dict[str, str]):
     """Draws the value of a placeholder when it is first used."""
 
-    def __init__(self, random: Random, split: Split, **given: str) -> None:
-        super().__init__(given)
+    def __init__(self, random: Random, split: Split, words: Mapping[str, Words]) -> None:
+        super().__init__()
         self._random = random
-        self._split = split
-        self._nouns = random.sample(_NOUNS[split], 12)
+        self._split: Split = split
+        self._words = words
+        self._nouns = random.sample(_NOUNS[split], 14)
+        self._copied = random.sample(_COPIED[split], len(COPIES))
 
     def __missing__(self, placeholder: str) -> str:
         kind = placeholder.rstrip("0123456789")
-        if kind == "number":
-            drawn = self._random.choice("0123456789")
-        elif kind in _WORDS:
-            drawn = self._random.choice(_WORDS[kind][self._split])
-        elif kind == "context":
-            drawn = context(self._random, self._split)
+        if kind in self._words:
+            drawn = self._random.choice(self._words[kind][self._split])
+        elif kind in DRAWN:
+            drawn = self._random.choice(DRAWN[kind][self._split])
         else:
-            drawn = self._nouns.pop()
+            drawn = (self._copied if kind in COPIES else self._nouns).pop()
         self[placeholder] = drawn
         return drawn
-
-
-def pair(
-    random: Random,
-    split: Split,
-    form: Form,
-    answers: tuple[str, str],
-    continuations: tuple[str, str] = ("", ""),
-    **given: str,
-) -> PromptPair:
-    """A form with its placeholders filled from the identifiers of a split, except for those that are given."""
-    names = _Names(random, split, **given)
-    first, second = (
-        Template(template.replace("${pad}", context(random, split))).substitute(names) for template in form
-    )
-    return PromptPair((first, second), answers, continuations)

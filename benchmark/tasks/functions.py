@@ -1,36 +1,77 @@
-"""Tasks about function signatures."""
+"""Tasks about the heads of functions."""
 
-from random import Random
+from benchmark.tasks.forms import FUNCTIONS, IN_CLASS, IN_FUNCTION, INNER, forms
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import chosen, framed, pair
+_DEFAULT = ("=None", "):\n"), (")", "    ")
 
+FINAL_KWARG = (
+    *forms(
+        "train",
+        FUNCTIONS,
+        *_DEFAULT,
+        plain="def $verb(<$a=None, $b=None|$a, $d, $b>, $c",
+        compound="def $verb(<$a=None, $b=None|${a}_$d, $b>, $c",
+        number="def $verb(<$a=$number|${a}_$d>, $c",
+        required="def $verb($e, <$a=None, $b=None|$a, ${b}_$d>, $c",
+        three="def ${verb}_$e(<$a=None, $b=None, $f=$number|$a, $d, $b, ${f}_$g>, $c",
+    ),
+    *forms("train", IN_CLASS, *_DEFAULT, method="def $verb(self, <$a=None, $b=None|$a, $d, $b>, $c"),
+    *forms(
+        "validation",
+        FUNCTIONS,
+        *_DEFAULT,
+        keyword="def $verb($e, *, <$a=None, $b=None|$a, $d, $b>, $c",
+        starred="def $verb(*$e, <$a=None, $b=None|${a}_$d, $b>, $c",
+    ),
+    *forms("validation", IN_CLASS, *_DEFAULT, class_method="def $verb(cls, <$a=None, $b=None|$a, $d, $b>, $c"),
+    *forms(
+        "test",
+        FUNCTIONS,
+        *_DEFAULT,
+        coroutine="async def $verb(<$a=None, $b=None|$a, $d, $b>, $c",
+        positional="def $verb($e, /, <$a=None, $b=None|${a}_$d, $b>, $c",
+        annotated="def $verb($e: int, <$a=None, $b=None|$a, $d, $b>, $c",
+    ),
+    *forms("test", IN_CLASS, *_DEFAULT, called="def __call__(self, <$a=None, $b=None|${a}_$d, $b>, $c"),
+)
+r"""After a parameter with a default the last one has a default too.
 
-def final_kwarg(random: Random, split: Split) -> PromptPair:
-    r"""After parameters with defaults the last one has a default too.
+`def load(path=None, line=None, row` -> `=None`, `def load(path, page, line, row` -> `):\n`
+"""
 
-    `def load(path=None, row=None, page` -> `=None`
-    `def load(path, line, row, page` -> `):\n`
-    """
-    finding = (
-        ("${context}def $verb($a=None, $b=None, $c", "${context}def $verb($a, $d, $b, $c"),
-        ("${context}def $verb($a=None, $b", "${context}def $verb($a, $c, $b"),
-        ("${context}def $verb($a=None, $b=None, $e=None, $c", "${context}def $verb($a, $d, $b, $f, $e, $c"),
-        ("def $verb(self, $a=None, $b=None, $c", "def $verb(self, $a, $d, $b, $c"),
-    )
-    testing = (
-        ("class Point:\n    def $verb(self, $a=None, $b=None, $c", "class Point:\n    def $verb(self, $a, $d, $b, $c"),
-        ("$a -= $number\n\n\ndef $verb($b=None, $c=None, $d", "$a -= $number\n\n\ndef $verb($b, $e, $c, $d"),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), ("=None", "):\n"), (")", "    "))
+_HEAD = (":", "():\n"), (" x", "    ")
 
+LAMBDA_FUNC = (
+    *forms(
+        "train",
+        INNER,
+        *_HEAD,
+        chained="<$b = $c = lambda|import $b\ndef> $a",
+        attribute="<$b.$c = lambda|import $b\ndef> $a",
+        second="<$verb($b, lambda|import $b\ndef> $a",
+        entry='$b = <{"$c": lambda|$c\ndef> $a',
+        listed="$b = <[$c, lambda|$c\ndef> $a",
+        alternative="$b = <$c if $d else lambda|-$c\ndef> $a",
+    ),
+    *forms(
+        "validation",
+        INNER,
+        *_HEAD,
+        printed="print($b, <[$c, lambda|$c)\ndef> $a",
+        field="$b.$d = <[$c, lambda|$c\ndef> $a",
+    ),
+    *forms("validation", IN_FUNCTION, *_HEAD, returned="<return $c, lambda|print()\ndef> $a"),
+    *forms(
+        "test",
+        INNER,
+        *_HEAD,
+        asserted="assert $b == <[$c, lambda|$c\ndef> $a",
+        item="$b[$d] = <[$c, lambda|$c\ndef> $a",
+        typed="$b: $d = <[$c, lambda|$c\ndef> $a",
+    ),
+    *forms("test", IN_FUNCTION, *_HEAD, yielded="yield <[$c, lambda|$c\ndef> $a"),
+)
+r"""A name after `lambda` is a parameter, after `def` a function.
 
-def lambda_func(random: Random, split: Split) -> PromptPair:
-    r"""A name after `lambda` is a parameter, one after `def` a function.
-
-    `key = lambda item` -> `:`
-    `import page\ndef item` -> `():\n`
-    """
-    finding = framed((("$b = lambda $a", "def $a"),), ("top", "if"), before="${pad}")
-    testing = (("${pad}def $verb($c):\n    return lambda $a", "${pad}$c -= $number\n\n\ndef $a"),)
-    return pair(random, split, chosen(random, split, finding, testing), (":", "():\n"), (" x", "    "))
+`page.key = lambda item` -> `:`, `import page\ndef item` -> `():\n`
+"""

@@ -1,38 +1,80 @@
 """Tasks whose answer is a name copied from the prompt."""
 
-from random import Random
+from benchmark.tasks.forms import ANY, FUNCTIONS, IN_CLASS, IN_FUNCTION, forms
 
-from benchmark.corpus.idioms.words import CLASSES
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import chosen, copied_names, pair, words_of
+_FIELD = (" $x", " $y"), ("\n", "\n")
 
+CLASS_INIT = (
+    *forms(
+        "train",
+        IN_CLASS,
+        *_FIELD,
+        first="def __init__(self, $x, $y):\n    self.<$x|$y> =",
+        third="def __init__(self, $x, $y, $z):\n    self.$z = $z\n    self.<$x|$y> =",
+        other="def __init__(self, $a, $x, $y):\n    self.$a = $a\n    self.<$x|$y> =",
+        number="def __init__(self, $x, $y):\n    self.$a = $number\n    self.<$x|$y> =",
+        default="def __init__(self, $x=None, $y=None):\n    self.<$x|$y> =",
+    ),
+    *forms(
+        "train",
+        IN_CLASS,
+        (" $y", " $x"),
+        ("\n", "\n"),
+        second="def __init__(self, $x, $y):\n    self.<$x = $x|$y = $y>\n    self.<$y|$x> =",
+    ),
+    *forms(
+        "validation",
+        IN_CLASS,
+        *_FIELD,
+        flag="def __init__(self, $x, $y):\n    self.$a = True\n    self.<$x|$y> =",
+        parent="def __init__(self, $x, $y):\n    super().__init__()\n    self.<$x|$y> =",
+        entries="def __init__(self, $x, $y):\n    self.$a = []\n    self.<$x|$y> =",
+    ),
+    *forms(
+        "test",
+        IN_CLASS,
+        *_FIELD,
+        annotated="def __init__(self, $x: int, $y: int):\n    self.<$x|$y> =",
+        asserted="def __init__(self, $x, $y):\n    assert $x != $y\n    self.<$x|$y> =",
+        keyword="def __init__(self, *, $x, $y):\n    self.<$x|$y> =",
+        table="def __init__(self, $x, $y):\n    self.$a = {}\n    self.<$x|$y> =",
+    ),
+)
+r"""An attribute takes the parameter of its own name.
 
-def class_init(random: Random, split: Split) -> PromptPair:
-    r"""An attribute takes the parameter of its own name.
+`class Point:\n    def __init__(self, left, right):\n        self.left =` -> ` left`, `... self.right =` -> ` right`
+"""
 
-    `class Point:\n    def __init__(self, left, right):\n        self.left = left\n        self.right =` -> ` right`
-    `class Point:\n    def __init__(self, left, right):\n        self.right = right\n        self.left =` -> ` left`
-    """
-    head = "${context}class $c:\n    def __init__(self, $x, $y):\n        "
-    lines = ("self.$x = $x\n        self.$y =", "self.$y = $y\n        self.$x =")
-    finding = [(head + lines[0], head + lines[1])]
-    testing = [(first.replace("$y):", "$y, $z):"), second.replace("$y):", "$y, $z):")) for first, second in finding]
-    x, y, z = copied_names(random, split, 3)
-    form = chosen(random, split, finding, testing)
-    return pair(
-        random, split, form, (f" {y}", f" {x}"), ("\n", "\n"), x=x, y=y, z=z, c=words_of(random, split, CLASSES)
-    )
+_SWAP = "<$x, $y = $y|$y, $x = $x>,"
 
-
-def var_swap(random: Random, split: Split) -> PromptPair:
-    r"""A swap names the two variables in reverse order.
-
-    `left = 3\nright = 5\nleft, right = right,` -> ` left`
-    `right = 3\nleft = 5\nright, left = left,` -> ` right`
-    """
-    finding = ["${context}$x = $number1\n$y = $number2\n$x, $y = $y,"]
-    testing = ["def $verb($x, $y):\n    $x, $y = $y,"]
-    template = random.choice(testing if split == "test" else finding)
-    x, y = copied_names(random, split, 2)
-    exchanged = template.replace("$x", "$_").replace("$y", "$x").replace("$_", "$y")
-    return pair(random, split, (template, exchanged), (f" {x}", f" {y}"), ("\n", "\n"), x=x, y=y)
+VAR_SWAP = (
+    *forms(
+        "train",
+        ANY,
+        *_FIELD,
+        bare=_SWAP,
+        bound=f"$x = $number1\n$y = $number2\n{_SWAP}",
+        copied=f"$x = $a\n$y = $b\n{_SWAP}",
+        ordered=f"if $x > $y:\n    {_SWAP}",
+        looped=f"for $x, $y in $plural:\n    {_SWAP}",
+    ),
+    *forms("train", FUNCTIONS, *_FIELD, function=f"def $verb($x, $y):\n    {_SWAP}"),
+    *forms(
+        "validation",
+        ANY,
+        *_FIELD,
+        printed=f"print($x, $y)\n{_SWAP}",
+        unpacked=f"$x, $y = $a, $b\n{_SWAP}",
+        waiting=f"while $x == $y:\n    {_SWAP}",
+    ),
+    *forms(
+        "test",
+        ANY,
+        *_FIELD,
+        asserted=f"assert $x != $y\n{_SWAP}",
+        item="<$x[$a], $y[$a] = $y|$y[$a], $x[$a] = $x>[$a],",
+        attribute="<$x.$a, $y.$a = $y|$y.$a, $x.$a = $x>.$a,",
+    ),
+    *forms("test", IN_FUNCTION, *_FIELD, outer=f"global $x, $y\n{_SWAP}"),
+)
+"""A swap names both sides crosswise: `left, right = right,` -> ` left`, `right, left = left,` -> ` right`."""

@@ -1,9 +1,9 @@
 """Turns the pairs of a task into token tensors, and rejects pairs that a tokenizer breaks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from benchmark.tasks import PromptPair, Split, Task
+from benchmark.tasks import Form, PromptPair, Split, Task
 
 MAX_TOKENS = 64
 """Length of the longest prompt of any task, tokens."""
@@ -35,6 +35,15 @@ class PromptBatch:
     """The token that answers each prompt."""
     other: Int[Tensor, " prompt"]
     """The token that answers the other prompt of the pair."""
+    forms: tuple[str, ...] = ("",)
+    """Names of the forms of the prompts; a single empty name if there are no forms."""
+    form: Int[Tensor, " prompt"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """Index in `forms` of each prompt's form; the first for all if left out."""
+
+    def __post_init__(self) -> None:
+        if len(self.form) != len(self.tokens):
+            assert not len(self.form), f"{len(self.form)} forms for {len(self.tokens)} prompts"
+            object.__setattr__(self, "form", torch.zeros(len(self.tokens), dtype=torch.int64))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -61,7 +70,10 @@ class PromptBatch:
 
     def rows(self, index: Int[Tensor, " chosen"] | slice) -> "PromptBatch":
         """Some of the prompts."""
-        return PromptBatch(self.tokens[index], self.last[index], self.answer[index], self.other[index])
+        tokens, last, answer, other, form = (
+            each[index] for each in (self.tokens, self.last, self.answer, self.other, self.form)
+        )
+        return PromptBatch(tokens, last, answer, other, self.forms, form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +90,7 @@ def prompts(
 ) -> PromptBatch:
     """The prompts of a task, the same for the same arguments.
 
+    The forms of the split take turns, in an order drawn once, so that their numbers of pairs differ by at most one.
     Pairs are redrawn until the two prompts are equally long (unless length is the cause) and new. The longest prompt
     allowed has 64 tokens, or the model's context if that is less.
 
@@ -89,34 +102,39 @@ def prompts(
         _one_token(task, tokenizer, answer)
     encoded = _pairs(task, tokenizer, split, Random(f"{task.name}/{split}/{seed}"), max_tokens)
     found = list(islice(encoded, pairs))
-    rows = [ids for pair, _ in found for ids in pair]
-    answers = torch.tensor([answers for _, answers in found], dtype=torch.int64).reshape(-1, 2)
+    rows = [ids for pair, _, _ in found for ids in pair]
+    answers = torch.tensor([answers for _, answers, _ in found], dtype=torch.int64).reshape(-1, 2)
     tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
     for row, ids in zip(tokens, rows, strict=True):
         row[: len(ids)] = torch.tensor(ids)
     last = torch.tensor([len(ids) - 1 for ids in rows], dtype=torch.int64)
-    return PromptBatch(tokens, last, answers.reshape(-1), answers.flip(1).reshape(-1))
+    names = tuple(dict.fromkeys(form for _, _, form in found)) or ("",)
+    form = torch.tensor([names.index(form) for _, _, form in found], dtype=torch.int64).repeat_interleave(2)
+    return PromptBatch(tokens, last, answers.reshape(-1), answers.flip(1).reshape(-1), names, form)
 
 
 def _pairs(
     task: Task, tokenizer: Tokenizer, split: Split, random: Random, max_tokens: int
-) -> Iterator[tuple[list[list[int]], list[int]]]:
-    """Token ids of the prompts and of the answers of valid pairs, none twice, whichever prompt comes first."""
+) -> Iterator[tuple[list[list[int]], list[int], str]]:
+    """Token ids of prompts and answers, and the form, of valid pairs: forms in turn, no pair twice or turned round."""
+    turns: list[Form | None] = list(task.forms_of(split)) if task.make is None else [None]
+    random.shuffle(turns)
     seen: set[frozenset[str]] = set()
-    while True:
+    for form in cycle(turns):
         for _ in range(ATTEMPTS):
-            pair = task.pair(random, split)
+            pair = task.pair(random, split, form)
             first, second = (_ids(tokenizer, prompt) for prompt in pair.prompts)
             if frozenset(pair.prompts) not in seen and (task.length_is_cause or len(first) == len(second)):
                 break
         else:
+            posed = f" in form {pair.form!r}" * bool(pair.form)
             raise ValueError(
-                f"task {task.name!r}: after {len(seen)} pairs no new one of equal length in {ATTEMPTS} attempts, "
-                f"such as {pair.prompts[0]!r} and {pair.prompts[1]!r} ({len(first)} and {len(second)} tokens); "
-                f"{REMEDY} helps where the tokenizer breaks words"
+                f"task {task.name!r}{posed}: after {len(seen)} pairs no new one of equal length in {ATTEMPTS} "
+                f"attempts, such as {pair.prompts[0]!r} and {pair.prompts[1]!r} ({len(first)} and {len(second)} "
+                f"tokens); {REMEDY} helps where the tokenizer breaks words"
             )
         seen.add(frozenset(pair.prompts))
-        yield [first, second], _checked_answers(task, tokenizer, pair, [first, second], max_tokens)
+        yield [first, second], _checked_answers(task, tokenizer, pair, [first, second], max_tokens), pair.form
 
 
 def _checked_answers(

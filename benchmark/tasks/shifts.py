@@ -45,11 +45,10 @@ class Shift:
     def of(self, task: Task, level: int) -> Task:
         """The task with shifted pairs; longer names may make one prompt longer than the other."""
 
-        def make(random: Random, split: Split) -> PromptPair:
-            pair = task.pair(random, split)
+        def change(split: Split, pair: PromptPair) -> PromptPair:
             return self.change(Random(f"{self.name}/{level}/{pair.prompts[0]}"), split, pair, level)
 
-        return replace(task, make=make, length_is_cause=True)
+        return replace(task, change=change, length_is_cause=True)
 
 
 def _dilution(random: Random, split: Split, pair: PromptPair, lines: int) -> PromptPair:

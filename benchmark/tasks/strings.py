@@ -1,43 +1,74 @@
-"""Tasks about the contents and the end of strings."""
+"""Tasks about what stands in a string and what closes it."""
 
-from random import Random
+from benchmark.tasks.forms import ANY, IN_FUNCTION, forms
 
-from benchmark.tasks import PromptPair, Split
-from benchmark.tasks.drawing import Form, chosen, framed, pair
+_QUOTES = ('")\n', "')\n"), ("x", "x")
 
+SINGLE_DOUBLE_QUOTE = (
+    *forms(
+        "train",
+        ANY,
+        *_QUOTES,
+        printed="print(<\"|'>$a $b",
+        logged="log(<\"|'>$a $b $c",
+        method="$a.$verb(<\"|'>$b $c",
+        second="$verb($a, <\"|'>$b $c",
+        assigned="$a = $verb(<\"|'>$b $c",
+        raised="raise ValueError(<\"|'>$a $b",
+    ),
+    *forms(
+        "validation",
+        ANY,
+        *_QUOTES,
+        warned="warn(<\"|'>$a $b $c",
+        attribute="$a.$b = $verb(<\"|'>$c $d",
+    ),
+    *forms("validation", IN_FUNCTION, *_QUOTES, returned="return $verb(<\"|'>$a $b $c"),
+    *forms(
+        "test",
+        ANY,
+        *_QUOTES,
+        asserted="assert $verb(<\"|'>$a $b",
+        item="$a[$b] = $verb(<\"|'>$c $d",
+        exited="exit(<\"|'>$a $b $c",
+    ),
+    *forms("test", IN_FUNCTION, *_QUOTES, yielded="yield $verb(<\"|'>$a $b"),
+)
+r"""A string closes with the quote that opened it: `print("page ready` -> `")\n`, `print('page ready` -> `')\n`."""
 
-def _quoted(template: str) -> Form:
-    """A template with each of the quotes in place of `@`."""
-    return template.replace("@", '"'), template.replace("@", "'")
+_BRACE = (" {", '")\n'), ("x", "x")
 
+FSTRING_BRACE = (
+    *forms(
+        "train",
+        ANY,
+        *_BRACE,
+        printed='print(<f"|"$c >$a $b',
+        logged='log(<f"|"$c >$a $b $d',
+        method='$e.$verb(<f"|"$c >$a $b',
+        second='$verb($e, <f"|"$c >$a $b',
+        assigned='$e = $verb(<f"|"$c >$a $b',
+        raised='raise ValueError(<f"|"$c >$a $b',
+    ),
+    *forms(
+        "validation",
+        ANY,
+        *_BRACE,
+        warned='warn(<f"|"$c >$a $b',
+        attribute='$e.$d = $verb(<f"|"$c >$a $b',
+    ),
+    *forms("validation", IN_FUNCTION, *_BRACE, returned='return $verb(<f"|"$c >$a $b $d'),
+    *forms(
+        "test",
+        ANY,
+        *_BRACE,
+        asserted='assert $verb(<f"|"$c >$a $b',
+        item='$e[$d] = $verb(<f"|"$c >$a $b',
+        exited='exit(<f"|"$c >$a $b $d',
+    ),
+    *forms("test", IN_FUNCTION, *_BRACE, yielded='yield $verb(<f"|"$c >$a $b'),
+)
+r"""An f-string names a variable, a plain string ends.
 
-def single_double_quote(random: Random, split: Split) -> PromptPair:
-    r"""A string closes with the quote that opened it.
-
-    `print("page ready` -> `")\n`
-    `print('page ready` -> `')\n`
-    """
-    calls = tuple(map(_quoted, ("print(@$a $b", "log(@$a", "send(@$a $b $c", "$d.$verb(@$a $b")))
-    finding = framed(calls, ("top", "def", "if"))
-    other_calls = tuple(map(_quoted, ("warn(@$b $c", "show(@$b $c $d")))
-    testing = (_quoted("${context}$a.$verb(@$b $c $d $e"), *framed(other_calls, ("for", "while")))
-    return pair(random, split, chosen(random, split, finding, testing), ('")\n', "')\n"), ("x", "x"))
-
-
-def fstring_brace(random: Random, split: Split) -> PromptPair:
-    r"""The words of an f-string lead to a brace, those of a plain string to its end.
-
-    `print(f"page count` -> ` {`
-    `print("last page count` -> `")\n`
-    """
-    calls = (
-        ('print(f"$a $b', 'print("$c $a $b'),
-        ('log(f"$a $b', 'log("$c $a $b'),
-        ('send(f"$a $b $c', 'send("$d $a $b $c'),
-    )
-    finding = framed(calls, ("top", "def", "if"))
-    testing = (
-        ('while $a:\n    warn(f"$b $c $d', 'while $a:\n    warn("$e $b $c $d'),
-        ('for $d in $plural:\n    show(f"$a $b', 'for $d in $plural:\n    show("$c $a $b'),
-    )
-    return pair(random, split, chosen(random, split, finding, testing), (" {", '")\n'), ("x", "x"))
+`print(f"page count` -> ` {`, `print("last page count` -> `")\n`
+"""

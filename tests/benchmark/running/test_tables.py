@@ -12,6 +12,7 @@ from toy_methods import FITTED, ROOT, SPARSE, installed
 from benchmark.metrics import METRICS
 from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement, Record, read_costs, read_records, write_measurements, write_table
+from benchmark.running import experiment
 from benchmark.running.cells import Cell, Order
 from benchmark.running.config import configure
 from benchmark.running.executor import Outcome
@@ -20,6 +21,7 @@ from benchmark.running.models import load_model
 from benchmark.running.plan import plan
 from benchmark.running.store import CorruptArtifactError, Store
 from benchmark.running.tables import check_tables, write_tables
+from benchmark.tasks import TASKS, FormsOfTask, forms_by_task, forms_digest
 
 TABLES = ("records.csv", "curves.csv", "leaderboard.csv")
 
@@ -196,6 +198,32 @@ def test_settings_of_a_method_that_the_folder_does_not_have_are_added(tmp_path, 
     write(run_of(("sparse",), changes=["sparse.density=0.25"]), tmp_path, store)
     with pytest.raises(ValueError, match=r"sparse.density is 0.25 there and 0.5 here"):
         check_tables(tmp_path, run_of(("sparse",)))
+
+
+def test_run_json_records_the_forms_of_the_tasks_and_adds_those_of_more_tasks(tmp_path, store):
+    write(run_of(), tmp_path, store)
+    forms = read_experiment(tmp_path).forms
+    assert forms.count == len(TASKS["for_while"].all_forms)
+    write(run_of(tasks=("with_as",)), tmp_path, store)
+    joined = read_experiment(tmp_path).forms
+    assert joined.count == forms.count + len(TASKS["with_as"].all_forms)
+    assert joined.digest == forms_digest(forms_by_task(["for_while", "with_as"]))
+
+
+def test_other_forms_of_a_task_are_refused(tmp_path, store, monkeypatch):
+    write(run_of(), tmp_path, store)
+    monkeypatch.setattr(experiment, "forms_by_task", lambda names: {name: FormsOfTask(12, "0" * 64) for name in names})
+    with pytest.raises(ValueError, match=r"the digest of the forms of for_while is \w{12} there and 0{12} here"):
+        check_tables(tmp_path, run_of())
+
+
+def test_a_run_json_from_before_tasks_had_forms_takes_them_from_the_next_run(tmp_path, store):
+    write(run_of(), tmp_path, store)
+    content = json.loads((tmp_path / RUN).read_text())
+    del content["forms"]
+    (tmp_path / RUN).write_text(json.dumps(content))
+    write(run_of(seeds=(1,)), tmp_path, store)
+    assert read_experiment(tmp_path).forms.tasks.keys() == {"for_while"}
 
 
 def test_another_corpus_of_the_same_settings_is_refused(tmp_path, store):
