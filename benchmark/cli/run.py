@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.cells import cell_options, check_installation, compute, held, what_is_left
 from benchmark.cli.errors import names, user_errors
 from benchmark.running.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.running.config import RunConfig
+    from benchmark.running.plan import Plan
 
 
 @click.command()
@@ -61,6 +66,8 @@ def run(
         outcomes = compute(cells, place, workers, seconds)
         with user_errors():
             write_tables(settings, outcomes, place, out, workers)
+    if line := _unexpected_corpus(settings, made, place):
+        click.echo(line, err=True)
     click.echo(leaderboard_of(out, as_json=False))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -69,3 +76,19 @@ def run(
         told = "; ".join([f"see the reasons in {out / 'records.csv'}", *(str(log) for log in logs if log.exists())])
         click.echo(f"{len(failed)} of {len(cells)} cells failed, {told}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _unexpected_corpus(settings: "RunConfig", made: "Plan", store: Store) -> str:
+    """One line if the corpus is not the one that the preset expects, otherwise empty."""
+    from benchmark.corpus import Corpus
+
+    built = [cell for cell in made.cells if cell.kind == "corpus" and store.state(cell.key) == "done"]
+    if not settings.corpus_digest or not built:
+        return ""
+    digest = Corpus.load(store.artifact(built[0].key)).digest
+    if digest == settings.corpus_digest:
+        return ""
+    return (
+        f"the digest of this corpus is {digest[:12]}, preset {settings.preset} expects {settings.corpus_digest[:12]}: "
+        "scores are not those of the same models; install with `-c constraints.txt` to get the same corpus"
+    )

@@ -57,6 +57,7 @@ class Preset(Settings):
         seeds: The training seeds.
         tables: The settings of `corpus`, `circuit`, `profile`, `validity`, `claims` and of each method, unchecked.
         seconds: How long cells are expected to take on one core, by `kind method` or `kind`.
+        corpus_digest: The digest that its corpus has with the pinned versions; empty if none is stated.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Preset(Settings):
     seeds: tuple[Seed, ...] = Field(strict=False)
     tables: dict[str, Table]
     seconds: dict[str, Weight]
+    corpus_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class RunConfig:
         claims: How the published claims about sparse circuits are measured.
         method_configs: The settings of every method of the run and of those that they need, by name.
         seconds: How long cells are expected to take, by `kind method` or `kind`; affects nothing but their order.
+        corpus_digest: The digest that the preset states for its corpus; empty if it states none, or if the corpus
+            settings were changed.
     """
 
     preset: str
@@ -96,6 +100,7 @@ class RunConfig:
     claims: ClaimsConfig
     method_configs: Mapping[str, BaseModel]
     seconds: Mapping[str, float]
+    corpus_digest: str = ""
 
     def estimated_seconds(self, cell: Cell) -> float:
         """How long a cell is expected to take on one core."""
@@ -116,7 +121,9 @@ def load_preset(name: str) -> Preset:
     if not re.fullmatch(r"\w+", name) or not file.is_file():
         raise ValueError(f"unknown preset {name!r}; choose from {', '.join(preset_names())}")
     content = tomllib.loads(file.read_text(encoding="utf-8"))
-    own: Table = {key: content.pop(key) for key in ("summary", "tasks", "seeds", "seconds") if key in content}
+    own: Table = {
+        key: content.pop(key) for key in ("summary", "tasks", "seeds", "seconds", "corpus_digest") if key in content
+    }
     return validated(Preset, {"name": name, **own, "tables": content}, f"preset {name}")
 
 
@@ -158,6 +165,7 @@ def configure(
         **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
+        corpus_digest=base.corpus_digest if tables["corpus"] == base.tables.get("corpus", {}) else "",
     )
 
 

@@ -1,12 +1,18 @@
 """A run's settings are the preset's with what was changed; what cannot be meant is refused in one line."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from toy_methods import FITTED, ROOT, SPARSE, installed
 
+from benchmark.cli.run import _unexpected_corpus
+from benchmark.corpus import build
 from benchmark.discovery.settings import CircuitConfig
+from benchmark.running.cells import Order
 from benchmark.running.config import configure, load_preset, preset_names
+from benchmark.running.plan import plan
+from benchmark.running.store import Store
 from benchmark.tasks import TASKS
 
 
@@ -107,7 +113,7 @@ REFUSED = [
         {"changes": ["circuit.ablation=half"]},
         "circuit.ablation = 'half': unknown ablation 'half'; choose from mean, position_mean, zero, resample, c",
     ),
-    ({"changes": ["corpus.sources.idioms=1.0"]}, "corpus: the shares of idioms, stdlib add up to 1.3"),
+    ({"changes": ["corpus.sources.idioms=1.0"]}, "corpus: the shares of idioms, package:sympy, package:networkx, p"),
     ({"changes": ["corpus.sources={web = 1.0}"]}, "unknown corpus source 'web'; choose from"),
     (
         {"method_names": ["root"], "changes": ["sparse.steps=1"]},
@@ -131,3 +137,25 @@ def test_a_value_that_would_smuggle_in_more_toml_is_taken_as_text():
 def test_every_circuit_setting_says_what_it_is():
     described = {line.split(":")[0].strip() for line in CircuitConfig.__annotations__}
     assert described == set(CircuitConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_states_the_digest_of_its_corpus_until_a_setting_of_the_corpus_is_changed(name):
+    digest = load_preset(name).corpus_digest
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    assert configure(name, changes=["circuit.target_loss=0.1"]).corpus_digest == digest
+    assert configure(name, changes=["corpus.seed=3"]).corpus_digest == ""
+
+
+def test_a_run_says_in_one_line_that_its_corpus_is_another_than_the_preset_states(tmp_path):
+    settings, store = configure("smoke"), Store(tmp_path)
+    made = plan(settings)
+    assert _unexpected_corpus(settings, made, store) == ""
+    (corpus,) = (cell for cell in made.cells if cell.kind == "corpus")
+    config = settings.corpus.model_copy(update={"sources": {"idioms": 1.0}, "tokens": 5000})
+    build(config, store.partial(corpus.key), lambda done, total, note="": None)
+    store.commit(Order(corpus.key, corpus.kind, "toy:compute", {}, {}), seconds=1.0, peak_memory=1)
+    said = _unexpected_corpus(settings, made, store)
+    assert re.match(r"the digest of this corpus is \w{12}, preset smoke expects \w{12}: .*constraints\.txt", said)
+    assert "\n" not in said
+    assert _unexpected_corpus(replace(settings, corpus_digest=""), made, store) == ""
