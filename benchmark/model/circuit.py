@@ -12,10 +12,10 @@ from torch import Tensor
 from benchmark.model.interface import Site
 
 
-def by_site(sites: Iterable[Site], row: Shaped[Tensor, " node"]) -> dict[str, Tensor]:
-    """A row over all nodes of the sites, split into one part per site."""
+def by_site(sites: Iterable[Site], row: Shaped[Tensor, "*_ node"]) -> dict[str, Tensor]:
+    """Rows over all nodes of the sites, split into one part per site."""
     sizes = {site.name: site.size for site in sites}
-    return dict(zip(sizes, row.split(list(sizes.values())), strict=True))
+    return dict(zip(sizes, row.split(list(sizes.values()), dim=-1), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,250 @@
+"""Losses of many circuits at once: one batch of prompts by candidates, run only from the first stage that differs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.search import Search
+from benchmark.interventions.ablation import AblationValues, ablate
+from benchmark.model.circuit import Circuit, by_site
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import PromptBatch
+
+CHUNK = 16_384
+"""Prompt tokens that are run at once."""
+
+BLOCKS = 4
+"""Parts of a sample that are run one after the other."""
+
+
+class BudgetSpentError(Exception):
+    """A search has run as many tokens as it may."""
+
+
+@dataclass
+class Spending:
+    """Prompt tokens that a search has run; a forward pass and a backward pass of the whole model each count them once.
+
+    Attributes:
+        limit: How many it may run.
+        spent: How many it has run.
+    """
+
+    limit: int | float = float("inf")
+    spent: int | float = 0.0
+
+    def spend(self, tokens: int | float) -> None:
+        """Count some tokens that are about to be run; `BudgetSpentError` if there are not so many left."""
+        if self.spent + tokens > self.limit:
+            raise BudgetSpentError
+        self.spent += tokens
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedTrials(ABC):
+    """Tries subsets of some elements (nodes, or edges) on one sample of prompts.
+
+    Attributes:
+        search: The model, and the sites whose nodes are kept or ablated.
+        batch: The sample; rows 2i and 2i + 1 are a pair.
+        criterion: What a circuit has to meet on it.
+        spending: Counts the tokens that are run.
+    """
+
+    search: Search
+    batch: PromptBatch
+    criterion: Criterion
+    spending: Spending = field(default_factory=Spending)
+
+    @torch.no_grad()
+    def excess(
+        self, base: Bool[Tensor, " element"], candidates: Bool[Tensor, "candidate element"]
+    ) -> Float[Tensor, " candidate"]:
+        """By how much each candidate misses the criterion, nats; where it misses, a lower bound above 0.
+
+        The sample is run in blocks. As losses are never negative, a candidate is not run any further once its losses
+        so far exceed what all prompts together may have.
+
+        Args:
+            base: A subset from which the candidates differ by little: what they share with it is run once.
+            candidates: The subsets.
+        """
+        losses = torch.zeros(len(candidates), len(self.batch))
+        alive = torch.arange(len(candidates))
+        for block in range(BLOCKS):
+            rows = torch.arange(len(self.batch)).view(-1, 2)[block::BLOCKS].flatten()
+            if len(rows) and len(alive):
+                losses[alive[:, None], rows] = self.losses(base, candidates[alive], rows)
+                alive = alive[self.criterion.excess(losses[alive]) <= 0]
+        return self.criterion.excess(losses)
+
+    @torch.no_grad()
+    def losses(
+        self, base: Bool[Tensor, " element"], candidates: Bool[Tensor, "candidate element"], rows: Int[Tensor, " row"]
+    ) -> Float[Tensor, "candidate row"]:
+        """Task loss of each candidate on some prompts, nats; candidates are run from the first stage that differs."""
+        batch, values = self.batch.rows(rows), self._values_on(rows)
+        stages = stage_count(self.search.model)
+        first = torch.where(candidates ^ base, self.stage, stages).amin(1)
+        states = self.states(base, batch, values, last=int(first.max()))
+        losses = torch.zeros(len(candidates), len(batch))
+        for chunk in first.argsort(stable=True).split(self.together or max(1, CHUNK // batch.tokens.numel())):
+            stage = int(first[chunk[0]])
+            self.spending.spend(len(chunk) * batch.tokens.numel() * (stages - stage) / stages)
+            tiled = {
+                name: rows.repeat(len(chunk), *(1 for _ in rows.shape[1:])) for name, rows in states[stage].items()
+            }
+            losses[chunk] = self.run(candidates[chunk], tiled, stage, batch, values)
+        return losses
+
+    @property
+    def together(self) -> int | None:
+        """How many candidates can be run at once; `None` for as many as fit."""
+        return None
+
+    @cached_property
+    def values(self) -> AblationValues:
+        """Ablation values on the whole sample."""
+        return self.search.ablation_values(self.batch)
+
+    def _values_on(self, rows: Int[Tensor, " row"]) -> AblationValues:
+        """Ablation values on some rows: those that they have in the whole sample."""
+
+        def held(site: Site, whole: Tensor) -> Tensor:
+            if site.name not in self._by_prompt:
+                return self.values(site, whole)
+            sample = whole.new_zeros(len(self.batch), *whole.shape[1:])
+            sample[rows] = whole
+            return self.values(site, sample)[rows]
+
+        return held
+
+    @cached_property
+    def _by_prompt(self) -> frozenset[str]:
+        """The sites whose ablation values differ between prompts."""
+        shape = tuple(self.batch.tokens.shape)
+        sites = self.search.sites
+        return frozenset(site.name for site in sites if self.values(site, torch.zeros(*shape, site.size)).dim() == 3)
+
+    @cached_property
+    @abstractmethod
+    def stage(self) -> Int[Tensor, " element"]:
+        """The first stage that changes when an element is removed; the number of stages if only the logits do."""
+
+    @abstractmethod
+    def states(
+        self, base: Bool[Tensor, " element"], batch: PromptBatch, values: AblationValues, last: int
+    ) -> Sequence[State]:
+        """States of a subset before each stage up to `last`."""
+
+    @abstractmethod
+    def run(
+        self,
+        candidates: Bool[Tensor, "candidate element"],
+        state: State,
+        stage: int,
+        batch: PromptBatch,
+        values: AblationValues,
+    ) -> Float[Tensor, "candidate prompt"]:
+        """Losses of candidates, run as rows of one batch, the prompts of the first candidate first.
+
+        Args:
+            candidates: The subsets.
+            state: Of all rows before `stage`.
+            stage: The first stage to run.
+            batch: The prompts of one candidate.
+            values: Ablation values on them.
+        """
+
+    @abstractmethod
+    def effects(self, kept: Bool[Tensor, " element"]) -> Float[Tensor, " element"]:
+        """First-order estimate of how the mean loss changes if each element is kept instead of ablated, nats."""
+
+
+class NodeTrials(BatchedTrials):
+    """Tries circuits: every node outside a candidate is ablated."""
+
+    @cached_property
+    def stage(self) -> Int[Tensor, " node"]:
+        """The stage of each node."""
+        return torch.cat([torch.full((site.size,), site.stage) for site in self.search.sites])
+
+    def states(
+        self, base: Bool[Tensor, " node"], batch: PromptBatch, values: AblationValues, last: int
+    ) -> Sequence[State]:
+        """States of a circuit before each stage up to `last`."""
+        edit = ablate(Circuit(by_site(self.search.sites, base)), values)
+        return list(states_before(self.search.model, batch, edit, last))
+
+    def run(
+        self,
+        candidates: Bool[Tensor, "candidate node"],
+        state: State,
+        stage: int,
+        batch: PromptBatch,
+        values: AblationValues,
+    ) -> Float[Tensor, "candidate prompt"]:
+        """Losses of circuits on a batch that holds the prompts once per circuit."""
+        count = len(candidates)
+        edit = ablate_each(by_site(self.search.sites, candidates), values, count)
+        rows = batch.rows(torch.arange(len(batch)).repeat(count))
+        logits = forward(self.search.model, rows.tokens, edit, rows.positions, state, stage)[:, 0]
+        return prompt_losses(logits, rows).view(count, -1)
+
+    def effects(self, kept: Bool[Tensor, " node"]) -> Float[Tensor, " node"]:
+        """First-order estimate of how the mean loss changes if each node is kept instead of ablated, nats.
+
+        The gradient in a mask that interpolates every node between its ablation value and its own value, at the
+        circuit itself.
+        """
+        self.spending.spend(2 * self.batch.tokens.numel())
+        mask = kept.float().requires_grad_()
+        parts, values = by_site(self.search.sites, mask), self.values
+
+        def edit(site: Site, whole: Tensor) -> Tensor:
+            if site.name not in parts:
+                return whole
+            ablated = values(site, whole)
+            return torch.addcmul(ablated, whole - ablated, parts[site.name])
+
+        with torch.enable_grad():
+            loss = prompt_losses(answer_logits(self.search.model, self.batch, edit), self.batch).mean()
+            return torch.autograd.grad(loss, mask)[0]
+
+
+def ablate_each(masks: Mapping[str, Bool[Tensor, "_candidate _node"]], values: AblationValues, count: int) -> Edit:
+    """The edit of a batch that holds the same prompts once per candidate.
+
+    Args:
+        masks: By site, the nodes that each candidate keeps; one row if all keep the same.
+        values: Ablation values on the prompts of one candidate.
+        count: Number of candidates.
+    """
+
+    def edit(site: Site, whole: Tensor) -> Tensor:
+        if site.name not in masks:
+            return whole
+        each = whole.view(count, -1, *whole.shape[1:])
+        ablated = torch.stack([values(site, one) for one in each])
+        ablated = ablated.view(count, *(1 for _ in range(each.dim() - ablated.dim())), *ablated.shape[1:])
+        return torch.where(masks[site.name][:, None, None], each, ablated).view_as(whole)
+
+    return edit
+
+
+def states_before(
+    model: CircuitModel, batch: PromptBatch, edit: Edit, last: int, ablated_edges: EdgeAblation | None = None
+) -> Iterator[State]:
+    """The states before the stages 0 to `last`."""
+    state = model.start(batch.tokens)
+    yield state
+    for stage in range(last):
+        state = run_stages(model, state, edit, first=stage, last=stage + 1, ablated_edges=ablated_edges)
+        yield state

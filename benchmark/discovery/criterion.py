@@ -1,0 +1,41 @@
+"""When a circuit does its task: the mean loss over all prompts, and the mean loss of every form, are low enough."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+FORM_FACTOR = 2.0
+"""A form may have at most this many times the target as its mean loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Criterion:
+    """The condition that a search keeps, on the prompts of one sample.
+
+    A circuit is a claim about the task, not about one wording of it, so no form may be far above the target either.
+
+    Attributes:
+        target: Mean loss that must not be exceeded, nats.
+        form: Form of every prompt, from 0.
+        by_form: Whether the forms count as well; the paper's own criterion is the mean alone.
+    """
+
+    target: float
+    form: Int[Tensor, " prompt"]
+    by_form: bool = True
+
+    def excess(self, losses: Float[Tensor, "candidate prompt"]) -> Float[Tensor, " candidate"]:
+        """By how much each candidate misses the condition, nats; at most 0 where it holds.
+
+        Task losses are never negative. A prompt whose loss is not known yet may therefore be given as 0: the result is
+        then a lower bound.
+        """
+        mean = losses.mean(1) - self.target
+        if not self.by_form:
+            return mean
+        prompts = self.form.bincount().to(losses)
+        sums = losses.new_zeros(len(losses), len(prompts)).index_add_(1, self.form, losses)
+        of_forms = (sums / prompts.clamp(min=1) - FORM_FACTOR * self.target).amax(1)
+        return torch.maximum(mean, of_forms)

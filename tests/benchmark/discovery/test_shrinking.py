@@ -1,0 +1,110 @@
+from itertools import combinations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.shrinking import exchange, removable, shrink
+
+
+class Cover:
+    """Elements that each cover some items; a set meets the criterion if it covers every item."""
+
+    def __init__(self, covers):
+        self.covers = torch.tensor(covers).bool()
+        self.tried = 0
+
+    def excess(self, base, candidates):
+        self.tried += len(candidates)
+        covered = (candidates.float() @ self.covers.float()) > 0
+        return (~covered).float().sum(1)
+
+    def effects(self, kept):
+        return -self.covers.float().sum(1)
+
+    @property
+    def everything(self):
+        return torch.ones(len(self.covers), dtype=torch.bool)
+
+    def smallest(self):
+        """Size of the smallest cover, by trying all subsets."""
+        size = len(self.covers)
+        for count in range(size + 1):
+            for chosen in combinations(range(size), count):
+                kept = torch.zeros(size, dtype=torch.bool)
+                kept[list(chosen)] = True
+                if self.excess(None, kept[None])[0] <= 0:
+                    return count
+        return None
+
+
+covers = st.integers(1, 6).flatmap(
+    lambda items: st.lists(st.lists(st.booleans(), min_size=items, max_size=items), min_size=1, max_size=9)
+)
+
+
+@given(covers)
+@settings(deadline=None)
+def test_a_shrunk_set_meets_the_criterion_and_no_element_can_be_spared(made):
+    cover = Cover([*made, [True] * len(made[0])])
+    kept = shrink(cover, cover.everything)
+    assert float(cover.excess(kept, kept[None])[0]) <= 0
+    assert not len(removable(cover, kept))
+    for element in kept.nonzero().flatten().tolist():
+        without = kept.clone()
+        without[element] = False
+        assert float(cover.excess(kept, without[None])[0]) > 0
+
+
+@given(covers)
+@settings(deadline=None)
+def test_exchanges_keep_the_criterion_and_never_make_a_set_larger(made):
+    cover = Cover([*made, *torch.eye(len(made[0])).bool().tolist()])
+    kept = shrink(cover, cover.everything)
+    exchanged = exchange(cover, kept, tries=len(cover.covers))
+    assert float(cover.excess(exchanged, exchanged[None])[0]) <= 0
+    assert cover.smallest() <= exchanged.sum() <= kept.sum()
+    assert not len(removable(cover, exchanged))
+
+
+def test_an_exchange_takes_out_two_elements_for_one():
+    cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+    minimal = torch.tensor([True, True, False])
+    assert not len(removable(cover, minimal))
+    assert exchange(cover, minimal, tries=1).tolist() == [False, False, True]
+
+
+def test_nothing_is_exchanged_where_nothing_may_be_tried():
+    cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+    minimal = torch.tensor([True, True, False])
+    assert exchange(cover, minimal, tries=0).tolist() == minimal.tolist()
+
+
+def test_many_elements_that_do_nothing_are_removed_in_few_tries():
+    cover = Cover([[0, 0, 0]] * 500 + torch.eye(3).bool().tolist())
+    kept = shrink(cover, cover.everything)
+    assert kept.nonzero().flatten().tolist() == [500, 501, 502]
+    assert cover.tried < 100
+
+
+def test_a_set_that_can_be_empty_becomes_empty():
+    cover = Cover([[]] * 4)
+    assert not shrink(cover, cover.everything).any()
+
+
+def test_the_mean_and_every_form_have_to_be_low():
+    criterion = Criterion(0.15, torch.tensor([0, 0, 1, 1]))
+    low = torch.tensor([[0.1, 0.1, 0.1, 0.1]])
+    one_form = torch.tensor([[0.0, 0.0, 0.29, 0.29], [0.0, 0.0, 0.32, 0.32]])
+    assert criterion.excess(low)[0] == pytest.approx(-0.05)
+    assert (criterion.excess(one_form) <= 0).tolist() == [True, False]
+    assert (Criterion(0.16, criterion.form, by_form=False).excess(one_form) <= 0).tolist() == [True, True]
+
+
+@given(st.lists(st.floats(0, 2), min_size=6, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6))
+def test_losses_that_are_not_known_yet_give_a_lower_bound(losses, known):
+    criterion, row = Criterion(0.15, torch.tensor([0, 0, 1, 1, 2, 2])), torch.tensor([losses])
+    partly = torch.where(torch.tensor([known]), row, 0)
+    assert criterion.excess(partly)[0] <= criterion.excess(row)[0] + 1e-6
