@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.search import Search
-from benchmark.interventions.ablation import AblationValues, ablate
+from benchmark.discovery.spending import Spending
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
 from benchmark.tasks.answers import answer_logits, prompt_losses
@@ -24,44 +24,22 @@ BLOCKS = 4
 """Parts of a sample that are run one after the other."""
 
 
-class BudgetSpentError(Exception):
-    """A search has run as many tokens as it may."""
-
-
-@dataclass
-class Spending:
-    """Prompt tokens that a search has run; a forward pass and a backward pass of the whole model each count them once.
-
-    Attributes:
-        limit: How many it may run.
-        spent: How many it has run.
-    """
-
-    limit: int | float = float("inf")
-    spent: int | float = 0.0
-
-    def spend(self, tokens: int | float) -> None:
-        """Count some tokens that are about to be run; `BudgetSpentError` if there are not so many left."""
-        if self.spent + tokens > self.limit:
-            raise BudgetSpentError
-        self.spent += tokens
-
-
 @dataclass(frozen=True, eq=False)
 class BatchedTrials(ABC):
-    """Tries subsets of some elements (nodes, or edges) on one sample of prompts.
+    """Tries subsets of some elements (nodes, or edges) on one sample of prompts."""
 
-    Attributes:
-        search: The model, and the sites whose nodes are kept or ablated.
-        batch: The sample; rows 2i and 2i + 1 are a pair.
-        criterion: What a circuit has to meet on it.
-        spending: Counts the tokens that are run.
-    """
-
-    search: Search
+    model: CircuitModel
+    """The model of the circuits."""
+    sites: tuple[Site, ...]
+    """The sites whose nodes are kept or ablated."""
+    ablation_values: AblationValuesOn
+    """Ablation values on given prompts."""
     batch: PromptBatch
+    """The sample; rows 2i and 2i + 1 are a pair."""
     criterion: Criterion
+    """What a circuit has to meet on it."""
     spending: Spending = field(default_factory=Spending)
+    """Counts the tokens that are run."""
 
     @torch.no_grad()
     def excess(
@@ -91,7 +69,7 @@ class BatchedTrials(ABC):
     ) -> Float[Tensor, "candidate row"]:
         """Task loss of each candidate on some prompts, nats; candidates are run from the first stage that differs."""
         batch, values = self.batch.rows(rows), self._values_on(rows)
-        stages = stage_count(self.search.model)
+        stages = stage_count(self.model)
         first = torch.where(candidates ^ base, self.stage, stages).amin(1)
         states = self.states(base, batch, values, last=int(first.max()))
         losses = torch.zeros(len(candidates), len(batch))
@@ -112,7 +90,7 @@ class BatchedTrials(ABC):
     @cached_property
     def values(self) -> AblationValues:
         """Ablation values on the whole sample."""
-        return self.search.ablation_values(self.batch)
+        return self.ablation_values(self.batch)
 
     def _values_on(self, rows: Int[Tensor, " row"]) -> AblationValues:
         """Ablation values on some rows: those that they have in the whole sample."""
@@ -130,7 +108,7 @@ class BatchedTrials(ABC):
     def _by_prompt(self) -> frozenset[str]:
         """The sites whose ablation values differ between prompts."""
         shape = tuple(self.batch.tokens.shape)
-        sites = self.search.sites
+        sites = self.sites
         return frozenset(site.name for site in sites if self.values(site, torch.zeros(*shape, site.size)).dim() == 3)
 
     @cached_property
@@ -174,14 +152,14 @@ class NodeTrials(BatchedTrials):
     @cached_property
     def stage(self) -> Int[Tensor, " node"]:
         """The stage of each node."""
-        return torch.cat([torch.full((site.size,), site.stage) for site in self.search.sites])
+        return torch.cat([torch.full((site.size,), site.stage) for site in self.sites])
 
     def states(
         self, base: Bool[Tensor, " node"], batch: PromptBatch, values: AblationValues, last: int
     ) -> Sequence[State]:
         """States of a circuit before each stage up to `last`."""
-        edit = ablate(Circuit(by_site(self.search.sites, base)), values)
-        return list(states_before(self.search.model, batch, edit, last))
+        edit = ablate(Circuit(by_site(self.sites, base)), values)
+        return list(states_before(self.model, batch, edit, last))
 
     def run(
         self,
@@ -193,9 +171,9 @@ class NodeTrials(BatchedTrials):
     ) -> Float[Tensor, "candidate prompt"]:
         """Losses of circuits on a batch that holds the prompts once per circuit."""
         count = len(candidates)
-        edit = ablate_each(by_site(self.search.sites, candidates), values, count)
+        edit = ablate_each(by_site(self.sites, candidates), values, count)
         rows = batch.rows(torch.arange(len(batch)).repeat(count))
-        logits = forward(self.search.model, rows.tokens, edit, rows.positions, state, stage)[:, 0]
+        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage)[:, 0]
         return prompt_losses(logits, rows).view(count, -1)
 
     def effects(self, kept: Bool[Tensor, " node"]) -> Float[Tensor, " node"]:
@@ -206,7 +184,7 @@ class NodeTrials(BatchedTrials):
         """
         self.spending.spend(2 * self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
-        parts, values = by_site(self.search.sites, mask), self.values
+        parts, values = by_site(self.sites, mask), self.values
 
         def edit(site: Site, whole: Tensor) -> Tensor:
             if site.name not in parts:
@@ -215,7 +193,7 @@ class NodeTrials(BatchedTrials):
             return torch.addcmul(ablated, whole - ablated, parts[site.name])
 
         with torch.enable_grad():
-            loss = prompt_losses(answer_logits(self.search.model, self.batch, edit), self.batch).mean()
+            loss = prompt_losses(answer_logits(self.model, self.batch, edit), self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 
 

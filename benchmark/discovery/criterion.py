@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.tasks.prompts import PromptBatch
+
 FORM_FACTOR = 2.0
 """A form may have at most this many times the target as its mean loss."""
 
@@ -26,6 +28,11 @@ class Criterion:
     form: Int[Tensor, " prompt"]
     by_form: bool = True
 
+    @classmethod
+    def mean(cls, target: float, batch: PromptBatch) -> "Criterion":
+        """The mean loss over some prompts alone, whatever their forms."""
+        return cls(target, batch.form, by_form=False)
+
     def excess(self, losses: Float[Tensor, "candidate prompt"]) -> Float[Tensor, " candidate"]:
         """By how much each candidate misses the condition, nats; at most 0 where it holds.
 
@@ -33,9 +40,24 @@ class Criterion:
         then a lower bound.
         """
         mean = losses.mean(1) - self.target
-        if not self.by_form:
-            return mean
+        return torch.maximum(mean, self._by_form(losses).amax(1) - self.form_limit) if self.by_form else mean
+
+    def holds(self, losses: Float[Tensor, " prompt"]) -> bool:
+        """Whether a circuit with these losses meets the condition."""
+        return float(self.excess(losses[None])[0]) <= 0
+
+    def worst(self, losses: Float[Tensor, " prompt"]) -> tuple[int, float]:
+        """The form with the highest mean loss, and that loss, nats."""
+        loss, form = self._by_form(losses[None])[0].max(0)
+        return int(form), float(loss)
+
+    @property
+    def form_limit(self) -> float:
+        """Mean loss that no form may exceed, nats."""
+        return FORM_FACTOR * self.target
+
+    def _by_form(self, losses: Float[Tensor, "candidate prompt"]) -> Float[Tensor, "candidate form"]:
+        """Mean loss of each form."""
         prompts = self.form.bincount().to(losses)
         sums = losses.new_zeros(len(losses), len(prompts)).index_add_(1, self.form, losses)
-        of_forms = (sums / prompts.clamp(min=1) - FORM_FACTOR * self.target).amax(1)
-        return torch.maximum(mean, of_forms)
+        return sums / prompts.clamp(min=1)

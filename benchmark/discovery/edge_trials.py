@@ -85,17 +85,19 @@ class EdgeTrials(BatchedTrials):
         circuit: Its kept nodes.
         joined: The connections between them; elements are their pairs of nodes, connection by connection.
         means: What a source brings on average.
+        importance: Takes the place of first-order effects, which edges through opaque blocks do not have.
     """
 
     circuit: Circuit
     joined: Sequence[KeptConnection]
     means: Means
+    importance: Float[Tensor, " edge"] | None = None
 
     @cached_property
     def stage(self) -> Int[Tensor, " edge"]:
         """The stage of each edge's target; the number of stages for edges into the logits."""
-        stages = {site.name: site.stage for site in self.search.model.sites}
-        stages[LOGITS] = stage_count(self.search.model)
+        stages = {site.name: site.stage for site in self.model.sites}
+        stages[LOGITS] = stage_count(self.model)
         return torch.cat([torch.full((edges,), stages[each.connection.target]) for each, edges in self._counts()])
 
     @property
@@ -108,7 +110,7 @@ class EdgeTrials(BatchedTrials):
     ) -> Sequence[State]:
         """States of a circuit with some edges before each stage up to `last`."""
         edit, ablated = ablate(self.circuit, values), self.ablation(base[None].float())
-        return list(states_before(self.search.model, batch, edit, last, ablated))
+        return list(states_before(self.model, batch, edit, last, ablated))
 
     def run(
         self,
@@ -123,7 +125,7 @@ class EdgeTrials(BatchedTrials):
         edit = ablate_each({name: mask[None] for name, mask in self.circuit.masks.items()}, values, count)
         rows = batch.rows(torch.arange(len(batch)).repeat(count))
         ablated = self.ablation(candidates.float())
-        logits = forward(self.search.model, rows.tokens, edit, rows.positions, state, stage, ablated)[:, 0]
+        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage, ablated)[:, 0]
         return prompt_losses(logits, rows).view(count, -1)
 
     def effects(self, kept: Bool[Tensor, " edge"]) -> Float[Tensor, " edge"]:
@@ -131,11 +133,13 @@ class EdgeTrials(BatchedTrials):
 
         Edge attribution patching (Syed et al. 2023, arXiv 2310.10348), at the circuit itself.
         """
+        if self.importance is not None:
+            return -self.importance
         self.spending.spend(2 * self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
         edit, ablated = ablate(self.circuit, self.values), self.ablation(mask[None])
         with torch.enable_grad():
-            loss = prompt_losses(answer_logits(self.search.model, self.batch, edit, ablated), self.batch).mean()
+            loss = prompt_losses(answer_logits(self.model, self.batch, edit, ablated), self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 
     def ablation(self, kept: Float[Tensor, "candidate edge"]) -> ManyEdgeAblations:

@@ -2,25 +2,29 @@
 
 1. *Attribute* (`benchmark.discovery.edge_attribution`): measure how much flows along each edge between kept nodes.
 2. *Ablate* (`benchmark.interventions.edge_ablation`): an ablated edge carries its source's mean over the corpus.
-3. *Bisect*: find the fewest edges, largest attributions first, whose loss on validation prompts is at most the target;
-   sizes are tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
+3. *Cut*: find the fewest edges, largest attributions first, with which the criterion of the circuit holds; sizes are
+   tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
+4. *Shrink* them until no edge can be ablated alone (`benchmark.discovery.shrinking`).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from benchmark.discovery.bisection import fewest_nodes
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import attributions, source_means
-from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, keep_only
+from benchmark.discovery.edge_trials import EdgeTrials
+from benchmark.discovery.shrinking import Shrunk, shrink
+from benchmark.discovery.spending import Spending
+from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, Edit, can_ablate_edges
-from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, can_ablate_edges
 from benchmark.tasks.prompts import PromptBatch
 
 MOST_OPAQUE_TARGETS = 150
@@ -34,11 +38,13 @@ class VerifiedEdges:
     status: Literal["ok", "not_reached", "undefined"]
     """`not_reached` if all edges together miss the target, `undefined` if the number cannot be determined."""
     edges: int = 0
-    """The fewest edges at the target that `fewest_nodes` finds; meaningless unless the status is `ok`."""
+    """How many edges are left; meaningless unless the status is `ok`."""
     reason: str = ""
     """Why the status is not `ok`."""
     ablation: EdgeAblation | None = None
     """Ablates all other edges, on any prompts."""
+    minimal: bool | None = None
+    """Whether every edge was tried and none can be ablated alone; `None` if they were not shrunk."""
 
 
 def verify_edges(
@@ -48,20 +54,22 @@ def verify_edges(
     means: Means,
     batch: PromptBatch,
     corpus: Int[Tensor, "window position"],
-    target: float,
+    criterion: Criterion,
     ablation_values: AblationValuesOn | None = None,
+    tokens: int | None = None,
 ) -> VerifiedEdges:
-    """The fewest edges of a circuit that do its task when every other edge between kept nodes carries its mean.
+    """Few edges of a circuit that do its task when every other edge between kept nodes carries its mean.
 
     Args:
         model: The model of the circuit.
         circuit: The kept nodes.
         connections: The connections of the circuit's graph.
         means: Ablation values of nodes, unless `ablation_values` gives others on given prompts.
-        batch: Validation prompts.
+        batch: The prompts on which edges are chosen.
         corpus: Tokens over which the ablation values of edges are averaged.
-        target: Loss to reach, nats.
+        criterion: What the circuit has to meet on them.
         ablation_values: Ablation values of nodes on given prompts.
+        tokens: How many prompt tokens may be run to shrink the edges; `None` leaves them as they were cut.
     """
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
@@ -74,22 +82,40 @@ def verify_edges(
     if not joined:
         return VerifiedEdges("undefined", reason="no edge connects the nodes that the circuit keeps")
     all_means = {**means, **source_means(model, corpus)}
+    values_on = ablation_values or (lambda prompts: at_means(means))
+    weights = attributions(model, joined, all_means, batch, lambda prompts: ablate(circuit, values_on(prompts)))
+    importance = torch.cat([weight.flatten() for weight in weights])
+    trials = EdgeTrials(
+        model=model,
+        sites=model.sites,
+        ablation_values=values_on,
+        batch=batch,
+        criterion=criterion,
+        circuit=circuit,
+        joined=joined,
+        means=all_means,
+        importance=importance if opaque else None,
+    )
+    order = importance.argsort(descending=True, stable=True)
+    every = torch.ones(len(order), dtype=torch.bool)
 
-    def edit_on(prompts: PromptBatch) -> Edit:
-        return keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(prompts))
+    def excess(edges: int) -> float:
+        return float(trials.excess(every, first(order, edges)[None])[0])
 
-    edit = edit_on(batch)
-    weights = attributions(model, joined, all_means, batch, edit_on)
-    order = torch.cat([weight.flatten() for weight in weights]).argsort(descending=True, stable=True)
-
-    def all_but(edges: int) -> AblatedEdges:
-        return AblatedEdges.keeping(joined, order, edges, all_means)
-
-    @torch.no_grad()
-    def loss(edges: int) -> float:
-        return float(prompt_losses(answer_logits(model, batch, edit, all_but(edges)), batch).mean())
-
-    fewest = fewest_nodes(loss, len(order), target)
+    fewest = fewest_nodes(excess, len(order), target=0.0)
     if fewest is None:
         return VerifiedEdges("not_reached", reason="the circuit misses the target with every edge kept")
-    return VerifiedEdges("ok", fewest, ablation=all_but(fewest))
+    left = Shrunk(first(order, fewest), minimal=False)
+    if tokens is not None:
+        left = shrink(replace(trials, spending=Spending(tokens)), left.kept)
+    kept = left.kept.nonzero().flatten()
+    ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
+    ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)
+    return VerifiedEdges("ok", len(kept), ablation=ablation, minimal=None if tokens is None else left.minimal)
+
+
+def first(order: Int[Tensor, " edge"], edges: int) -> Bool[Tensor, " edge"]:
+    """The first edges of an order."""
+    kept = torch.zeros(len(order), dtype=torch.bool)
+    kept[order[:edges]] = True
+    return kept

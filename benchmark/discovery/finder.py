@@ -1,30 +1,36 @@
-"""Discovers circuits: ranks the nodes of a model for a task, then keeps the fewest with which it still does the task.
+"""Discovers circuits: ranks the nodes of a model for a task, then keeps few with which it still does the task.
 
-Gao et al. 2025 (arXiv 2511.13653) appendix A.5, in four steps:
+Four stages, of which 1, 2 and 4 are those of Gao et al. 2025 (arXiv 2511.13653) appendix A.5:
 
 1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper uses a learned mask).
-2. *Cut* the ranking: the fewest top-ranked nodes whose loss on validation prompts is at most the target, by bisection.
-3. *Calibrate* a scale and a shift of the logit difference, reported separately.
-4. *Report* on test prompts (`benchmark.scoring`).
+2. *Cut* the ranking: the fewest top-ranked nodes with which the criterion holds, by bisection.
+3. *Shrink* the circuit until no node can be removed alone, then exchange nodes (`benchmark.discovery.shrinking`).
+4. *Calibrate* a scale and a shift of the logit difference, reported separately.
+
+Everything is reported on test prompts (`benchmark.scoring`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.discovery.bisection import fewest_nodes
 from benchmark.discovery.calibration import Calibration, calibrate
+from benchmark.discovery.candidates import NodeTrials
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.rankings import RANKINGS
-from benchmark.discovery.search import Budget, Search
+from benchmark.discovery.search import Budget, Search, sample_of
+from benchmark.discovery.shrinking import Shrunk, exchange, shrink
+from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
-from benchmark.model.circuit import Circuit
+from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Graph
-from benchmark.tasks.prompts import TaskPrompts
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +38,23 @@ class FoundCircuit:
     """A discovered circuit."""
 
     circuit: Circuit
-    """The fewest top-ranked nodes at the target, or the prefix with the lowest loss if none reaches it."""
+    """Few nodes with which the criterion holds, or the prefix of the ranking with the lowest loss if there are none."""
     status: Literal["ok", "not_reached"]
-    """`not_reached` if no prefix of the ranking reaches the target on validation prompts."""
+    """`not_reached` if no prefix of the ranking meets the criterion on the sample."""
     lowest_loss: float
-    """Lowest validation loss of any prefix that was tried, nats."""
+    """Lowest mean loss on the sample of any prefix that was tried, nats."""
     calibration: Calibration
-    """Fitted on validation prompts."""
+    """Fitted on the sample."""
     curve: Mapping[int, Float[Tensor, " _"]]
-    """Validation losses per prompt, nats, by number of nodes kept, ascending."""
+    """Losses per prompt of the sample, nats, by the number of top-ranked nodes that are kept, ascending."""
     order: Int[Tensor, " node"]
-    """Indices of all nodes over the sites in order, most important first."""
+    """Indices of all nodes over the sites in order: those of the circuit, then the others, most important first."""
+    sample: PromptBatch
+    """The prompts on which it was cut and shrunk."""
+    criterion: Criterion
+    """What it has to meet there."""
+    minimal: bool | None = None
+    """Whether every node was tried and none can be removed alone; `None` if the circuit was not shrunk."""
 
 
 def find_circuit(
@@ -73,38 +85,83 @@ def find_circuit(
     Raises:
         ValueError: For an unknown ranking, or one that leaves out nodes.
     """
-    sites = node_sites(model, graph)
-    search = Search(model, task, ablation_values or (lambda batch: at_means(means)), sites)
+    sample = sample_of(task, budget)
+    criterion = Criterion(target - budget.margin, sample.form, budget.criterion == "forms")
+    values = ablation_values or (lambda batch: at_means(means))
+    search = Search(model, task, values, node_sites(model, graph), sample)
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
         raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
-
-    def preference(found: FoundCircuit) -> tuple[bool, float]:
-        """Circuits that reach the target come first, the smallest before the others; then those of lowest loss."""
-        nodes = sum(int(mask.sum()) for mask in found.circuit.masks.values())
-        return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
-
-    return min((_cut(search, order, target) for order in orders), key=preference)
+    cuts = sorted((_cut(search, torch.as_tensor(order), criterion) for order in orders), key=_preference)
+    reached = [cut for cut in cuts if cut.status == "ok"]
+    best = _shrunk(search, reached, criterion, budget) if budget.shrink and reached else cuts[0]
+    edit = ablate(best.circuit, search.ablation_on_sample)
+    return replace(best, calibration=calibrate(model, sample, edit))
 
 
-def _cut(search: Search, order: Tensor, target: float) -> FoundCircuit:
-    """The smallest prefix of an order that reaches the target, and its calibration (steps 2 and 3)."""
+def _preference(found: FoundCircuit) -> tuple[bool, float]:
+    """Circuits that meet the criterion come first, the smallest before the others; then those of lowest loss."""
+    nodes = sum(int(mask.sum()) for mask in found.circuit.masks.values())
+    return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
+
+
+def _cut(search: Search, order: Tensor, criterion: Criterion) -> FoundCircuit:
+    """The smallest prefix of an order that meets the criterion (stage 2)."""
     losses: dict[int, Tensor] = {}
 
-    def loss(nodes: int) -> float:
-        losses[nodes] = search.validation_losses(Circuit.first(search.sites, order, nodes))
-        return float(losses[nodes].mean())
+    def excess(nodes: int) -> float:
+        losses[nodes] = search.sample_losses(Circuit.first(search.sites, order, nodes))
+        return float(criterion.excess(losses[nodes][None])[0])
 
-    nodes = fewest_nodes(loss, search.size, target)
+    nodes = fewest_nodes(excess, search.size, target=0.0)
     means = {size: float(row.mean()) for size, row in losses.items()}
     kept = min(means, key=lambda size: (means[size], size)) if nodes is None else nodes
-    circuit = Circuit.first(search.sites, order, kept)
     return FoundCircuit(
-        circuit=circuit,
+        circuit=Circuit.first(search.sites, order, kept),
         status="not_reached" if nodes is None else "ok",
         lowest_loss=min(means.values()),
-        calibration=calibrate(search.model, search.task.validation, ablate(circuit, search.validation_ablation)),
+        calibration=Calibration(1.0, 0.0),
         curve=dict(sorted(losses.items())),
         order=order,
+        sample=search.sample,
+        criterion=criterion,
     )
+
+
+def _shrunk(search: Search, cuts: Sequence[FoundCircuit], criterion: Criterion, budget: Budget) -> FoundCircuit:
+    """The smallest 1-minimal circuit from several starts (stage 3).
+
+    The search may run as many tokens as the ranking. Whatever it leaves untried is tried afterwards, to certify that
+    no node can be removed alone, with as many tokens again.
+    """
+    spending = Spending(budget.tokens)
+    trials = NodeTrials(search.model, search.sites, search.ablation_values, search.sample, criterion, spending)
+    smallest = min(
+        _from_starts(trials, [_row(search, cut.circuit) for cut in cuts]), key=lambda one: int(one.kept.sum())
+    )
+    found = exchange(trials, smallest, budget.exchanges)
+    if not found.minimal:
+        found = shrink(replace(trials, spending=Spending(budget.tokens)), found.kept)
+    order = cuts[0].order
+    kept = found.kept[order]
+    return replace(
+        cuts[0],
+        circuit=Circuit(by_site(search.sites, found.kept)),
+        order=torch.cat([order[kept], order[~kept]]),
+        minimal=found.minimal,
+    )
+
+
+def _from_starts(trials: NodeTrials, starts: Sequence[Bool[Tensor, " node"]]) -> Iterator[Shrunk]:
+    """What is left of each start, and of the union of the two smallest."""
+    found = [shrink(trials, start) for start in starts]
+    yield from found
+    if len(found) > 1:
+        first, second = sorted(found, key=lambda one: int(one.kept.sum()))[:2]
+        yield shrink(trials, first.kept | second.kept)
+
+
+def _row(search: Search, circuit: Circuit) -> Bool[Tensor, " node"]:
+    """The nodes of a circuit, all sites laid out in one row."""
+    return torch.cat([circuit.masks[site.name] for site in search.sites])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,12 +12,12 @@ from benchmark.interventions.ablation import AblationValues, AblationValuesOn, a
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Site
 from benchmark.tasks.answers import answer_logits, prompt_losses
-from benchmark.tasks.prompts import TaskPrompts
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts, joined
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget of a search, and the hyperparameters of the learned mask; `CircuitConfig` documents them."""
+    """The budget of a search, and the settings of its stages; `CircuitConfig` documents them."""
 
     tokens: int = 200_000
     batch_pairs: int = 16
@@ -25,6 +26,11 @@ class Budget:
     temperature: float = 1.0
     initial_mean: float = 0.3
     initial_noise: float = 0.1
+    shrink: bool = True
+    criterion: Literal["forms", "mean"] = "forms"
+    margin: float = 0.0
+    exchanges: int = 4
+    certified_pairs: int = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,8 @@ class Search:
     task: TaskPrompts
     ablation_values: AblationValuesOn
     sites: tuple[Site, ...]
+    sample: PromptBatch
+    """The prompts on which circuits are cut, shrunk and certified."""
 
     @property
     def size(self) -> int:
@@ -42,12 +50,25 @@ class Search:
         return sum(site.size for site in self.sites)
 
     @cached_property
-    def validation_ablation(self) -> AblationValues:
-        """Ablation values on validation prompts."""
-        return self.ablation_values(self.task.validation)
+    def ablation_on_sample(self) -> AblationValues:
+        """Ablation values on the sample."""
+        return self.ablation_values(self.sample)
 
     @torch.no_grad()
-    def validation_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
-        """Loss of each validation prompt with all other nodes ablated, nats."""
-        batch = self.task.validation
-        return prompt_losses(answer_logits(self.model, batch, ablate(circuit, self.validation_ablation)), batch)
+    def sample_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
+        """Loss of each prompt of the sample with all other nodes ablated, nats."""
+        edit = ablate(circuit, self.ablation_on_sample)
+        return prompt_losses(answer_logits(self.model, self.sample, edit), self.sample)
+
+
+def sample_of(task: TaskPrompts, budget: Budget) -> PromptBatch:
+    """The prompts on which circuits are cut, shrunk and certified.
+
+    Half of them are train prompts and half validation prompts, so that a circuit does the task in the forms of both.
+    Forms take turns, so that the first pairs of a split are spread evenly over its forms. The paper's own criterion is
+    the mean over validation prompts.
+    """
+    if budget.criterion == "mean":
+        return task.validation
+    half = budget.certified_pairs // 2
+    return joined(task.train.rows(slice(2 * half)), task.validation.rows(slice(2 * half)))

@@ -1,6 +1,7 @@
 """The settings of circuit discovery and scoring. Imports no torch."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -60,6 +61,22 @@ class CircuitConfig(Settings):
     initial_noise: Weight = 0.1
     """Initial standard deviation of the mask parameters."""
 
+    shrink: bool = True
+    """Whether a circuit is shrunk until no node can be removed alone, and its edges likewise."""
+
+    criterion: Literal["forms", "mean"] = "forms"
+    """`forms`: the mean loss over train and validation prompts is at most the target, and that of no form above twice
+    the target. `mean`: the mean loss over validation prompts is at most the target, as in the paper."""
+
+    search_margin: Weight = 0.0
+    """How far below the target the search stays on its own prompts, nats."""
+
+    exchanges: int = Field(4, ge=0, le=10_000)
+    """Nodes brought in, one after the other, to see whether two or more others can go."""
+
+    certified_pairs: int = Field(96, ge=2, le=10_000)
+    """Prompt pairs on which circuits are cut, shrunk and certified, half of them train pairs; for `forms` only."""
+
     edge_tokens: Tokens = 4_096
     """Training tokens over which the ablation values of edges are averaged."""
 
@@ -82,8 +99,9 @@ class CircuitConfig(Settings):
         """The budget of a search."""
         from benchmark.discovery.search import Budget
 
-        shared = ("batch_pairs", "coefficients", "learning_rate", "temperature", "initial_mean", "initial_noise")
-        return Budget(tokens=self.budget_tokens, **{name: getattr(self, name) for name in shared})
+        shared = {field.name for field in fields(Budget)} & set(type(self).model_fields)
+        own = {name: getattr(self, name) for name in shared}
+        return Budget(tokens=self.budget_tokens, margin=self.search_margin, **own)
 
     @model_validator(mode="after")
     def _second_at_means(self) -> "CircuitConfig":

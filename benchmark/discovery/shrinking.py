@@ -4,11 +4,14 @@ What is left is *1-minimal*: every element is needed by the others. That is a lo
 in which removals are tried, and it does not make the circuit the smallest one.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from benchmark.discovery.spending import BudgetSpentError
 
 SHARES = (1.0, 7 / 8, 3 / 4, 5 / 8, 1 / 2, 3 / 8, 1 / 4, 3 / 16, 1 / 8, 1 / 16, 1 / 32)
 """Shares of the elements that are removed at once, the largest that keeps the criterion being accepted."""
@@ -34,8 +37,18 @@ class Trials(Protocol):
         ...
 
 
-def shrink(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " element"]:
-    """Remove elements until none can be removed alone.
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """What is left of a set of elements."""
+
+    kept: Bool[Tensor, " element"]
+    """A subset that meets the criterion."""
+    minimal: bool
+    """Whether every element was tried and none can be removed alone; if not, the budget was spent before."""
+
+
+def shrink(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
+    """Remove elements until none can be removed alone, or the budget is spent.
 
     1. Order the kept elements by the first-order effect of removing them and remove the largest share, least harmful
        first, that keeps the criterion; repeat while more than one goes.
@@ -45,28 +58,26 @@ def shrink(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " ele
     Args:
         trials: Tries sets of elements.
         kept: A set that meets the criterion.
-
-    Returns:
-        A 1-minimal subset of `kept`.
     """
     kept = kept.clone()
-    while True:
-        smaller = _without_most(
-            trials, kept, _kept(kept)[trials.effects(kept)[kept].argsort(descending=True, stable=True)]
-        )
-        if int(kept.sum() - smaller.sum()) <= 1:
-            break
-        kept = smaller
-    while True:
-        alone = removable(trials, kept)
-        if not len(alone):
-            return kept
-        kept = _without_most(trials, kept, alone)
+    try:
+        while True:
+            elements = kept.nonzero().flatten()
+            order = elements[trials.effects(kept)[kept].argsort(descending=True, stable=True)]
+            smaller = _without_most(trials, kept, order)
+            if int(kept.sum() - smaller.sum()) <= 1:
+                break
+            kept = smaller
+        while len(alone := removable(trials, kept)):
+            kept = _without_most(trials, without_each(kept, alone[:1])[0], alone[1:])
+    except BudgetSpentError:
+        return Shrunk(kept, minimal=False)
+    return Shrunk(kept, minimal=True)
 
 
 def removable(trials: Trials, kept: Bool[Tensor, " element"]) -> Tensor:
     """The elements that can be removed alone, the least harmful first; none if the set is 1-minimal."""
-    elements = _kept(kept)
+    elements = kept.nonzero().flatten()
     excess = trials.excess(kept, without_each(kept, elements))
     order = excess.argsort(stable=True)
     return elements[order[excess[order] <= 0]]
@@ -77,10 +88,6 @@ def without_each(kept: Bool[Tensor, " element"], elements: Tensor) -> Bool[Tenso
     candidates = kept.repeat(len(elements), 1)
     candidates[torch.arange(len(elements)), elements] = False
     return candidates
-
-
-def _kept(kept: Bool[Tensor, " element"]) -> Tensor:
-    return kept.nonzero().flatten()
 
 
 def _without_most(trials: Trials, kept: Bool[Tensor, " element"], order: Tensor) -> Bool[Tensor, " element"]:
@@ -95,23 +102,24 @@ def _without_most(trials: Trials, kept: Bool[Tensor, " element"], order: Tensor)
     return candidates[holds[0]] if len(holds) else kept
 
 
-def exchange(trials: Trials, kept: Bool[Tensor, " element"], tries: int) -> Bool[Tensor, " element"]:
-    """Bring in one element and take out two or more, for as long as that makes the set smaller.
+def exchange(trials: Trials, found: Shrunk, tries: int) -> Shrunk:
+    """Bring in one element and take out two or more, for as long as that makes the set smaller and the budget lasts.
 
     Args:
         trials: Tries sets of elements.
-        kept: A 1-minimal set.
+        found: A 1-minimal set.
         tries: How many elements to bring in, those first whose first-order effect lowers the loss most.
-
-    Returns:
-        A 1-minimal set that is no larger.
     """
-    outside = trials.effects(kept).masked_fill(kept, torch.inf).argsort(stable=True)
-    for element in outside[: min(tries, int((~kept).sum()))].tolist():
-        wider = kept.clone()
-        wider[element] = True
-        alone = removable(trials, wider)
-        smaller = _without_most(trials, wider, alone[alone != element])
-        if smaller.sum() < kept.sum():
-            return exchange(trials, shrink(trials, smaller), tries)
-    return kept
+    kept = found.kept
+    try:
+        outside = trials.effects(kept).masked_fill(kept, torch.inf).argsort(stable=True)
+        for element in outside[: min(tries, int((~kept).sum()))].tolist():
+            wider = kept.clone()
+            wider[element] = True
+            alone = removable(trials, wider)
+            smaller = _without_most(trials, wider, alone[alone != element])
+            if smaller.sum() < kept.sum():
+                return exchange(trials, shrink(trials, smaller), tries)
+    except BudgetSpentError:
+        pass
+    return found

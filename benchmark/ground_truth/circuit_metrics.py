@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.bisection import geometric_sizes
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edges import verify_edges
 from benchmark.ground_truth.planted_models import PlantedModel
 from benchmark.interventions.ablation import keep_only
@@ -91,7 +92,8 @@ class RankableMetric:
 def _verified_edges(case: Case) -> float:
     known = case.known
     connections, validation = known.model.connections("unit"), known.prompts.validation
-    found = verify_edges(known.model, case.circuit, connections, known.means, validation, known.windows, TARGET)
+    criterion = Criterion.mean(TARGET, validation)
+    found = verify_edges(known.model, case.circuit, connections, known.means, validation, known.windows, criterion)
     return float(found.edges) if found.status == "ok" else math.nan
 
 

@@ -16,7 +16,17 @@ from uuid import uuid4
 
 from benchmark.metrics.registry import METRICS
 
-Status = Literal["ok", "not_reached", "not_generalised", "unsolved", "undefined", "one_seed", "unmatched", "failed"]
+Status = Literal[
+    "ok",
+    "not_reached",
+    "not_generalised",
+    "not_certified",
+    "unsolved",
+    "undefined",
+    "one_seed",
+    "unmatched",
+    "failed",
+]
 """Whether a value can be trusted, or why there is none."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.corpus import Corpus
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.finder import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
@@ -180,12 +181,18 @@ class DiscoveredCircuit(CircuitUnderTest):
     @cached_property
     def status(self) -> tuple[str, str]:
         """Whether the circuit solves the task, and if not, why."""
-        whole, circuit = (float(prompt_losses(self.logits[name], self.batch).mean()) for name in ("whole", "circuit"))
+        losses = {name: prompt_losses(self.logits[name], self.batch) for name in ("whole", "circuit")}
+        whole, circuit = (float(row.mean()) for row in losses.values())
         target, margin = self.config.target_loss, self.config.generalisation_margin
-        if self.found.status == "ok" and circuit <= target + margin:
+        criterion = Criterion(target + margin, self.batch.form, self.config.criterion == "forms")
+        if self.found.status == "ok" and criterion.holds(losses["circuit"]):
             return "ok", ""
         if whole > target:
             return "unsolved", f"the whole model's test loss is {whole:.3f}, above {target}"
         if self.found.status == "not_reached":
-            return "not_reached", f"the lowest validation loss of any prefix is {self.found.lowest_loss:.3f}"
-        return "not_generalised", f"test loss {circuit:.3f}, above {target} + {margin}"
+            return "not_reached", f"the lowest loss of any prefix is {self.found.lowest_loss:.3f} where it was cut"
+        if circuit > target + margin:
+            return "not_generalised", f"test loss {circuit:.3f}, above {target} + {margin}"
+        form, loss = criterion.worst(losses["circuit"])
+        limit = f"{criterion.form_limit:.2f}"
+        return "not_generalised", f"test loss {loss:.3f} in form {self.batch.forms[form]!r}, above {limit}"

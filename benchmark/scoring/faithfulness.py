@@ -59,7 +59,7 @@ def losses(case: DiscoveredCircuit) -> list[Measurement]:
     rows = [
         case.measured(metric, metrics.task_loss(views[view], test.answer, test.other)) for metric, view in named.items()
     ]
-    return [*rows, case.measured("lowest_loss", case.found.lowest_loss, case.setting.prompts.validation)]
+    return [*rows, case.measured("lowest_loss", case.found.lowest_loss, case.found.sample)]
 
 
 def areas(case: DiscoveredCircuit) -> list[Measurement]:

@@ -17,8 +17,7 @@ from benchmark.tasks.answers import answer_logits
 
 
 def sizes(case: DiscoveredCircuit) -> list[Measurement]:
-    """Sizes of the circuit, and for edges the interval over resampled validation prompts."""
-    low, high = _edge_interval(case)
+    """Sizes of the circuit; for the edges of a circuit that was only cut, the interval over resampled prompts."""
     values = {
         "nodes": metrics.node_count(case.circuit),
         "edges": metrics.edge_count(case.circuit, case.connections),
@@ -27,23 +26,28 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
         "opaque_weights": metrics.opaque_weight_count(case.circuit, case.connections),
     }
     rows = {metric: Measurement(metric, size, ablation=case.ablation) for metric, size in values.items()}
-    pairs = case.setting.prompts.validation.clusters
-    rows["edges"] = replace(rows["edges"], low=low, high=high, interval="prompts", n=pairs)
+    if case.found.minimal is None:
+        low, high = _edge_interval(case)
+        pairs = case.found.sample.clusters
+        rows["edges"] = replace(rows["edges"], low=low, high=high, interval="prompts", n=pairs)
+    else:
+        rows["minimal_nodes"] = _certified(case, "minimal_nodes", int(values["nodes"]), case.found.minimal)
     return list(rows.values())
 
 
 def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
     """The fewest edges with which the circuit still meets the target, which must hold on test prompts too."""
-    config, setting, validation, test = case.config, case.setting, case.setting.prompts.validation, case.batch
+    config, found, test = case.config, case.found, case.batch
     verified = verify_edges(
         case.model,
         case.circuit,
         case.connections,
         case.means,
-        validation,
-        setting.windows,
-        config.target_loss,
-        setting.ablation_values,
+        found.sample,
+        case.setting.windows,
+        found.criterion,
+        case.setting.ablation_values,
+        config.budget_tokens if config.shrink else None,
     )
     if verified.ablation is None:
         return [case.missing("verified_edges", verified.reason, verified.status)]
@@ -52,17 +56,28 @@ def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"with {verified.edges} edges the test loss is {loss:.3f}"
         return [case.missing("verified_edges", reason, "not_generalised")]
-    return [case.measured("verified_edges", float(verified.edges), validation)]
+    rows = [case.measured("verified_edges", float(verified.edges), found.sample)]
+    if verified.minimal is not None:
+        rows.append(_certified(case, "minimal_edges", verified.edges, verified.minimal))
+    return rows
+
+
+def _certified(case: DiscoveredCircuit, metric: str, size: int, minimal: bool) -> Measurement:
+    """A size, if it is known that no element can be removed alone."""
+    if minimal:
+        return case.measured(metric, float(size), case.found.sample)
+    reason = f"not every one of {size} was tried within {case.config.budget_tokens} tokens"
+    return case.missing(metric, reason, "not_certified")
 
 
 def _edge_interval(case: DiscoveredCircuit) -> tuple[float, float]:
-    """95 % interval of the edge count over resampled pairs of validation prompts.
+    """95 % interval of the edge count over resampled pairs of prompts.
 
     In each resample the circuit is the smallest one tried that meets the target (the largest tried if none does).
     """
     found, tried = case.found, list(case.found.curve)
     losses = torch.stack([found.curve[size] for size in tried]).unflatten(1, (-1, 2)).mean(2)
-    reached = losses[:, resampled(losses.shape[1], case.setting.seed)].mean(2) <= case.config.target_loss
+    reached = losses[:, resampled(losses.shape[1], case.setting.seed)].mean(2) <= found.criterion.target
     chosen = torch.where(reached.any(0), reached.int().argmax(0), len(tried) - 1)
     edges = {
         index: metrics.edge_count(Circuit.first(case.sites, found.order, tried[index]), case.connections)

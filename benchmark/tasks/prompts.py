@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmark.tasks import Form, PromptPair, Split, Task
 
@@ -83,6 +84,21 @@ class TaskPrompts:
     train: PromptBatch
     validation: PromptBatch
     test: PromptBatch
+
+
+def joined(first: PromptBatch, second: PromptBatch) -> PromptBatch:
+    """The prompts of two batches, whose forms are different ones even if they have the same names."""
+    tokens = pad_sequence([*first.tokens, *second.tokens], batch_first=True)
+    last, answer, other, form = (
+        torch.cat(parts)
+        for parts in (
+            (first.last, second.last),
+            (first.answer, second.answer),
+            (first.other, second.other),
+            (first.form, second.form + len(first.forms)),
+        )
+    )
+    return PromptBatch(tokens, last, answer, other, (*first.forms, *second.forms), form)
 
 
 def prompts(

@@ -11,6 +11,7 @@ import torch
 import two_hop
 
 from benchmark import metrics
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edges import verify_edges
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.graph import node_sites
@@ -32,7 +33,10 @@ MODELS = (
 def verified(planted, circuit):
     means = corpus_means(planted.model, planted.means_tokens)
     connections = list(planted.model.connections(planted.graph))
-    return verify_edges(planted.model, circuit, connections, means, planted.task.validation, planted.means_tokens, 0.15)
+    batch = planted.task.validation
+    return verify_edges(
+        planted.model, circuit, connections, means, batch, planted.means_tokens, Criterion.mean(0.15, batch)
+    )
 
 
 @pytest.mark.parametrize("module", MODELS, ids=lambda module: module.__name__)

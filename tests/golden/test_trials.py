@@ -4,12 +4,12 @@ from importlib import import_module
 import pytest
 import torch
 
-from benchmark.discovery.candidates import BatchedTrials, BudgetSpentError, NodeTrials, Spending
+from benchmark.discovery.candidates import BatchedTrials, NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import EdgeTrials
-from benchmark.discovery.search import Search
 from benchmark.discovery.shrinking import removable, shrink
+from benchmark.discovery.spending import BudgetSpentError, Spending
 from benchmark.interventions.ablation import ablate, ablation_values, corpus_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit, by_site
@@ -39,9 +39,8 @@ def one_form(batch):
 def node_trials(module, ablation="mean", spending=None):
     made = planted(module)
     values = ablation_values(ablation, made.model, corpus_means(made.model, made.means_tokens), {}, seed=3)
-    search = Search(made.model, made.task, values, node_sites(made.model, made.graph))
-    batch = made.task.validation
-    return NodeTrials(search, batch, one_form(batch), spending or Spending())
+    batch, sites = made.task.validation, node_sites(made.model, made.graph)
+    return NodeTrials(made.model, sites, values, batch, one_form(batch), spending or Spending())
 
 
 def edge_trials(module):
@@ -49,9 +48,8 @@ def edge_trials(module):
     nodes, kept = node_trials(module), made.truths[0].nodes
     joined = [each for each in (kept_ends(one, kept) for one in made.model.connections(made.graph)) if each is not None]
     means = {**corpus_means(made.model, made.means_tokens), **source_means(made.model, made.means_tokens)}
-    return EdgeTrials(
-        search=nodes.search, batch=nodes.batch, criterion=nodes.criterion, circuit=kept, joined=joined, means=means
-    )
+    shared = {name: getattr(nodes, name) for name in ("model", "sites", "ablation_values", "batch", "criterion")}
+    return EdgeTrials(**shared, circuit=kept, joined=joined, means=means)
 
 
 def some(trials: BatchedTrials, share: float, count: int = 7):
@@ -61,9 +59,9 @@ def some(trials: BatchedTrials, share: float, count: int = 7):
 
 
 @torch.no_grad()
-def loss_of(search, circuit, batch):
-    edit = ablate(circuit, search.ablation_values(batch))
-    return prompt_losses(answer_logits(search.model, batch, edit), batch)
+def loss_of(trials, circuit, batch):
+    edit = ablate(circuit, trials.ablation_values(batch))
+    return prompt_losses(answer_logits(trials.model, batch, edit), batch)
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero", "resample", "counterfactual"])
@@ -72,9 +70,7 @@ def test_losses_of_many_circuits_are_those_of_each_alone(module, ablation):
     trials = node_trials(module, ablation)
     circuits = some(trials, 0.9)
     rows = torch.arange(len(trials.batch))
-    expected = torch.stack(
-        [loss_of(trials.search, Circuit(by_site(trials.search.sites, kept)), trials.batch) for kept in circuits]
-    )
+    expected = torch.stack([loss_of(trials, Circuit(by_site(trials.sites, kept)), trials.batch) for kept in circuits])
     for base in (circuits[0], circuits[-1]):
         torch.testing.assert_close(trials.losses(base, circuits, rows), expected)
     some_rows = rows[4:10]
@@ -89,9 +85,7 @@ def test_losses_of_many_sets_of_edges_are_those_of_each_alone(module):
     with torch.no_grad():
         expected = torch.stack(
             [
-                prompt_losses(
-                    answer_logits(trials.search.model, trials.batch, edit, all_but(trials, kept)), trials.batch
-                )
+                prompt_losses(answer_logits(trials.model, trials.batch, edit, all_but(trials, kept)), trials.batch)
                 for kept in sets
             ]
         )
@@ -107,7 +101,7 @@ def all_but(trials, kept):
 @every_model
 def test_excess_is_exact_where_the_criterion_holds_and_a_lower_bound_elsewhere(module):
     trials = node_trials(module)
-    truth = torch.cat([planted(module).truths[0].nodes.masks[site.name] for site in trials.search.sites])
+    truth = torch.cat([planted(module).truths[0].nodes.masks[site.name] for site in trials.sites])
     circuits = torch.cat([some(trials, 0.95), truth[None]])
     excess = trials.excess(circuits[0], circuits)
     exact = trials.criterion.excess(trials.losses(circuits[0], circuits, torch.arange(len(trials.batch))))
@@ -123,14 +117,14 @@ def partly_kept(trials, mask):
     if isinstance(trials, EdgeTrials):
         edit, edges = ablate(trials.circuit, trials.values), trials.ablation(mask[None])
     else:
-        parts, values, edges = by_site(trials.search.sites, mask), trials.values, None
+        parts, values, edges = by_site(trials.sites, mask), trials.values, None
 
         def edit(site, whole):
             if site.name not in parts:
                 return whole
             return values(site, whole) + parts[site.name] * (whole - values(site, whole))
 
-    return prompt_losses(answer_logits(trials.search.model, trials.batch, edit, edges), trials.batch).mean()
+    return prompt_losses(answer_logits(trials.model, trials.batch, edit, edges), trials.batch).mean()
 
 
 @every_model
@@ -148,7 +142,7 @@ def test_effects_are_the_derivative_of_the_loss(module, kind):
 @every_model
 def test_the_smallest_circuit_is_what_is_left_of_the_whole_model(module):
     made, trials = planted(module), node_trials(module)
-    kept = shrink(trials, torch.ones(len(trials.stage), dtype=torch.bool))
+    kept = shrink(trials, torch.ones(len(trials.stage), dtype=torch.bool)).kept
     assert int(kept.sum()) == min(sum(int(mask.sum()) for mask in truth.nodes.masks.values()) for truth in made.truths)
     assert not len(removable(trials, kept))
 
@@ -157,15 +151,17 @@ def test_the_smallest_circuit_is_what_is_left_of_the_whole_model(module):
 def test_the_edges_of_the_truth_are_what_is_left_of_all_between_its_nodes(module):
     trials = edge_trials(module)
     weights = torch.cat([each.connection.weight[each.targets][:, each.sources].flatten() for each in trials.joined])
-    kept = shrink(trials, weights != 0)
+    kept = shrink(trials, weights != 0).kept
     assert int(kept.sum()) == len(planted(module).truths[0].edges)
     assert not len(removable(trials, kept))
 
 
 def test_a_search_stops_before_it_runs_more_than_its_budget():
     trials = node_trials("two_hop", spending=Spending(limit=1000))
+    kept = torch.ones(len(trials.stage), dtype=torch.bool)
     with pytest.raises(BudgetSpentError):
-        shrink(trials, torch.ones(len(trials.stage), dtype=torch.bool))
+        trials.effects(kept)
+    assert not shrink(trials, kept).minimal
     assert trials.spending.spent <= 1000
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.shrinking import exchange, removable, shrink
+from benchmark.discovery.shrinking import Shrunk, exchange, removable, shrink
+from benchmark.discovery.spending import BudgetSpentError
 
 
 class Cover:
@@ -49,7 +50,7 @@ covers = st.integers(1, 6).flatmap(
 @settings(deadline=None)
 def test_a_shrunk_set_meets_the_criterion_and_no_element_can_be_spared(made):
     cover = Cover([*made, [True] * len(made[0])])
-    kept = shrink(cover, cover.everything)
+    kept = shrink(cover, cover.everything).kept
     assert float(cover.excess(kept, kept[None])[0]) <= 0
     assert not len(removable(cover, kept))
     for element in kept.nonzero().flatten().tolist():
@@ -62,8 +63,8 @@ def test_a_shrunk_set_meets_the_criterion_and_no_element_can_be_spared(made):
 @settings(deadline=None)
 def test_exchanges_keep_the_criterion_and_never_make_a_set_larger(made):
     cover = Cover([*made, *torch.eye(len(made[0])).bool().tolist()])
-    kept = shrink(cover, cover.everything)
-    exchanged = exchange(cover, kept, tries=len(cover.covers))
+    kept = shrink(cover, cover.everything).kept
+    exchanged = exchange(cover, Shrunk(kept, True), tries=len(cover.covers)).kept
     assert float(cover.excess(exchanged, exchanged[None])[0]) <= 0
     assert cover.smallest() <= exchanged.sum() <= kept.sum()
     assert not len(removable(cover, exchanged))
@@ -73,25 +74,25 @@ def test_an_exchange_takes_out_two_elements_for_one():
     cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     minimal = torch.tensor([True, True, False])
     assert not len(removable(cover, minimal))
-    assert exchange(cover, minimal, tries=1).tolist() == [False, False, True]
+    assert exchange(cover, Shrunk(minimal, True), tries=1).kept.tolist() == [False, False, True]
 
 
 def test_nothing_is_exchanged_where_nothing_may_be_tried():
     cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     minimal = torch.tensor([True, True, False])
-    assert exchange(cover, minimal, tries=0).tolist() == minimal.tolist()
+    assert exchange(cover, Shrunk(minimal, True), tries=0).kept.tolist() == minimal.tolist()
 
 
 def test_many_elements_that_do_nothing_are_removed_in_few_tries():
     cover = Cover([[0, 0, 0]] * 500 + torch.eye(3).bool().tolist())
-    kept = shrink(cover, cover.everything)
+    kept = shrink(cover, cover.everything).kept
     assert kept.nonzero().flatten().tolist() == [500, 501, 502]
     assert cover.tried < 100
 
 
 def test_a_set_that_can_be_empty_becomes_empty():
     cover = Cover([[]] * 4)
-    assert not shrink(cover, cover.everything).any()
+    assert not shrink(cover, cover.everything).kept.any()
 
 
 def test_the_mean_and_every_form_have_to_be_low():
@@ -108,3 +109,27 @@ def test_losses_that_are_not_known_yet_give_a_lower_bound(losses, known):
     criterion, row = Criterion(0.15, torch.tensor([0, 0, 1, 1, 2, 2])), torch.tensor([losses])
     partly = torch.where(torch.tensor([known]), row, 0)
     assert criterion.excess(partly)[0] <= criterion.excess(row)[0] + 1e-6
+
+
+def test_what_is_left_when_the_budget_is_spent_meets_the_criterion_and_is_not_called_minimal():
+    class Poor(Cover):
+        def excess(self, base, candidates):
+            if self.tried > 30:
+                raise BudgetSpentError
+            return super().excess(base, candidates)
+
+    cover = Poor([[0, 0, 0]] * 500 + torch.eye(3).bool().tolist() * 9)
+    found = shrink(cover, cover.everything)
+    assert not found.minimal
+    assert 3 < found.kept.sum() < 527
+    assert float(Cover(cover.covers.tolist()).excess(None, found.kept[None])[0]) <= 0
+    assert exchange(cover, found, tries=3) is found
+
+
+def test_the_form_with_the_highest_loss_is_named():
+    criterion = Criterion(0.15, torch.tensor([0, 0, 1, 1]))
+    losses = torch.tensor([0.0, 0.0, 0.3, 0.4])
+    form, loss = criterion.worst(losses)
+    assert (form, loss) == (1, pytest.approx(0.35))
+    assert criterion.form_limit == pytest.approx(0.3)
+    assert not criterion.holds(losses)

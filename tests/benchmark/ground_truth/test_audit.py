@@ -17,6 +17,7 @@ import benchmark.ground_truth.rank_agreement
 import benchmark.ground_truth.trained_models
 from benchmark import metrics
 from benchmark.cli import main
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edges import verify_edges
 from benchmark.ground_truth.audit import CANDIDATES, Case, RankableMetric, audit, degraded
 from benchmark.ground_truth.planted_models import bits_of, known_model, known_models, model_difference
@@ -136,7 +137,7 @@ def test_all_edges_of_the_known_circuit_are_needed(number):
         known.means,
         known.prompts.validation,
         known.windows,
-        0.05,
+        Criterion.mean(0.05, known.prompts.validation),
     )
     assert (found.status, found.edges) == ("ok", edges)
 

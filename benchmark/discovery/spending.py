@@ -1,0 +1,24 @@
+"""The tokens that a search runs, and the limit on them."""
+
+import math
+from dataclasses import dataclass
+
+
+class BudgetSpentError(Exception):
+    """A search has run as many tokens as it may."""
+
+
+@dataclass
+class Spending:
+    """Prompt tokens that a search has run; forward and backward passes of the whole model count once each."""
+
+    limit: int | float = math.inf
+    """How many it may run."""
+    spent: int | float = 0.0
+    """How many it has run."""
+
+    def spend(self, tokens: int | float) -> None:
+        """Count some tokens that are about to be run; `BudgetSpentError` if there are not that many left."""
+        if self.spent + tokens > self.limit:
+            raise BudgetSpentError
+        self.spent += tokens

@@ -1,0 +1,120 @@
+"""The finder against brute force over all subsets, and against circuits that are the smallest by construction."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from benchmark.discovery.candidates import NodeTrials
+from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget, sample_of
+from benchmark.discovery.shrinking import removable
+from benchmark.ground_truth.planted_models import known_model
+from benchmark.interventions.ablation import at_means
+from benchmark.model.circuit import Circuit
+
+TARGET = 0.15
+BUDGET = Budget(tokens=40_000, batch_pairs=16, learning_rate=0.05, exchanges=16)
+
+
+@cache
+def small(seed):
+    """A model of at most 20 nodes."""
+    return known_model(1 + seed % 2, torch.Generator().manual_seed(seed), copies=1, width=6 - 2 * (seed % 2))
+
+
+def trials_of(known):
+    sample = sample_of(known.prompts, BUDGET)
+    criterion = Criterion(TARGET, sample.form)
+    return NodeTrials(known.model, known.sites, lambda batch: at_means(known.means), sample, criterion)
+
+
+def found_in(known, seed=0, budget=BUDGET):
+    return find_circuit(
+        known.model,
+        known.prompts,
+        known.means,
+        graph="unit",
+        target=TARGET,
+        budget=budget,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def size(circuit: Circuit):
+    return sum(int(mask.sum()) for mask in circuit.masks.values())
+
+
+def smallest(known):
+    """Size of the smallest circuit at the target, by trying every subset of the nodes."""
+    trials = trials_of(known)
+    nodes = len(trials.stage)
+    assert nodes <= 20
+    every = (torch.arange(2**nodes)[:, None] >> torch.arange(nodes)) & 1
+    for count in range(nodes + 1):
+        subsets = every[every.sum(1) == count].bool()
+        if (trials.excess(subsets[0], subsets) <= 0).any():
+            return count
+    return None
+
+
+def found_smallest(seeds):
+    """For each seed whether the finder's circuit is the smallest."""
+    return [size(found_in(small(seed)).circuit) == smallest(small(seed)) for seed in seeds]
+
+
+def test_the_finder_finds_the_smallest_circuit_of_small_models():
+    assert all(found_smallest(range(4)))
+
+
+@pytest.mark.slow
+def test_the_finder_finds_the_smallest_circuit_of_small_models_in_95_percent_of_seeds():
+    found = found_smallest(range(40))
+    assert sum(found) / len(found) >= 0.95
+
+
+@pytest.mark.slow
+def test_the_finder_finds_circuits_as_small_as_the_planted_one_in_80_percent_of_seeds():
+    found = []
+    for seed in range(20):
+        known = known_model(1 + seed % 4, torch.Generator().manual_seed(seed), copies=3, width=24)
+        assert sum(site.size for site in known.sites) > 40
+        found.append(size(found_in(known, seed).circuit) <= size(known.circuit))
+    assert sum(found) / len(found) >= 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_circuit_that_is_called_minimal_loses_its_task_with_any_node_removed(seed):
+    known = small(seed)
+    found = found_in(known)
+    assert found.minimal
+    trials = trials_of(known)
+    kept = torch.cat([found.circuit.masks[site.name] for site in known.sites])
+    assert float(trials.excess(kept, kept[None])[0]) <= 0
+    assert not len(removable(trials, kept))
+
+
+def test_the_order_begins_with_the_circuit():
+    known = small(0)
+    found = found_in(known)
+    assert sorted(found.order.tolist()) == list(range(len(found.order)))
+    first = Circuit.first(known.sites, found.order, size(found.circuit))
+    assert all(first.masks[name].equal(mask) for name, mask in found.circuit.masks.items())
+
+
+def test_the_same_seed_finds_the_same_circuit():
+    first, second = (found_in(small(1), seed=5) for _ in range(2))
+    assert first.order.equal(second.order)
+
+
+def test_without_shrinking_the_circuit_is_a_prefix_of_the_ranking_and_no_smaller():
+    known = small(1)
+    cut = found_in(known, budget=Budget(tokens=40_000, learning_rate=0.05, shrink=False))
+    assert cut.minimal is None
+    assert size(cut.circuit) >= size(found_in(known).circuit)
+
+
+def test_the_mean_alone_is_judged_on_validation_prompts():
+    known = small(1)
+    assert found_in(known, budget=Budget(tokens=4_000, criterion="mean")).sample is known.prompts.validation
