@@ -184,15 +184,15 @@ class NodeTrials(BatchedTrials):
         """
         self.spending.spend(2 * self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
-        parts, values = by_site(self.sites, mask), self.values
-
-        def edit(site: Site, whole: Tensor) -> Tensor:
-            if site.name not in parts:
-                return whole
-            ablated = values(site, whole)
-            return torch.addcmul(ablated, whole - ablated, parts[site.name])
-
         with torch.enable_grad():
+            parts = by_site(self.sites, mask)
+
+            def edit(site: Site, whole: Tensor) -> Tensor:
+                if site.name not in parts:
+                    return whole
+                ablated = self.values(site, whole)
+                return torch.addcmul(ablated, whole - ablated, parts[site.name])
+
             loss = prompt_losses(answer_logits(self.model, self.batch, edit), self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 

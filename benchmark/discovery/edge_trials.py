@@ -137,8 +137,8 @@ class EdgeTrials(BatchedTrials):
             return -self.importance
         self.spending.spend(2 * self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
-        edit, ablated = ablate(self.circuit, self.values), self.ablation(mask[None])
         with torch.enable_grad():
+            edit, ablated = ablate(self.circuit, self.values), self.ablation(mask[None])
             loss = prompt_losses(answer_logits(self.model, self.batch, edit, ablated), self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 

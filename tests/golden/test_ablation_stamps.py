@@ -50,14 +50,13 @@ def scored(ablation: str):
     twice = test.rows(torch.arange(16).repeat(2))
     prompts = TaskPrompts(setting.prompts.train, first(setting.prompts.validation, 5), twice)
     setting = replace(setting, prompts=prompts)
+    config = CircuitConfig(ablation=ablation, target_loss=9.0, shrink=False, criterion="mean")
     found = find_circuit(
         setting.model, setting.prompts, setting.means, graph=setting.graph, target=0.15, ranking="attribution",
-        ablation_values=setting.ablation_values, generator=torch.Generator().manual_seed(1),
+        ablation_values=setting.ablation_values, budget=config.budget, generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     found = replace(found, circuit=planted().nodes, status="ok")
-    return setting, score_circuit(
-        DiscoveredCircuit.of(setting, found, CircuitConfig(ablation=ablation, target_loss=9.0))
-    )
+    return setting, score_circuit(DiscoveredCircuit.of(setting, found, config))
 
 
 @some_ablations

@@ -10,6 +10,7 @@ from test_found_under import setting_of
 from toy_methods import registered
 
 from benchmark.discovery.calibration import Calibration
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.finder import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.metrics import METRICS
@@ -23,7 +24,9 @@ SHARE = replace(METRICS["faithfulness"], name="kept_share", function=None, score
 def case():
     truth = planted().nodes
     order = torch.cat([truth.masks[site.name] for site in planted().sites]).int().argsort(descending=True, stable=True)
-    found = FoundCircuit(truth, "ok", 0.0, Calibration(1.0, 0.0), {}, order)
+    sample = planted().task.validation
+    criterion = Criterion.mean(0.15, sample)
+    found = FoundCircuit(truth, "ok", 0.0, Calibration(1.0, 0.0), {}, order, sample, criterion)
     return DiscoveredCircuit.of(setting_of(planted(), "mean"), found, CircuitConfig())
 
 

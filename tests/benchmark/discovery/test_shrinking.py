@@ -114,7 +114,7 @@ def test_losses_that_are_not_known_yet_give_a_lower_bound(losses, known):
 def test_what_is_left_when_the_budget_is_spent_meets_the_criterion_and_is_not_called_minimal():
     class Poor(Cover):
         def excess(self, base, candidates):
-            if self.tried > 30:
+            if self.tried > 20:
                 raise BudgetSpentError
             return super().excess(base, candidates)
 
