@@ -7,7 +7,7 @@
 4. *Shrink* them until no edge can be ablated alone (`benchmark.discovery.shrinking`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +22,7 @@ from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.shrinking import Shrunk, shrink
 from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
-from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
+from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, kept_ends
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, can_ablate_edges
 from benchmark.tasks.prompts import PromptBatch
@@ -74,13 +74,8 @@ def verify_edges(
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
     joined = [each for each in (kept_ends(one, circuit) for one in connections) if each is not None]
-    opaque = sum(len(each.targets) for each in joined if each.connection.weight is None)
-    if any(each.connection.weight is None and each.connection.target.endswith("error") for each in joined):
-        return VerifiedEdges("undefined", reason="edges into errors run through an opaque block")
-    if opaque > MOST_OPAQUE_TARGETS:
-        return VerifiedEdges("undefined", reason=f"{opaque} nodes behind opaque blocks each need a run of their own")
-    if not joined:
-        return VerifiedEdges("undefined", reason="no edge connects the nodes that the circuit keeps")
+    if reason := _why_undefined(joined):
+        return VerifiedEdges("undefined", reason=reason)
     all_means = {**means, **source_means(model, corpus)}
     values_on = ablation_values or (lambda prompts: at_means(means))
     weights = attributions(model, joined, all_means, batch, lambda prompts: ablate(circuit, values_on(prompts)))
@@ -94,7 +89,7 @@ def verify_edges(
         circuit=circuit,
         joined=joined,
         means=all_means,
-        importance=importance if opaque else None,
+        importance=importance if any(each.connection.weight is None for each in joined) else None,
     )
     order = importance.argsort(descending=True, stable=True)
     every = torch.ones(len(order), dtype=torch.bool)
@@ -112,6 +107,17 @@ def verify_edges(
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
     ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)
     return VerifiedEdges("ok", len(kept), ablation=ablation, minimal=None if tokens is None else left.minimal)
+
+
+def _why_undefined(joined: Sequence[KeptConnection]) -> str:
+    """Why the edges between kept nodes cannot be verified, or nothing if they can."""
+    if not joined:
+        return "no edge connects the nodes that the circuit keeps"
+    hidden = [each for each in joined if each.connection.weight is None]
+    if any(each.connection.target.endswith("error") for each in hidden):
+        return "edges into errors run through an opaque block"
+    opaque = sum(len(each.targets) for each in hidden)
+    return f"{opaque} nodes behind opaque blocks each need a run of their own" if opaque > MOST_OPAQUE_TARGETS else ""
 
 
 def first(order: Int[Tensor, " edge"], edges: int) -> Bool[Tensor, " edge"]:
