@@ -85,7 +85,7 @@ def _unexpected_corpus(settings: "RunConfig", made: "Plan", store: Store) -> str
     built = [cell for cell in made.cells if cell.kind == "corpus" and store.state(cell.key) == "done"]
     if not settings.corpus_digest or not built:
         return ""
-    digest = Corpus.load(store.artifact(built[0].key)).digest
+    digest = Corpus.digest(store.artifact(built[0].key))
     if digest == settings.corpus_digest:
         return ""
     return (

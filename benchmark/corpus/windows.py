@@ -31,10 +31,10 @@ class Corpus:
         config = CorpusConfig.model_validate(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["config"])
         return cls(folder, config, as_plain_text(Tokenizer.from_file(str(folder / "tokenizer.json"))))
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the tokens of all splits and of the tokenizer."""
-        return str(json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))["digest"])
+    @staticmethod
+    def digest(folder: Path) -> str:
+        """SHA-256 of the tokens of all splits and of the tokenizer of a corpus."""
+        return str(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["digest"])
 
     @property
     def end_of_text(self) -> int:

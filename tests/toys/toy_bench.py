@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy_methods import FITTED, ROOT, SPARSE, installed, toy_method
+from toy_methods import FITTED, ROOT, SPARSE, installed, toy_method, write_corpus
 
 from benchmark.cli import main
 from benchmark.records.table import Measurement, write_measurements
@@ -42,6 +42,7 @@ def compute(params, inputs, folder, progress):
         rows = [replace(row, ablation=params["circuit"]["ablation"]) for row in rows]
     elif "mean_tokens" in params:
         rows = [Measurement("validation_loss", 1.5), Measurement("nonzero_parameters", 100.0)]
+    write_corpus(params, folder)
     write_measurements(rows, folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from toy_bench import DIARY
-from toy_methods import installed, toy_method
+from toy_methods import installed, toy_method, write_corpus
 
 from benchmark.methods import Axis, Variant
 from benchmark.records.table import Measurement, write_measurements
@@ -58,6 +58,7 @@ def compute(params, inputs, folder, progress):
             rows = circuit(name, config, params["task"], size)
     elif "choice_tokens" in params:
         rows = splitting(json.loads((inputs[params["method"]] / "config.json").read_text()), "other" in inputs, params)
+    write_corpus(params, folder)
     write_measurements(rows, folder)
 
 

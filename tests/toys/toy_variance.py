@@ -4,7 +4,7 @@ import math
 from contextlib import contextmanager
 
 import pytest
-from toy_methods import installed
+from toy_methods import installed, write_corpus
 from toy_sweep import DENSE, SAE, WEIGHT_SPARSE
 
 from benchmark.records.table import Measurement, write_measurements
@@ -22,6 +22,7 @@ def compute(params, inputs, folder, progress):
         if (params["task"], finder) == ("nonsense", 1):
             raise RuntimeError("no luck")
         rows = circuit(params["method"], params["seed"], finder)
+    write_corpus(params, folder)
     write_measurements(rows, folder)
 
 

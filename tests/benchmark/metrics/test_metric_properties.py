@@ -116,6 +116,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
 REPORTED = {
     *("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     *("undefined_rate", "illusion_rate", "graded_rate", "named_nodes", "labelled_share", "verified_edges"),
+    *("minimal_nodes", "minimal_edges"),
     "second_circuit_nodes",
 }
 """Numbers that training tells, and counts."""

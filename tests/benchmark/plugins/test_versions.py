@@ -15,7 +15,7 @@ from benchmark.plugins.versions import outside_sources, source_digest
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
 from benchmark.tasks import TASKS, Task
-from benchmark.tasks.strings import single_double_quote
+from benchmark.tasks.brackets import list_of
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_new_or_changed_outside_concept_is_checked_on_a_store_that_has_all_oth
 def test_keys_of_ours_hold_no_source():
     for cell in plan(configure("smoke")).cells:
         assert cell.kind == "corpus" or not cell.outside
-    assert source_digest(single_double_quote) is None
+    assert source_digest(list_of) is None
 
 
 def test_ours_come_first_then_other_peoples_what_needs_another_later_and_nulls_last():
