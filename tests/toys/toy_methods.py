@@ -72,6 +72,6 @@ def registered(registry, record):
 
 
 def write_corpus(params, folder):
-    """What a run asks of a finished corpus, in the folder of a cell that builds one: the digest that preset smoke states."""
+    """Write what a run asks of a finished corpus: the digest that preset smoke states."""
     if "sources" in params:
         (folder / "corpus.json").write_text(json.dumps({"digest": load_preset("smoke").corpus_digest}))
