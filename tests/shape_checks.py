@@ -10,7 +10,7 @@ from collections import Counter
 
 import jaxtyping
 
-FIRST = 8
+FIRST = 4
 """Calls of each function that are checked in every test."""
 
 _jaxtyped = jaxtyping.jaxtyped

@@ -1,5 +1,6 @@
 """The finder against brute force over all subsets, and against circuits that are the smallest by construction."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,7 +16,7 @@ from benchmark.interventions.ablation import at_means
 from benchmark.model.circuit import Circuit
 
 TARGET = 0.15
-BUDGET = Budget(tokens=40_000, batch_pairs=16, learning_rate=0.05, exchanges=16)
+BUDGET = Budget(tokens=12_000, batch_pairs=16, learning_rate=0.05, exchanges=16)
 
 
 @cache
@@ -110,7 +111,7 @@ def test_the_same_seed_finds_the_same_circuit():
 
 def test_without_shrinking_the_circuit_is_a_prefix_of_the_ranking_and_no_smaller():
     known = small(1)
-    cut = found_in(known, budget=Budget(tokens=40_000, learning_rate=0.05, shrink=False))
+    cut = found_in(known, budget=replace(BUDGET, shrink=False))
     assert cut.minimal is None
     assert size(cut.circuit) >= size(found_in(known).circuit)
 
