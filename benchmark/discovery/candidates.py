@@ -1,7 +1,7 @@
 """Losses of many circuits at once: one batch of prompts by candidates, run only from the first stage that differs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.spending import Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
-from benchmark.model.circuit import Circuit, by_site
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn
+from benchmark.model.circuit import by_site
 from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
@@ -71,7 +71,7 @@ class BatchedTrials(ABC):
         batch, values = self.batch.rows(rows), self._values_on(rows)
         stages = stage_count(self.model)
         first = torch.where(candidates ^ base, self.stage, stages).amin(1)
-        states = self.states(base, batch, values, last=int(first.max()))
+        states = list(self._states(base, batch, values, last=int(first.max())))
         losses = torch.zeros(len(candidates), len(batch))
         for chunk in first.argsort(stable=True).split(self.together or max(1, CHUNK // batch.tokens.numel())):
             stage = int(first[chunk[0]])
@@ -79,8 +79,34 @@ class BatchedTrials(ABC):
             tiled = {
                 name: rows.repeat(len(chunk), *(1 for _ in rows.shape[1:])) for name, rows in states[stage].items()
             }
-            losses[chunk] = self.run(candidates[chunk], tiled, stage, batch, values)
+            losses[chunk] = self._run(candidates[chunk], tiled, stage, batch, values)
         return losses
+
+    def _states(
+        self, base: Bool[Tensor, " element"], batch: PromptBatch, values: AblationValues, last: int
+    ) -> Iterator[State]:
+        """States of a subset before each stage up to `last`."""
+        masks, edges = self.interventions(base[None])
+        edit, state = ablate_each(masks, values, 1), self.model.start(batch.tokens)
+        yield state
+        for stage in range(last):
+            state = run_stages(self.model, state, edit, first=stage, last=stage + 1, ablated_edges=edges)
+            yield state
+
+    def _run(
+        self,
+        candidates: Bool[Tensor, "candidate element"],
+        state: State,
+        stage: int,
+        batch: PromptBatch,
+        values: AblationValues,
+    ) -> Float[Tensor, "candidate prompt"]:
+        """Losses of candidates, run as rows of one batch from a stage on, the prompts of the first candidate first."""
+        masks, edges = self.interventions(candidates)
+        rows = batch.rows(torch.arange(len(batch)).repeat(len(candidates)))
+        edit = ablate_each(masks, values, len(candidates))
+        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage, edges)[:, 0]
+        return prompt_losses(logits, rows).view(len(candidates), -1)
 
     @property
     def together(self) -> int | None:
@@ -117,28 +143,14 @@ class BatchedTrials(ABC):
         """The first stage that changes when an element is removed; the number of stages if only the logits do."""
 
     @abstractmethod
-    def states(
-        self, base: Bool[Tensor, " element"], batch: PromptBatch, values: AblationValues, last: int
-    ) -> Sequence[State]:
-        """States of a subset before each stage up to `last`."""
+    def interventions(
+        self, candidates: Bool[Tensor, "candidate element"]
+    ) -> tuple[Mapping[str, Bool[Tensor, "_ _node"]], EdgeAblation | None]:
+        """What a batch that holds the same prompts once per candidate is run with.
 
-    @abstractmethod
-    def run(
-        self,
-        candidates: Bool[Tensor, "candidate element"],
-        state: State,
-        stage: int,
-        batch: PromptBatch,
-        values: AblationValues,
-    ) -> Float[Tensor, "candidate prompt"]:
-        """Losses of candidates, run as rows of one batch, the prompts of the first candidate first.
-
-        Args:
-            candidates: The subsets.
-            state: Of all rows before `stage`.
-            stage: The first stage to run.
-            batch: The prompts of one candidate.
-            values: Ablation values on them.
+        Returns:
+            By site the nodes that each candidate keeps, in one row if all keep the same; and the edges that each
+            ablates, if any.
         """
 
     @abstractmethod
@@ -154,27 +166,11 @@ class NodeTrials(BatchedTrials):
         """The stage of each node."""
         return torch.cat([torch.full((site.size,), site.stage) for site in self.sites])
 
-    def states(
-        self, base: Bool[Tensor, " node"], batch: PromptBatch, values: AblationValues, last: int
-    ) -> Sequence[State]:
-        """States of a circuit before each stage up to `last`."""
-        edit = ablate(Circuit(by_site(self.sites, base)), values)
-        return list(states_before(self.model, batch, edit, last))
-
-    def run(
-        self,
-        candidates: Bool[Tensor, "candidate node"],
-        state: State,
-        stage: int,
-        batch: PromptBatch,
-        values: AblationValues,
-    ) -> Float[Tensor, "candidate prompt"]:
-        """Losses of circuits on a batch that holds the prompts once per circuit."""
-        count = len(candidates)
-        edit = ablate_each(by_site(self.sites, candidates), values, count)
-        rows = batch.rows(torch.arange(len(batch)).repeat(count))
-        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage)[:, 0]
-        return prompt_losses(logits, rows).view(count, -1)
+    def interventions(
+        self, candidates: Bool[Tensor, "candidate node"]
+    ) -> tuple[Mapping[str, Bool[Tensor, "_ _node"]], EdgeAblation | None]:
+        """The nodes of each candidate; no edges are ablated."""
+        return by_site(self.sites, candidates), None
 
     def effects(self, kept: Bool[Tensor, " node"]) -> Float[Tensor, " node"]:
         """First-order estimate of how the mean loss changes if each node is kept instead of ablated, nats.
@@ -215,14 +211,3 @@ def ablate_each(masks: Mapping[str, Bool[Tensor, "_candidate _node"]], values: A
         return torch.where(masks[site.name][:, None, None], each, ablated).view_as(whole)
 
     return edit
-
-
-def states_before(
-    model: CircuitModel, batch: PromptBatch, edit: Edit, last: int, ablated_edges: EdgeAblation | None = None
-) -> Iterator[State]:
-    """The states before the stages 0 to `last`."""
-    state = model.start(batch.tokens)
-    yield state
-    for stage in range(last):
-        state = run_stages(model, state, edit, first=stage, last=stage + 1, ablated_edges=ablated_edges)
-        yield state

@@ -1,6 +1,6 @@
 """Tries subsets of a circuit's edges, many at once: every other edge between kept nodes carries its source's mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,14 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from benchmark.discovery.candidates import BatchedTrials, ablate_each, states_before
-from benchmark.interventions.ablation import AblationValues, Means, ablate
+from benchmark.discovery.candidates import BatchedTrials
+from benchmark.interventions.ablation import Means, ablate
 from benchmark.interventions.edge_ablation import KeptConnection
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import Sources, State, forward, stage_count
+from benchmark.model.interface import EdgeAblation, Sources, stage_count
 from benchmark.tasks.answers import answer_logits, prompt_losses
-from benchmark.tasks.prompts import PromptBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,28 +104,11 @@ class EdgeTrials(BatchedTrials):
         """One candidate at a time if the circuit has edges through opaque blocks; else as many as fit."""
         return 1 if any(each.connection.weight is None for each in self.joined) else None
 
-    def states(
-        self, base: Bool[Tensor, " edge"], batch: PromptBatch, values: AblationValues, last: int
-    ) -> Sequence[State]:
-        """States of a circuit with some edges before each stage up to `last`."""
-        edit, ablated = ablate(self.circuit, values), self.ablation(base[None].float())
-        return list(states_before(self.model, batch, edit, last, ablated))
-
-    def run(
-        self,
-        candidates: Bool[Tensor, "candidate edge"],
-        state: State,
-        stage: int,
-        batch: PromptBatch,
-        values: AblationValues,
-    ) -> Float[Tensor, "candidate prompt"]:
-        """Losses with some edges each, on a batch that holds the prompts once per candidate."""
-        count = len(candidates)
-        edit = ablate_each({name: mask[None] for name, mask in self.circuit.masks.items()}, values, count)
-        rows = batch.rows(torch.arange(len(batch)).repeat(count))
-        ablated = self.ablation(candidates.float())
-        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage, ablated)[:, 0]
-        return prompt_losses(logits, rows).view(count, -1)
+    def interventions(
+        self, candidates: Bool[Tensor, "candidate edge"]
+    ) -> tuple[Mapping[str, Bool[Tensor, "_ _node"]], EdgeAblation | None]:
+        """The nodes of the circuit, and the edges that each candidate leaves out."""
+        return {name: mask[None] for name, mask in self.circuit.masks.items()}, self.ablation(candidates.float())
 
     def effects(self, kept: Bool[Tensor, " edge"]) -> Float[Tensor, " edge"]:
         """First-order estimate of how the mean loss changes if each edge is kept instead of ablated, nats.
