@@ -9,10 +9,11 @@ from pkgutil import resolve_name
 from random import Random
 from typing import Any
 
+from benchmark.corpus.config import SPLITS, Split
 from benchmark.corpus.idioms.words import COPIED
 from benchmark.plugins.registry import Registry, resolve
 from benchmark.tasks.drawing import Words, draw
-from benchmark.tasks.forms import SPLITS, Form, PromptPair, Split, digest_of
+from benchmark.tasks.forms import Form, PromptPair, digest_of
 
 __all__ = [
     "SPLITS",

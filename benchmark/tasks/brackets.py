@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from random import Random
 
+from benchmark.corpus.config import Split
 from benchmark.tasks.drawing import draw
-from benchmark.tasks.forms import ANY, IN_FUNCTION, Form, PromptPair, Split, forms
+from benchmark.tasks.forms import ANY, IN_FUNCTION, Form, PromptPair, forms
 
 _ENTRY = ('":', '",'), (" 3", ' "x')
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from string import Template
 
+from benchmark.corpus.config import SPLITS, Split
 from benchmark.corpus.idioms.words import (
     CLASSES,
     COPIED,
@@ -14,7 +15,7 @@ from benchmark.corpus.idioms.words import (
     WRITTEN_FILES,
     split_words,
 )
-from benchmark.tasks.forms import Form, PromptPair, Split
+from benchmark.tasks.forms import Form, PromptPair
 
 Words = Mapping[Split, Sequence[str]]
 """What a placeholder can draw, by split."""
@@ -24,7 +25,7 @@ _COPIED = split_words(COPIED)
 _NUMBERS = tuple("0123456789")
 
 DRAWN: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "number": dict.fromkeys(("train", "validation", "test"), _NUMBERS),
+    "number": dict.fromkeys(SPLITS, _NUMBERS),
     "verb": split_words(VERBS),
     "plural": split_words(PLURALS),
     "class": split_words(CLASSES),

@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
-Split = Literal["train", "validation", "test"]
-
-SPLITS: tuple[Split, ...] = get_args(Split)
+from benchmark.corpus.config import SPLITS, Split
 
 TwoTexts = tuple[str, str]
 """One text for each prompt of a pair."""
