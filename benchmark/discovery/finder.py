@@ -138,7 +138,7 @@ def _shrunk(search: Search, cuts: Sequence[FoundCircuit], criterion: Criterion, 
     spending = Spending(budget.tokens)
     trials = NodeTrials(search.model, search.sites, search.ablation_values, search.sample, criterion, spending)
     smallest = min(
-        _from_starts(trials, [_row(search, cut.circuit) for cut in cuts]), key=lambda one: int(one.kept.sum())
+        _from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda one: int(one.kept.sum())
     )
     found = exchange(trials, smallest, budget.exchanges)
     if not found.minimal:
@@ -160,8 +160,3 @@ def _from_starts(trials: NodeTrials, starts: Sequence[Bool[Tensor, " node"]]) ->
     if len(found) > 1:
         first, second = sorted(found, key=lambda one: int(one.kept.sum()))[:2]
         yield shrink(trials, first.kept | second.kept)
-
-
-def _row(search: Search, circuit: Circuit) -> Bool[Tensor, " node"]:
-    """The nodes of a circuit, all sites laid out in one row."""
-    return torch.cat([circuit.masks[site.name] for site in search.sites])

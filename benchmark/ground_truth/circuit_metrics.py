@@ -45,7 +45,7 @@ class Case:
     @classmethod
     def of(cls, known: PlantedModel, circuit: Circuit, generator: torch.Generator) -> "Case":
         """A circuit without an order: its nodes are shuffled, and so are the others, which come after them."""
-        kept = torch.cat([circuit.masks[site.name] for site in known.sites])
+        kept = circuit.row(known.sites)
         mixed = torch.randperm(len(kept), generator=generator)
         return cls(known, circuit, mixed[kept[mixed].int().argsort(descending=True, stable=True)], generator)
 

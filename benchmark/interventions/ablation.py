@@ -173,7 +173,7 @@ def random_subset(
 
     A mask can exploit that all nodes outside it are ablated together, but not that a random subset of them is.
     """
-    outside = ~torch.cat([circuit.masks[site.name] for site in sites])
+    outside = ~circuit.row(sites)
     return outside & (torch.rand(len(outside), generator=generator) < share)
 
 

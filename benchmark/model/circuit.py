@@ -47,6 +47,10 @@ class Circuit:
         kept[order[:nodes]] = True
         return cls(by_site(sites, kept))
 
+    def row(self, sites: Iterable[Site]) -> Bool[Tensor, " node"]:
+        """Which nodes are kept, all sites laid out in one row."""
+        return torch.cat([self.masks[site.name] for site in sites])
+
     def complement(self) -> "Circuit":
         """The nodes that this circuit ablates."""
         return Circuit({name: ~mask for name, mask in self.masks.items()})

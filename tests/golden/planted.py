@@ -15,6 +15,16 @@ from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
 
+MODULES = (
+    "planted_string_closing",
+    "bracket_counting",
+    "two_hop",
+    "boolean_function",
+    "redundant_copies",
+    "superposed_features",
+)
+"""The modules that each plant a model."""
+
 Edge = tuple[str, int, str, int]
 """Source site, source node, target site, target node."""
 

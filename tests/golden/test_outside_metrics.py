@@ -23,7 +23,7 @@ SHARE = replace(METRICS["faithfulness"], name="kept_share", function=None, score
 @pytest.fixture(scope="module")
 def case():
     truth = planted().nodes
-    order = torch.cat([truth.masks[site.name] for site in planted().sites]).int().argsort(descending=True, stable=True)
+    order = truth.row(planted().sites).int().argsort(descending=True, stable=True)
     sample = planted().task.validation
     criterion = Criterion.mean(0.15, sample)
     found = FoundCircuit(truth, "ok", 0.0, Calibration(1.0, 0.0), {}, order, sample, criterion)

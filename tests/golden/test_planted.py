@@ -6,7 +6,7 @@ import bracket_counting
 import pytest
 import superposed_features
 import torch
-from planted import Planted, Truth, circuit, loss, without
+from planted import MODULES, Planted, Truth, circuit, loss, without
 
 from benchmark import metrics
 from benchmark.discovery.finder import FoundCircuit, find_circuit
@@ -17,14 +17,6 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import record, unedited
 
-MODULES = (
-    "planted_string_closing",
-    "bracket_counting",
-    "two_hop",
-    "boolean_function",
-    "redundant_copies",
-    "superposed_features",
-)
 PERFECT = Recovery(precision=1.0, recall=1.0)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from planted import Planted, circuit, loss
+from planted import MODULES, Planted, circuit, loss
 
 from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.search import Budget
@@ -24,14 +24,6 @@ from benchmark.scoring.score_circuit import score_circuit
 from benchmark.scoring.second_circuit import Forbidding, find_second_circuit, second_circuit
 from benchmark.tasks.answers import answer_logits
 
-MODULES = (
-    "planted_string_closing",
-    "bracket_counting",
-    "two_hop",
-    "boolean_function",
-    "redundant_copies",
-    "superposed_features",
-)
 BUDGET = Budget(tokens=60_000, batch_pairs=16)
 NEW = {
     *("idle_share", "random_necessity", "interchange_loss", "binarised_loss"),

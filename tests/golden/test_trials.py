@@ -3,6 +3,7 @@ from importlib import import_module
 
 import pytest
 import torch
+from planted import MODULES
 
 from benchmark.discovery.candidates import BatchedTrials, NodeTrials
 from benchmark.discovery.criterion import Criterion
@@ -16,14 +17,6 @@ from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.graph import node_sites
 from benchmark.tasks.answers import answer_logits, prompt_losses
 
-MODULES = (
-    "planted_string_closing",
-    "bracket_counting",
-    "two_hop",
-    "boolean_function",
-    "redundant_copies",
-    "superposed_features",
-)
 every_model = pytest.mark.parametrize("module", MODULES)
 
 
@@ -101,7 +94,7 @@ def all_but(trials, kept):
 @every_model
 def test_excess_is_exact_where_the_criterion_holds_and_a_lower_bound_elsewhere(module):
     trials = node_trials(module)
-    truth = torch.cat([planted(module).truths[0].nodes.masks[site.name] for site in trials.sites])
+    truth = planted(module).truths[0].nodes.row(trials.sites)
     circuits = torch.cat([some(trials, 0.95), truth[None]])
     excess = trials.excess(circuits[0], circuits)
     exact = trials.criterion.excess(trials.losses(circuits[0], circuits, torch.arange(len(trials.batch))))

@@ -91,7 +91,7 @@ def test_a_circuit_that_is_called_minimal_loses_its_task_with_any_node_removed(s
     found = found_in(known)
     assert found.minimal
     trials = trials_of(known)
-    kept = torch.cat([found.circuit.masks[site.name] for site in known.sites])
+    kept = found.circuit.row(known.sites)
     assert float(trials.excess(kept, kept[None])[0]) <= 0
     assert not len(removable(trials, kept))
 
