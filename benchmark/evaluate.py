@@ -32,7 +32,7 @@ from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.seeds import seed_of
-from benchmark.tasks import TASKS
+from benchmark.tasks import TASKS, Task
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
 from benchmark.validity.assess import AssessmentSettings, assess
 from benchmark.validity.rows import measurements, write_validity
@@ -53,8 +53,8 @@ def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progr
 
 def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
-    pairs = {name: params[name] for name in params.keys() - {"task", "seed"}}
-    made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), CircuitConfig(**pairs), params["seed"])
+    config = CircuitConfig(**{name: params[name] for name in params.keys() - {"task", "seed"}})
+    made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), config, params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
@@ -170,7 +170,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
     progress(1, 2, "scoring")
-    case = DiscoveredCircuit.of(setting, found, config, TASKS[params["task"]], corpus, folder)
+    case = DiscoveredCircuit.of(setting, found, config, posed(params["task"], config), corpus, folder)
     write_measurements(score_circuit(case), folder)
 
 
@@ -201,9 +201,15 @@ def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel 
     return "one training seed" if method == reference else f"the run has no method {reference}"
 
 
+def posed(name: str, config: CircuitConfig) -> Task:
+    """A task, posed in the forms that count."""
+    task = TASKS.named(name)
+    return task.posed_in(config.forms[name]) if name in config.forms else task
+
+
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
-    task = TASKS.named(name)
+    task = posed(name, config)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
         drawing = seed_of("prompts", name, split, seed)

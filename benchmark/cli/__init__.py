@@ -9,6 +9,7 @@ from benchmark.cli.audit import audit
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
+from benchmark.cli.forms import forms
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
 from benchmark.cli.run import run
@@ -31,5 +32,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-for command in (run, list_, match, show, claims, compare, sweep, variance, audit):
+for command in (run, list_, match, forms, show, claims, compare, sweep, variance, audit):
     main.add_command(command)

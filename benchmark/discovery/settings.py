@@ -37,6 +37,10 @@ class CircuitConfig(Settings):
     test_pairs: Size = 64
     """Prompt pairs on which all scores are reported."""
 
+    forms: dict[str, list[str]] = Field(default_factory=dict)
+    """The forms that count, by task: those in which the reference models do the task (`bench forms`). A task that is
+    not listed is posed in all of its forms."""
+
     ranking: Annotated[str, known_in(RANKINGS)] = "mask"
     """The ranking that orders the nodes."""
 

@@ -157,6 +157,8 @@ def configure(
         if not 0 <= seed <= LARGEST_SEED:
             raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
     settings: dict[str, Any] = {name: validated(classes[name], table, name) for name, table in tables.items()}
+    for task, forms in settings["circuit"].forms.items():
+        TASKS.named(task).posed_in(forms)
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),

@@ -82,7 +82,7 @@ class Planner:
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
         """The circuit of a variant for a task in a graph."""
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
-        params = {**names, "circuit": self._run.circuit.model_dump(mode="json")}
+        params = {**names, "circuit": {**self._run.circuit.model_dump(mode="json"), **self._forms(task)}}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
         labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
         outside = labelled | self._task(task) | self._scoring
@@ -129,7 +129,12 @@ class Planner:
     def _prompts(self, task: str, seed: int) -> Cell:
         """The check, before anything is trained, that a task's prompts fit the corpus's tokenizer and context."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
-        return Cell("prompts", {"task": task, "seed": seed, **pairs}, {"corpus": self.corpus}, self._task(task))
+        params = {"task": task, "seed": seed, **pairs, **self._forms(task)}
+        return Cell("prompts", params, {"corpus": self.corpus}, self._task(task))
+
+    def _forms(self, task: str) -> dict[str, dict[str, list[str]]]:
+        """The part of the setting `circuit.forms` that concerns a task."""
+        return {"forms": {name: list(forms) for name, forms in self._run.circuit.forms.items() if name == task}}
 
     def _train(self, name: str, seed: int) -> Cell:
         method = METHODS.named(name)

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pkgutil import resolve_name
 from random import Random
@@ -69,6 +69,20 @@ class Task:
     def forms_of(self, split: Split) -> tuple[Form, ...]:
         """The forms of a split, in the order of their table; empty if a function generates its pairs."""
         return tuple(form for form in self.all_forms if form.split == split)
+
+    def posed_in(self, names: Collection[str]) -> "Task":
+        """The task, posed only in the forms of these names.
+
+        Raises:
+            ValueError: A name is not that of one of its forms, or a split is left without a form.
+        """
+        known = [form.name for form in self.all_forms]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"task {self.name} has no form {name!r}; choose from {', '.join(known) or 'none'}")
+        chosen = tuple(form for form in self.all_forms if form.name in names)
+        _check_forms(chosen)
+        return replace(self, forms=chosen)
 
     def pair(self, random: Random, split: Split, form: Form | None = None) -> PromptPair:
         """The next pair of a split, from the given form or a random one.
