@@ -43,6 +43,12 @@ def found_in(known, seed=0, budget=BUDGET):
     )
 
 
+@cache
+def found_in_small(seed):
+    """What the finder finds in a small model."""
+    return found_in(small(seed))
+
+
 def size(circuit: Circuit):
     return sum(int(mask.sum()) for mask in circuit.masks.values())
 
@@ -62,7 +68,7 @@ def smallest(known):
 
 def found_smallest(seeds):
     """For each seed whether the finder's circuit is the smallest."""
-    return [size(found_in(small(seed)).circuit) == smallest(small(seed)) for seed in seeds]
+    return [size(found_in_small(seed).circuit) == smallest(small(seed)) for seed in seeds]
 
 
 def test_the_finder_finds_the_smallest_circuit_of_small_models():
@@ -87,8 +93,7 @@ def test_the_finder_finds_circuits_as_small_as_the_planted_one_in_80_percent_of_
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_circuit_that_is_called_minimal_loses_its_task_with_any_node_removed(seed):
-    known = small(seed)
-    found = found_in(known)
+    known, found = small(seed), found_in_small(seed)
     assert found.minimal
     trials = trials_of(known)
     kept = found.circuit.row(known.sites)
@@ -97,8 +102,7 @@ def test_a_circuit_that_is_called_minimal_loses_its_task_with_any_node_removed(s
 
 
 def test_the_order_begins_with_the_circuit():
-    known = small(0)
-    found = found_in(known)
+    known, found = small(0), found_in_small(0)
     assert sorted(found.order.tolist()) == list(range(len(found.order)))
     first = Circuit.first(known.sites, found.order, size(found.circuit))
     assert all(first.masks[name].equal(mask) for name, mask in found.circuit.masks.items())
@@ -113,7 +117,7 @@ def test_without_shrinking_the_circuit_is_a_prefix_of_the_ranking_and_no_smaller
     known = small(1)
     cut = found_in(known, budget=replace(BUDGET, shrink=False))
     assert cut.minimal is None
-    assert size(cut.circuit) >= size(found_in(known).circuit)
+    assert size(cut.circuit) >= size(found_in_small(1).circuit)
 
 
 def test_the_mean_alone_is_judged_on_validation_prompts():

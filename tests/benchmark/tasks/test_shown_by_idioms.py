@@ -55,13 +55,13 @@ def idioms(count):
 
 @pytest.fixture(scope="module")
 def text():
-    return "\n\n\n".join(idioms(20_000))
+    return "\n\n\n".join(idioms(6_000))
 
 
 @pytest.fixture(scope="module")
 def sample(tokenizer):
     """Text, and the number of its tokens in millions."""
-    texts = idioms(4000)
+    texts = idioms(3_000)
     return "\n\n\n".join(texts), sum(len(each.ids) for each in tokenizer.encode_batch(texts)) / 1e6
 
 
