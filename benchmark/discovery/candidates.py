@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.spending import Spending
+from benchmark.discovery.spending import FORWARD_SHARE, Spending
 from benchmark.interventions.ablation import AblationValues, AblationValuesOn
 from benchmark.model.circuit import by_site
 from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
@@ -21,7 +21,7 @@ CHUNK = 16_384
 """Prompt tokens that are run at once."""
 
 BLOCKS = 4
-"""Parts of a sample that are run one after the other."""
+"""Parts of a sample that are run one after the other; the first is also what candidates are screened on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +56,29 @@ class BatchedTrials(ABC):
         """
         losses = torch.zeros(len(candidates), len(self.batch))
         alive = torch.arange(len(candidates))
-        for block in range(BLOCKS):
-            rows = torch.arange(len(self.batch)).view(-1, 2)[block::BLOCKS].flatten()
-            if len(rows) and len(alive):
+        for rows in self._blocks:
+            if len(alive):
                 losses[alive[:, None], rows] = self.losses(base, candidates[alive], rows)
                 alive = alive[self.criterion.excess(losses[alive]) <= 0]
         return self.criterion.excess(losses)
+
+    @torch.no_grad()
+    def screen(
+        self, base: Bool[Tensor, " element"], candidates: Bool[Tensor, "candidate element"]
+    ) -> Float[Tensor, " candidate"]:
+        """An estimate of each candidate's excess from the first block of the sample, nats.
+
+        What the candidate's mean loss there exceeds that of the base by is added to the base's own excess over all
+        prompts, so that it matters little which prompts are in the block.
+
+        Args:
+            base: A subset from which the candidates differ by little.
+            candidates: The subsets.
+        """
+        rows, *others = self._blocks
+        both = self.losses(base, torch.cat([base[None], candidates]), rows)
+        whole = torch.cat([both[0], *(self.losses(base, base[None], each)[0] for each in others)]).mean()
+        return whole - self.criterion.target + both[1:].mean(1) - both[0].mean()
 
     @torch.no_grad()
     def losses(
@@ -75,7 +92,7 @@ class BatchedTrials(ABC):
         losses = torch.zeros(len(candidates), len(batch))
         for chunk in first.argsort(stable=True).split(self.together or max(1, CHUNK // batch.tokens.numel())):
             stage = int(first[chunk[0]])
-            self.spending.spend(len(chunk) * batch.tokens.numel() * (stages - stage) / stages)
+            self.spending.spend(FORWARD_SHARE * len(chunk) * batch.tokens.numel() * (stages - stage) / stages)
             tiled = {
                 name: rows.repeat(len(chunk), *(1 for _ in rows.shape[1:])) for name, rows in states[stage].items()
             }
@@ -107,6 +124,13 @@ class BatchedTrials(ABC):
         edit = ablate_each(masks, values, len(candidates))
         logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage, edges)[:, 0]
         return prompt_losses(logits, rows).view(len(candidates), -1)
+
+    @cached_property
+    def _blocks(self) -> list[Int[Tensor, " row"]]:
+        """Rows of the sample, pair by pair in an order drawn once, so that every block has prompts of many forms."""
+        pairs = torch.arange(len(self.batch)).view(-1, 2)
+        drawn = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(0))
+        return [pairs[drawn[block::BLOCKS]].flatten() for block in range(min(BLOCKS, len(pairs)))]
 
     @property
     def together(self) -> int | None:
@@ -178,7 +202,7 @@ class NodeTrials(BatchedTrials):
         The gradient in a mask that interpolates every node between its ablation value and its own value, at the
         circuit itself.
         """
-        self.spending.spend(2 * self.batch.tokens.numel())
+        self.spending.spend(self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
         with torch.enable_grad():
             parts = by_site(self.sites, mask)

@@ -117,7 +117,7 @@ class EdgeTrials(BatchedTrials):
         """
         if self.importance is not None:
             return -self.importance
-        self.spending.spend(2 * self.batch.tokens.numel())
+        self.spending.spend(self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
         with torch.enable_grad():
             edit, ablated = ablate(self.circuit, self.values), self.ablation(mask[None])

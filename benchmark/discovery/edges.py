@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from benchmark.discovery.bisection import fewest_nodes
+from benchmark.discovery.bisection import COARSE, fewest_nodes
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.discovery.edge_trials import EdgeTrials
-from benchmark.discovery.shrinking import Shrunk, shrink
+from benchmark.discovery.shrinking import Shrunk, certify, thin
 from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, kept_ends
@@ -97,12 +97,13 @@ def verify_edges(
     def excess(edges: int) -> float:
         return float(trials.excess(every, first(order, edges)[None])[0])
 
-    fewest = fewest_nodes(excess, len(order), target=0.0)
+    fewest = fewest_nodes(excess, len(order), target=0.0, slack=0.0 if tokens is None else COARSE)
     if fewest is None:
         return VerifiedEdges("not_reached", reason="the circuit misses the target with every edge kept")
     left = Shrunk(first(order, fewest), minimal=False)
     if tokens is not None:
-        left = shrink(replace(trials, spending=Spending(tokens)), left.kept)
+        thinned = thin(replace(trials, spending=Spending(tokens)), left.kept)
+        left = certify(replace(trials, spending=Spending(tokens)), thinned)
     kept = left.kept.nonzero().flatten()
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
     ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)

@@ -4,7 +4,7 @@ Four stages, of which 1, 2 and 4 are those of Gao et al. 2025 (arXiv 2511.13653)
 
 1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper uses a learned mask).
 2. *Cut* the ranking: the fewest top-ranked nodes with which the criterion holds, by bisection.
-3. *Shrink* the circuit until no node can be removed alone, then exchange nodes (`benchmark.discovery.shrinking`).
+3. *Shrink* the circuit by thinning and exchanges, until no node can be removed alone (`benchmark.discovery.shrinking`).
 4. *Calibrate* a scale and a shift of the logit difference, reported separately.
 
 Everything is reported on test prompts (`benchmark.scoring`).
@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from benchmark.discovery.bisection import fewest_nodes
+from benchmark.discovery.bisection import COARSE, fewest_nodes
 from benchmark.discovery.calibration import Calibration, calibrate
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget, Search, sample_of
-from benchmark.discovery.shrinking import Shrunk, exchange, shrink
+from benchmark.discovery.shrinking import certify, exchange, thin
 from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit, by_site
@@ -93,7 +93,8 @@ def find_circuit(
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
         raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
-    cuts = sorted((_cut(search, torch.as_tensor(order), criterion) for order in orders), key=_preference)
+    slack = COARSE if budget.shrink else 0.0
+    cuts = sorted((_cut(search, torch.as_tensor(order), criterion, slack) for order in orders), key=_preference)
     reached = [cut for cut in cuts if cut.status == "ok"]
     best = _shrunk(search, reached, criterion, budget) if budget.shrink and reached else cuts[0]
     edit = ablate(best.circuit, search.ablation_on_sample)
@@ -106,15 +107,15 @@ def _preference(found: FoundCircuit) -> tuple[bool, float]:
     return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
 
 
-def _cut(search: Search, order: Tensor, criterion: Criterion) -> FoundCircuit:
-    """The smallest prefix of an order that meets the criterion (stage 2)."""
+def _cut(search: Search, order: Tensor, criterion: Criterion, slack: float) -> FoundCircuit:
+    """The smallest prefix of an order that meets the criterion, up to a share of its size (stage 2)."""
     losses: dict[int, Tensor] = {}
 
     def excess(nodes: int) -> float:
         losses[nodes] = search.sample_losses(Circuit.first(search.sites, order, nodes))
         return float(criterion.excess(losses[nodes][None])[0])
 
-    nodes = fewest_nodes(excess, search.size, target=0.0)
+    nodes = fewest_nodes(excess, search.size, target=0.0, slack=slack)
     means = {size: float(row.mean()) for size, row in losses.items()}
     kept = min(means, key=lambda size: (means[size], size)) if nodes is None else nodes
     return FoundCircuit(
@@ -132,17 +133,14 @@ def _cut(search: Search, order: Tensor, criterion: Criterion) -> FoundCircuit:
 def _shrunk(search: Search, cuts: Sequence[FoundCircuit], criterion: Criterion, budget: Budget) -> FoundCircuit:
     """The smallest 1-minimal circuit from several starts (stage 3).
 
-    The search may run as many tokens as the ranking. Whatever it leaves untried is tried afterwards, to certify that
-    no node can be removed alone, with as many tokens again.
+    Thinning and exchanges may run as many tokens as the ranking, and certification as many again.
     """
-    spending = Spending(budget.tokens)
-    trials = NodeTrials(search.model, search.sites, search.ablation_values, search.sample, criterion, spending)
-    smallest = min(
-        _from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda one: int(one.kept.sum())
+    trials = NodeTrials(
+        search.model, search.sites, search.ablation_values, search.sample, criterion, Spending(budget.tokens)
     )
-    found = exchange(trials, smallest, budget.exchanges)
-    if not found.minimal:
-        found = shrink(replace(trials, spending=Spending(budget.tokens)), found.kept)
+    smallest = min(_from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda kept: kept.sum())
+    exchanged = exchange(trials, smallest, budget.exchanges)
+    found = certify(replace(trials, spending=Spending(budget.tokens)), exchanged)
     order = cuts[0].order
     kept = found.kept[order]
     return replace(
@@ -153,10 +151,9 @@ def _shrunk(search: Search, cuts: Sequence[FoundCircuit], criterion: Criterion, 
     )
 
 
-def _from_starts(trials: NodeTrials, starts: Sequence[Bool[Tensor, " node"]]) -> Iterator[Shrunk]:
+def _from_starts(trials: NodeTrials, starts: Sequence[Bool[Tensor, " node"]]) -> Iterator[Bool[Tensor, " node"]]:
     """What is left of each start, and of the union of the two smallest."""
-    found = [shrink(trials, start) for start in starts]
+    found = sorted((thin(trials, start) for start in starts), key=lambda kept: int(kept.sum()))
     yield from found
     if len(found) > 1:
-        first, second = sorted(found, key=lambda one: int(one.kept.sum()))[:2]
-        yield shrink(trials, first.kept | second.kept)
+        yield thin(trials, found[0] | found[1])

@@ -23,7 +23,8 @@ class CircuitConfig(Settings):
     """A circuit counts if its loss on test prompts exceeds the target by at most this much, nats."""
 
     budget_tokens: Tokens = 200_000
-    """Prompt tokens run forward and backward to learn the masks, over all coefficients."""
+    """Prompt tokens run forward and backward to learn the masks, over all coefficients. Thinning the circuit and its
+    edges may run as many, and so may certifying each; a forward pass alone counts a third."""
 
     batch_pairs: Size = 16
     """Prompt pairs per step."""

@@ -1,14 +1,15 @@
-"""Shrinks a circuit until nothing can be removed from it alone, then exchanges elements while that makes it smaller.
+"""Thins a circuit out, exchanges elements while that makes it smaller, and certifies that nothing can be removed alone.
 
-What is left is *1-minimal*: every element is needed by the others. That is a local property. It depends on the order
-in which removals are tried, and it does not make the circuit the smallest one.
+What is certified is *1-minimal*: every element is needed by the others. That is a local property. It depends on the
+order in which removals are tried, and it does not make the circuit the smallest one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.discovery.spending import BudgetSpentError
@@ -32,6 +33,12 @@ class Trials(Protocol):
         """
         ...
 
+    def screen(
+        self, base: Bool[Tensor, " element"], candidates: Bool[Tensor, "candidate element"]
+    ) -> Float[Tensor, " candidate"]:
+        """A cheap estimate of what `excess` gives."""
+        ...
+
     def effects(self, kept: Bool[Tensor, " element"]) -> Float[Tensor, " element"]:
         """First-order estimate of how the loss changes if each element is kept instead of ablated."""
         ...
@@ -47,27 +54,48 @@ class Shrunk:
     """Whether every element was tried and none can be removed alone; if not, the budget was spent before."""
 
 
-def shrink(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
-    """Remove elements until none can be removed alone, or the budget is spent.
+def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " element"]:
+    """Remove most of the elements that can go, with few trials.
 
     1. Order the kept elements by the first-order effect of removing them and remove the largest share, least harmful
        first, that keeps the criterion; repeat while more than one goes.
-    2. Try every element alone. Remove those that can go, least harmful first, as many together as can go; repeat until
-       none can.
+    2. Screen the removal of every element alone. Of those that seem to be harmless remove as many together as keep the
+       criterion; repeat until none goes.
 
     Args:
         trials: Tries sets of elements.
         kept: A set that meets the criterion.
+
+    Returns:
+        A subset that meets the criterion.
     """
-    kept = kept.clone()
     try:
         while True:
             elements = kept.nonzero().flatten()
             order = elements[trials.effects(kept)[kept].argsort(descending=True, stable=True)]
             smaller = _without_most(trials, kept, order)
-            if int(kept.sum() - smaller.sum()) <= 1:
+            removed = int(kept.sum() - smaller.sum())
+            kept = smaller
+            if removed <= 1:
+                break
+        while True:
+            smaller = _without_most(trials, kept, _harmless(kept, trials.screen))
+            if smaller.equal(kept):
                 break
             kept = smaller
+    except BudgetSpentError:
+        pass
+    return kept
+
+
+def certify(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
+    """Try every element alone and remove those that can go, as many together as can; repeat until none can.
+
+    Args:
+        trials: Tries sets of elements.
+        kept: A set that meets the criterion.
+    """
+    try:
         while len(alone := removable(trials, kept)):
             kept = _without_most(trials, without_each(kept, alone[:1])[0], alone[1:])
     except BudgetSpentError:
@@ -75,10 +103,17 @@ def shrink(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
     return Shrunk(kept, minimal=True)
 
 
-def removable(trials: Trials, kept: Bool[Tensor, " element"]) -> Tensor:
+def removable(trials: Trials, kept: Bool[Tensor, " element"]) -> Int[Tensor, " removable"]:
     """The elements that can be removed alone, the least harmful first; none if the set is 1-minimal."""
+    return _harmless(kept, trials.excess)
+
+
+def _harmless(
+    kept: Bool[Tensor, " element"], judged: Callable[[Tensor, Tensor], Float[Tensor, " candidate"]]
+) -> Int[Tensor, " removable"]:
+    """The elements that can be removed alone as some function judges it, the least harmful first."""
     elements = kept.nonzero().flatten()
-    excess = trials.excess(kept, without_each(kept, elements))
+    excess = judged(kept, without_each(kept, elements))
     order = excess.argsort(stable=True)
     return elements[order[excess[order] <= 0]]
 
@@ -102,24 +137,23 @@ def _without_most(trials: Trials, kept: Bool[Tensor, " element"], order: Tensor)
     return candidates[holds[0]] if len(holds) else kept
 
 
-def exchange(trials: Trials, found: Shrunk, tries: int) -> Shrunk:
+def exchange(trials: Trials, kept: Bool[Tensor, " element"], tries: int) -> Bool[Tensor, " element"]:
     """Bring in one element and take out two or more, for as long as that makes the set smaller and the budget lasts.
 
     Args:
         trials: Tries sets of elements.
-        found: A 1-minimal set.
+        kept: A set that meets the criterion.
         tries: How many elements to bring in, those first whose first-order effect lowers the loss most.
     """
-    kept = found.kept
     try:
         outside = trials.effects(kept).masked_fill(kept, torch.inf).argsort(stable=True)
         for element in outside[: min(tries, int((~kept).sum()))].tolist():
             wider = kept.clone()
             wider[element] = True
-            alone = removable(trials, wider)
+            alone = _harmless(wider, trials.screen)
             smaller = _without_most(trials, wider, alone[alone != element])
             if smaller.sum() < kept.sum():
-                return exchange(trials, shrink(trials, smaller), tries)
+                return exchange(trials, thin(trials, smaller), tries)
     except BudgetSpentError:
         pass
-    return found
+    return kept

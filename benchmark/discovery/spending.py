@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+FORWARD_SHARE = 1 / 3
+"""The forward pass's share of the work of a forward and a backward pass, as the backward pass takes twice as long."""
+
 
 class BudgetSpentError(Exception):
     """A search has run as many tokens as it may."""
@@ -10,7 +13,7 @@ class BudgetSpentError(Exception):
 
 @dataclass
 class Spending:
-    """Prompt tokens that a search has run; forward and backward passes of the whole model count once each."""
+    """Prompt tokens that a search has run forward and backward; a forward pass alone counts a third of that."""
 
     limit: int | float = math.inf
     """How many it may run."""

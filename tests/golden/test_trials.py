@@ -9,7 +9,7 @@ from benchmark.discovery.candidates import BatchedTrials, NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import EdgeTrials
-from benchmark.discovery.shrinking import removable, shrink
+from benchmark.discovery.shrinking import certify, removable, thin
 from benchmark.discovery.spending import BudgetSpentError, Spending
 from benchmark.interventions.ablation import ablate, ablation_values, corpus_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
@@ -105,6 +105,19 @@ def test_excess_is_exact_where_the_criterion_holds_and_a_lower_bound_elsewhere(m
     assert (excess <= exact + 1e-6).all()
 
 
+@every_model
+@pytest.mark.parametrize("kind", [node_trials, edge_trials])
+def test_screening_every_block_would_give_the_mean_loss_and_one_block_gives_what_it_adds_to_the_base(module, kind):
+    trials = kind(module)
+    base, *candidates = some(trials, 0.9, count=4)
+    everything = torch.arange(len(trials.batch))
+    losses = trials.losses(base, torch.stack([base, *candidates]), everything)
+    first = trials._blocks[0]
+    expected = losses[0].mean() - trials.criterion.target + losses[1:, first].mean(1) - losses[0, first].mean()
+    torch.testing.assert_close(trials.screen(base, torch.stack(candidates)), expected)
+    assert torch.cat(trials._blocks).sort().values.equal(everything)
+
+
 def partly_kept(trials, mask):
     """Mean loss with every element part of the way between its ablation value (0) and its own value (1)."""
     if isinstance(trials, EdgeTrials):
@@ -135,7 +148,7 @@ def test_effects_are_the_derivative_of_the_loss(module, kind):
 @every_model
 def test_the_smallest_circuit_is_what_is_left_of_the_whole_model(module):
     made, trials = planted(module), node_trials(module)
-    kept = shrink(trials, torch.ones(len(trials.stage), dtype=torch.bool)).kept
+    kept = certify(trials, thin(trials, torch.ones(len(trials.stage), dtype=torch.bool))).kept
     assert int(kept.sum()) == min(sum(int(mask.sum()) for mask in truth.nodes.masks.values()) for truth in made.truths)
     assert not len(removable(trials, kept))
 
@@ -144,7 +157,7 @@ def test_the_smallest_circuit_is_what_is_left_of_the_whole_model(module):
 def test_the_edges_of_the_truth_are_what_is_left_of_all_between_its_nodes(module):
     trials = edge_trials(module)
     weights = torch.cat([each.connection.weight[each.targets][:, each.sources].flatten() for each in trials.joined])
-    kept = shrink(trials, weights != 0).kept
+    kept = certify(trials, thin(trials, weights != 0)).kept
     assert int(kept.sum()) == len(planted(module).truths[0].edges)
     assert not len(removable(trials, kept))
 
@@ -154,7 +167,8 @@ def test_a_search_stops_before_it_runs_more_than_its_budget():
     kept = torch.ones(len(trials.stage), dtype=torch.bool)
     with pytest.raises(BudgetSpentError):
         trials.effects(kept)
-    assert not shrink(trials, kept).minimal
+    assert thin(trials, kept).equal(kept)
+    assert not certify(trials, kept).minimal
     assert trials.spending.spent <= 100
 
 
@@ -168,4 +182,5 @@ def test_tokens_are_counted_from_the_first_stage_that_differs():
     late = trials.spending.spent
     last[0, 0] = False
     trials.losses(kept[0], last, rows)
-    assert 0 < late < trials.spending.spent - late == trials.batch.tokens.numel()
+    whole = pytest.approx(trials.batch.tokens.numel() / 3)  # forward only
+    assert 0 < late < trials.spending.spent - late == whole

@@ -26,6 +26,13 @@ def test_bisection_of_any_curve_returns_a_size_that_meets_the_target_while_the_s
         assert found == 0 or losses[found - 1] > 0.2
 
 
+@given(st.integers(1, 5000), st.floats(0, 1), st.data())
+def test_a_coarse_bisection_exceeds_the_threshold_by_at_most_the_slack(most, slack, data):
+    threshold = data.draw(st.integers(0, most))
+    found = fewest_nodes(lambda size: 1.0 if size < threshold else 0.0, most, 0.5, slack=slack)
+    assert threshold <= found <= max(threshold + slack * found, threshold)
+
+
 def test_bisection_does_not_mind_a_curve_that_rises_again_when_everything_is_kept():
     assert fewest_nodes(lambda size: 0.0 if 40 <= size <= 400 else 1.0, 1000, 0.5) == 40
 

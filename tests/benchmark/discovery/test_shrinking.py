@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.shrinking import Shrunk, exchange, removable, shrink
+from benchmark.discovery.shrinking import certify, exchange, removable, thin
 from benchmark.discovery.spending import BudgetSpentError
 
 
@@ -21,6 +21,9 @@ class Cover:
         self.tried += len(candidates)
         covered = (candidates.float() @ self.covers.float()) > 0
         return (~covered).float().sum(1)
+
+    def screen(self, base, candidates):
+        return self.excess(base, candidates)
 
     def effects(self, kept):
         return -self.covers.float().sum(1)
@@ -39,6 +42,10 @@ class Cover:
                 if self.excess(None, kept[None])[0] <= 0:
                     return count
         return None
+
+
+def shrink(cover, kept):
+    return certify(cover, thin(cover, kept))
 
 
 covers = st.integers(1, 6).flatmap(
@@ -64,7 +71,7 @@ def test_a_shrunk_set_meets_the_criterion_and_no_element_can_be_spared(made):
 def test_exchanges_keep_the_criterion_and_never_make_a_set_larger(made):
     cover = Cover([*made, *torch.eye(len(made[0])).bool().tolist()])
     kept = shrink(cover, cover.everything).kept
-    exchanged = exchange(cover, Shrunk(kept, True), tries=len(cover.covers)).kept
+    exchanged = exchange(cover, kept, tries=len(cover.covers))
     assert float(cover.excess(exchanged, exchanged[None])[0]) <= 0
     assert cover.smallest() <= exchanged.sum() <= kept.sum()
     assert not len(removable(cover, exchanged))
@@ -74,13 +81,13 @@ def test_an_exchange_takes_out_two_elements_for_one():
     cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     minimal = torch.tensor([True, True, False])
     assert not len(removable(cover, minimal))
-    assert exchange(cover, Shrunk(minimal, True), tries=1).kept.tolist() == [False, False, True]
+    assert exchange(cover, minimal, tries=1).tolist() == [False, False, True]
 
 
 def test_nothing_is_exchanged_where_nothing_may_be_tried():
     cover = Cover([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     minimal = torch.tensor([True, True, False])
-    assert exchange(cover, Shrunk(minimal, True), tries=0).kept.tolist() == minimal.tolist()
+    assert exchange(cover, minimal, tries=0).tolist() == minimal.tolist()
 
 
 def test_many_elements_that_do_nothing_are_removed_in_few_tries():
@@ -111,6 +118,20 @@ def test_losses_that_are_not_known_yet_give_a_lower_bound(losses, known):
     assert criterion.excess(partly)[0] <= criterion.excess(row)[0] + 1e-6
 
 
+@given(covers, st.integers(0, 2**20))
+@settings(deadline=None)
+def test_a_screen_that_knows_nothing_costs_trials_but_no_certificate(made, seed):
+    class Blind(Cover):
+        def screen(self, base, candidates):
+            return torch.rand(len(candidates), generator=torch.Generator().manual_seed(seed)) - 0.5
+
+    cover = Blind([*made, [True] * len(made[0])])
+    found = shrink(cover, cover.everything)
+    assert found.minimal
+    assert float(cover.excess(found.kept, found.kept[None])[0]) <= 0
+    assert not len(removable(cover, found.kept))
+
+
 def test_what_is_left_when_the_budget_is_spent_meets_the_criterion_and_is_not_called_minimal():
     class Poor(Cover):
         def excess(self, base, candidates):
@@ -123,7 +144,7 @@ def test_what_is_left_when_the_budget_is_spent_meets_the_criterion_and_is_not_ca
     assert not found.minimal
     assert 3 < found.kept.sum() < 527
     assert float(Cover(cover.covers.tolist()).excess(None, found.kept[None])[0]) <= 0
-    assert exchange(cover, found, tries=3) is found
+    assert exchange(cover, found.kept, tries=3) is found.kept
 
 
 def test_the_form_with_the_highest_loss_is_named():
