@@ -1,14 +1,19 @@
 """Ranks nodes by the first-order effect of ablating them (attribution patching, Nanda 2023)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.discovery.search import Budget, Search
+from benchmark.discovery.spending import Spending
 from benchmark.model.interface import Edit, Site
 from benchmark.tasks.answers import answer_logits, logit_difference
+
+STEPS = 10
+"""Steps of integrated gradients."""
 
 
 def attribution_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
@@ -28,6 +33,13 @@ def attribution_orders(search: Search, budget: Budget, generator: torch.Generato
         for site, values, gradient in ((site, *found[site.name]) for site in search.sites if site.name in found)
     ]
     return [torch.cat(scores).argsort(descending=True, stable=True)]
+
+
+def integrated_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
+    """One order: nodes by their integrated effect on the task loss, over as many train prompts as the budget allows."""
+    pairs = max(1, min(len(search.task.train), budget.tokens // STEPS // search.task.train.tokens.shape[1]) // 2)
+    train = replace(search.trials(budget.tokens), batch=search.task.train.rows(slice(2 * pairs)), spending=Spending())
+    return [train.integrated_effects(STEPS).argsort(stable=True)]
 
 
 def values_and_gradients(

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.spending import FORWARD_SHARE, Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, interpolate
 from benchmark.model.circuit import by_site
 from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
 from benchmark.tasks.answers import answer_logits, prompt_losses
@@ -177,9 +177,24 @@ class BatchedTrials(ABC):
             ablates, if any.
         """
 
+    def integrated_effects(self, steps: int) -> Float[Tensor, " element"]:
+        """How much each element changes the mean loss if all go from ablated to kept together, nats.
+
+        Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) by the midpoint rule: the derivative with
+        respect to each element's share is averaged while all shares go from 0 to 1. The effects add up to the loss with
+        everything kept minus that with nothing kept. For edges this is EAP-IG (Hanna et al. 2024, arXiv 2403.17806),
+        with activations instead of embeddings interpolated.
+        """
+        shares = [(step + 0.5) / steps for step in range(steps)]
+        return torch.stack([self.effects(torch.full((len(self.stage),), share)) for share in shares]).mean(0)
+
     @abstractmethod
-    def effects(self, kept: Bool[Tensor, " element"]) -> Float[Tensor, " element"]:
-        """First-order estimate of how the mean loss changes if each element is kept instead of ablated, nats."""
+    def effects(self, kept: Shaped[Tensor, " element"]) -> Float[Tensor, " element"]:
+        """First-order estimate of how the mean loss changes if each element is kept instead of ablated, nats.
+
+        Args:
+            kept: Where the derivative is taken: a subset, or for each element the share that is kept, from 0 to 1.
+        """
 
 
 class NodeTrials(BatchedTrials):
@@ -196,7 +211,7 @@ class NodeTrials(BatchedTrials):
         """The nodes of each candidate; no edges are ablated."""
         return by_site(self.sites, candidates), None
 
-    def effects(self, kept: Bool[Tensor, " node"]) -> Float[Tensor, " node"]:
+    def effects(self, kept: Shaped[Tensor, " node"]) -> Float[Tensor, " node"]:
         """First-order estimate of how the mean loss changes if each node is kept instead of ablated, nats.
 
         The gradient in a mask that interpolates every node between its ablation value and its own value, at the
@@ -205,14 +220,7 @@ class NodeTrials(BatchedTrials):
         self.spending.spend(self.batch.tokens.numel())
         mask = kept.float().requires_grad_()
         with torch.enable_grad():
-            parts = by_site(self.sites, mask)
-
-            def edit(site: Site, whole: Tensor) -> Tensor:
-                if site.name not in parts:
-                    return whole
-                ablated = self.values(site, whole)
-                return torch.addcmul(ablated, whole - ablated, parts[site.name])
-
+            edit = interpolate(by_site(self.sites, mask), self.values)
             loss = prompt_losses(answer_logits(self.model, self.batch, edit), self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from benchmark.discovery.candidates import BatchedTrials
@@ -110,7 +110,7 @@ class EdgeTrials(BatchedTrials):
         """The nodes of the circuit, and the edges that each candidate leaves out."""
         return {name: mask[None] for name, mask in self.circuit.masks.items()}, self.ablation(candidates.float())
 
-    def effects(self, kept: Bool[Tensor, " edge"]) -> Float[Tensor, " edge"]:
+    def effects(self, kept: Shaped[Tensor, " edge"]) -> Float[Tensor, " edge"]:
         """First-order estimate of how the mean loss changes if each edge is kept instead of ablated, nats.
 
         Edge attribution patching (Syed et al. 2023, arXiv 2310.10348), at the circuit itself.

@@ -25,7 +25,6 @@ from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget, Search, sample_of
 from benchmark.discovery.shrinking import certify, exchange, thin
-from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.graph import node_sites
@@ -88,15 +87,15 @@ def find_circuit(
     sample = sample_of(task, budget)
     criterion = Criterion(target - budget.margin, sample.form, budget.criterion == "forms")
     values = ablation_values or (lambda batch: at_means(means))
-    search = Search(model, task, values, node_sites(model, graph), sample)
+    search = Search(model, task, values, node_sites(model, graph), sample, criterion)
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
         raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
     slack = COARSE if budget.shrink else 0.0
-    cuts = sorted((_cut(search, torch.as_tensor(order), criterion, slack) for order in orders), key=_preference)
+    cuts = sorted((_cut(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
     reached = [cut for cut in cuts if cut.status == "ok"]
-    best = _shrunk(search, reached, criterion, budget) if budget.shrink and reached else cuts[0]
+    best = _shrunk(search, reached, budget) if budget.shrink and reached else cuts[0]
     edit = ablate(best.circuit, search.ablation_on_sample)
     return replace(best, calibration=calibrate(model, sample, edit))
 
@@ -107,13 +106,13 @@ def _preference(found: FoundCircuit) -> tuple[bool, float]:
     return found.status != "ok", float(nodes) if found.status == "ok" else found.lowest_loss
 
 
-def _cut(search: Search, order: Tensor, criterion: Criterion, slack: float) -> FoundCircuit:
+def _cut(search: Search, order: Tensor, slack: float) -> FoundCircuit:
     """The smallest prefix of an order that meets the criterion, up to a share of its size (stage 2)."""
     losses: dict[int, Tensor] = {}
 
     def excess(nodes: int) -> float:
         losses[nodes] = search.sample_losses(Circuit.first(search.sites, order, nodes))
-        return float(criterion.excess(losses[nodes][None])[0])
+        return float(search.criterion.excess(losses[nodes][None])[0])
 
     nodes = fewest_nodes(excess, search.size, target=0.0, slack=slack)
     means = {size: float(row.mean()) for size, row in losses.items()}
@@ -126,21 +125,19 @@ def _cut(search: Search, order: Tensor, criterion: Criterion, slack: float) -> F
         curve=dict(sorted(losses.items())),
         order=order,
         sample=search.sample,
-        criterion=criterion,
+        criterion=search.criterion,
     )
 
 
-def _shrunk(search: Search, cuts: Sequence[FoundCircuit], criterion: Criterion, budget: Budget) -> FoundCircuit:
+def _shrunk(search: Search, cuts: Sequence[FoundCircuit], budget: Budget) -> FoundCircuit:
     """The smallest 1-minimal circuit from several starts (stage 3).
 
     Thinning and exchanges may run as many tokens as the ranking, and certification as many again.
     """
-    trials = NodeTrials(
-        search.model, search.sites, search.ablation_values, search.sample, criterion, Spending(budget.tokens)
-    )
+    trials = search.trials(budget.tokens)
     smallest = min(_from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda kept: kept.sum())
     exchanged = exchange(trials, smallest, budget.exchanges)
-    found = certify(replace(trials, spending=Spending(budget.tokens)), exchanged)
+    found = certify(search.trials(budget.tokens), exchanged)
     order = cuts[0].order
     kept = found.kept[order]
     return replace(

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.discovery.search import Budget, Search
+from benchmark.interventions.ablation import interpolate
 from benchmark.model.circuit import by_site
-from benchmark.model.interface import Site
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -56,14 +56,7 @@ def _mask_loss(
     """Task loss of the masked model plus the penalty on the nodes kept."""
     soft = torch.sigmoid(mask / temperature)
     step = (mask > 0).to(mask.dtype) + soft - soft.detach()
-    kept, ablation_values = by_site(search.sites, step), search.ablation_values(batch)
-
-    def edit(site: Site, values: Tensor) -> Tensor:
-        if site.name not in kept:
-            return values
-        ablated = ablation_values(site, values)
-        return torch.addcmul(ablated, values - ablated, kept[site.name])
-
+    edit = interpolate(by_site(search.sites, step), search.ablation_values(batch))
     return prompt_losses(answer_logits(search.model, batch, edit), batch).mean() + coefficient * step.sum()
 
 

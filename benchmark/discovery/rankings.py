@@ -42,6 +42,18 @@ OURS = (
         orders="benchmark.discovery.attribution:attribution_orders",
     ),
     Ranking(
+        name="integrated_gradients",
+        summary="Effect of ablating each node, integrated from the empty circuit to the whole model.",
+        source="Hanna et al. 2024, Have Faith in Faithfulness, arXiv 2403.17806, on nodes",
+        orders="benchmark.discovery.attribution:integrated_orders",
+    ),
+    Ranking(
+        name="removal",
+        summary="A local search by random removals from the whole model, without gradients; slow.",
+        source="this benchmark",
+        orders="benchmark.discovery.random_removal:removal_orders",
+    ),
+    Ranking(
         name="random",
         summary="At random: the null baseline that every other ranking has to beat.",
         source="this benchmark",

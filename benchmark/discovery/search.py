@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmark.discovery.candidates import NodeTrials
+from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Site
@@ -43,6 +46,12 @@ class Search:
     sites: tuple[Site, ...]
     sample: PromptBatch
     """The prompts on which circuits are cut, shrunk and certified."""
+    criterion: Criterion
+    """What a circuit has to meet there."""
+
+    def trials(self, tokens: int) -> NodeTrials:
+        """Tries circuits, up to a number of tokens."""
+        return NodeTrials(self.model, self.sites, self.ablation_values, self.sample, self.criterion, Spending(tokens))
 
     @property
     def size(self) -> int:

@@ -86,6 +86,21 @@ def ablate(circuit: Circuit, ablation_values: AblationValues) -> Edit:
     return edit
 
 
+def interpolate(shares: Mapping[str, Float[Tensor, " node"]], ablation_values: AblationValues) -> Edit:
+    """The edit that moves every node the given share of the way from its ablation value to its own value.
+
+    Sites without shares are left unchanged.
+    """
+
+    def edit(site: Site, values: Tensor) -> Tensor:
+        if site.name not in shares:
+            return values
+        ablated = ablation_values(site, values)
+        return torch.addcmul(ablated, values - ablated, shares[site.name])
+
+    return edit
+
+
 def ablation_values(
     ablation: str, model: CircuitModel, means: Means, position_means: PositionMeans, seed: int
 ) -> AblationValuesOn:
