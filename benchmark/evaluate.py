@@ -20,7 +20,7 @@ from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
-from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import METHODS
@@ -28,9 +28,12 @@ from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
+from benchmark.running.cells import Cell
 from benchmark.running.models import Inputs, load_native, load_variant
+from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
+from benchmark.scoring.sizes import found_sizes
 from benchmark.seeds import seed_of
 from benchmark.tasks import TASKS, Task
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
@@ -152,26 +155,20 @@ def compute_splitting(params: Params, inputs: Inputs, folder: Path, progress: Pr
 
 def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Discover the circuit of a variant for a task in a graph, and score it."""
-    config = CircuitConfig(**params["circuit"])
-    corpus = Corpus.load(inputs["corpus"])
+    config, corpus = CircuitConfig(**params["circuit"]), Corpus.load(inputs["corpus"])
     setting = load_setting(params, inputs, config, corpus)
-    seed = seed_of("finder", params["task"], params["seed"], config.finder_seed)
-    found = find_circuit(
-        setting.model,
-        setting.prompts,
-        setting.means,
-        graph=setting.graph,
-        target=config.target_loss,
-        ranking=config.ranking,
-        budget=config.budget,
-        ablation_values=setting.ablation_values,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    found.circuit.save(folder / "circuit.safetensors")
-    save_file({"order": found.order}, folder / "order.safetensors")
+    found = discover(setting, params, config, folder)
     progress(1, 2, "scoring")
     case = DiscoveredCircuit.of(setting, found, config, posed(params["task"], config), corpus, folder)
     write_measurements(score_circuit(case), folder)
+
+
+def compute_search(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Discover the circuit of a variant for a task in a graph, and record no more than its size."""
+    config, corpus = CircuitConfig(**params["circuit"]), Corpus.load(inputs["corpus"])
+    setting = load_setting(params, inputs, config, corpus)
+    found = discover(setting, params, config, folder)
+    write_measurements(found_sizes(found, setting.model.connections(setting.graph)), folder)
 
 
 # What the cells work with
@@ -194,11 +191,35 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
     )
 
 
+def discover(setting: Setting, params: Params, config: CircuitConfig, folder: Path) -> FoundCircuit:
+    """Discover the circuit that a cell asks for, and save it and the order of the nodes."""
+    found = find_circuit(
+        setting.model,
+        setting.prompts,
+        setting.means,
+        graph=setting.graph,
+        target=config.target_loss,
+        ranking=config.ranking,
+        budget=config.budget,
+        ablation_values=setting.ablation_values,
+        generator=torch.Generator().manual_seed(seed_of("finder", params["task"], params["seed"], config.finder_seed)),
+    )
+    found.circuit.save(folder / "circuit.safetensors")
+    save_file({"order": found.order}, folder / "order.safetensors")
+    return found
+
+
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:
     """The reference model for a method's token losses, or the reason why there is none."""
     if "reference" in inputs:
         return load_native(reference, {reference: inputs["reference"]})
     return "one training seed" if method == reference else f"the run has no method {reference}"
+
+
+def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
+    """The same of a circuit or search cell whose needs are in a store."""
+    inputs = {role: store.artifact(needed.key) for role, needed in cell.needs.items()}
+    return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
 
 
 def posed(name: str, config: CircuitConfig) -> Task:

@@ -12,6 +12,7 @@ from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.forms import forms
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
+from benchmark.cli.regret import regret
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.sweep import sweep
@@ -32,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-for command in (run, list_, match, forms, show, claims, compare, sweep, variance, audit):
+for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, audit):
     main.add_command(command)

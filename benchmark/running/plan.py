@@ -76,17 +76,22 @@ class Planner:
         versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
         self._concepts = CONCEPTS.outside()
         self._task = cache(TASKS.outside)
-        self._scoring = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside() | METRICS.outside()
+        self._finding = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside()
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
-        """The circuit of a variant for a task in a graph."""
+        """The circuit of a variant for a task in a graph, with its scores."""
+        search = self.search(method, variant, graph, task, seed)
+        labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
+        outside = {**labelled, **search.outside, **METRICS.outside()}
+        return Cell("circuit", search.params, search.needs, outside)
+
+    def search(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
+        """The search for the circuit of a variant for a task in a graph, without scores."""
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": {**self._run.circuit.model_dump(mode="json"), **self._forms(task)}}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
-        labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
-        outside = labelled | self._task(task) | self._scoring
-        return Cell("circuit", params, {**self._models(method, seed), **needs}, outside)
+        return Cell("search", params, {**self._models(method, seed), **needs}, self._task(task) | self._finding)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """The feature validity of a variant."""

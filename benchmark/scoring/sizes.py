@@ -1,5 +1,6 @@
 """How large a circuit is: its nodes, counted edges, verified edges, and description length in bits."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.finder import FoundCircuit
 from benchmark.model.circuit import Circuit
+from benchmark.model.interface import Connection
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.seeds import seed_of
@@ -33,6 +36,21 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
     else:
         rows["minimal_nodes"] = _certified(case, "minimal_nodes", int(values["nodes"]), case.found.minimal)
     return list(rows.values())
+
+
+def found_sizes(found: FoundCircuit, connections: Iterable[Connection]) -> list[Measurement]:
+    """Nodes and edges of a circuit as it was found; `not_reached` if it misses the criterion on its own sample."""
+    pairs, certified = found.sample.clusters, found.minimal
+    rows = [
+        Measurement("nodes", float(metrics.node_count(found.circuit)), n=pairs),
+        Measurement("edges", float(metrics.edge_count(found.circuit, connections)), n=pairs),
+    ]
+    if found.status != "ok":
+        return [row.without_value(found.status, f"the lowest loss is {found.lowest_loss:.3f}") for row in rows]
+    if certified is not None:
+        minimal = replace(rows[0], metric="minimal_nodes")
+        rows.append(minimal if certified else minimal.without_value("not_certified", "the budget was spent before"))
+    return rows
 
 
 def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:

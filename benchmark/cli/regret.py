@@ -1,0 +1,133 @@
+"""`bench regret`: by how much circuits exceed the smallest that any search has found."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.errors import names, user_errors
+from benchmark.cli.errors import seeds as seed_list
+from benchmark.cli.text import WIDTH, table_lines
+from benchmark.running.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.studies.regret import Summary
+
+
+def _compared() -> str:
+    from benchmark.methods import dictionaries, with_role
+
+    return ",".join([*with_role("reference"), *dictionaries()])
+
+
+@click.command()
+@click.argument("methods", metavar="[METHOD,...]", default=_compared, callback=names)
+@cell_options("regret.csv and best_known.csv")
+@click.option(
+    "--finder-seeds", callback=seed_list, metavar="0,1,2", default="0,1,2", show_default=True, help="Search seeds."
+)
+@click.option(
+    "--longest",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Largest multiple of the preset's budget.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
+def regret(
+    methods: Sequence[str],
+    preset: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    changes: Sequence[str],
+    out: Path,
+    store: Path,
+    workers: int,
+    finder_seeds: Sequence[int],
+    longest: int,
+    dry_run: bool,
+) -> None:
+    """Measure how far circuits are from the smallest that any search has found.
+
+    Searches with several algorithms and budgets, up to 50 times the preset's. Regret is the number of edges over the
+    smallest number known for the same trained model and task, minus one. Writes regret.csv, one row a search, and
+    lowers the sizes in best_known.csv. With all budgets a working day on two cores; --longest 1 takes a fifth of that.
+    Exit 1 if a cell failed.
+    """
+    from benchmark.evaluate import setting_of
+    from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
+    from benchmark.studies.regret import (
+        REGRET,
+        cells_of,
+        circuits_found,
+        regrets,
+        searches,
+        seconds_of,
+        summaries,
+        write_regrets,
+    )
+
+    place = Store(store)
+    with user_errors():
+        check_installation()
+        found = searches(preset, methods, tasks, seeds, finder_seeds, longest, changes)
+        cells = cells_of(found)
+        known = read_best_known(out / BEST_KNOWN)
+        run, seconds = found[0].run, seconds_of(found)
+        joined_experiment(out, run, REGRET)
+    if dry_run:
+        rungs = list(dict.fromkeys(each.rung for each in found))
+        groups = {
+            f"{rung.algorithm:<20}{f'x{rung.factor}':>6}": [each.cell for each in found if each.rung == rung]
+            for rung in rungs
+        }
+        click.echo(dry_run_table(f"{'algorithm':<20}{'budget':>6}", groups, cells, place, seconds, workers))
+        return
+    with held(place, out):
+        outcomes = compute(cells, place, workers, seconds)
+        circuits = circuits_found(found, outcomes, place)
+        settings = {
+            circuits[each.cell.key].of: partial(setting_of, each.cell, run.circuit, place)
+            for each in found
+            if each.cell.key in circuits
+        }
+        with user_errors():
+            best = checked(lowered(known, circuits.values()), settings, run.circuit)
+    rows = regrets(found, circuits, best)
+    with user_errors(), adding_to(out, run, REGRET):
+        write_regrets(out, rows)
+        write_best_known(out / BEST_KNOWN, best)
+    click.echo("\n".join(text(summaries(rows))))
+    click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
+    exit_if_failed(outcomes)
+
+
+def text(found: "Sequence[Summary]") -> list[str]:
+    """The summary, at most 80 columns wide."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    def share(value: float) -> str:
+        return "?" if math.isnan(value) else f"{100 * value:.0f} %"
+
+    over_all = Table("budget", "algorithm", "reached", "median", "90 %", "seeds", box=SIMPLE)
+    for each in found:
+        seeds = "?" if math.isnan(each.deviation) else f"{each.deviation:.2f}"
+        reached = f"{each.reached} of {each.searches}"
+        over_all.add_row(f"x{each.factor}", each.algorithm, reached, share(each.median), share(each.p90), seeds)
+    methods = list(dict.fromkeys(method for each in found for method in each.by_method))
+    by_method = Table("budget", "algorithm", *methods, box=SIMPLE)
+    for each in found:
+        medians = [share(each.by_method.get(method, math.nan)) for method in methods]
+        by_method.add_row(f"x{each.factor}", each.algorithm, *medians)
+    told = (
+        "Regret: edges over the fewest known for the same model and task, minus one; below by method, the median. "
+        "seeds: standard deviation of log edges over finder seeds."
+    )
+    return [*table_lines(over_all), *table_lines(by_method), *wrap(told, WIDTH)]

@@ -1,0 +1,166 @@
+"""Regret: by hand, and from a ladder on tiny models whose best circuits are run again before they are believed."""
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmark.cli import main
+from benchmark.cli.regret import text
+from benchmark.model.circuit import Circuit
+from benchmark.model.interface import Site
+from benchmark.studies.best_known import (
+    BestKnown,
+    ModelAndTask,
+    as_text,
+    from_text,
+    lowered,
+    read_best_known,
+    write_best_known,
+)
+from benchmark.studies.regret import LADDER, searches, summaries
+
+OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "0123456789abcdef")
+
+SITES = (Site("blocks.0.v", "value", 0, 4, 0), Site("blocks.0.neuron", "neuron", 0, 3, 1))
+
+LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_while,nonsense", "--longest", "1")
+LADDER_RUN += ("--finder-seeds", "0", "--workers", "1", "--set", "circuit.target_loss=0.75")
+
+
+def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):
+    return BestKnown(of, edges, nodes, by, "blocks.0.v 1 3; blocks.0.neuron 2")
+
+
+# The smallest circuits known
+
+
+def test_a_size_is_only_lowered_and_equal_sizes_keep_the_earlier_circuit():
+    older, equal, smaller = found(9), found(9, by="later"), found(8)
+    assert lowered([older], [equal]) == [older]
+    assert lowered([older], [smaller]) == lowered([smaller], [older]) == [smaller]
+    assert lowered([older], [found(9, nodes=2)])[0].nodes == 2
+
+
+def test_another_model_is_another_row():
+    other = found(5, of=OF._replace(model="f" * 16))
+    assert lowered([found(9)], [other]) == [found(9), other]
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path):
+    rows = [found(9), found(5, of=OF._replace(task="else_elif"))]
+    write_best_known(tmp_path / "best_known.csv", rows)
+    assert read_best_known(tmp_path / "best_known.csv") == sorted(rows, key=lambda row: row.of)
+    assert read_best_known(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"), [("edges", "arcs", "has the columns"), (",9,", ",nine,", "line 2: invalid literal")]
+)
+def test_another_table_is_refused_in_one_line(tmp_path, old, new, said):
+    path = tmp_path / "best_known.csv"
+    write_best_known(path, [found(9)])
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=said) as refused:
+        read_best_known(path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_circuit_is_read_from_its_line():
+    masks = {"blocks.0.v": torch.tensor([0, 1, 0, 1]), "blocks.0.neuron": torch.tensor([0, 0, 1])}
+    circuit = from_text(found(9).circuit, SITES)
+    assert {name: mask.tolist() for name, mask in circuit.masks.items()} == {
+        name: mask.bool().tolist() for name, mask in masks.items()
+    }
+    assert as_text(circuit) == found(9).circuit
+    assert as_text(Circuit.empty(SITES)) == ""
+    assert not any(mask.any() for mask in from_text("", SITES).masks.values())
+    with pytest.raises(ValueError, match=r"the model has no nodes 'blocks\.0\.v 4'"):
+        from_text("blocks.0.v 4", SITES)
+
+
+# The ladder
+
+
+def test_regret_is_summed_up_by_algorithm_and_budget():
+    case = {"variant": "native", "graph": "unit", "task": "for_while", "seed": 0, "algorithm": "mask", "factor": 1}
+    rows = pd.DataFrame(
+        [
+            {
+                **case,
+                "method": method,
+                "algorithm": "mask",
+                "factor": 1,
+                "finder_seed": seed,
+                "edges": edges,
+                "regret": regret,
+            }
+            for method, seed, edges, regret in [
+                ("dense", 0, 10, 0.0),
+                ("dense", 1, 20, 1.0),
+                ("sae", 0, 30, 0.5),
+                ("sae", 1, math.nan, math.nan),
+            ]
+        ]
+    )
+    (row,) = summaries(rows)
+    assert (row.searches, row.reached, row.median) == (4, 3, 0.5)
+    assert row.p90 == pytest.approx(0.9)
+    assert row.by_method == {"dense": 0.5, "sae": 0.5}
+    assert row.deviation == pytest.approx(math.log(2) / math.sqrt(2))
+    lines = text([row, replace(row, deviation=math.nan)])
+    assert all(len(line) <= 80 for line in lines)
+    assert "3 of 4" in "\n".join(lines)
+
+
+def test_long_searches_run_on_some_cases_with_the_first_finder_seed():
+    made = searches("quick", ["weight_sparse", "dense"], [], [], [4, 5], longest=50)
+    assert len({each.cell.key for each in made}) == len(made)
+    cases = {each.case for each in made}
+    assert len(cases) == 2 * 2 * 8
+    for rung in LADDER:
+        own = [each for each in made if each.rung == rung]
+        assert {each.cell.params["circuit"]["budget_tokens"] for each in own} == {160_000 * rung.factor}
+        assert {each.finder_seed for each in own} == ({4, 5} if rung.share == 1 else {4})
+        assert len({each.case for each in own}) == {1: 32, 10: 11, 50: 8}[rung.factor]
+    assert all(each.rung.factor == 1 for each in searches("quick", ["dense"], [], [], [0], longest=1))
+
+
+def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, list(LADDER_RUN))
+    assert done.exit_code == 0, done.output
+    rows = pd.read_csv("results/regret.csv")
+    assert set(rows["task"]) == {"for_while"}
+    assert len(rows) == 2 * 5
+    reached = rows.dropna(subset="regret")
+    assert (reached["regret"] >= 0).all()
+    assert (reached.groupby("graph")["regret"].min() == 0).all()
+    path = Path("results/best_known.csv")
+    best = read_best_known(path)
+    assert {row.of.graph for row in best} == set(reached["graph"])
+    assert {row.checked for row in best} == {"yes"}
+    before = path.read_bytes()
+    again = CliRunner().invoke(main, list(LADDER_RUN))
+    assert again.exit_code == 0
+    assert path.read_bytes() == before
+
+    elsewhere = best[0].of._replace(model="f" * 16)
+    write_best_known(path, [*best, replace(best[0], of=elsewhere, edges=1)])
+    CliRunner().invoke(main, list(LADDER_RUN))
+    assert [row.checked for row in read_best_known(path) if row.of == elsewhere] == ["not here"]
+
+    write_best_known(path, [replace(row, edges=row.edges - 1) for row in best])
+    claimed = path.read_bytes()
+    refused = CliRunner().invoke(main, list(LADDER_RUN))
+    assert refused.exit_code == 2
+    assert "has edges and nodes" in refused.stderr
+    assert len(refused.stderr.splitlines()[-1:]) == 1
+    assert path.read_bytes() == claimed
+    with Path("results/regret.csv").open() as file:
+        assert len(list(csv.reader(file))) == 11
