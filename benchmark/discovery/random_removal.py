@@ -71,7 +71,8 @@ def _descent(
             for candidate in candidates:
                 candidate[elements[torch.randperm(len(elements), generator=generator)[:count]]] = False
         else:
-            candidates = without_each(kept, elements[torch.randperm(len(elements), generator=generator)])
+            drawn = elements[torch.randperm(len(elements), generator=generator)]
+            candidates = without_each(kept, drawn.split(1))
         holds = (trials.excess(kept, candidates) <= 0).nonzero().flatten()
         if len(holds):
             kept = candidates[holds[0]]

@@ -4,7 +4,7 @@ What is certified is *1-minimal*: every element is needed by the others. That is
 order in which removals are tried, and it does not make the circuit the smallest one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +16,12 @@ from benchmark.discovery.spending import BudgetSpentError
 
 SHARES = (1.0, 7 / 8, 3 / 4, 5 / 8, 1 / 2, 3 / 8, 1 / 4, 3 / 16, 1 / 8, 1 / 16, 1 / 32)
 """Shares of the elements that are removed at once, the largest that keeps the criterion being accepted."""
+
+SPLIT = 4
+"""Into how many groups a set is split first, and each group after that."""
+
+Judge = Callable[[Tensor, Tensor], Tensor]
+"""By how much each candidate misses the criterion, from a base and the candidates."""
 
 
 @runtime_checkable
@@ -59,8 +65,8 @@ def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " eleme
 
     1. Order the kept elements by the first-order effect of removing them and remove the largest share, least harmful
        first, that keeps the criterion; repeat while more than one goes.
-    2. Screen the removal of every element alone. Of those that seem to be harmless remove as many together as keep the
-       criterion; repeat until none goes.
+    2. Split that order into groups and screen the removal of each group. Of those that seem to be harmless remove as
+       many together as keep the criterion; repeat until none goes, then with smaller groups, down to single elements.
 
     Args:
         trials: Tries sets of elements.
@@ -71,21 +77,29 @@ def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " eleme
     """
     try:
         while True:
-            elements = kept.nonzero().flatten()
-            order = elements[trials.effects(kept)[kept].argsort(descending=True, stable=True)]
-            smaller = _without_most(trials, kept, order)
+            smaller = _without_most(trials, kept, _by_effect(trials, kept).split(1))
             removed = int(kept.sum() - smaller.sum())
             kept = smaller
             if removed <= 1:
                 break
+        size = max(1, int(kept.sum()) // SPLIT)
         while True:
-            smaller = _without_most(trials, kept, _harmless(kept, trials.screen))
+            groups = _harmless(kept, _by_effect(trials, kept).split(size), trials.screen)
+            smaller = _without_most(trials, kept, groups)
             if smaller.equal(kept):
-                break
+                if size == 1:
+                    break
+                size = max(1, size // SPLIT)
             kept = smaller
     except BudgetSpentError:
         pass
     return kept
+
+
+def _by_effect(trials: Trials, kept: Bool[Tensor, " element"]) -> Int[Tensor, " kept"]:
+    """The kept elements, those first whose removal harms least by its first-order effect."""
+    elements = kept.nonzero().flatten()
+    return elements[trials.effects(kept)[kept].argsort(descending=True, stable=True)]
 
 
 def certify(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
@@ -97,7 +111,7 @@ def certify(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
     """
     try:
         while len(alone := removable(trials, kept)):
-            kept = _without_most(trials, without_each(kept, alone[:1])[0], alone[1:])
+            kept = _without_most(trials, without_each(kept, alone[:1].split(1))[0], alone[1:].split(1))
     except BudgetSpentError:
         return Shrunk(kept, minimal=False)
     return Shrunk(kept, minimal=True)
@@ -105,34 +119,35 @@ def certify(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
 
 def removable(trials: Trials, kept: Bool[Tensor, " element"]) -> Int[Tensor, " removable"]:
     """The elements that can be removed alone, the least harmful first; none if the set is 1-minimal."""
-    return _harmless(kept, trials.excess)
+    alone = _harmless(kept, kept.nonzero().flatten().split(1), trials.excess)
+    return torch.cat(alone) if alone else kept.new_zeros(0, dtype=torch.int64)
 
 
-def _harmless(
-    kept: Bool[Tensor, " element"], judged: Callable[[Tensor, Tensor], Float[Tensor, " candidate"]]
-) -> Int[Tensor, " removable"]:
-    """The elements that can be removed alone as some function judges it, the least harmful first."""
-    elements = kept.nonzero().flatten()
-    excess = judged(kept, without_each(kept, elements))
+def _harmless(kept: Bool[Tensor, " element"], groups: Sequence[Tensor], judged: Judge) -> list[Tensor]:
+    """The groups that can each be removed, as some function judges it, the least harmful first."""
+    groups = [group for group in groups if len(group)]
+    if not groups:
+        return []
+    excess = judged(kept, without_each(kept, groups))
     order = excess.argsort(stable=True)
-    return elements[order[excess[order] <= 0]]
+    return [groups[number] for number in order[excess[order] <= 0].tolist()]
 
 
-def without_each(kept: Bool[Tensor, " element"], elements: Tensor) -> Bool[Tensor, "candidate element"]:
-    """For each of some elements the set without it."""
-    candidates = kept.repeat(len(elements), 1)
-    candidates[torch.arange(len(elements)), elements] = False
+def without_each(kept: Bool[Tensor, " element"], groups: Sequence[Tensor]) -> Bool[Tensor, "candidate element"]:
+    """For each group of elements the set without them."""
+    candidates = kept.repeat(len(groups), 1)
+    for candidate, group in zip(candidates, groups, strict=True):
+        candidate[group] = False
     return candidates
 
 
-def _without_most(trials: Trials, kept: Bool[Tensor, " element"], order: Tensor) -> Bool[Tensor, " element"]:
-    """The set without the longest prefix of an order, among some lengths, with which the criterion still holds."""
-    counts = sorted({max(1, int(share * len(order))) for share in SHARES}, reverse=True) if len(order) else []
+def _without_most(trials: Trials, kept: Bool[Tensor, " element"], groups: Sequence[Tensor]) -> Bool[Tensor, " element"]:
+    """The set without as many groups as possible, the first ones first, among some numbers of them."""
+    groups = [group for group in groups if len(group)]
+    counts = sorted({max(1, int(share * len(groups))) for share in SHARES}, reverse=True) if groups else []
     if not counts:
         return kept
-    candidates = kept.repeat(len(counts), 1)
-    for candidate, count in zip(candidates, counts, strict=True):
-        candidate[order[:count]] = False
+    candidates = without_each(kept, [torch.cat(groups[:count]) for count in counts])
     holds = (trials.excess(kept, candidates) <= 0).nonzero().flatten()
     return candidates[holds[0]] if len(holds) else kept
 
@@ -150,8 +165,8 @@ def exchange(trials: Trials, kept: Bool[Tensor, " element"], tries: int) -> Bool
         for element in outside[: min(tries, int((~kept).sum()))].tolist():
             wider = kept.clone()
             wider[element] = True
-            alone = _harmless(wider, trials.screen)
-            smaller = _without_most(trials, wider, alone[alone != element])
+            others = kept.nonzero().flatten().split(1)
+            smaller = _without_most(trials, wider, _harmless(wider, others, trials.screen))
             if smaller.sum() < kept.sum():
                 return exchange(trials, thin(trials, smaller), tries)
     except BudgetSpentError:

@@ -46,7 +46,7 @@ def test_planted_circuit_does_the_task_alone_with_12_nodes_and_9_edges(model, pr
     assert metrics.edge_count(circuit, model.connections("channel")) == 9
 
 
-def found(model, prompts, means, ranking, graph="channel"):
+def found(model, prompts, means, ranking, graph="channel", shrink=True):
     return find_circuit(
         model,
         prompts,
@@ -54,7 +54,7 @@ def found(model, prompts, means, ranking, graph="channel"):
         graph=graph,
         target=0.15,
         ranking=ranking,
-        budget=Budget(tokens=60_000, batch_pairs=16),
+        budget=Budget(tokens=60_000, batch_pairs=16, shrink=shrink),
         generator=torch.Generator().manual_seed(1),
     )
 
@@ -67,9 +67,12 @@ def test_learned_mask_finds_the_planted_circuit_and_no_more(model, prompts, mean
     assert loss(model, prompts.test, keep_only(result.circuit, means)) <= 0.2
 
 
-def test_random_ranking_needs_many_more_nodes_than_a_learned_mask(model, prompts, means):
-    learned, random = (metrics.node_count(found(model, prompts, means, name).circuit) for name in ("mask", "random"))
-    assert random > 5 * learned
+def test_a_cut_of_a_random_ranking_needs_many_more_nodes_and_shrinking_removes_them(model, prompts, means):
+    learned, cut = (
+        metrics.node_count(found(model, prompts, means, name, shrink=False).circuit) for name in ("mask", "random")
+    )
+    assert cut > 5 * learned
+    assert metrics.node_count(found(model, prompts, means, "random").circuit) <= learned
 
 
 def test_unit_graph_joins_the_neurons_to_key_and_value_through_the_stream(model):
@@ -92,5 +95,5 @@ def test_unit_graph_counts_what_units_read_of_tokens_and_what_logits_read_of_the
 
 
 def test_unknown_ranking_names_the_choices(model, prompts, means):
-    with pytest.raises(ValueError, match="unknown ranking 'alphabetical'; choose from mask, attribution, random"):
+    with pytest.raises(ValueError, match="unknown ranking 'alphabetical'; choose from mask, attribution, integrated"):
         found(model, prompts, means, "alphabetical")

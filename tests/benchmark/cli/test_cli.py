@@ -62,6 +62,9 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "sweep": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "families"],
         "variance": ["--dry-run", "--finder-seeds", "--out", "--preset", "--seeds", "--set", "--store", "--tasks",
                      "--workers", "methods"],
+        "forms": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
+        "regret": ["--dry-run", "--finder-seeds", "--longest", "--out", "--preset", "--seeds", "--set", "--store",
+                   "--tasks", "--workers", "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
     }  # fmt: skip
 
@@ -246,7 +249,7 @@ REFUSED = [
     (["run", "--nonsense"], "No such option"),
     (["run", "--store", "file/store"], "cannot write to folder 'file/store'"),
     (["run", "--out", "file"], "cannot write to folder 'file'"),
-    (["walk"], "unknown command 'walk'; choose from run, list, match, show"),
+    (["walk"], "unknown command 'walk'; choose from run, list, match, forms, show"),
     (["list", "cats"], "'cats' is not one of 'methods', 'tasks'"),
     (["--nonsense"], "No such option"),
     (["show"], "there is no run in folder 'results': `bench run --out results` makes one"),

@@ -107,7 +107,8 @@ REFUSED = [
     ({"changes": ["circuit.target_loss=nan"]}, "circuit.target_loss = nan: input should be a finite number"),
     (
         {"changes": ["circuit.ranking=best"]},
-        "circuit.ranking = 'best': unknown ranking 'best'; choose from mask, attribution, random",
+        "circuit.ranking = 'best': unknown ranking 'best'; choose from mask, attribution, integrated_gradients, "
+        "removal, random",
     ),
     (
         {"changes": ["circuit.ablation=half"]},

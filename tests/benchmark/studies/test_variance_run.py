@@ -17,6 +17,7 @@ from benchmark.discovery.settings import CircuitConfig
 from benchmark.records.table import Measurement
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
+from benchmark.scoring.case import Setting
 from benchmark.studies.variance import SCORES, CircuitGroup, deviation_limits, prompt_variance, repeated, split
 
 VARIANCE = ("variance", "--preset", "smoke", "--seeds", "0,1", "--finder-seeds", "0,1", "--workers", "2")
@@ -165,13 +166,12 @@ def test_the_search_is_seeded_by_the_finder_seed_too(monkeypatch, tmp_path):
         raise InterruptedError
 
     monkeypatch.setattr(evaluate, "find_circuit", find_circuit)
-    monkeypatch.setattr(evaluate, "load_setting", MagicMock())
-    monkeypatch.setattr(evaluate, "Corpus", MagicMock())
+    setting = MagicMock(spec=Setting, model=None, prompts=None, means=None, graph="unit")
     for finder in (0, 1, 1):
         circuit = CircuitConfig(finder_seed=finder).model_dump(mode="json")
         params = {"circuit": circuit, "task": "for_while", "seed": 0}
         with pytest.raises(InterruptedError):
-            evaluate.compute_circuit(params, {"corpus": tmp_path}, tmp_path, print)
+            evaluate.discover(setting, params, CircuitConfig(**circuit), tmp_path)
     assert seen[0] != seen[1] == seen[2]
 
 

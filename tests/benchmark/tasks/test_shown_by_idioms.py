@@ -55,7 +55,7 @@ def idioms(count):
 
 @pytest.fixture(scope="module")
 def text():
-    return "\n\n\n".join(idioms(6_000))
+    return "\n\n\n".join(idioms(12_000))
 
 
 @pytest.fixture(scope="module")
