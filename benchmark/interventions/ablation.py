@@ -152,6 +152,14 @@ def zero(batch: PromptBatch, context: AblationContext) -> AblationValues:
     return lambda site, values: torch.zeros_like(values)
 
 
+def off(batch: PromptBatch, context: AblationContext) -> AblationValues:
+    """Features are off, at zero; all other nodes are at their means.
+
+    A feature that is kept only to keep its mean out, and that never fires on the task's prompts, is then not needed.
+    """
+    return lambda site, values: torch.zeros(site.size) if site.kind == "feature" else context.means[site.name]
+
+
 def resample(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Resample ablation: values from a random other prompt of the same length, or from the prompt itself if none."""
     generator = torch.Generator().manual_seed(context.seed)

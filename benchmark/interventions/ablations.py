@@ -60,6 +60,7 @@ OURS = (
     _ours("mean", "The node's mean over the corpus.", "Gao et al. 2025 (arXiv 2511.13653)"),
     _ours("position_mean", "Its mean over corpus positions about as far from the start.", "this benchmark"),
     _ours("zero", "Zero.", "Olsson et al. 2022 (arXiv 2209.11895)"),
+    _ours("off", "What a feature is when it does not fire, zero; the mean of every other node.", "this benchmark"),
     _ours("resample", "Its value in a random other prompt of the same length.", "Chan et al. 2022, Causal scrubbing"),
     _ours("counterfactual", "Its value in the other prompt of the pair.", "Vig et al. 2020 (arXiv 2004.12265)"),
 )

@@ -193,6 +193,8 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     # Is it minimal, and do its nodes do what they seem to do
     _share("idle_share", "Kept nodes that, ablated alone, raise the task loss by less than 0.01 nats.", 0.0,
            "lower", _WANG, f"{_INTERVENTION}:idle_share"),
+    _share("silent_share", "Kept nodes with one value on all prompts, which only switch off a mean.", 0.0,
+           "lower", _OURS, None),
     Metric("second_circuit_nodes", "Nodes of the smallest circuit found with the first one's nodes forbidden.", "nodes",
            0.0, inf, "none", "geometric_mean", _OURS, None),
     Metric("interchange_loss", "Task loss of the circuit with values from prompts of the same answer and length.",

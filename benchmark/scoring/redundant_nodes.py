@@ -11,6 +11,7 @@ from benchmark import metrics
 from benchmark.interventions.ablation import random_circuit
 from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
+from benchmark.model.interface import record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest
 from benchmark.scoring.robustness import RANDOM_CIRCUITS, ablation_result
@@ -21,6 +22,10 @@ TRIED = 64
 
 PAIRS = 16
 """Maximum number of prompt pairs on which single nodes are edited."""
+
+
+ROUNDING = 1e-6
+"""Relative spread of values below which they count as one."""
 
 
 @torch.no_grad()
@@ -42,6 +47,22 @@ def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
     random = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
     necessity = sum(ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in random) / len(random)
     return [idle, case.measured("random_necessity", necessity)]
+
+
+@torch.no_grad()
+def silent_nodes(case: CircuitUnderTest) -> list[Measurement]:
+    """The share of kept nodes that have the same value at every position of every test prompt, within rounding."""
+    kept = case.circuit.kept()
+    if not kept:
+        return [case.missing("silent_share", "the circuit keeps no node")]
+    values = record(case.model, case.batch.tokens, case.edit(case.batch))
+    inside = torch.arange(case.batch.tokens.shape[1]) <= case.batch.last[:, None]
+    silent = 0
+    for site, nodes in kept.items():
+        seen = values[site][inside][:, nodes]  # [position, node]
+        least, most = seen.aminmax(dim=0)
+        silent += int((most - least <= ROUNDING * seen.abs().amax(0).clamp(min=1)).sum())
+    return [case.measured("silent_share", silent / sum(map(len, kept.values())))]
 
 
 def drawn_nodes(circuit: Circuit, most: int, generator: torch.Generator) -> list[Node]:

@@ -14,6 +14,7 @@ from benchmark.interventions.ablation import (
     corpus_means,
     octave_means,
     octaves,
+    off,
     position_mean,
 )
 from benchmark.interventions.ablations import ABLATIONS, Ablation, AblationContext
@@ -55,6 +56,13 @@ def test_positions_beyond_the_last_octave_hold_its_mean():
     assert rows.flatten().tolist() == [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
 
 
+def test_features_are_off_at_zero_and_other_nodes_at_their_means():
+    context = AblationContext(MODEL.model, {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0, 4.0])}, {}, seed=0)
+    taken = off(MODEL.task.test, context)
+    assert taken(Site("a", "feature", 0, 2, 0), torch.ones(1, 1, 2)).tolist() == [0.0, 0.0]
+    assert taken(Site("b", "neuron", 0, 2, 0), torch.ones(1, 1, 2)).tolist() == [3.0, 4.0]
+
+
 def test_counterfactual_ablation_takes_the_values_of_the_other_prompt():
     site, own = values()
     assert torch.equal(held("counterfactual")(site, own), own[torch.arange(len(own)) ^ 1])
@@ -78,7 +86,7 @@ def test_what_is_held_fits_the_values_of_every_site(ablation):
 def test_the_settings_know_the_same_ablations():
     assert {CircuitConfig(ablation=name).ablation for name in ABLATIONS} == set(ABLATIONS)
     with pytest.raises(
-        ValueError, match="unknown ablation 'half'; choose from mean, position_mean, zero, resample, co"
+        ValueError, match="unknown ablation 'half'; choose from mean, position_mean, zero, off, resample, co"
     ):
         CircuitConfig(ablation="half")
 

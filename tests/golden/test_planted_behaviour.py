@@ -19,7 +19,7 @@ from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit, Setting
 from benchmark.scoring.causal_scrubbing import scrubbed
 from benchmark.scoring.intervention_prediction import intervention_prediction
-from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, redundant_nodes
+from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, redundant_nodes, silent_nodes
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.scoring.second_circuit import Forbidding, find_second_circuit, second_circuit
 from benchmark.tasks.answers import answer_logits
@@ -91,6 +91,27 @@ def test_idle_share_of_a_padded_circuit_is_the_share_of_its_padding():
     padded = union(planted("planted_string_closing").nodes, distractors("planted_string_closing", 33))
     row = by_name(redundant_nodes(trial("planted_string_closing", padded)))["idle_share"]
     assert row.value == 33 / 44
+
+
+@every_model
+def test_silent_nodes_are_those_that_no_prompt_moves(module):
+    tried = trial(module, planted(module).nodes)
+    assert by_name(silent_nodes(tried))["silent_share"].value == 0
+    values, inside = record(tried.model, tried.batch.tokens), tried.batch.tokens >= 0
+    assert bool(inside.all())
+    still = {
+        site.name: (values[site.name].flatten(0, 1) - values[site.name][0, 0]).abs().amax(0) < 1e-7
+        for site in tried.sites
+    }
+    joined = union(planted(module).nodes, Circuit(still))
+    sizes = [sum(int(mask.sum()) for mask in each.masks.values()) for each in (planted(module).nodes, joined)]
+    row = by_name(silent_nodes(trial(module, joined)))["silent_share"]
+    assert row.value == pytest.approx(1 - sizes[0] / sizes[1], abs=0.1)
+
+
+def test_a_circuit_without_nodes_has_no_silent_share():
+    row = by_name(silent_nodes(trial("two_hop", Circuit.empty(planted("two_hop").sites))))["silent_share"]
+    assert (row.status, row.reason) == ("undefined", "the circuit keeps no node")
 
 
 def test_each_of_two_copies_idles_beside_the_other():

@@ -112,7 +112,7 @@ REFUSED = [
     ),
     (
         {"changes": ["circuit.ablation=half"]},
-        "circuit.ablation = 'half': unknown ablation 'half'; choose from mean, position_mean, zero, resample, c",
+        "circuit.ablation = 'half': unknown ablation 'half'; choose from mean, position_mean, zero, off, resample, c",
     ),
     ({"changes": ["corpus.sources.idioms=1.0"]}, "corpus: the shares of idioms, package:sympy, package:networkx, p"),
     ({"changes": ["corpus.sources={web = 1.0}"]}, "unknown corpus source 'web'; choose from"),
