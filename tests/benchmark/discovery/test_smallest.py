@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import combinations, islice
 
 import pytest
 import torch
 
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.edge_attribution import source_means
+from benchmark.discovery.edge_trials import EdgeTrials
+from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget, sample_of
 from benchmark.discovery.shrinking import removable
 from benchmark.ground_truth.planted_models import known_model
 from benchmark.interventions.ablation import at_means
+from benchmark.interventions.edge_ablation import kept_ends
 from benchmark.model.circuit import Circuit
 
 TARGET = 0.15
@@ -69,6 +74,70 @@ def smallest(known):
 def found_smallest(seeds):
     """For each seed whether the finder's circuit is the smallest."""
     return [size(found_in_small(seed).circuit) == smallest(small(seed)) for seed in seeds]
+
+
+def batched(items, size):
+    """Lists of at most that many items."""
+    items = iter(items)
+    while part := list(islice(items, size)):
+        yield part
+
+
+def verified(known, circuit):
+    """What the finder leaves of the edges of a circuit, and the trials that it makes."""
+    sample, windows = sample_of(known.prompts, BUDGET), known.windows
+    criterion, connections = Criterion(TARGET, sample.form), list(known.model.connections("unit"))
+    found = verify_edges(
+        known.model, circuit, connections, known.means, sample, windows, criterion, tokens=BUDGET.tokens
+    )
+    joined = [each for each in (kept_ends(one, circuit) for one in connections) if each is not None]
+    trials = EdgeTrials(
+        model=known.model,
+        sites=known.model.sites,
+        ablation_values=lambda batch: at_means(known.means),
+        batch=sample,
+        criterion=criterion,
+        circuit=circuit,
+        joined=joined,
+        means={**known.means, **source_means(known.model, windows)},
+    )
+    return found, trials
+
+
+def fewest_edges(trials):
+    """Size of the smallest set of edges at the target, by trying every subset of the edges that are not zero."""
+    weights = [each.connection.weight[each.targets][:, each.sources].flatten() for each in trials.joined]
+    nonzero = torch.cat(weights).nonzero().flatten().tolist()
+    assert len(nonzero) <= 20
+    every = torch.ones(len(trials.stage), dtype=torch.bool)
+    for count in range(len(nonzero) + 1):
+        for chosen in batched(combinations(nonzero, count), 500):
+            subsets = torch.zeros(len(chosen), len(every), dtype=torch.bool)
+            for subset, edges in zip(subsets, chosen, strict=True):
+                subset[list(edges)] = True
+            if (trials.excess(every, subsets) <= 0).any():
+                return count
+    return None
+
+
+def found_fewest_edges(seeds):
+    """For each seed whether the edges that are left of the finder's circuit are the fewest."""
+    results = []
+    for seed in seeds:
+        found, trials = verified(small(seed), found_in_small(seed).circuit)
+        assert found.minimal
+        results.append(found.edges == fewest_edges(trials))
+    return results
+
+
+def test_the_finder_leaves_the_fewest_edges_of_small_models():
+    assert all(found_fewest_edges([0]))
+
+
+@pytest.mark.slow
+def test_the_finder_leaves_the_fewest_edges_of_small_models_in_95_percent_of_seeds():
+    found = found_fewest_edges(range(0, 40, 2))
+    assert sum(found) / len(found) >= 0.95
 
 
 def test_the_finder_finds_the_smallest_circuit_of_small_models():
