@@ -20,7 +20,7 @@ from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.shrinking import Shrunk, certify, thin
-from benchmark.discovery.spending import Spending
+from benchmark.discovery.spending import CERTIFICATION, Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, kept_ends
 from benchmark.model.circuit import Circuit
@@ -103,7 +103,7 @@ def verify_edges(
     left = Shrunk(first(order, fewest), minimal=False)
     if tokens is not None:
         thinned = thin(replace(trials, spending=Spending(tokens)), left.kept)
-        left = certify(replace(trials, spending=Spending(tokens)), thinned)
+        left = certify(replace(trials, spending=Spending(CERTIFICATION * tokens)), thinned)
     kept = left.kept.nonzero().flatten()
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
     ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)

@@ -25,6 +25,7 @@ from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget, Search, sample_of
 from benchmark.discovery.shrinking import certify, exchange, thin
+from benchmark.discovery.spending import CERTIFICATION
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.graph import node_sites
@@ -132,12 +133,12 @@ def _cut(search: Search, order: Tensor, slack: float) -> FoundCircuit:
 def _shrunk(search: Search, cuts: Sequence[FoundCircuit], budget: Budget) -> FoundCircuit:
     """The smallest 1-minimal circuit from several starts (stage 3).
 
-    Thinning and exchanges may run as many tokens as the ranking, and certification as many again.
+    Thinning and exchanges may run as many tokens as the ranking, and certification four times as many.
     """
     trials = search.trials(budget.tokens)
     smallest = min(_from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda kept: kept.sum())
     exchanged = exchange(trials, smallest, budget.exchanges)
-    found = certify(search.trials(budget.tokens), exchanged)
+    found = certify(search.trials(CERTIFICATION * budget.tokens), exchanged)
     order = cuts[0].order
     kept = found.kept[order]
     return replace(

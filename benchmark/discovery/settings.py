@@ -24,7 +24,7 @@ class CircuitConfig(Settings):
 
     budget_tokens: Tokens = 200_000
     """Prompt tokens run forward and backward to learn the masks, over all coefficients. Thinning the circuit and its
-    edges may run as many, and so may certifying each; a forward pass alone counts a third."""
+    edges may run as many each, and certifying them four times as many; a forward pass alone counts a third."""
 
     batch_pairs: Size = 16
     """Prompt pairs per step."""
