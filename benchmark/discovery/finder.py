@@ -23,7 +23,7 @@ from benchmark.discovery.calibration import Calibration, calibrate
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.rankings import RANKINGS
-from benchmark.discovery.search import Budget, Search, sample_of
+from benchmark.discovery.search import Budget, Search, criterion_of, sample_of
 from benchmark.discovery.shrinking import certify, exchange, thin
 from benchmark.discovery.spending import CERTIFICATION
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
@@ -86,7 +86,7 @@ def find_circuit(
         ValueError: For an unknown ranking, or one that leaves out nodes.
     """
     sample = sample_of(task, budget)
-    criterion = Criterion(target - budget.margin, sample.form, budget.criterion == "forms")
+    criterion = criterion_of(sample, target, budget)
     values = ablation_values or (lambda batch: at_means(means))
     search = Search(model, task, values, node_sites(model, graph), sample, criterion)
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))

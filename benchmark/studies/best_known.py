@@ -16,8 +16,7 @@ import torch
 
 from benchmark import metrics
 from benchmark.discovery.candidates import NodeTrials
-from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.search import sample_of
+from benchmark.discovery.search import criterion_of, sample_of
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
@@ -176,7 +175,7 @@ def checked(
 @torch.no_grad()
 def _run_again(row: BestKnown, setting: Setting, config: CircuitConfig) -> BestKnown:
     sites, sample = node_sites(setting.model, setting.graph), sample_of(setting.prompts, config.budget)
-    circuit, criterion = from_text(row.circuit, sites), Criterion(config.target_loss, sample.form)
+    circuit, criterion = from_text(row.circuit, sites), criterion_of(sample, config.target_loss, config.budget)
     trials, kept = NodeTrials(setting.model, sites, setting.ablation_values, sample, criterion), circuit.row(sites)
     excess = float(trials.excess(kept, kept[None])[0])
     sizes = metrics.edge_count(circuit, setting.model.connections(setting.graph)), metrics.node_count(circuit)

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.search import Budget, criterion_of
 from benchmark.discovery.shrinking import certify, exchange, removable, thin
 from benchmark.discovery.spending import BudgetSpentError
+from benchmark.tasks.prompts import PromptBatch
 
 
 class Cover:
@@ -154,3 +156,11 @@ def test_the_form_with_the_highest_loss_is_named():
     assert (form, loss) == (1, pytest.approx(0.35))
     assert criterion.form_limit == pytest.approx(0.3)
     assert not criterion.holds(losses)
+
+
+def test_the_search_stays_below_the_target_by_the_margin_unless_it_is_the_papers_own():
+    sample = PromptBatch(*(torch.zeros(2, 1, dtype=torch.int64), *torch.zeros(3, 2, dtype=torch.int64)))
+    forms = criterion_of(sample, 0.15, Budget(margin=1 / 3))
+    assert (forms.target, forms.by_form) == (pytest.approx(0.1), True)
+    mean = criterion_of(sample, 0.15, Budget(margin=1 / 3, criterion="mean"))
+    assert (mean.target, mean.by_form) == (0.15, False)
