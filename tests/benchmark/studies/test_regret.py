@@ -30,7 +30,8 @@ OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "012
 SITES = (Site("blocks.0.v", "value", 0, 4, 0), Site("blocks.0.neuron", "neuron", 0, 3, 1))
 
 LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_while,nonsense", "--longest", "1")
-LADDER_RUN += ("--finder-seeds", "0", "--workers", "1", "--set", "circuit.target_loss=0.75")
+LADDER_RUN += ("--finder-seeds", "0", "--workers", "1")
+LADDER_RUN += ("--set", "circuit.target_loss=0.75", "--set", "circuit.search_margin=0.0")
 
 
 def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):
