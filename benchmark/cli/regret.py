@@ -13,10 +13,11 @@ from benchmark.cli.cells import cell_options, check_installation, compute, dry_r
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
 from benchmark.cli.text import WIDTH, table_lines
+from benchmark.running.cells import Cell
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
-    from benchmark.studies.regret import Summary
+    from benchmark.studies.regret import Searched, Summary
 
 
 def _compared() -> str:
@@ -61,37 +62,24 @@ def regret(
     """
     from benchmark.evaluate import setting_of
     from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
-    from benchmark.studies.regret import (
-        REGRET,
-        cells_of,
-        circuits_found,
-        regrets,
-        searches,
-        seconds_of,
-        summaries,
-        write_regrets,
-    )
 
     place = Store(store)
     with user_errors():
         check_installation()
-        found = searches(preset, methods, tasks, seeds, finder_seeds, longest, changes)
-        cells = cells_of(found)
+        found = study.searches(preset, methods, tasks, seeds, finder_seeds, longest, changes)
+        cells = study.cells_of(found)
         known = read_best_known(out / BEST_KNOWN)
-        run, seconds = found[0].run, seconds_of(found)
-        joined_experiment(out, run, REGRET)
+        run, seconds = found[0].run, study.seconds_of(found)
+        joined_experiment(out, run, study.REGRET)
     if dry_run:
-        rungs = list(dict.fromkeys(each.rung for each in found))
-        groups = {
-            f"{rung.algorithm:<20}{f'x{rung.factor}':>6}": [each.cell for each in found if each.rung == rung]
-            for rung in rungs
-        }
-        click.echo(dry_run_table(f"{'algorithm':<20}{'budget':>6}", groups, cells, place, seconds, workers))
+        header = f"{'algorithm':<20}{'budget':>6}"
+        click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, workers))
         return
     with held(place, out):
         outcomes = compute(cells, place, workers, seconds)
-        circuits = circuits_found(found, outcomes, place)
+        circuits = study.circuits_found(found, outcomes, place)
         settings = {
             circuits[each.cell.key].of: partial(setting_of, each.cell, run.circuit, place)
             for each in found
@@ -99,13 +87,21 @@ def regret(
         }
         with user_errors():
             best = checked(lowered(known, circuits.values()), settings, run.circuit)
-    rows = regrets(found, circuits, best)
-    with user_errors(), adding_to(out, run, REGRET):
-        write_regrets(out, rows)
+    rows = study.regrets(found, circuits, best)
+    with user_errors(), adding_to(out, run, study.REGRET):
+        study.write_regrets(out, rows)
         write_best_known(out / BEST_KNOWN, best)
-    click.echo("\n".join(text(summaries(rows))))
+    click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
     exit_if_failed(outcomes)
+
+
+def _by_rung(found: "Sequence[Searched]") -> dict[str, list[Cell]]:
+    """The cells of each algorithm and budget, by their label."""
+    groups: dict[str, list[Cell]] = {}
+    for each in found:
+        groups.setdefault(f"{each.rung.algorithm:<20}{f'x{each.rung.factor}':>6}", []).append(each.cell)
+    return groups
 
 
 def text(found: "Sequence[Summary]") -> list[str]:

@@ -100,14 +100,19 @@ def verify_edges(
     fewest = fewest_nodes(excess, len(order), target=0.0, slack=0.0 if tokens is None else COARSE)
     if fewest is None:
         return VerifiedEdges("not_reached", reason="the circuit misses the target with every edge kept")
-    left = Shrunk(first(order, fewest), minimal=False)
-    if tokens is not None:
-        thinned = thin(replace(trials, spending=Spending(tokens)), left.kept)
-        left = certify(replace(trials, spending=Spending(CERTIFICATION * tokens)), thinned)
+    left = _shrunk(trials, first(order, fewest), tokens)
     kept = left.kept.nonzero().flatten()
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
     ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)
     return VerifiedEdges("ok", len(kept), ablation=ablation, minimal=None if tokens is None else left.minimal)
+
+
+def _shrunk(trials: EdgeTrials, kept: Bool[Tensor, " edge"], tokens: int | None) -> Shrunk:
+    """What is left of some edges when they are thinned out and certified, or these edges if no tokens may be run."""
+    if tokens is None:
+        return Shrunk(kept, minimal=False)
+    thinned = thin(replace(trials, spending=Spending(tokens)), kept)
+    return certify(replace(trials, spending=Spending(CERTIFICATION * tokens)), thinned)
 
 
 def _why_undefined(joined: Sequence[KeptConnection]) -> str:
