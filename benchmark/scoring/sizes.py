@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark import metrics
 from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.finder import FoundCircuit
+from benchmark.discovery.spending import CERTIFICATION
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Connection
 from benchmark.records.table import Measurement
@@ -84,7 +85,7 @@ def _certified(case: DiscoveredCircuit, metric: str, size: int, minimal: bool) -
     """A size, if it is known that no element can be removed alone."""
     if minimal:
         return case.measured(metric, float(size), case.found.sample)
-    reason = f"not every one of {size} was tried within {case.config.budget_tokens} tokens"
+    reason = f"not every one of {size} was tried within {CERTIFICATION * case.config.budget_tokens} tokens"
     return case.missing(metric, reason, "not_certified")
 
 
