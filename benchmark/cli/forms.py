@@ -9,7 +9,7 @@ import click
 from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
 from benchmark.cli.errors import user_errors
 from benchmark.cli.text import table_lines
-from benchmark.records.table import replace_file
+from benchmark.records.table import Value, csv_text, replace_file
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -69,13 +69,11 @@ def forms(
 
 def _as_csv(losses: "Sequence[FormLoss]", target: float) -> str:
     """One row a form."""
-    import pandas as pd
-
-    rows = [
-        {"task": each.task, "form": each.form, "split": each.split, **each.losses, "counts": each.counts(target)}
-        for each in losses
+    methods = list(losses[0].losses) if losses else []
+    rows: list[list[Value]] = [
+        [each.task, each.form, each.split, *each.losses.values(), each.counts(target)] for each in losses
     ]
-    return str(pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return csv_text(["task", "form", "split", *methods, "counts"], rows)
 
 
 def _print(losses: "Sequence[FormLoss]", target: float) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
-from benchmark.records.table import read_measurements, replace_file
+from benchmark.records.table import csv_text, read_measurements, replace_file
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, configure
 from benchmark.running.executor import Outcome
@@ -259,4 +259,5 @@ def summaries(rows: pd.DataFrame) -> list[Summary]:
 
 def write_regrets(folder: Path, rows: pd.DataFrame) -> None:
     """Write `regret.csv`, replacing an earlier one."""
-    replace_file(folder / REGRET, str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")))
+    values = rows.astype(object).where(rows.notna(), None)
+    replace_file(folder / REGRET, csv_text(values.columns.to_list(), values.to_numpy().tolist()))
