@@ -4,11 +4,16 @@ Gao et al. 2025 (arXiv 2511.13653) appendix A.5: a parameter in [-1, 1] per node
 pass and the derivative of a sigmoid in the backward pass; the loss is the task loss plus a coefficient times the number
 of nodes kept.
 
-Deviations: coefficients come from a fixed list instead of CARBS, since every method gets the same small number of
-tokens; nodes with equal parameters are ranked by their running mean.
+With fixed coefficients, which the paper tunes for every task with CARBS, a small budget ends far from the target loss:
+either nearly all nodes are kept or the task is not done. By default the coefficient is therefore adapted as a Lagrange
+multiplier is: it grows while the task loss is below the target and shrinks while it is above, so that the whole budget
+is spent where the cut will be made.
+
+Nodes with equal parameters are ranked by their running mean.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -20,28 +25,61 @@ from benchmark.model.circuit import by_site
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
+INITIAL_COEFFICIENT = 1e-3
+"""Coefficient with which an adapted penalty starts, nats per kept node."""
+
+ADAPTATION = 1.05
+"""Factor by which the coefficient grows or shrinks in a step."""
+
+
+@dataclass
+class Penalty:
+    """The penalty per kept node: fixed, or adapted until the task loss is at the target.
+
+    Attributes:
+        target: Task loss towards which it is adapted, nats; `None` leaves it as it is.
+        coefficient: The penalty, nats per kept node.
+        loss: Running mean of the task loss.
+    """
+
+    target: float | None
+    coefficient: float = INITIAL_COEFFICIENT
+    loss: float | None = None
+
+    def adapt(self, loss: float) -> None:
+        """Make the penalty larger if the running mean of the loss is below the target, and smaller if it is above."""
+        if self.target is not None:
+            self.loss = loss if self.loss is None else 0.8 * self.loss + 0.2 * loss
+            self.coefficient *= ADAPTATION if self.loss < self.target else 1 / ADAPTATION
+
 
 def learned_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
-    """The order given by each coefficient, with an equal share of the tokens for each."""
-    return [_learned_order(search, coefficient, budget, generator) for coefficient in budget.coefficients]
+    """One order with an adapted penalty, or one for each fixed coefficient, with equal shares of the tokens."""
+    fixed = [Penalty(None, coefficient) for coefficient in budget.coefficients]
+    penalties = fixed or [Penalty(search.criterion.target)]
+    return [_learned_order(search, penalty, budget, len(penalties), generator) for penalty in penalties]
 
 
 def _learned_order(
-    search: Search, coefficient: float, budget: Budget, generator: torch.Generator
+    search: Search, penalty: Penalty, budget: Budget, orders: int, generator: torch.Generator
 ) -> Int[Tensor, " node"]:
-    """Learn a mask and rank the nodes by its parameters."""
+    """Learn a mask, as one of several, and rank the nodes by its parameters."""
     noise = torch.randn(search.size, generator=generator)
     mask = (budget.initial_mean + budget.initial_noise * noise).clamp(-1, 1).requires_grad_()
     running = torch.zeros(search.size)
     optimizer = torch.optim.AdamW([mask], lr=budget.learning_rate, betas=(0.9, 0.95), weight_decay=1e-3)
-    share, spent = budget.tokens / len(budget.coefficients), 0
+    share, spent = budget.tokens / orders, 0
     for batch in _minibatches(search.task.train, budget.batch_pairs, generator):
         if spent >= share:
             break
         optimizer.param_groups[0]["lr"] = budget.learning_rate * (1 - spent / share)
         spent += batch.tokens.numel()
         optimizer.zero_grad()
-        _mask_loss(search, batch, mask, coefficient, budget.temperature).backward()
+        soft = torch.sigmoid(mask / budget.temperature)
+        step = (mask > 0).to(mask.dtype) + soft - soft.detach()
+        loss = _task_loss(search, batch, step)
+        (loss + penalty.coefficient * step.sum()).backward()
+        penalty.adapt(loss.item())
         torch.nn.utils.clip_grad_norm_([mask], 1.0)
         optimizer.step()
         with torch.no_grad():
@@ -50,14 +88,10 @@ def _learned_order(
     return (mask.detach() + 1e-3 * running).argsort(descending=True, stable=True)
 
 
-def _mask_loss(
-    search: Search, batch: PromptBatch, mask: Tensor, coefficient: float, temperature: float
-) -> Float[Tensor, ""]:
-    """Task loss of the masked model plus the penalty on the nodes kept."""
-    soft = torch.sigmoid(mask / temperature)
-    step = (mask > 0).to(mask.dtype) + soft - soft.detach()
-    edit = interpolate(by_site(search.sites, step), search.ablation_values(batch))
-    return prompt_losses(answer_logits(search.model, batch, edit), batch).mean() + coefficient * step.sum()
+def _task_loss(search: Search, batch: PromptBatch, kept: Float[Tensor, " node"]) -> Float[Tensor, ""]:
+    """Mean task loss of the masked model, nats."""
+    edit = interpolate(by_site(search.sites, kept), search.ablation_values(batch))
+    return prompt_losses(answer_logits(search.model, batch, edit), batch).mean()
 
 
 def _minibatches(batch: PromptBatch, pairs: int, generator: torch.Generator) -> Iterator[PromptBatch]:

@@ -24,7 +24,7 @@ class Budget:
 
     tokens: int = 200_000
     batch_pairs: int = 16
-    coefficients: tuple[float, ...] = (1e-4, 1e-3)
+    coefficients: tuple[float, ...] = ()
     learning_rate: float = 0.01
     temperature: float = 1.0
     initial_mean: float = 0.3

@@ -29,14 +29,14 @@ class CellKind:
 
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(2, "benchmark.evaluate:compute_corpus"),
-    "prompts": CellKind(2, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
+    "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(2, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),
-    "circuit": CellKind(8, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
-    "search": CellKind(1, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(9, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "search": CellKind(2, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -21,7 +21,6 @@ Words = Mapping[Split, Sequence[str]]
 """What a placeholder can draw, by split."""
 
 _NOUNS = split_words(tuple(word for word in NOUNS if word not in COPIED and word != "current"))
-_COPIED = split_words(COPIED)
 _NUMBERS = tuple("0123456789")
 
 DRAWN: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -35,7 +34,8 @@ DRAWN: Mapping[str, Mapping[str, Sequence[str]]] = {
 """What placeholders draw, apart from nouns and names to copy."""
 
 COPIES = ("x", "y", "z")
-"""Placeholders for a name that an answer copies."""
+"""Placeholders for a name that an answer copies. As they are answers, all splits draw the same ones: small models know
+each of these names, and do not copy names in general."""
 
 UNRELATED: Mapping[Split, Sequence[str]] = {
     "train": ("$w = $number8\n", "import $w\n", "$w = $v\n", "$w = $v + $number8\n", "$w = $verb8($v)\n"),
@@ -85,7 +85,7 @@ class _Names(dict[str, str]):
         self._split: Split = split
         self._words = words
         self._nouns = random.sample(_NOUNS[split], 14)
-        self._copied = random.sample(_COPIED[split], len(COPIES))
+        self._copied = random.sample(COPIED, len(COPIES))
 
     def __missing__(self, placeholder: str) -> str:
         kind = placeholder.rstrip("0123456789")
