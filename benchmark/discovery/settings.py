@@ -52,9 +52,9 @@ class CircuitConfig(Settings):
     """The ablation values during circuit discovery."""
 
     coefficients: tuple[Weight, ...] = Field((), max_length=1000, strict=False)
-    """Penalties per kept node, nats; a mask is learned with each, in an equal share of the budget. If there are none, one
-    mask is learned with a penalty that is adapted until the task loss is at the target. The paper's own procedure has
-    fixed penalties, for example `[1e-4, 1e-3]`, with `criterion=mean` and `shrink=false`."""
+    """Penalties per kept node, nats; a mask is learned with each, in an equal share of the budget. If there are none,
+    one mask is learned with a penalty that is adapted until the task loss is at the target. The paper's own procedure
+    has fixed penalties, for example `[1e-4, 1e-3]`, with `criterion=mean` and `shrink=false`."""
 
     learning_rate: Positive = 0.01
     """Initial learning rate of AdamW; decays linearly to zero."""
