@@ -31,7 +31,7 @@ SITES = (Site("blocks.0.v", "value", 0, 4, 0), Site("blocks.0.neuron", "neuron",
 
 LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_while,nonsense", "--longest", "1")
 LADDER_RUN += ("--finder-seeds", "0", "--workers", "1")
-LADDER_RUN += ("--set", "circuit.target_loss=0.75", "--set", "circuit.search_margin=0.0")
+LADDER_RUN += ("--set", "circuit.target_loss=0.775", "--set", "circuit.search_margin=0.0")
 
 
 def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):
