@@ -6,7 +6,6 @@ from dataclasses import dataclass
 FORWARD_SHARE = 1 / 3
 """The forward pass's share of the work of a forward and a backward pass, as the backward pass takes twice as long."""
 
-
 CERTIFICATION = 4
 """How many times the budget of a search certification may run: it tries every element on the whole sample."""
 

@@ -27,7 +27,8 @@ def identifiers(name, split):
     found = [
         {word for prompt in pair.prompts for word in re.findall(r"[A-Za-z]+", prompt)} for pair in pairs(name, split)
     ]
-    return set.union(*found) & set(NOUNS) - {*COPIED, "current", "red", "blue", "path", "file"}
+    shared = {"current", "red", "blue", "path", "file", *(COPIED if name in NAMES_COPIED else ())}
+    return set.union(*found) & set(NOUNS) - shared
 
 
 @pytest.mark.parametrize("split", SPLITS)
