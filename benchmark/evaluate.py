@@ -32,8 +32,7 @@ from benchmark.running.cells import Cell
 from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
-from benchmark.scoring.score_circuit import score_circuit
-from benchmark.scoring.sizes import found_sizes
+from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
 from benchmark.tasks import TASKS, Task
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
@@ -164,11 +163,11 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 
 def compute_search(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Discover the circuit of a variant for a task in a graph, and record no more than its size."""
+    """Discover the circuit of a variant for a task in a graph, and record its size and how faithful it is."""
     config, corpus = CircuitConfig(**params["circuit"]), Corpus.load(inputs["corpus"])
     setting = load_setting(params, inputs, config, corpus)
     found = discover(setting, params, config, folder)
-    write_measurements(found_sizes(found, setting.model.connections(setting.graph)), folder)
+    write_measurements(score_search(DiscoveredCircuit.of(setting, found, config)), folder)
 
 
 # What the cells work with

@@ -56,14 +56,16 @@ def regret(
     """Measure how far circuits are from the smallest that any search has found.
 
     Searches with several algorithms and budgets, up to 50 times the preset's. Regret is the number of edges over the
-    smallest number known for the same trained model and task, minus one. Writes regret.csv, one row a search, and
-    lowers the sizes in best_known.csv. With all budgets a working day on two cores; --longest 1 takes a fifth of that.
+    smallest number known for the same trained model and task, minus one. Writes regret.csv, one row a search;
+    stability.csv, what circuits of different finder seeds share; and lowers the sizes in best_known.csv. With all
+    budgets a working day on two cores; --longest 1 takes a fifth of that.
     Exit 1 if a cell failed.
     """
     from benchmark.evaluate import setting_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
+    from benchmark.studies.stability import STABILITY, stability
 
     place = Store(store)
     with user_errors():
@@ -79,17 +81,19 @@ def regret(
         return
     with held(place, out):
         outcomes = compute(cells, place, workers, seconds)
-        circuits = study.circuits_found(found, outcomes, place)
+        ended = study.results(found, outcomes, place)
         settings = {
-            circuits[each.cell.key].of: partial(setting_of, each.cell, run.circuit, place)
+            ended[each.cell.key].of: partial(setting_of, each.cell, run.circuit, place)
             for each in found
-            if each.cell.key in circuits
+            if each.cell.key in ended
         }
         with user_errors():
-            best = checked(lowered(known, circuits.values()), settings, run.circuit)
-    rows = study.regrets(found, circuits, best)
+            best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
+        spread = stability(found, ended, settings)
+    rows = study.regrets(found, ended, best)
     with user_errors(), adding_to(out, run, study.REGRET):
-        study.write_regrets(out, rows)
+        study.write_frame(out / study.REGRET, rows)
+        study.write_frame(out / STABILITY, spread)
         write_best_known(out / BEST_KNOWN, best)
     click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
@@ -112,11 +116,13 @@ def text(found: "Sequence[Summary]") -> list[str]:
     def share(value: float) -> str:
         return "?" if math.isnan(value) else f"{100 * value:.0f} %"
 
-    over_all = Table("budget", "algorithm", "reached", "median", "90 %", "seeds", box=SIMPLE)
+    over_all = Table("budget", "algorithm", "reached", "held", "median", "90 %", "seeds", "robust", box=SIMPLE)
     for each in found:
         seeds = "?" if math.isnan(each.deviation) else f"{each.deviation:.2f}"
-        reached = f"{each.reached} of {each.searches}"
-        over_all.add_row(f"x{each.factor}", each.algorithm, reached, share(each.median), share(each.p90), seeds)
+        reached, held = f"{each.reached} of {each.searches}", str(each.generalised)
+        robust = "?" if math.isnan(each.faithfulness) else f"{each.faithfulness:.2f}"
+        names = (f"x{each.factor}", each.algorithm)
+        over_all.add_row(*names, reached, held, share(each.median), share(each.p90), seeds, robust)
     methods = list(dict.fromkeys(method for each in found for method in each.by_method))
     by_method = Table("budget", "algorithm", *methods, box=SIMPLE)
     for each in found:
@@ -124,6 +130,7 @@ def text(found: "Sequence[Summary]") -> list[str]:
         by_method.add_row(f"x{each.factor}", each.algorithm, *medians)
     told = (
         "Regret: edges over the fewest known for the same model and task, minus one; below by method, the median. "
-        "seeds: standard deviation of log edges over finder seeds."
+        "held: how many of those that reached the target do so on test prompts. seeds: standard deviation of log edges "
+        "over finder seeds. robust: median of the lowest faithfulness under any ablation."
     )
     return [*table_lines(over_all), *table_lines(by_method), *wrap(told, WIDTH)]

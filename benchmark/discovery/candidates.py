@@ -92,7 +92,8 @@ class BatchedTrials(ABC):
         losses = torch.zeros(len(candidates), len(batch))
         for chunk in first.argsort(stable=True).split(self.together or max(1, CHUNK // batch.tokens.numel())):
             stage = int(first[chunk[0]])
-            self.spending.spend(FORWARD_SHARE * len(chunk) * batch.tokens.numel() * (stages - stage) / stages)
+            rest = (stages + 1 - stage) / (stages + 1)  # the read-out counts as a stage
+            self.spending.spend(FORWARD_SHARE * len(chunk) * batch.tokens.numel() * rest)
             tiled = {
                 name: rows.repeat(len(chunk), *(1 for _ in rows.shape[1:])) for name, rows in states[stage].items()
             }

@@ -88,7 +88,8 @@ def find_circuit(
     sample = sample_of(task, budget)
     criterion = criterion_of(sample, target, budget)
     values = ablation_values or (lambda batch: at_means(means))
-    search = Search(model, task, values, node_sites(model, graph), sample, criterion)
+    sites, connections = node_sites(model, graph), tuple(model.connections(graph))
+    search = Search(model, task, values, sites, sample, criterion, connections)
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
@@ -137,7 +138,7 @@ def _shrunk(search: Search, cuts: Sequence[FoundCircuit], budget: Budget) -> Fou
     """
     trials = search.trials(budget.tokens)
     smallest = min(_from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda kept: kept.sum())
-    exchanged = exchange(trials, smallest, budget.exchanges)
+    exchanged = exchange(trials, smallest, budget.exchanges, search.degrees)
     found = certify(search.trials(CERTIFICATION * budget.tokens), exchanged)
     order = cuts[0].order
     kept = found.kept[order]

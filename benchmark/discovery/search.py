@@ -5,15 +5,16 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.degrees import degrees
 from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Site
+from benchmark.model.interface import CircuitModel, Connection, Site
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts, joined
 
@@ -48,6 +49,12 @@ class Search:
     """The prompts on which circuits are cut, shrunk and certified."""
     criterion: Criterion
     """What a circuit has to meet there."""
+    connections: tuple[Connection, ...]
+    """The edges of the graph."""
+
+    def degrees(self, kept: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:
+        """Number of edges between each node and the kept ones."""
+        return degrees(self.sites, self.connections, kept)
 
     def trials(self, tokens: int) -> NodeTrials:
         """Tries circuits, up to a number of tokens."""

@@ -23,6 +23,14 @@ SPLIT = 4
 Judge = Callable[[Tensor, Tensor], Tensor]
 """By how much each candidate misses the criterion, from a base and the candidates."""
 
+Degrees = Callable[[Tensor], Tensor]
+"""How many edges each element has with the others of a set; elements outside it as if they were in it."""
+
+
+def no_edges(kept: Bool[Tensor, " element"]) -> Int[Tensor, " element"]:
+    """Degrees of elements that have no edges, so that only their number counts."""
+    return torch.zeros(len(kept), dtype=torch.int64)
+
 
 @runtime_checkable
 class Trials(Protocol):
@@ -152,23 +160,44 @@ def _without_most(trials: Trials, kept: Bool[Tensor, " element"], groups: Sequen
     return candidates[holds[0]] if len(holds) else kept
 
 
-def exchange(trials: Trials, kept: Bool[Tensor, " element"], tries: int) -> Bool[Tensor, " element"]:
-    """Bring in one element and take out two or more, for as long as that makes the set smaller and the budget lasts.
+def exchange(
+    trials: Trials, kept: Bool[Tensor, " element"], tries: int, degrees: Degrees = no_edges
+) -> Bool[Tensor, " element"]:
+    """Bring in one element and take out others, for as long as that helps and the budget lasts.
+
+    It helps if two or more can go, or if the one that goes has more edges than the one that came.
 
     Args:
         trials: Tries sets of elements.
         kept: A set that meets the criterion.
         tries: How many elements to bring in, those first whose first-order effect lowers the loss most.
+        degrees: Number of edges that each element has with the others of a set.
     """
     try:
         outside = trials.effects(kept).masked_fill(kept, torch.inf).argsort(stable=True)
         for element in outside[: min(tries, int((~kept).sum()))].tolist():
-            wider = kept.clone()
-            wider[element] = True
-            others = kept.nonzero().flatten().split(1)
-            smaller = _without_most(trials, wider, _harmless(wider, others, trials.screen))
-            if smaller.sum() < kept.sum():
-                return exchange(trials, thin(trials, smaller), tries)
+            better = _exchanged(trials, kept, element, degrees)
+            if better is not None:
+                return exchange(trials, thin(trials, better), tries, degrees)
     except BudgetSpentError:
         pass
     return kept
+
+
+def _exchanged(
+    trials: Trials, kept: Bool[Tensor, " element"], element: int, degrees: Degrees
+) -> Bool[Tensor, " element"] | None:
+    """The set with an element brought in and others taken out; `None` if it has no fewer elements and edges."""
+    wider = kept.clone()
+    wider[element] = True
+    spared = _harmless(wider, kept.nonzero().flatten().split(1), trials.screen)
+    smaller = _without_most(trials, wider, spared)
+    if smaller.sum() < kept.sum():
+        return smaller
+    edges = degrees(wider)
+    busier = [each for each in spared if edges[each] > edges[element]]
+    if not busier:
+        return None
+    candidates = without_each(wider, busier)
+    holds = (trials.excess(wider, candidates) <= 0).nonzero().flatten().tolist()
+    return candidates[max(holds, key=lambda number: int(edges[busier[number]]))] if holds else None

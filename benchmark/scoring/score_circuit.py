@@ -1,7 +1,7 @@
-"""The list of scores, and the function that computes all of them for a discovered circuit."""
+"""The list of scores, and the functions that compute them for a discovered circuit: all, or few for a search alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Real
 
 import torch
@@ -19,7 +19,7 @@ from benchmark.scoring.path_length import path_length
 from benchmark.scoring.redundant_nodes import redundant_nodes, silent_nodes
 from benchmark.scoring.robustness import robustness
 from benchmark.scoring.second_circuit import second_circuit
-from benchmark.scoring.sizes import sizes, verified_edges
+from benchmark.scoring.sizes import found_sizes, sizes, verified_edges
 
 Score = Callable[[DiscoveredCircuit], list[Measurement]]
 """Measures a circuit. All draws come from the circuit's generator, so the order of scores matters."""
@@ -75,8 +75,17 @@ LOSSES: tuple[Score, ...] = (losses, areas)
 @torch.no_grad()
 def score_circuit(case: DiscoveredCircuit) -> list[Measurement]:
     """All measurements of a discovered circuit on test prompts."""
+    return [*_if_solved(case, SCORES), *(row for score in LOSSES for row in score(case))]
+
+
+@torch.no_grad()
+def score_search(case: DiscoveredCircuit) -> list[Measurement]:
+    """What searches are compared by: the size as it was found, and how faithful the circuit is on test prompts."""
+    return [*found_sizes(case), *_if_solved(case, (faithfulness, robustness)), *losses(case)]
+
+
+def _if_solved(case: DiscoveredCircuit, scores: Iterable[Score]) -> list[Measurement]:
+    """Scores of a circuit that solves its task; otherwise the reason why it does not stands in every row."""
     status, reason = case.status
-    rows = [row for score in SCORES for row in score(case)]
-    if status != "ok":
-        rows = [row.without_value(status, reason) for row in rows]
-    return rows + [row for score in LOSSES for row in score(case)]
+    rows = [row for score in scores for row in score(case)]
+    return rows if status == "ok" else [row.without_value(status, reason) for row in rows]

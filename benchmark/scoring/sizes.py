@@ -1,6 +1,5 @@
 """How large a circuit is: its nodes, counted edges, verified edges, and description length in bits."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +9,8 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import FoundCircuit
 from benchmark.discovery.spending import CERTIFICATION
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import Connection
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.seeds import seed_of
@@ -39,18 +36,17 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
     return list(rows.values())
 
 
-def found_sizes(found: FoundCircuit, connections: Iterable[Connection]) -> list[Measurement]:
+def found_sizes(case: DiscoveredCircuit) -> list[Measurement]:
     """Nodes and edges of a circuit as it was found; `not_reached` if it misses the criterion on its own sample."""
-    pairs, certified = found.sample.clusters, found.minimal
+    found, pairs = case.found, case.found.sample.clusters
     rows = [
-        Measurement("nodes", float(metrics.node_count(found.circuit)), n=pairs),
-        Measurement("edges", float(metrics.edge_count(found.circuit, connections)), n=pairs),
+        Measurement("nodes", metrics.node_count(case.circuit), n=pairs),
+        Measurement("edges", metrics.edge_count(case.circuit, case.connections), n=pairs),
     ]
     if found.status != "ok":
         return [row.without_value(found.status, f"the lowest loss is {found.lowest_loss:.3f}") for row in rows]
-    if certified is not None:
-        minimal = replace(rows[0], metric="minimal_nodes")
-        rows.append(minimal if certified else minimal.without_value("not_certified", "the budget was spent before"))
+    if found.minimal is not None:
+        rows.append(_certified(case, "minimal_nodes", int(metrics.node_count(case.circuit)), found.minimal))
     return rows
 
 

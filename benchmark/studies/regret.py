@@ -21,7 +21,7 @@ from benchmark.running.config import RunConfig, configure
 from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
 from benchmark.running.store import Store
-from benchmark.studies.best_known import BestKnown, as_text, model_and_task
+from benchmark.studies.best_known import BestKnown, ModelAndTask, as_text, model_and_task
 from benchmark.tasks import TASKS
 
 REGRET = "regret.csv"
@@ -162,52 +162,98 @@ def seconds_of(found: Sequence[Searched]) -> Callable[[Cell], float]:
     return lambda cell: factors.get(cell.key, 1) * run.estimated_seconds(cell)
 
 
-def circuits_found(found: Sequence[Searched], outcomes: Sequence[Outcome], store: Store) -> dict[str, BestKnown]:
-    """The circuits of the searches that reached the target, by the key of their cell."""
-    ended = {outcome.cell.key: outcome.status for outcome in outcomes}
-    circuits = {}
-    for each in found:
-        if ended.get(each.cell.key) == "failed":
-            continue
-        folder = store.artifact(each.cell.key)
-        rows = {row.metric: row for row in read_measurements(folder)}
-        edges, nodes = rows["edges"].value, rows["nodes"].value
-        if edges is not None and nodes is not None and rows["edges"].status == "ok":
-            circuits[each.cell.key] = BestKnown(
-                of=model_and_task(each.cell, each.run, store),
-                edges=int(edges),
-                nodes=int(nodes),
-                found_by=each.found_by,
-                circuit=as_text(Circuit.load(folder / "circuit.safetensors")),
-            )
-    return circuits
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a search found.
 
-
-def regrets(found: Sequence[Searched], circuits: Mapping[str, BestKnown], best: Sequence[BestKnown]) -> pd.DataFrame:
-    """One row a search: what it found and by how much that exceeds the smallest known, as a share.
-
-    The regret is `nan` where the search missed the target. A circuit without edges counts as one edge.
+    Attributes:
+        of: The model and the task.
+        circuit: The circuit.
+        sizes: `nodes` and `edges`; none if it misses the target on the search's own prompts.
+        status: Whether it does the task on test prompts.
+        scores: Its loss, and its faithfulness under every ablation, by metric (`faithfulness:resample`).
     """
-    smallest = {row.of: row for row in best}
+
+    of: ModelAndTask
+    circuit: Circuit
+    sizes: Mapping[str, int]
+    status: str
+    scores: Mapping[str, float]
+
+
+SCORED = ("circuit_loss", "faithfulness", "robust_faithfulness")
+"""The metrics of a search that are compared."""
+
+
+def results(found: Sequence[Searched], outcomes: Sequence[Outcome], store: Store) -> dict[str, Result]:
+    """What the searches that did not fail have found, by the key of their cell."""
+    ended = {outcome.cell.key: outcome.status for outcome in outcomes}
+    return {each.cell.key: _result(each, store) for each in found if ended.get(each.cell.key) != "failed"}
+
+
+def _result(each: Searched, store: Store) -> Result:
+    folder = store.artifact(each.cell.key)
+    rows = read_measurements(folder)
+    own = each.run.circuit.ablation
+    scored = {
+        row.metric if row.ablation in ("", own) else f"{row.metric}:{row.ablation}": row
+        for row in rows
+        if row.metric in SCORED
+    }
+    return Result(
+        of=model_and_task(each.cell, each.run, store),
+        circuit=Circuit.load(folder / "circuit.safetensors"),
+        sizes={
+            row.metric: int(row.value) for row in rows if row.metric in ("nodes", "edges") and row.value is not None
+        },
+        status=scored["faithfulness"].status,
+        scores={name: row.value for name, row in scored.items() if row.value is not None},
+    )
+
+
+def smallest(found: Sequence[Searched], ended: Mapping[str, Result]) -> list[BestKnown]:
+    """The circuits that reached the target, as rows of the smallest known; none of them is compared yet."""
+    return [
+        BestKnown(result.of, result.sizes["edges"], result.sizes["nodes"], each.found_by, as_text(result.circuit))
+        for each in found
+        if (result := ended.get(each.cell.key)) is not None and result.sizes
+    ]
+
+
+def regrets(found: Sequence[Searched], ended: Mapping[str, Result], best: Sequence[BestKnown]) -> pd.DataFrame:
+    """One row a search: what it found, by how much that exceeds the smallest known as a share, and how faithful it is.
+
+    The regret is `nan` where the search missed the target. A circuit without edges counts as one edge. `on_front` says
+    that no search of the same model and task found a circuit with at most as many edges that is more faithful.
+    """
+    known = {row.of: row.edges for row in best}
     rows = []
     for each in found:
-        circuit = circuits.get(each.cell.key)
-        known = None if circuit is None else smallest[circuit.of]
-        rows.append(
-            {
-                **each.case._asdict(),
-                "algorithm": each.rung.algorithm,
-                "factor": each.rung.factor,
-                "finder_seed": each.finder_seed,
-                "edges": np.nan if circuit is None else circuit.edges,
-                "nodes": np.nan if circuit is None else circuit.nodes,
-                "best_edges": np.nan if known is None else known.edges,
-                "regret": np.nan
-                if circuit is None or known is None
-                else max(circuit.edges, 1) / max(known.edges, 1) - 1,
-            }
-        )
-    return pd.DataFrame(rows)
+        names = {**each.case._asdict(), "algorithm": each.rung.algorithm, "factor": each.rung.factor}
+        rows.append({**names, "finder_seed": each.finder_seed, **_outcome(ended.get(each.cell.key), known)})
+    table = pd.DataFrame(rows)
+    return table.assign(on_front=on_front(table))
+
+
+def _outcome(result: Result | None, known: Mapping[ModelAndTask, int]) -> dict[str, Any]:
+    """The columns of one search that say what came out."""
+    if result is None or not result.sizes:
+        sizes: dict[str, Any] = dict.fromkeys(("edges", "nodes", "best_edges", "regret"), np.nan)
+    else:
+        best = known[result.of]
+        regret = max(result.sizes["edges"], 1) / max(best, 1) - 1
+        sizes = {"edges": result.sizes["edges"], "nodes": result.sizes["nodes"], "best_edges": best, "regret": regret}
+    return {**sizes, "status": "failed", **({} if result is None else {"status": result.status, **result.scores})}
+
+
+def on_front(table: pd.DataFrame) -> pd.Series:
+    """Whether no other circuit of the same case is at least as small and more faithful; false if it is not scored."""
+    front = pd.Series(False, index=table.index)
+    for _, group in table.dropna(subset=["edges", "robust_faithfulness"]).groupby(list(Case._fields)):
+        ordered = group.sort_values(["edges", "robust_faithfulness"], ascending=[True, False])
+        best = ordered["robust_faithfulness"].cummax().shift(fill_value=-np.inf)
+        front[ordered.index] = ordered["robust_faithfulness"] > best
+    return front
 
 
 @dataclass(frozen=True)
@@ -219,9 +265,11 @@ class Summary:
         factor: Multiple of the preset's budget.
         searches: Number of searches.
         reached: How many of them reached the target.
-        median: Median regret of these.
+        generalised: How many of those that reached it do the task on test prompts.
+        median: Median regret of those that reached the target.
         p90: 90th percentile.
         by_method: Median by method.
+        faithfulness: Median of the lowest faithfulness under any ablation.
         deviation: Standard deviation of log edges over finder seeds, its square averaged over cases; `nan` for one.
     """
 
@@ -229,9 +277,11 @@ class Summary:
     factor: int
     searches: int
     reached: int
+    generalised: int
     median: float
     p90: float
     by_method: Mapping[str, float]
+    faithfulness: float
     deviation: float
 
 
@@ -248,16 +298,18 @@ def summaries(rows: pd.DataFrame) -> list[Summary]:
                 factor=int(str(factor)),
                 searches=len(group),
                 reached=int(group["regret"].count()),
+                generalised=int((group["status"][group["regret"].notna()] == "ok").sum()),
                 median=float(group["regret"].median()),
                 p90=float(group["regret"].quantile(0.9)),
                 by_method={str(method): float(regret) for method, regret in medians.items()},
+                faithfulness=float(group["robust_faithfulness"].median()),
                 deviation=float(np.sqrt(variances.mean())),
             )
         )
     return found
 
 
-def write_regrets(folder: Path, rows: pd.DataFrame) -> None:
-    """Write `regret.csv`, replacing an earlier one."""
-    values = rows.astype(object).where(rows.notna(), None)
-    replace_file(folder / REGRET, csv_text(values.columns.to_list(), values.to_numpy().tolist()))
+def write_frame(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, replacing an earlier one; what is not known is left empty."""
+    values = table.astype(object).where(table.notna(), None)
+    replace_file(path, csv_text(values.columns.to_list(), values.to_numpy().tolist()))

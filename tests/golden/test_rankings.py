@@ -3,6 +3,7 @@
 The first two are the checks that TransformerLens makes of its own attribution patching.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -30,7 +31,7 @@ def search(module):
     made = planted(module)
     means, sample = corpus_means(made.model, made.means_tokens), sample_of(made.task, BUDGET)
     sites, criterion = node_sites(made.model, made.graph), Criterion(0.15, sample.form)
-    return Search(made.model, made.task, lambda batch: at_means(means), sites, sample, criterion)
+    return Search(made.model, made.task, lambda batch: at_means(means), sites, sample, criterion, ())
 
 
 def losses(trials, *sets):
@@ -85,9 +86,7 @@ def test_random_removals_from_the_whole_model_leave_a_truth(module):
 
 def test_a_model_that_misses_the_target_is_ranked_at_random():
     whole = search("two_hop")
-    impossible = Search(
-        whole.model, whole.task, whole.ablation_values, whole.sites, whole.sample, Criterion(-1.0, whole.sample.form)
-    )
+    impossible = replace(whole, criterion=Criterion(-1.0, whole.sample.form))
     first, second = (removal_orders(impossible, BUDGET, torch.Generator().manual_seed(seed))[0] for seed in (0, 1))
     assert first.sort().values.equal(second.sort().values)
     assert not first.equal(second)

@@ -92,6 +92,24 @@ def test_nothing_is_exchanged_where_nothing_may_be_tried():
     assert exchange(cover, minimal, tries=0).tolist() == minimal.tolist()
 
 
+def test_an_exchange_takes_out_an_element_with_more_edges_than_the_one_that_comes():
+    cover = Cover([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    minimal, edges = torch.tensor([True, False, True]), torch.tensor([5, 2, 1])
+    assert exchange(cover, minimal, tries=1, degrees=lambda kept: edges).tolist() == [False, True, True]
+    assert exchange(cover, minimal, tries=1, degrees=lambda kept: edges[[1, 0, 2]]).tolist() == minimal.tolist()
+    assert exchange(cover, minimal, tries=1).tolist() == minimal.tolist()
+
+
+def test_an_exchange_takes_out_an_element_with_more_edges_only_if_the_criterion_holds():
+    class Hopeful(Cover):
+        def screen(self, base, candidates):
+            return torch.full((len(candidates),), -1.0)
+
+    cover = Hopeful([[1, 1, 0], [0, 1, 0], [0, 0, 1]])
+    minimal, edges = torch.tensor([True, False, True]), torch.tensor([5, 2, 4])
+    assert exchange(cover, minimal, tries=1, degrees=lambda kept: edges).tolist() == minimal.tolist()
+
+
 def test_many_elements_that_do_nothing_are_removed_in_few_tries():
     cover = Cover([[0, 0, 0]] * 500 + torch.eye(3).bool().tolist())
     kept = shrink(cover, cover.everything).kept

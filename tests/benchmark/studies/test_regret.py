@@ -100,17 +100,20 @@ def test_regret_is_summed_up_by_algorithm_and_budget():
                 "finder_seed": seed,
                 "edges": edges,
                 "regret": regret,
+                "status": status,
+                "robust_faithfulness": robust,
             }
-            for method, seed, edges, regret in [
-                ("dense", 0, 10, 0.0),
-                ("dense", 1, 20, 1.0),
-                ("sae", 0, 30, 0.5),
-                ("sae", 1, math.nan, math.nan),
+            for method, seed, edges, regret, status, robust in [
+                ("dense", 0, 10, 0.0, "ok", 0.2),
+                ("dense", 1, 20, 1.0, "not_generalised", math.nan),
+                ("sae", 0, 30, 0.5, "ok", 0.6),
+                ("sae", 1, math.nan, math.nan, "ok", math.nan),
             ]
         ]
     )
     (row,) = summaries(rows)
-    assert (row.searches, row.reached, row.median) == (4, 3, 0.5)
+    assert (row.searches, row.reached, row.generalised, row.median) == (4, 3, 2, 0.5)
+    assert row.faithfulness == pytest.approx(0.4)
     assert row.p90 == pytest.approx(0.9)
     assert row.by_method == {"dense": 0.5, "sae": 0.5}
     assert row.deviation == pytest.approx(math.log(2) / math.sqrt(2))
@@ -142,6 +145,10 @@ def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_pa
     reached = rows.dropna(subset="regret")
     assert (reached["regret"] >= 0).all()
     assert (reached.groupby("graph")["regret"].min() == 0).all()
+    held = rows[rows["status"] == "ok"]
+    assert held["robust_faithfulness"].le(held["faithfulness"] + 1e-6).all()
+    assert {"circuit_loss", "faithfulness:resample", "faithfulness:counterfactual"} <= set(rows)
+    assert held.groupby("graph")["on_front"].any().all()
     path = Path("results/best_known.csv")
     best = read_best_known(path)
     assert {row.of.graph for row in best} == set(reached["graph"])
