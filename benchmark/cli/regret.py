@@ -26,6 +26,12 @@ def _compared() -> str:
     return ",".join([*with_role("reference"), *dictionaries()])
 
 
+def _algorithms() -> str:
+    from benchmark.studies.regret import ALGORITHMS
+
+    return ",".join(ALGORITHMS)
+
+
 @click.command()
 @click.argument("methods", metavar="[METHOD,...]", default=_compared, callback=names)
 @cell_options("regret.csv and best_known.csv")
@@ -39,6 +45,9 @@ def _compared() -> str:
     show_default=True,
     help="Largest multiple of the preset's budget.",
 )
+@click.option(
+    "--algorithms", callback=names, metavar="NAME,...", default=_algorithms, help="Search algorithms; by default all."
+)
 @click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
 def regret(
     methods: Sequence[str],
@@ -51,14 +60,16 @@ def regret(
     workers: int,
     finder_seeds: Sequence[int],
     longest: int,
+    algorithms: Sequence[str],
     dry_run: bool,
 ) -> None:
     """Measure how far circuits are from the smallest that any search has found.
 
     Searches with several algorithms and budgets, up to 50 times the preset's. Regret is the number of edges over the
     smallest number known for the same trained model and task, minus one. Writes regret.csv, one row a search;
-    stability.csv, what circuits of different finder seeds share; and lowers the sizes in best_known.csv. With all
-    budgets a working day on two cores; --longest 1 takes a fifth of that.
+    stability.csv, what circuits of different finder seeds share; and lowers the sizes in best_known.csv. Searches of
+    the same settings are added to these tables. With all budgets a working day on two cores; --longest 1 takes less
+    than half of that.
     Exit 1 if a cell failed.
     """
     from benchmark.evaluate import setting_of
@@ -70,7 +81,7 @@ def regret(
     place = Store(store)
     with user_errors():
         check_installation()
-        found = study.searches(preset, methods, tasks, seeds, finder_seeds, longest, changes)
+        found = study.searches(preset, methods, tasks, seeds, finder_seeds, longest, changes, algorithms)
         cells = study.cells_of(found)
         known = read_best_known(out / BEST_KNOWN)
         run, seconds = found[0].run, study.seconds_of(found)
@@ -90,10 +101,10 @@ def regret(
         with user_errors():
             best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
         spread = stability(found, ended, settings)
-    rows = study.regrets(found, ended, best)
     with user_errors(), adding_to(out, run, study.REGRET):
+        rows = study.regrets(study.added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best)
         study.write_frame(out / study.REGRET, rows)
-        study.write_frame(out / STABILITY, spread)
+        study.write_frame(out / STABILITY, study.added(out / STABILITY, spread, study.KEY[:-1]))
         write_best_known(out / BEST_KNOWN, best)
     click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)

@@ -68,8 +68,8 @@ class BatchedTrials(ABC):
     ) -> Float[Tensor, " candidate"]:
         """An estimate of each candidate's excess from the first block of the sample, nats.
 
-        What the candidate's mean loss there exceeds that of the base by is added to the base's own excess over all
-        prompts, so that it matters little which prompts are in the block.
+        By how much a candidate changes the losses there, in the mean of each form, is added to the base's own losses
+        on all prompts, so that it matters little which prompts are in the block.
 
         Args:
             base: A subset from which the candidates differ by little.
@@ -77,8 +77,11 @@ class BatchedTrials(ABC):
         """
         rows, *others = self._blocks
         both = self.losses(base, torch.cat([base[None], candidates]), rows)
-        whole = torch.cat([both[0], *(self.losses(base, base[None], each)[0] for each in others)]).mean()
-        return whole - self.criterion.target + both[1:].mean(1) - both[0].mean()
+        whole = torch.zeros(len(self.batch))
+        whole[rows] = both[0]
+        for block in others:
+            whole[block] = self.losses(base, base[None], block)[0]
+        return self.criterion.excess(whole + self.criterion.by_form_mean(both[1:] - both[0], rows))
 
     @torch.no_grad()
     def losses(
@@ -128,10 +131,9 @@ class BatchedTrials(ABC):
 
     @cached_property
     def _blocks(self) -> list[Int[Tensor, " row"]]:
-        """Rows of the sample, pair by pair in an order drawn once, so that every block has prompts of many forms."""
-        pairs = torch.arange(len(self.batch)).view(-1, 2)
-        drawn = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(0))
-        return [pairs[drawn[block::BLOCKS]].flatten() for block in range(min(BLOCKS, len(pairs)))]
+        """Rows of the sample, whole pairs, so that every block has prompts of every form, as far as there are."""
+        pairs = torch.arange(len(self.batch)).view(-1, 2)[self.criterion.form[::2].argsort(stable=True)]
+        return [pairs[block::BLOCKS].flatten() for block in range(min(BLOCKS, len(pairs)))]
 
     @property
     def together(self) -> int | None:

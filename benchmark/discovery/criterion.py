@@ -56,6 +56,16 @@ class Criterion:
         """Mean loss that no form may exceed, nats."""
         return FORM_FACTOR * self.target
 
+    def by_form_mean(
+        self, losses: Float[Tensor, "candidate row"], rows: Int[Tensor, " row"]
+    ) -> Float[Tensor, "candidate prompt"]:
+        """For every prompt of the sample the mean over some rows of its form; over all rows if none has its form."""
+        form, forms = self.form[rows], int(self.form.max()) + 1
+        sums = losses.new_zeros(len(losses), forms).index_add_(1, form, losses)
+        count = form.bincount(minlength=forms).to(losses)
+        means = torch.where(count > 0, sums / count.clamp(min=1), losses.mean(1, keepdim=True))
+        return means[:, self.form]
+
     def _by_form(self, losses: Float[Tensor, "candidate prompt"]) -> Float[Tensor, "candidate form"]:
         """Mean loss of each form."""
         prompts = self.form.bincount().to(losses)

@@ -134,12 +134,15 @@ def _cut(search: Search, order: Tensor, slack: float) -> FoundCircuit:
 def _shrunk(search: Search, cuts: Sequence[FoundCircuit], budget: Budget) -> FoundCircuit:
     """The smallest 1-minimal circuit from several starts (stage 3).
 
-    Thinning and exchanges may run as many tokens as the ranking, and certification four times as many.
+    Thinning may run as many tokens as the ranking, exchanges as many again, and certification four times as many.
     """
-    trials = search.trials(budget.tokens)
-    smallest = min(_from_starts(trials, [cut.circuit.row(search.sites) for cut in cuts]), key=lambda kept: kept.sum())
-    exchanged = exchange(trials, smallest, budget.exchanges, search.degrees)
-    found = certify(search.trials(CERTIFICATION * budget.tokens), exchanged)
+    starts = _from_starts(search.trials(budget.tokens), [cut.circuit.row(search.sites) for cut in cuts])
+    certification = search.trials(CERTIFICATION * budget.tokens)
+    found = certify(certification, min(starts, key=lambda kept: int(kept.sum())))
+    exchanged = exchange(search.trials(budget.tokens), found.kept, budget.exchanges, search.degrees)
+    if not exchanged.equal(found.kept):
+        again = certify(certification, exchanged)
+        found = again if again.minimal or not found.minimal else found
     order = cuts[0].order
     kept = found.kept[order]
     return replace(

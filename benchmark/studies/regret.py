@@ -4,7 +4,7 @@ The searches form a ladder. All algorithms run at the preset's budget on all cas
 them. One of those shares no proposal with the finder, so that a lazy long search does not flatter a lazy short one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -47,13 +47,16 @@ class Rung(NamedTuple):
     factor: int
     """Multiple of the preset's budget."""
     share: float
-    """Share of the cases on which they run, with the first finder seed alone if it is below 1."""
+    """Share of the cases on which they run."""
     least: int = 0
     """Number of cases on which they run at least."""
+    repeated: bool = False
+    """Whether they run with every finder seed, not with the first alone."""
 
 
 LADDER = (
-    *(Rung(algorithm, 1, 1.0) for algorithm in ALGORITHMS if algorithm != "removal"),
+    *(Rung(algorithm, 1, 1.0, repeated=True) for algorithm in ALGORITHMS if algorithm != "removal"),
+    Rung("exchanges", 2, 1.0),
     Rung("shrinking", 10, 1 / 3),
     Rung("exchanges", 10, 1 / 3),
     Rung("exchanges", 50, 0.0, 8),
@@ -104,6 +107,7 @@ def searches(
     finder_seeds: Sequence[int],
     longest: int,
     changes: Sequence[str] = (),
+    algorithms: Collection[str] = ALGORITHMS,
 ) -> list[Searched]:
     """The searches of the ladder up to a multiple of the budget.
 
@@ -115,10 +119,13 @@ def searches(
         finder_seeds: Seeds of the searches.
         longest: Largest multiple of the preset's budget.
         changes: Other changes to the preset.
+        algorithms: Names of `ALGORITHMS`; rungs of others are left out.
 
     Raises:
         ValueError: In one line, with the value and the choices.
     """
+    if unknown := set(algorithms) - set(ALGORITHMS):
+        raise ValueError(f"no algorithm {sorted(unknown)[0]!r}; choose from {', '.join(ALGORITHMS)}")
     run = configure(preset, methods, tasks, seeds, changes)
     cases = [
         Case(method.name, method.variants[0].name, graph, task, seed)
@@ -131,10 +138,12 @@ def searches(
     drawn = Random(0).sample(cases, len(cases))
     found: list[Searched] = []
     for rung in LADDER:
-        if rung.factor <= longest:
+        if rung.factor <= longest and rung.algorithm in algorithms:
             chosen = drawn[: max(rung.least, round(rung.share * len(drawn)))]
-            for finder_seed in finder_seeds if rung.share == 1 else finder_seeds[:1]:
+            for finder_seed in finder_seeds if rung.repeated else finder_seeds[:1]:
                 found += _with(run, rung, finder_seed, [case for case in cases if case in chosen])
+    if not found:
+        raise ValueError(f"no search: {', '.join(algorithms)} is run with a budget of more than {longest} times only")
     return found
 
 
@@ -181,7 +190,7 @@ class Result:
     scores: Mapping[str, float]
 
 
-SCORED = ("circuit_loss", "faithfulness", "robust_faithfulness")
+SCORED = ("circuit_loss", "faithfulness", "necessity", "robust_faithfulness")
 """The metrics of a search that are compared."""
 
 
@@ -220,30 +229,34 @@ def smallest(found: Sequence[Searched], ended: Mapping[str, Result]) -> list[Bes
     ]
 
 
-def regrets(found: Sequence[Searched], ended: Mapping[str, Result], best: Sequence[BestKnown]) -> pd.DataFrame:
-    """One row a search: what it found, by how much that exceeds the smallest known as a share, and how faithful it is.
+KEY = (*Case._fields, "algorithm", "factor", "finder_seed")
+"""The columns that say which search a row is about."""
+
+
+def rows_of(found: Sequence[Searched], ended: Mapping[str, Result]) -> pd.DataFrame:
+    """One row a search: the digest of its model, what was found, and how faithful that is."""
+    rows = []
+    for each in found:
+        case = {**each.case._asdict(), "algorithm": each.rung.algorithm, "factor": each.rung.factor}
+        result = ended.get(each.cell.key)
+        known = {"status": "failed"} if result is None else {"model": result.of.model, "status": result.status}
+        scores = {} if result is None else {"edges": np.nan, "nodes": np.nan, **result.sizes, **result.scores}
+        rows.append({**case, "finder_seed": each.finder_seed, **known, **scores})
+    return pd.DataFrame(rows)
+
+
+def regrets(rows: pd.DataFrame, best: Sequence[BestKnown]) -> pd.DataFrame:
+    """The rows, with the fewest edges known, by how much those found exceed them as a share, and whether on the front.
 
     The regret is `nan` where the search missed the target. A circuit without edges counts as one edge. `on_front` says
     that no search of the same model and task found a circuit with at most as many edges that is more faithful.
     """
-    known = {row.of: row.edges for row in best}
-    rows = []
-    for each in found:
-        names = {**each.case._asdict(), "algorithm": each.rung.algorithm, "factor": each.rung.factor}
-        rows.append({**names, "finder_seed": each.finder_seed, **_outcome(ended.get(each.cell.key), known)})
-    table = pd.DataFrame(rows)
-    return table.assign(on_front=on_front(table))
-
-
-def _outcome(result: Result | None, known: Mapping[ModelAndTask, int]) -> dict[str, Any]:
-    """The columns of one search that say what came out."""
-    if result is None or not result.sizes:
-        sizes: dict[str, Any] = dict.fromkeys(("edges", "nodes", "best_edges", "regret"), np.nan)
-    else:
-        best = known[result.of]
-        regret = max(result.sizes["edges"], 1) / max(best, 1) - 1
-        sizes = {"edges": result.sizes["edges"], "nodes": result.sizes["nodes"], "best_edges": best, "regret": regret}
-    return {**sizes, "status": "failed", **({} if result is None else {"status": result.status, **result.scores})}
+    columns = (*Case._fields, "model")
+    smallest = {tuple(getattr(row.of, name) for name in columns): row.edges for row in best}
+    of = pd.Series([smallest.get(row) for row in rows[list(columns)].itertuples(index=False, name=None)], rows.index)
+    known = of.astype(float).where(rows["edges"].notna())
+    regret = rows["edges"].clip(lower=1) / known.clip(lower=1) - 1
+    return rows.assign(best_edges=known, regret=regret, on_front=on_front(rows))
 
 
 def on_front(table: pd.DataFrame) -> pd.Series:
@@ -307,6 +320,21 @@ def summaries(rows: pd.DataFrame) -> list[Summary]:
             )
         )
     return found
+
+
+def added(path: Path, rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
+    """The rows of a table, those in a file included that none of them replaces, sorted by some columns.
+
+    Raises:
+        ValueError: In one line, if the file is another table.
+    """
+    if path.exists():
+        earlier = pd.read_csv(path)
+        if missing := set(key) - set(earlier):
+            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+        replaced = pd.MultiIndex.from_frame(earlier[list(key)]).isin(pd.MultiIndex.from_frame(rows[list(key)]))
+        rows = pd.concat([rows, earlier[~replaced]], ignore_index=True)
+    return rows.sort_values(list(key), ignore_index=True)
 
 
 def write_frame(path: Path, table: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Connection
 from benchmark.scoring.case import Setting
 from benchmark.studies.best_known import ModelAndTask
-from benchmark.studies.regret import Result, Searched
+from benchmark.studies.regret import KEY, Result, Searched
 
 STABILITY = "stability.csv"
 """The name of the table."""
@@ -45,7 +45,7 @@ def stability(
             if len(circuits) > 1:
                 names = {**case._asdict(), "algorithm": rung.algorithm, "factor": rung.factor, "seeds": len(circuits)}
                 rows.append({**names, **alike(circuits, connections)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*KEY[:-1], "seeds", "distinct", "shared_nodes", "shared_edges"])
 
 
 def alike(circuits: Sequence[Circuit], connections: Sequence[Connection]) -> dict[str, int | float]:

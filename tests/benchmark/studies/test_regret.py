@@ -23,7 +23,7 @@ from benchmark.studies.best_known import (
     read_best_known,
     write_best_known,
 )
-from benchmark.studies.regret import LADDER, searches, summaries
+from benchmark.studies.regret import KEY, LADDER, added, regrets, searches, summaries, write_frame
 
 OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "0123456789abcdef")
 
@@ -130,9 +130,48 @@ def test_long_searches_run_on_some_cases_with_the_first_finder_seed():
     for rung in LADDER:
         own = [each for each in made if each.rung == rung]
         assert {each.cell.params["circuit"]["budget_tokens"] for each in own} == {160_000 * rung.factor}
-        assert {each.finder_seed for each in own} == ({4, 5} if rung.share == 1 else {4})
-        assert len({each.case for each in own}) == {1: 32, 10: 11, 50: 8}[rung.factor]
+        assert {each.finder_seed for each in own} == ({4, 5} if rung.factor == 1 else {4})
+        assert len({each.case for each in own}) == {1: 32, 2: 32, 10: 11, 50: 8}[rung.factor]
     assert all(each.rung.factor == 1 for each in searches("quick", ["dense"], [], [], [0], longest=1))
+
+
+def test_algorithms_are_chosen_by_name():
+    made = searches("quick", ["dense"], [], [], [0], longest=2, algorithms=["mask", "exchanges"])
+    assert {(each.rung.algorithm, each.rung.factor) for each in made} == {
+        ("mask", 1),
+        ("exchanges", 1),
+        ("exchanges", 2),
+    }
+    with pytest.raises(ValueError, match="no algorithm 'masks'; choose from mask, attribution, random"):
+        searches("quick", ["dense"], [], [], [0], 1, algorithms=["masks"])
+    with pytest.raises(ValueError, match="no search: removal is run with a budget of more than 1 times only"):
+        searches("quick", ["dense"], [], [], [0], 1, algorithms=["removal"])
+
+
+def row_of(edges, **changes):
+    case = {"method": "dense", "variant": "native", "graph": "unit", "task": "for_while", "seed": 0}
+    search = {"algorithm": "mask", "factor": 1, "finder_seed": 0, "model": OF.model, "status": "ok"}
+    return {**case, **search, "edges": edges, "nodes": 3, "robust_faithfulness": 0.5, **changes}
+
+
+def test_regret_is_over_the_smallest_circuit_of_the_same_model():
+    other = {"model": "f" * 16, "seed": 1}
+    rows = pd.DataFrame([row_of(12), row_of(math.nan, finder_seed=1), row_of(0, **other), row_of(4, task="else_elif")])
+    best = [found(8), found(0, of=OF._replace(model="f" * 16, seed=1))]
+    table = regrets(rows, best)
+    assert table["regret"].tolist() == pytest.approx([0.5, math.nan, 0.0, math.nan], nan_ok=True)
+    assert table["best_edges"].tolist() == pytest.approx([8, math.nan, 0, math.nan], nan_ok=True)
+
+
+def test_searches_are_added_to_a_table_and_replace_their_own_rows(tmp_path):
+    path = tmp_path / "regret.csv"
+    write_frame(path, pd.DataFrame([row_of(12), row_of(9, finder_seed=1)]))
+    table = added(path, pd.DataFrame([row_of(11, factor=10), row_of(10)]), KEY)
+    assert table[["factor", "finder_seed", "edges"]].to_numpy().tolist() == [[1, 0, 10], [1, 1, 9], [10, 0, 11]]
+    assert len(added(tmp_path / "none.csv", pd.DataFrame([row_of(10)]), KEY)) == 1
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"regret\.csv lacks the columns algorithm, factor"):
+        added(path, pd.DataFrame([row_of(10)]), KEY)
 
 
 def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_path, monkeypatch):
