@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.search import Budget, Search
 from benchmark.discovery.spending import Spending
 from benchmark.model.interface import Edit, Site
@@ -40,6 +41,11 @@ def integrated_orders(search: Search, budget: Budget, generator: torch.Generator
     pairs = max(1, min(len(search.task.train), budget.tokens // STEPS // search.task.train.tokens.shape[1]) // 2)
     train = replace(search.trials(budget.tokens), batch=search.task.train.rows(slice(2 * pairs)), spending=Spending())
     return [train.integrated_effects(STEPS).argsort(stable=True)]
+
+
+def integrated_edge_order(trials: EdgeTrials) -> Int[Tensor, " edge"]:
+    """The edges of a circuit by the size of their integrated effect on the task loss, as in EAP-IG."""
+    return trials.integrated_effects(STEPS).abs().argsort(descending=True, stable=True)
 
 
 def values_and_gradients(

@@ -1,13 +1,14 @@
 """Verified edges: the fewest edges with which a circuit still does its task when all others are ablated.
 
-1. *Attribute* (`benchmark.discovery.edge_attribution`): measure how much flows along each edge between kept nodes.
+1. *Attribute* (`benchmark.discovery.edge_attribution`): measure how much flows along each edge between kept nodes. A
+   ranking may order them in another way (`Ranking.edge_order`), such as by their integrated effects on the loss.
 2. *Ablate* (`benchmark.interventions.edge_ablation`): an ablated edge carries its source's mean over the corpus.
-3. *Cut*: find the fewest edges, largest attributions first, with which the criterion of the circuit holds; sizes are
+3. *Cut*: find the fewest edges, the most important first, with which the criterion of the circuit holds; sizes are
    tried on a grid (`benchmark.discovery.bisection.fewest_nodes`), so a dip between two of them may be missed.
 4. *Shrink* them until no edge can be ablated alone (`benchmark.discovery.shrinking`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,6 +27,9 @@ from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, 
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, can_ablate_edges
 from benchmark.tasks.prompts import PromptBatch
+
+EdgeOrder = Callable[[EdgeTrials], Tensor]
+"""Orders the edges of a circuit: `[edge]`, the most important first."""
 
 MOST_OPAQUE_TARGETS = 150
 """Maximum number of kept nodes behind opaque blocks; each needs a run of its own."""
@@ -57,6 +61,7 @@ def verify_edges(
     criterion: Criterion,
     ablation_values: AblationValuesOn | None = None,
     tokens: int | None = None,
+    ranked: EdgeOrder | None = None,
 ) -> VerifiedEdges:
     """Few edges of a circuit that do its task when every other edge between kept nodes carries its mean.
 
@@ -70,6 +75,7 @@ def verify_edges(
         criterion: What the circuit has to meet on them.
         ablation_values: Ablation values of nodes on given prompts.
         tokens: How many prompt tokens may be run to shrink the edges; `None` leaves them as they were cut.
+        ranked: Orders the edges, the most important first; `None` orders them by what flows along them.
     """
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
@@ -91,7 +97,13 @@ def verify_edges(
         means=all_means,
         importance=importance if any(each.connection.weight is None for each in joined) else None,
     )
-    order = importance.argsort(descending=True, stable=True)
+    return _fewest(
+        trials, importance.argsort(descending=True, stable=True) if ranked is None else ranked(trials), tokens
+    )
+
+
+def _fewest(trials: EdgeTrials, order: Int[Tensor, " edge"], tokens: int | None) -> VerifiedEdges:
+    """The shortest prefix of an order that meets the criterion, shrunk if tokens may be run for that."""
     every = torch.ones(len(order), dtype=torch.bool)
 
     def excess(edges: int) -> float:
@@ -103,7 +115,7 @@ def verify_edges(
     left = _shrunk(trials, first(order, fewest), tokens)
     kept = left.kept.nonzero().flatten()
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
-    ablation = AblatedEdges.keeping(joined, ordered, len(kept), all_means)
+    ablation = AblatedEdges.keeping(trials.joined, ordered, len(kept), trials.means)
     return VerifiedEdges("ok", len(kept), ablation=ablation, minimal=None if tokens is None else left.minimal)
 
 
@@ -120,10 +132,14 @@ def _why_undefined(joined: Sequence[KeptConnection]) -> str:
     if not joined:
         return "no edge connects the nodes that the circuit keeps"
     hidden = [each for each in joined if each.connection.weight is None]
-    if any(each.connection.target.endswith("error") for each in hidden):
-        return "edges into errors run through an opaque block"
+    if errors := sum(len(each.targets) * len(each.sources) for each in hidden if _into_errors(each)):
+        return f"{errors} edges into errors run through an opaque block"
     opaque = sum(len(each.targets) for each in hidden)
     return f"{opaque} nodes behind opaque blocks each need a run of their own" if opaque > MOST_OPAQUE_TARGETS else ""
+
+
+def _into_errors(each: KeptConnection) -> bool:
+    return each.connection.target.endswith("error")
 
 
 def first(order: Int[Tensor, " edge"], edges: int) -> Bool[Tensor, " edge"]:

@@ -21,6 +21,14 @@ class Ranking:
     """`module:function` or a callable, `(search, budget, generator) -> orders`. `search` is a
     `benchmark.discovery.search.Search`; each order is `[node]`, the indices of all nodes over its sites, most important
     first. Of several orders the one with the smallest circuit is used."""
+    edges: str | Callable[..., Any] | None = None
+    """`module:function` or a callable, `(trials) -> order`. `trials` is a `benchmark.discovery.edge_trials.EdgeTrials`;
+    the order is `[edge]`, the edges of a circuit, most important first. `None` orders them by what flows along them."""
+
+    @property
+    def edge_order(self) -> Callable[..., Any] | None:
+        """The function that orders the edges of a circuit, if the ranking has its own."""
+        return None if self.edges is None else resolve(self.edges)
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -43,9 +51,10 @@ OURS = (
     ),
     Ranking(
         name="integrated_gradients",
-        summary="Effect of ablating each node, integrated from the empty circuit to the whole model.",
-        source="Hanna et al. 2024, Have Faith in Faithfulness, arXiv 2403.17806, on nodes",
+        summary="Effect of ablating each node, and each edge, integrated from all ablated to all kept.",
+        source="Hanna et al. 2024, Have Faith in Faithfulness, arXiv 2403.17806 (EAP-IG), on nodes as well",
         orders="benchmark.discovery.attribution:integrated_orders",
+        edges="benchmark.discovery.attribution:integrated_edge_order",
     ),
     Ranking(
         name="removal",
@@ -61,5 +70,5 @@ OURS = (
     ),
 )
 
-RANKINGS: Registry[Ranking] = Registry("ranking", Ranking, OURS, functions=("orders",))
+RANKINGS: Registry[Ranking] = Registry("ranking", Ranking, OURS, functions=("orders", "edges"))
 """Every ranking by name."""

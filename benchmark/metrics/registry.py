@@ -193,6 +193,8 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     # Is it minimal, and do its nodes do what they seem to do
     _share("idle_share", "Kept nodes that, ablated alone, raise the task loss by less than 0.01 nats.", 0.0,
            "lower", _WANG, f"{_INTERVENTION}:idle_share"),
+    _share("removable_pairs", "Pairs of kept nodes that can be removed together, though neither can be alone.", 0.0,
+           "lower", _OURS, None),
     _share("silent_share", "Kept nodes with one value on all prompts, which only switch off a mean.", 0.0,
            "lower", _OURS, None),
     Metric("second_circuit_nodes", "Nodes of the smallest circuit found with the first one's nodes forbidden.", "nodes",

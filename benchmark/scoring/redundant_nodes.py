@@ -8,17 +8,19 @@ import numpy as np
 import torch
 
 from benchmark import metrics
+from benchmark.discovery.candidates import NodeTrials
+from benchmark.discovery.shrinking import without_each
 from benchmark.interventions.ablation import random_circuit
 from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import record
 from benchmark.records.table import Measurement
-from benchmark.scoring.case import CircuitUnderTest
+from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
 from benchmark.scoring.robustness import RANDOM_CIRCUITS, ablation_result
 from benchmark.tasks.prompts import PromptBatch
 
 TRIED = 64
-"""Maximum number of kept nodes that are ablated alone; a random sample if there are more."""
+"""Maximum number of kept nodes that are ablated alone, and of pairs; a random sample if there are more."""
 
 PAIRS = 16
 """Maximum number of prompt pairs on which single nodes are edited."""
@@ -47,6 +49,24 @@ def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
     random = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
     necessity = sum(ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in random) / len(random)
     return [idle, case.measured("random_necessity", necessity)]
+
+
+@torch.no_grad()
+def removable_pairs(case: DiscoveredCircuit) -> list[Measurement]:
+    """The share of pairs of kept nodes, none of which can be removed alone, that can be removed together.
+
+    It says how far a 1-minimal circuit is from a 2-minimal one, on the prompts and by the criterion of its search.
+    """
+    found, kept = case.found, case.circuit.row(case.sites)
+    nodes = kept.nonzero().flatten()
+    if not found.minimal or len(nodes) < 2:
+        reason = "the circuit has fewer than two nodes" if found.minimal else "nodes of it may be removable alone"
+        return [case.missing("removable_pairs", reason)]
+    pairs = torch.combinations(nodes)
+    drawn = pairs[torch.randperm(len(pairs), generator=case.generator)[:TRIED]]
+    trials = NodeTrials(case.model, case.sites, case.setting.ablation_values, found.sample, found.criterion)
+    holds = trials.excess(kept, without_each(kept, list(drawn))) <= 0
+    return [case.measured("removable_pairs", float(holds.float().mean()), found.sample)]
 
 
 @torch.no_grad()

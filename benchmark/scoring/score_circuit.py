@@ -16,7 +16,7 @@ from benchmark.scoring.intervention_prediction import intervention_prediction
 from benchmark.scoring.label_replacement import label_replacement
 from benchmark.scoring.off_distribution import off_distribution
 from benchmark.scoring.path_length import path_length
-from benchmark.scoring.redundant_nodes import redundant_nodes, silent_nodes
+from benchmark.scoring.redundant_nodes import redundant_nodes, removable_pairs, silent_nodes
 from benchmark.scoring.robustness import robustness
 from benchmark.scoring.second_circuit import second_circuit
 from benchmark.scoring.sizes import found_sizes, sizes, verified_edges
@@ -57,6 +57,7 @@ SCORES: tuple[Score, ...] = (
     calibration,
     robustness,
     redundant_nodes,
+    removable_pairs,
     silent_nodes,
     causal_scrubbing,
     intervention_prediction,

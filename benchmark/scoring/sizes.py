@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmark import metrics
 from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.spending import CERTIFICATION
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
@@ -63,6 +64,7 @@ def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
         found.criterion,
         case.setting.ablation_values,
         config.budget_tokens if config.shrink else None,
+        RANKINGS.named(config.ranking).edge_order,
     )
     if verified.ablation is None:
         return [case.missing("verified_edges", verified.reason, verified.status)]

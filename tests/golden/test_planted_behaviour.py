@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from itertools import combinations
 
 import pytest
 import torch
@@ -13,16 +14,23 @@ from benchmark.discovery.finder import FoundCircuit, find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import corpus_means, keep_only
-from benchmark.model.circuit import Circuit
+from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import forward, record, unedited
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit, Setting
 from benchmark.scoring.causal_scrubbing import scrubbed
 from benchmark.scoring.intervention_prediction import intervention_prediction
-from benchmark.scoring.redundant_nodes import TRIED, drawn_nodes, first_pairs, redundant_nodes, silent_nodes
+from benchmark.scoring.redundant_nodes import (
+    TRIED,
+    drawn_nodes,
+    first_pairs,
+    redundant_nodes,
+    removable_pairs,
+    silent_nodes,
+)
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.scoring.second_circuit import Forbidding, find_second_circuit, second_circuit
-from benchmark.tasks.answers import answer_logits
+from benchmark.tasks.answers import answer_logits, prompt_losses
 
 BUDGET = Budget(tokens=60_000, batch_pairs=16)
 NEW = {
@@ -260,6 +268,40 @@ def found(module: str) -> FoundCircuit:
 def discovered(module: str, **settings) -> DiscoveredCircuit:
     config = CircuitConfig(**{"redundancy": True, "ranking": "attribution", "budget_tokens": BUDGET.tokens, **settings})
     return DiscoveredCircuit.of(setting(module), found(module), config)
+
+
+def with_circuit(module: str, kept: Circuit, minimal: bool | None) -> DiscoveredCircuit:
+    config = CircuitConfig(ranking="attribution", budget_tokens=BUDGET.tokens)
+    return DiscoveredCircuit.of(setting(module), replace(found(module), circuit=kept, minimal=minimal), config)
+
+
+@every_model
+def test_no_two_nodes_of_a_planted_circuit_can_be_removed(module):
+    row = by_name(removable_pairs(with_circuit(module, planted(module).nodes, True)))["removable_pairs"]
+    assert (row.value, row.n) == (0.0, found(module).sample.clusters)
+
+
+def test_the_share_of_removable_pairs_is_that_of_each_pair_alone():
+    copies = planted("redundant_copies")
+    both = union(copies.nodes, copies.alternatives[0].nodes)
+    tried = with_circuit("redundant_copies", both, True)
+    holds = []
+    for pair in combinations(both.row(copies.sites).nonzero().flatten().tolist(), 2):
+        kept = both.row(copies.sites).clone()
+        kept[list(pair)] = False
+        edit = keep_only(Circuit(by_site(copies.sites, kept)), means("redundant_copies"))
+        losses = prompt_losses(answer_logits(copies.model, tried.found.sample, edit), tried.found.sample)
+        holds.append(tried.found.criterion.holds(losses))
+    assert 0 < sum(holds) < len(holds) > TRIED
+    row = by_name(removable_pairs(tried))["removable_pairs"]
+    assert row.value == pytest.approx(sum(holds) / len(holds), abs=0.15)
+
+
+@pytest.mark.parametrize("minimal", [None, False])
+def test_pairs_are_not_judged_where_single_nodes_were_not(minimal):
+    row = by_name(removable_pairs(with_circuit("two_hop", planted("two_hop").nodes, minimal)))["removable_pairs"]
+    assert row.status == "undefined"
+    assert "may be removable alone" in row.reason
 
 
 def test_second_circuit_is_the_other_copy():

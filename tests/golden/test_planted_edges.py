@@ -11,8 +11,10 @@ import torch
 import two_hop
 
 from benchmark import metrics
+from benchmark.discovery.attribution import integrated_edge_order
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
@@ -30,12 +32,13 @@ MODELS = (
 )
 
 
-def verified(planted, circuit):
+def verified(planted, circuit, ranked=None):
     means = corpus_means(planted.model, planted.means_tokens)
     connections = list(planted.model.connections(planted.graph))
     batch = planted.task.validation
+    criterion = Criterion.mean(0.15, batch)
     return verify_edges(
-        planted.model, circuit, connections, means, batch, planted.means_tokens, Criterion.mean(0.15, batch)
+        planted.model, circuit, connections, means, batch, planted.means_tokens, criterion, ranked=ranked
     )
 
 
@@ -46,6 +49,20 @@ def test_verified_edges_are_the_true_edges_of_the_planted_circuit(module):
         "ok",
         len(planted.edges),
     )
+
+
+@pytest.mark.parametrize("module", MODELS, ids=lambda module: module.__name__)
+def test_edges_ranked_by_integrated_gradients_are_cut_to_as_many(module):
+    planted = module.planted()
+    found = verified(planted, planted.nodes, RANKINGS.named("integrated_gradients").edge_order)
+    assert (found.status, found.edges) == ("ok", len(planted.edges))
+
+
+def test_edges_in_the_worst_order_are_not_cut_at_all():
+    planted = two_hop.planted()
+    true = verified(planted, planted.nodes)
+    worst = verified(planted, planted.nodes, lambda trials: integrated_edge_order(trials).flip(0))
+    assert worst.edges > true.edges
 
 
 @pytest.mark.parametrize("module", [two_hop, boolean_function], ids=lambda module: module.__name__)

@@ -116,7 +116,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
 REPORTED = {
     *("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     *("undefined_rate", "illusion_rate", "graded_rate", "named_nodes", "labelled_share", "verified_edges"),
-    *("minimal_nodes", "minimal_edges", "silent_share"),
+    *("minimal_nodes", "minimal_edges", "silent_share", "removable_pairs"),
     "second_circuit_nodes",
 }
 """Numbers that training tells, counts, and shares of counts."""
