@@ -7,10 +7,13 @@ Four stages, of which 1, 2 and 4 are those of Gao et al. 2025 (arXiv 2511.13653)
 3. *Shrink* the circuit by thinning and exchanges, until no node can be removed alone (`benchmark.discovery.shrinking`).
 4. *Calibrate* a scale and a shift of the logit difference, reported separately.
 
+As an option, stages 1 to 3 run several times, each without some of the prompts, and what most of these circuits share
+is kept (`benchmark.discovery.deletion_smoothing`).
+
 Everything is reported on test prompts (`benchmark.scoring`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,13 +25,13 @@ from benchmark.discovery.bisection import COARSE, fewest_nodes
 from benchmark.discovery.calibration import Calibration, calibrate
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.deletion_smoothing import inclusions, stable
 from benchmark.discovery.rankings import RANKINGS
-from benchmark.discovery.search import Budget, Search, criterion_of, sample_of
+from benchmark.discovery.search import Budget, Search
 from benchmark.discovery.shrinking import certify, exchange, thin
 from benchmark.discovery.spending import CERTIFICATION
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit, by_site
-from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Graph
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
@@ -85,11 +88,22 @@ def find_circuit(
     Raises:
         ValueError: For an unknown ranking, or one that leaves out nodes.
     """
-    sample = sample_of(task, budget)
-    criterion = criterion_of(sample, target, budget)
     values = ablation_values or (lambda batch: at_means(means))
-    sites, connections = node_sites(model, graph), tuple(model.connections(graph))
-    search = Search(model, task, values, sites, sample, criterion, connections)
+
+    def searched(prompts: TaskPrompts) -> Search:
+        return Search.of(model, prompts, values, graph, target, budget)
+
+    def found(prompts: TaskPrompts) -> FoundCircuit:
+        return _found(searched(prompts), ranking, budget, generator)
+
+    search = searched(task)
+    best = _stable(search, found, budget, generator) if budget.deletion_draws else found(task)
+    edit = ablate(best.circuit, search.ablation_on_sample)
+    return replace(best, calibration=calibrate(model, search.sample, edit))
+
+
+def _found(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> FoundCircuit:
+    """Stages 1 to 3."""
     orders = list(RANKINGS.named(ranking).function(search, budget, generator))
     every = torch.arange(search.size)
     if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
@@ -97,9 +111,28 @@ def find_circuit(
     slack = COARSE if budget.shrink else 0.0
     cuts = sorted((_cut(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
     reached = [cut for cut in cuts if cut.status == "ok"]
-    best = _shrunk(search, reached, budget) if budget.shrink and reached else cuts[0]
-    edit = ablate(best.circuit, search.ablation_on_sample)
-    return replace(best, calibration=calibrate(model, sample, edit))
+    return _shrunk(search, reached, budget) if budget.shrink and reached else cuts[0]
+
+
+def _stable(
+    search: Search, found: Callable[[TaskPrompts], FoundCircuit], budget: Budget, generator: torch.Generator
+) -> FoundCircuit:
+    """The nodes that are in most of the circuits that are found without some of the prompts."""
+
+    def kept(prompts: TaskPrompts) -> Bool[Tensor, " node"]:
+        circuit = found(prompts)
+        row = circuit.circuit.row(search.sites)
+        return row if circuit.status == "ok" else torch.zeros_like(row)
+
+    counts = inclusions(kept, search.task, budget.deletion_draws, budget.deleted_share, generator)
+    order = counts.argsort(descending=True, stable=True)
+    return _prefix(search, order, int(stable(counts, budget.deletion_draws).sum()))
+
+
+def _prefix(search: Search, order: Tensor, nodes: int) -> FoundCircuit:
+    """A prefix of an order, whether it meets the criterion or not."""
+    losses = search.sample_losses(Circuit.first(search.sites, order, nodes))
+    return _from_curve(search, order, {nodes: losses}, nodes if search.criterion.holds(losses) else None)
 
 
 def _preference(found: FoundCircuit) -> tuple[bool, float]:
@@ -117,6 +150,18 @@ def _cut(search: Search, order: Tensor, slack: float) -> FoundCircuit:
         return float(search.criterion.excess(losses[nodes][None])[0])
 
     nodes = fewest_nodes(excess, search.size, target=0.0, slack=slack)
+    return _from_curve(search, order, losses, nodes)
+
+
+def _from_curve(search: Search, order: Tensor, losses: Mapping[int, Tensor], nodes: int | None) -> FoundCircuit:
+    """The circuit of some size; that of the lowest mean loss if none meets the criterion.
+
+    Args:
+        search: The search.
+        order: Nodes, most important first.
+        losses: Losses on the sample, by the number of nodes that are kept.
+        nodes: The size, if one meets the criterion.
+    """
     means = {size: float(row.mean()) for size, row in losses.items()}
     kept = min(means, key=lambda size: (means[size], size)) if nodes is None else nodes
     return FoundCircuit(

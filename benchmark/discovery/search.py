@@ -14,7 +14,8 @@ from benchmark.discovery.degrees import degrees
 from benchmark.discovery.spending import Spending
 from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
 from benchmark.model.circuit import Circuit
-from benchmark.model.interface import CircuitModel, Connection, Site
+from benchmark.model.graph import node_sites
+from benchmark.model.interface import CircuitModel, Connection, Graph, Site
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch, TaskPrompts, joined
 
@@ -35,6 +36,8 @@ class Budget:
     margin: float = 0.0
     exchanges: int = 4
     certified_pairs: int = 96
+    deletion_draws: int = 0
+    deleted_share: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,22 @@ class Search:
     """What a circuit has to meet there."""
     connections: tuple[Connection, ...]
     """The edges of the graph."""
+
+    @classmethod
+    def of(
+        cls,
+        model: CircuitModel,
+        task: TaskPrompts,
+        values: AblationValuesOn,
+        graph: Graph,
+        target: float,
+        budget: Budget,
+    ) -> "Search":
+        """A search for a circuit at a target, in nats."""
+        sample = sample_of(task, budget)
+        criterion = criterion_of(sample, target, budget)
+        sites, connections = node_sites(model, graph), tuple(model.connections(graph))
+        return cls(model, task, values, sites, sample, criterion, connections)
 
     def degrees(self, kept: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:
         """Number of edges between each node and the kept ones."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from benchmark.discovery.search import Budget
 
 
+FEWEST_DRAWS = 5
+"""Draws of deletion smoothing below which no node can be in significantly more than half of the circuits."""
+
+
 class CircuitConfig(Settings):
     """How circuits are discovered and scored; the same for every method."""
 
@@ -87,6 +91,14 @@ class CircuitConfig(Settings):
     certified_pairs: int = Field(96, ge=2, le=10_000)
     """Prompt pairs on which circuits are cut, shrunk and certified, half of them train pairs; for `forms` only."""
 
+    deletion_draws: int = Field(0, ge=0, le=10_000)
+    """Number of searches for deletion smoothing: each lacks a random part of the prompts, and the nodes that are in
+    significantly more than half of the circuits are kept. Every search has the whole budget; 0 searches once, with all
+    prompts."""
+
+    deleted_share: float = Field(0.5, gt=0, lt=1)
+    """Probability with which deletion smoothing leaves out a pair of train or validation prompts."""
+
     edge_tokens: Tokens = 4_096
     """Training tokens over which the ablation values of edges are averaged."""
 
@@ -112,6 +124,12 @@ class CircuitConfig(Settings):
         shared = {field.name for field in fields(Budget)} & set(type(self).model_fields)
         own = {name: getattr(self, name) for name in shared}
         return Budget(tokens=self.budget_tokens, margin=self.search_margin, **own)
+
+    @model_validator(mode="after")
+    def _enough_draws(self) -> "CircuitConfig":
+        if 0 < self.deletion_draws < FEWEST_DRAWS:
+            raise ValueError(f"deletion_draws is {self.deletion_draws}; it is 0, or at least {FEWEST_DRAWS}")
+        return self
 
     @model_validator(mode="after")
     def _second_at_means(self) -> "CircuitConfig":
