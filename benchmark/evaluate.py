@@ -222,9 +222,10 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
 
 
 def posed(name: str, config: CircuitConfig) -> Task:
-    """A task, posed in the forms that count."""
+    """A task, posed in the forms that count, one of them held out for testing if the settings say so."""
     task = TASKS.named(name)
-    return task.posed_in(config.forms[name]) if name in config.forms else task
+    counting = task.posed_in(config.forms[name]) if name in config.forms else task
+    return counting.holding_out(config.held_out) if config.held_out else counting
 
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:

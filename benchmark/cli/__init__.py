@@ -10,6 +10,7 @@ from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.forms import forms
+from benchmark.cli.leave_one_out import leave_one_out
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
 from benchmark.cli.regret import regret
@@ -33,5 +34,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, audit):
+for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, leave_one_out, audit):
     main.add_command(command)

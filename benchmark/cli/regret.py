@@ -77,6 +77,7 @@ def regret(
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
     from benchmark.studies.stability import STABILITY, stability
+    from benchmark.studies.tables import added, write_frame
 
     place = Store(store)
     with user_errors():
@@ -102,9 +103,9 @@ def regret(
             best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
         spread = stability(found, ended, settings)
     with user_errors(), adding_to(out, run, study.REGRET):
-        rows = study.regrets(study.added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best)
-        study.write_frame(out / study.REGRET, rows)
-        study.write_frame(out / STABILITY, study.added(out / STABILITY, spread, study.KEY[:-1]))
+        rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best)
+        write_frame(out / study.REGRET, rows)
+        write_frame(out / STABILITY, added(out / STABILITY, spread, study.KEY[:-1]))
         write_best_known(out / BEST_KNOWN, best)
     click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)

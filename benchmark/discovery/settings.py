@@ -47,6 +47,9 @@ class CircuitConfig(Settings):
     """The forms that count, by task: those in which the reference models do the task (`bench forms`). A task that is
     not listed is posed in all of its forms."""
 
+    held_out: str = ""
+    """A form that all test prompts have and no others (`bench leave-one-out`); empty if none is held out."""
+
     ranking: Annotated[str, known_in(RANKINGS)] = "mask"
     """The ranking that orders the nodes."""
 

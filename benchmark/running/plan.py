@@ -133,7 +133,7 @@ class Planner:
 
     def _prompts(self, task: str, seed: int) -> Cell:
         """The check, before anything is trained, that a task's prompts fit the corpus's tokenizer and context."""
-        pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs"})
+        pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs", "held_out"})
         params = {"task": task, "seed": seed, **pairs, **self._forms(task)}
         return Cell("prompts", params, {"corpus": self.corpus}, self._task(task))
 

@@ -6,7 +6,6 @@ them. One of those shares no proposal with the finder, so that a lazy long searc
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -15,13 +14,13 @@ import pandas as pd
 
 from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
-from benchmark.records.table import csv_text, read_measurements, replace_file
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, configure
 from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
 from benchmark.running.store import Store
 from benchmark.studies.best_known import BestKnown, ModelAndTask, as_text, model_and_task
+from benchmark.studies.tables import measured
 from benchmark.tasks import TASKS
 
 REGRET = "regret.csv"
@@ -201,22 +200,15 @@ def results(found: Sequence[Searched], outcomes: Sequence[Outcome], store: Store
 
 
 def _result(each: Searched, store: Store) -> Result:
-    folder = store.artifact(each.cell.key)
-    rows = read_measurements(folder)
-    own = each.run.circuit.ablation
-    scored = {
-        row.metric if row.ablation in ("", own) else f"{row.metric}:{row.ablation}": row
-        for row in rows
-        if row.metric in SCORED
-    }
+    rows = measured(each.cell, store)
+    sizes = {name: rows[name].value for name in ("nodes", "edges")}
+    scored = {name: row.value for name, row in rows.items() if name.partition(":")[0] in SCORED}
     return Result(
         of=model_and_task(each.cell, each.run, store),
-        circuit=Circuit.load(folder / "circuit.safetensors"),
-        sizes={
-            row.metric: int(row.value) for row in rows if row.metric in ("nodes", "edges") and row.value is not None
-        },
-        status=scored["faithfulness"].status,
-        scores={name: row.value for name, row in scored.items() if row.value is not None},
+        circuit=Circuit.load(store.artifact(each.cell.key) / "circuit.safetensors"),
+        sizes={name: int(size) for name, size in sizes.items() if size is not None},
+        status=rows["faithfulness"].status,
+        scores={name: value for name, value in scored.items() if value is not None},
     )
 
 
@@ -320,24 +312,3 @@ def summaries(rows: pd.DataFrame) -> list[Summary]:
             )
         )
     return found
-
-
-def added(path: Path, rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
-    """The rows of a table, those in a file included that none of them replaces, sorted by some columns.
-
-    Raises:
-        ValueError: In one line, if the file is another table.
-    """
-    if path.exists():
-        earlier = pd.read_csv(path)
-        if missing := set(key) - set(earlier):
-            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-        replaced = pd.MultiIndex.from_frame(earlier[list(key)]).isin(pd.MultiIndex.from_frame(rows[list(key)]))
-        rows = pd.concat([rows, earlier[~replaced]], ignore_index=True)
-    return rows.sort_values(list(key), ignore_index=True)
-
-
-def write_frame(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, replacing an earlier one; what is not known is left empty."""
-    values = table.astype(object).where(table.notna(), None)
-    replace_file(path, csv_text(values.columns.to_list(), values.to_numpy().tolist()))

@@ -84,6 +84,20 @@ class Task:
         _check_forms(chosen)
         return replace(self, forms=chosen)
 
+    def holding_out(self, name: str) -> "Task":
+        """The task with a form of train or validation prompts as its only test form.
+
+        Raises:
+            ValueError: There is no such form, or no other form is left in its split.
+        """
+        shown = [form for form in self.all_forms if form.split != "test"]
+        if name not in [form.name for form in shown]:
+            known = ", ".join(form.name for form in shown) or "none"
+            raise ValueError(f"task {self.name} has no train or validation form {name!r}; choose from {known}")
+        chosen = tuple(replace(form, split="test") if form.name == name else form for form in shown)
+        _check_forms(chosen)
+        return replace(self, forms=chosen)
+
     def pair(self, random: Random, split: Split, form: Form | None = None) -> PromptPair:
         """The next pair of a split, from the given form or a random one.
 

@@ -1,0 +1,39 @@
+"""What search cells have measured, and tables of studies, to which searches of the same settings are added."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.records.table import Measurement, csv_text, read_measurements, replace_file
+from benchmark.running.cells import Cell
+from benchmark.running.store import Store
+
+
+def measured(cell: Cell, store: Store) -> dict[str, Measurement]:
+    """What a search cell has measured, by metric; by `metric:ablation` under an ablation not of the search."""
+    return {
+        row.metric if row.ablation in ("", cell.ablation) else f"{row.metric}:{row.ablation}": row
+        for row in read_measurements(store.artifact(cell.key))
+    }
+
+
+def added(path: Path, rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
+    """The rows of a table, those in a file included that none of them replaces, sorted by some columns.
+
+    Raises:
+        ValueError: In one line, if the file is another table.
+    """
+    if path.exists():
+        earlier = pd.read_csv(path)
+        if missing := set(key) - set(earlier):
+            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+        replaced = pd.MultiIndex.from_frame(earlier[list(key)]).isin(pd.MultiIndex.from_frame(rows[list(key)]))
+        rows = pd.concat([rows, earlier[~replaced]], ignore_index=True)
+    return rows.sort_values(list(key), ignore_index=True)
+
+
+def write_frame(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, replacing an earlier one; what is not known is left empty."""
+    values = table.astype(object).where(table.notna(), None)
+    replace_file(path, csv_text(values.columns.to_list(), values.to_numpy().tolist()))
