@@ -46,7 +46,11 @@ def _algorithms() -> str:
     help="Largest multiple of the preset's budget.",
 )
 @click.option(
-    "--algorithms", callback=names, metavar="NAME,...", default=_algorithms, help="Search algorithms; by default all."
+    "--algorithms",
+    callback=names,
+    metavar="NAME,...",
+    default=_algorithms,
+    help="mask, attribution, random, shrinking, exchanges (the finder) or removal; by default all.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
 def regret(
