@@ -37,7 +37,7 @@ SETTINGS = DictionaryConfig(features=64, k=8, tokens=400_000, batch=512, measure
 LEAST_ACCURACY = 0.9
 """Interchange accuracy that a transcoder needs with nothing ablated: no circuit can recover what it has lost."""
 
-SEARCH = Budget(tokens=60_000, learning_rate=0.03, coefficients=(1e-3, 1e-2))
+SEARCH = Budget(tokens=60_000, learning_rate=0.03)
 """The long search that discovers the reference circuit."""
 
 

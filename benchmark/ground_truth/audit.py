@@ -38,7 +38,7 @@ from benchmark.records.table import csv_text, replace_file
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import none_for_nan
 
-SEARCH = Budget(tokens=2_000, learning_rate=0.03, coefficients=(1e-3, 1e-2))
+SEARCH = Budget(tokens=2_000, learning_rate=0.03)
 """An early-stopped search; a longer one finds the known circuit with every seed, so there would be no noise."""
 
 MOST_NOISE = 0.5

@@ -158,7 +158,7 @@ def population(known: TrainedModel) -> Iterator[Case]:
     for each in (circuit, *wrong, *random):
         yield replace(Case.of(known, each, generator), generator=torch.Generator())
     for ranking, tokens in SEARCHES:
-        budget = Budget(tokens=tokens, learning_rate=0.03, coefficients=(1e-3, 1e-2))
+        budget = Budget(tokens=tokens, learning_rate=0.03)
         found = find_circuit(
             known.model, known.prompts, known.means, graph="unit", target=TARGET, ranking=ranking, budget=budget,
             generator=generator,
