@@ -12,8 +12,12 @@ from click.testing import CliRunner
 
 from benchmark.cli import main
 from benchmark.cli.regret import text
+from benchmark.discovery.search import Search
+from benchmark.discovery.shrinking import removable
+from benchmark.evaluate import setting_of
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Site
+from benchmark.running.store import Store
 from benchmark.studies.best_known import (
     BestKnown,
     ModelAndTask,
@@ -24,7 +28,7 @@ from benchmark.studies.best_known import (
     write_best_known,
 )
 from benchmark.studies.regret import KEY, LADDER, regrets, searches, summaries
-from benchmark.studies.tables import added, write_frame
+from benchmark.studies.tables import added, measured, write_frame
 
 OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "0123456789abcdef")
 
@@ -32,7 +36,8 @@ SITES = (Site("blocks.0.v", "value", 0, 4, 0), Site("blocks.0.neuron", "neuron",
 
 LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_while,nonsense", "--longest", "1")
 LADDER_RUN += ("--finder-seeds", "0", "--workers", "1")
-LADDER_RUN += ("--set", "circuit.target_loss=0.775", "--set", "circuit.search_margin=0.0")
+CHANGES = ("circuit.target_loss=0.775", "circuit.search_margin=0.0")
+LADDER_RUN += tuple(word for change in CHANGES for word in ("--set", change))
 
 
 def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):
@@ -175,6 +180,23 @@ def test_searches_are_added_to_a_table_and_replace_their_own_rows(tmp_path):
         added(path, pd.DataFrame([row_of(10)]), KEY)
 
 
+def certified_again(store):
+    """Every circuit of the finder in a store is 1-minimal: no node of it can be removed alone."""
+    made = searches("smoke", ["weight_sparse"], ["for_while"], [0], [0], 1, CHANGES, ["exchanges"])
+    certified = [each for each in made if "minimal_nodes" in measured(each.cell, store)]
+    for each in certified:
+        config, setting = each.run.circuit, setting_of(each.cell, each.run.circuit, store)
+        search = Search.of(
+            setting.model, setting.prompts, setting.ablation_values, setting.graph, config.target_loss, config.budget
+        )
+        kept = Circuit.load(store.artifact(each.cell.key) / "circuit.safetensors").row(search.sites)
+        trials = search.trials(10**9)
+        assert measured(each.cell, store)["minimal_nodes"].status == "ok"
+        assert float(trials.excess(kept, kept[None])[0]) <= 0
+        assert not len(removable(trials, kept))
+    assert certified
+
+
 def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, list(LADDER_RUN))
@@ -197,6 +219,8 @@ def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_pa
     again = CliRunner().invoke(main, list(LADDER_RUN))
     assert again.exit_code == 0
     assert path.read_bytes() == before
+
+    certified_again(Store(Path("store")))
 
     elsewhere = best[0].of._replace(model="f" * 16)
     write_best_known(path, [*best, replace(best[0], of=elsewhere, edges=1)])
