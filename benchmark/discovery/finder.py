@@ -111,7 +111,15 @@ def _found(search: Search, ranking: str, budget: Budget, generator: torch.Genera
     slack = COARSE if budget.shrink else 0.0
     cuts = sorted((_cut(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
     reached = [cut for cut in cuts if cut.status == "ok"]
-    return _shrunk(search, reached, budget) if budget.shrink and reached else cuts[0]
+    if not (budget.shrink and reached):
+        return cuts[0]
+    shrunk = _shrunk(search, reached, budget)
+    return shrunk if shrunk.minimal else min(shrunk, _exactly_cut(search, reached[0]), key=_preference)
+
+
+def _exactly_cut(search: Search, cut: FoundCircuit) -> FoundCircuit:
+    """A coarse cut made exact: with a tiny budget that may be smaller than what shrinking has left."""
+    return replace(_cut(search, cut.order, slack=0.0), minimal=False)
 
 
 def _stable(

@@ -230,11 +230,17 @@ def rows_of(found: Sequence[Searched], ended: Mapping[str, Result]) -> pd.DataFr
     rows = []
     for each in found:
         case = {**each.case._asdict(), "algorithm": each.rung.algorithm, "factor": each.rung.factor}
-        result = ended.get(each.cell.key)
-        known = {"status": "failed"} if result is None else {"model": result.of.model, "status": result.status}
-        scores = {} if result is None else {"edges": np.nan, "nodes": np.nan, **result.sizes, **result.scores}
-        rows.append({**case, "finder_seed": each.finder_seed, **known, **scores})
+        found_there = _columns_of(ended.get(each.cell.key))
+        rows.append({**case, "finder_seed": each.finder_seed, **found_there})
     return pd.DataFrame(rows)
+
+
+def _columns_of(result: Result | None) -> dict[str, Any]:
+    """What a search found, by column; `nan` where there is no value, and `failed` if there is no result."""
+    empty = dict.fromkeys(("edges", "nodes", *SCORED), np.nan)
+    if result is None:
+        return {"model": "", "status": "failed", **empty}
+    return {"model": result.of.model, "status": result.status, **empty, **result.sizes, **result.scores}
 
 
 def regrets(rows: pd.DataFrame, best: Sequence[BestKnown]) -> pd.DataFrame:
@@ -293,7 +299,8 @@ class Summary:
 def summaries(rows: pd.DataFrame) -> list[Summary]:
     """Regret by algorithm and multiple of the budget, in the order of the ladder."""
     found = []
-    for (factor, algorithm), group in rows.groupby(["factor", "algorithm"], sort=False):
+    order = rows["algorithm"].map(list(ALGORITHMS).index)
+    for (factor, _, algorithm), group in rows.groupby(["factor", order.rename("order"), "algorithm"]):
         logs = np.log(group["edges"].clip(lower=1))
         variances = logs.groupby([group[name] for name in Case._fields]).var()
         medians = group.groupby("method", sort=False)["regret"].median()

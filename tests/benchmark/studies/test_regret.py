@@ -36,7 +36,7 @@ SITES = (Site("blocks.0.v", "value", 0, 4, 0), Site("blocks.0.neuron", "neuron",
 
 LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_while,nonsense", "--longest", "1")
 LADDER_RUN += ("--finder-seeds", "0", "--workers", "1")
-CHANGES = ("circuit.target_loss=0.775", "circuit.search_margin=0.0")
+CHANGES = ("circuit.target_loss=0.78", "circuit.search_margin=0.0", "circuit.budget_tokens=12_000")
 LADDER_RUN += tuple(word for change in CHANGES for word in ("--set", change))
 
 
@@ -178,6 +178,17 @@ def test_searches_are_added_to_a_table_and_replace_their_own_rows(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"regret\.csv lacks the columns algorithm, factor"):
         added(path, pd.DataFrame([row_of(10)]), KEY)
+
+
+def test_a_ladder_on_which_no_search_reaches_the_target_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [*LADDER_RUN, "--algorithms", "random", "--set", "circuit.target_loss=0.01"])
+    assert done.exit_code == 0, done.output
+    assert "0 of 2" in done.output
+    rows = pd.read_csv("results/regret.csv")
+    assert rows["regret"].isna().all()
+    assert not rows["on_front"].any()
+    assert not read_best_known(Path("results/best_known.csv"))
 
 
 def certified_again(store):
