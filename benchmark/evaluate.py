@@ -34,7 +34,7 @@ from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
-from benchmark.tasks import TASKS, Task
+from benchmark.tasks import Task, posed
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
 from benchmark.validity.assess import AssessmentSettings, assess
 from benchmark.validity.rows import measurements, write_validity
@@ -158,7 +158,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     setting = load_setting(params, inputs, config, corpus)
     found = discover(setting, params, config, folder)
     progress(1, 2, "scoring")
-    case = DiscoveredCircuit.of(setting, found, config, posed(params["task"], config), corpus, folder)
+    case = DiscoveredCircuit.of(setting, found, config, scored_task(params["task"], config), corpus, folder)
     write_measurements(score_circuit(case), folder)
 
 
@@ -221,16 +221,15 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
     return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
 
 
-def posed(name: str, config: CircuitConfig) -> Task:
-    """A task, posed in the forms that count, one of them held out for testing if the settings say so."""
-    task = TASKS.named(name)
-    counting = task.posed_in(config.forms[name]) if name in config.forms else task
-    return counting.holding_out(config.held_out) if config.held_out else counting
+def scored_task(name: str, config: CircuitConfig) -> Task:
+    """A task in the forms that count, one of them held out for testing if the settings say so."""
+    task = posed(name, config.forms)
+    return task.holding_out(config.held_out) if config.held_out else task
 
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
-    task = posed(name, config)
+    task = scored_task(name, config)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
         drawing = seed_of("prompts", name, split, seed)

@@ -65,6 +65,13 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
     return decorated
 
 
+def compared_methods() -> str:
+    """The reference models and the dictionaries, as an argument."""
+    from benchmark.methods import dictionaries, with_role
+
+    return ",".join([*with_role("reference"), *dictionaries()])
+
+
 def check_installation() -> None:
     """Report every record that could not be loaded; `ValueError` if the installed packages are not ours."""
     check_ownership()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.cells import (
+    cell_options,
+    check_installation,
+    compared_methods,
+    compute,
+    dry_run_table,
+    exit_if_failed,
+    held,
+)
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.text import WIDTH, table_lines
 from benchmark.running.plan import by_urgency
@@ -18,14 +26,8 @@ if TYPE_CHECKING:
     from benchmark.studies.leave_one_out import Generalisation
 
 
-def _compared() -> str:
-    from benchmark.methods import dictionaries, with_role
-
-    return ",".join([*with_role("reference"), *dictionaries()])
-
-
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default=_compared, callback=names)
+@click.argument("methods", metavar="[METHOD,...]", default=compared_methods, callback=names)
 @cell_options("leave_one_out.csv")
 @click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
 def leave_one_out(
@@ -42,7 +44,7 @@ def leave_one_out(
     """Test circuits in a form of their task that their search has not seen.
 
     Every form of train and validation prompts is held out once: a circuit is discovered without it, in the unit graph,
-    and measured in that form alone. Writes leave_one_out.csv, one row a search. Exit 1 if a cell failed.
+    and measured in that form alone. Writes leave_one_out.csv, one row per search. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
     from benchmark.running.experiment import adding_to, joined_experiment
@@ -79,13 +81,13 @@ def text(found: "Sequence[Generalisation]") -> list[str]:
     def nats(value: float) -> str:
         return "?" if math.isnan(value) else f"{value:.3f}"
 
-    table = Table("method", "searches", "solved", "reached", "held", "loss", "whole", box=SIMPLE)
+    table = Table("method", "searches", "solved", "reached", "generalised", "loss", "whole", box=SIMPLE)
     for each in found:
-        counts = map(str, (each.searches, each.solved, each.reached, each.held))
+        counts = map(str, (each.searches, each.solved, each.reached, each.generalised))
         table.add_row(each.method, *counts, nats(each.loss), nats(each.whole_loss))
     told = (
         "solved: the whole model does the task in the held-out form; reached: of these, the circuit reached the target "
-        "in the other forms; held: of these, it does the task in the held-out form. loss, whole: median loss there of "
-        "these circuits and of the whole models, nats."
+        "in the other forms; generalised: of these, it does the task in the held-out form as well. loss, whole: median "
+        "loss there of the circuits that reached the target and of their whole models, nats."
     )
     return [*table_lines(table), *wrap(told, WIDTH)]

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.cells import (
+    cell_options,
+    check_installation,
+    compared_methods,
+    compute,
+    dry_run_table,
+    exit_if_failed,
+    held,
+)
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
 from benchmark.cli.text import WIDTH, table_lines
@@ -20,12 +28,6 @@ if TYPE_CHECKING:
     from benchmark.studies.regret import Searched, Summary
 
 
-def _compared() -> str:
-    from benchmark.methods import dictionaries, with_role
-
-    return ",".join([*with_role("reference"), *dictionaries()])
-
-
 def _algorithms() -> str:
     from benchmark.studies.regret import ALGORITHMS
 
@@ -33,8 +35,8 @@ def _algorithms() -> str:
 
 
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default=_compared, callback=names)
-@cell_options("regret.csv and best_known.csv")
+@click.argument("methods", metavar="[METHOD,...]", default=compared_methods, callback=names)
+@cell_options("regret.csv, stability.csv and best_known.csv")
 @click.option(
     "--finder-seeds", callback=seed_list, metavar="0,1,2", default="0,1,2", show_default=True, help="Search seeds."
 )
@@ -70,17 +72,18 @@ def regret(
     """Measure how far circuits are from the smallest that any search has found.
 
     Searches with several algorithms and budgets, up to 50 times the preset's. Regret is the number of edges over the
-    smallest number known for the same trained model and task, minus one. Writes regret.csv, one row a search;
+    smallest number known for the same trained model and task, minus one. Writes regret.csv, one row per search;
     stability.csv, what circuits of different finder seeds share; and lowers the sizes in best_known.csv. Searches of
     the same settings are added to these tables. With all budgets a working day on two cores; --longest 1 takes less
     than half of that.
     Exit 1 if a cell failed.
     """
     from benchmark.evaluate import setting_of
+    from benchmark.running.config import configure
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
-    from benchmark.studies.stability import STABILITY, stability
+    from benchmark.studies.stability import STABILITY, STABILITY_KEY, stability
     from benchmark.studies.tables import added, write_frame
 
     place = Store(store)
@@ -89,7 +92,7 @@ def regret(
         found = study.searches(preset, methods, tasks, seeds, finder_seeds, longest, changes, algorithms)
         cells = study.cells_of(found)
         known = read_best_known(out / BEST_KNOWN)
-        run, seconds = found[0].run, study.seconds_of(found)
+        run, seconds = configure(preset, methods, tasks, seeds, changes), study.seconds_of(found)
         joined_experiment(out, run, study.REGRET)
     if dry_run:
         header = f"{'algorithm':<20}{'budget':>6}"
@@ -107,9 +110,9 @@ def regret(
             best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
         spread = stability(found, ended, settings)
     with user_errors(), adding_to(out, run, study.REGRET):
-        rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best)
+        rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best, run)
         write_frame(out / study.REGRET, rows)
-        write_frame(out / STABILITY, added(out / STABILITY, spread, study.KEY[:-1]))
+        write_frame(out / STABILITY, added(out / STABILITY, spread, STABILITY_KEY))
         write_best_known(out / BEST_KNOWN, best)
     click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)

@@ -68,8 +68,8 @@ class BatchedTrials(ABC):
     ) -> Float[Tensor, " candidate"]:
         """An estimate of each candidate's excess from the first block of the sample, nats.
 
-        By how much a candidate changes the losses there, in the mean of each form, is added to the base's own losses
-        on all prompts, so that it matters little which prompts are in the block.
+        The mean change that a candidate makes to the losses of each form there is added to the base's own losses on all
+        prompts, so that it matters little which prompts are in the block.
 
         Args:
             base: A subset from which the candidates differ by little.
@@ -131,7 +131,7 @@ class BatchedTrials(ABC):
 
     @cached_property
     def _blocks(self) -> list[Int[Tensor, " row"]]:
-        """Rows of the sample, whole pairs, so that every block has prompts of every form, as far as there are."""
+        """Rows of the sample in whole pairs; every block has prompts of every form that has at least four pairs."""
         pairs = torch.arange(len(self.batch)).view(-1, 2)[self.criterion.form[::2].argsort(stable=True)]
         return [pairs[block::BLOCKS].flatten() for block in range(min(BLOCKS, len(pairs)))]
 

@@ -76,6 +76,9 @@ def verify_edges(
         ablation_values: Ablation values of nodes on given prompts.
         tokens: How many prompt tokens may be run to shrink the edges; `None` leaves them as they were cut.
         ranked: Orders the edges, the most important first; `None` orders them by what flows along them.
+
+    Raises:
+        ValueError: `ranked` left out edges.
     """
     if not can_ablate_edges(model):
         return VerifiedEdges("undefined", reason="single edges of the model cannot be ablated")
@@ -97,9 +100,10 @@ def verify_edges(
         means=all_means,
         importance=importance if any(each.connection.weight is None for each in joined) else None,
     )
-    return _fewest(
-        trials, importance.argsort(descending=True, stable=True) if ranked is None else ranked(trials), tokens
-    )
+    order = importance.argsort(descending=True, stable=True) if ranked is None else torch.as_tensor(ranked(trials))
+    if not torch.equal(order.sort().values, torch.arange(len(importance))):
+        raise ValueError(f"the ranking did not return an order of all {len(importance)} edges")
+    return _fewest(trials, order, tokens)
 
 
 def _fewest(trials: EdgeTrials, order: Int[Tensor, " edge"], tokens: int | None) -> VerifiedEdges:
@@ -133,7 +137,7 @@ def _why_undefined(joined: Sequence[KeptConnection]) -> str:
         return "no edge connects the nodes that the circuit keeps"
     hidden = [each for each in joined if each.connection.weight is None]
     if errors := sum(len(each.targets) * len(each.sources) for each in hidden if _into_errors(each)):
-        return f"{errors} edges into errors run through an opaque block"
+        return f"edges into errors ({errors}) run through an opaque block"
     opaque = sum(len(each.targets) for each in hidden)
     return f"{opaque} nodes behind opaque blocks each need a run of their own" if opaque > MOST_OPAQUE_TARGETS else ""
 

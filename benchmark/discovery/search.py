@@ -52,8 +52,8 @@ class Search:
     """The prompts on which circuits are cut, shrunk and certified."""
     criterion: Criterion
     """What a circuit has to meet there."""
-    connections: tuple[Connection, ...]
-    """The edges of the graph."""
+    graph: Graph
+    """The graph in which edges are counted."""
 
     @classmethod
     def of(
@@ -68,8 +68,7 @@ class Search:
         """A search for a circuit at a target, in nats."""
         sample = sample_of(task, budget)
         criterion = criterion_of(sample, target, budget)
-        sites, connections = node_sites(model, graph), tuple(model.connections(graph))
-        return cls(model, task, values, sites, sample, criterion, connections)
+        return cls(model, task, values, node_sites(model, graph), sample, criterion, graph)
 
     def degrees(self, kept: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:
         """Number of edges between each node and the kept ones."""
@@ -83,6 +82,11 @@ class Search:
     def size(self) -> int:
         """Number of nodes."""
         return sum(site.size for site in self.sites)
+
+    @cached_property
+    def connections(self) -> tuple[Connection, ...]:
+        """The edges of the graph."""
+        return tuple(self.model.connections(self.graph))
 
     @cached_property
     def ablation_on_sample(self) -> AblationValues:

@@ -89,7 +89,7 @@ class CircuitConfig(Settings):
     a third 1, with two thirds none, but then a model at half the target could not reach it."""
 
     exchanges: int = Field(4, ge=0, le=10_000)
-    """Nodes brought in, one after the other, to see whether two or more others can go."""
+    """Nodes brought in, one after the other, to see whether two or more others can go, or one with more edges."""
 
     certified_pairs: int = Field(96, ge=2, le=10_000)
     """Prompt pairs on which circuits are cut, shrunk and certified, half of them train pairs; for `forms` only."""

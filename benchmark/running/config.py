@@ -18,7 +18,7 @@ from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
 from benchmark.seeds import LARGEST_SEED
 from benchmark.settings import Seed, Settings, Tokens, Weight, validated
-from benchmark.tasks import TASKS
+from benchmark.tasks import TASKS, posed
 from benchmark.validity.settings import ValidityConfig
 
 Table = dict[str, Any]
@@ -159,10 +159,14 @@ def configure(
     settings: dict[str, Any] = {name: validated(classes[name], table, name) for name, table in tables.items()}
     for task, forms in settings["circuit"].forms.items():
         TASKS.named(task).posed_in(forms)
+    asked = tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named))
+    if held_out := settings["circuit"].held_out:
+        for task in asked:
+            posed(task, settings["circuit"].forms).holding_out(held_out)
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),
-        tasks=tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named)),
+        tasks=asked,
         seeds=tuple(dict.fromkeys(seeds or base.seeds)),
         **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},

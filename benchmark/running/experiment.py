@@ -22,7 +22,10 @@ RUN = "run.json"
 REFERENCE = Path("results/reference")
 """The run that is committed with the code."""
 
-TABLES = (RECORDS, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv")
+GROWING = (RECORDS, "regret.csv", "leave_one_out.csv")
+"""The tables to which runs of the same settings add rows."""
+
+TABLES = (*GROWING, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv", "stability.csv")
 """The files with results that depend on the settings of a run."""
 
 NAMED = 3
@@ -138,10 +141,13 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         return self.forms.tasks if self.forms else {}
 
     def joined(self, other: "Experiment") -> "Experiment":
-        """This experiment with what a run of the same settings adds; tables other than the records are replaced."""
-        tables = {**self.tables, **other.tables}
-        if RECORDS in self.tables and RECORDS in other.tables:
-            tables[RECORDS] = self.tables[RECORDS].joined(other.tables[RECORDS])
+        """This experiment with what a run of the same settings adds; tables that do not grow are replaced."""
+        grown = {
+            name: self.tables[name].joined(other.tables[name])
+            for name in GROWING
+            if name in self.tables and name in other.tables
+        }
+        tables = {**self.tables, **other.tables, **grown}
         origins = (*self.origins, *(one for one in other.origins if one not in self.origins))
         settings = {**self.settings, **other.settings}
         forms = Forms.of({**self.forms_by_task, **other.forms_by_task})

@@ -53,7 +53,7 @@ def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
 
 @torch.no_grad()
 def removable_pairs(case: DiscoveredCircuit) -> list[Measurement]:
-    """The share of pairs of kept nodes, none of which can be removed alone, that can be removed together.
+    """The share of pairs of kept nodes that can be removed together, in a circuit from which no node can go alone.
 
     It says how far a 1-minimal circuit is from a 2-minimal one, on the prompts and by the criterion of its search.
     """

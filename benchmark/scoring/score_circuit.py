@@ -86,7 +86,7 @@ def score_search(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def _if_solved(case: DiscoveredCircuit, scores: Iterable[Score]) -> list[Measurement]:
-    """Scores of a circuit that solves its task; otherwise the reason why it does not stands in every row."""
+    """Scores of a circuit that solves its task; if it does not, every row states the reason instead."""
     status, reason = case.status
     rows = [row for score in scores for row in score(case)]
     return rows if status == "ok" else [row.without_value(status, reason) for row in rows]

@@ -28,11 +28,11 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
         "opaque_weights": metrics.opaque_weight_count(case.circuit, case.connections),
     }
     rows = {metric: Measurement(metric, size, ablation=case.ablation) for metric, size in values.items()}
-    if case.found.minimal is None:
+    if case.found.minimal is None and len(case.found.curve) > 1:
         low, high = _edge_interval(case)
         pairs = case.found.sample.clusters
         rows["edges"] = replace(rows["edges"], low=low, high=high, interval="prompts", n=pairs)
-    else:
+    if case.found.minimal is not None:
         rows["minimal_nodes"] = _certified(case, "minimal_nodes", int(values["nodes"]), case.found.minimal)
     return list(rows.values())
 

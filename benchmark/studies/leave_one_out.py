@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from benchmark.methods import METHODS
@@ -13,7 +12,7 @@ from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner
 from benchmark.running.store import Store
 from benchmark.studies.tables import measured
-from benchmark.tasks import TASKS
+from benchmark.tasks import posed
 
 LEAVE_ONE_OUT = "leave_one_out.csv"
 """The name of the table."""
@@ -42,7 +41,13 @@ class HeldOut:
 
 
 def searches(run: RunConfig) -> list[HeldOut]:
-    """One search for each method, task, seed and form of train or validation prompts that is not the only one there."""
+    """One search for each method, task, seed and form of train or validation prompts that is not the only one there.
+
+    Raises:
+        ValueError: No form can be held out, or the settings hold one out already.
+    """
+    if run.circuit.held_out:
+        raise ValueError(f"circuit.held_out is {run.circuit.held_out!r}; here every form is held out in turn")
     found = []
     for name, form in _forms(run):
         planner = Planner(replace(run, circuit=run.circuit.model_copy(update={"held_out": form})))
@@ -50,24 +55,25 @@ def searches(run: RunConfig) -> list[HeldOut]:
             for seed in run.seeds:
                 cell = planner.search(method, method.variants[0], "unit", name, seed)
                 found.append(HeldOut(method.name, name, seed, form, cell))
+    if not found:
+        raise ValueError(f"no form can be held out of {', '.join(run.tasks)}: a task needs two in a split")
     return found
 
 
 def _forms(run: RunConfig) -> Iterator[tuple[str, str]]:
     """Tasks, and the forms that can be held out of each; controls are left out."""
     for name in run.tasks:
-        task = TASKS.named(name)
-        if task.control:
-            continue
-        counting = task.posed_in(run.circuit.forms[name]) if name in run.circuit.forms else task
-        for split in ("train", "validation"):
-            forms = counting.forms_of(split)
-            yield from ((name, form.name) for form in forms if len(forms) > 1)
+        task = posed(name, run.circuit.forms)
+        if not task.control:
+            for split in ("train", "validation"):
+                forms = task.forms_of(split)
+                yield from ((name, form.name) for form in forms if len(forms) > 1)
 
 
 def rows_of(found: Sequence[HeldOut], outcomes: Sequence[Outcome], store: Store) -> pd.DataFrame:
-    """One row a search: its size, and the status and losses of the circuit and the whole model in the held-out form."""
+    """One row per search: its size, its status, and the losses of circuit and whole model in the held-out form."""
     ended = {outcome.cell.key: outcome.status for outcome in outcomes}
+    columns = (*KEY, "status", "edges", "nodes", "circuit_loss", "whole_loss")
     rows = []
     for each in found:
         row = {"method": each.method, "task": each.task, "seed": each.seed, "form": each.form}
@@ -75,9 +81,9 @@ def rows_of(found: Sequence[HeldOut], outcomes: Sequence[Outcome], store: Store)
             rows.append({**row, "status": "failed"})
             continue
         found_there = measured(each.cell, store)
-        values = {name: found_there[name].value for name in ("edges", "nodes", "circuit_loss", "whole_loss")}
+        values = {name: found_there[name].value for name in columns[5:]}
         rows.append({**row, "status": found_there["faithfulness"].status, **values})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -89,16 +95,16 @@ class Generalisation:
         searches: Number of searches.
         solved: Those in which the whole model does the task in the held-out form.
         reached: Of these, those that reached the target on their own prompts.
-        held: Of these, those whose circuit does the task in the held-out form.
-        loss: Median loss of the reached circuits there, nats.
-        whole_loss: Median loss of the whole model there, nats.
+        generalised: Of these, those whose circuit does the task in the held-out form.
+        loss: Median loss there of the circuits that reached the target, nats.
+        whole_loss: Median loss there of their whole models, nats.
     """
 
     method: str
     searches: int
     solved: int
     reached: int
-    held: int
+    generalised: int
     loss: float
     whole_loss: float
 
@@ -115,9 +121,9 @@ def by_method(rows: pd.DataFrame, target: float) -> list[Generalisation]:
                 searches=len(group),
                 solved=len(solved),
                 reached=len(reached),
-                held=int((reached["status"] == "ok").sum()),
-                loss=float(reached["circuit_loss"].median()) if len(reached) else np.nan,
-                whole_loss=float(group["whole_loss"].median()),
+                generalised=int((reached["status"] == "ok").sum()),
+                loss=float(reached["circuit_loss"].astype(float).median()),
+                whole_loss=float(reached["whole_loss"].astype(float).median()),
             )
         )
     return found

@@ -1,7 +1,8 @@
 """How far the finder's circuits are from the smallest that any search has found: its regret, by algorithm and budget.
 
-The searches form a ladder. All algorithms run at the preset's budget on all cases; a few run much longer on some of
-them. One of those shares no proposal with the finder, so that a lazy long search does not flatter a lazy short one.
+The searches form a ladder. All algorithms but one run at the preset's budget on all cases; a few run much longer on
+some of them. The one that runs only long shares no proposal with the finder, so that a lazy long search does not
+flatter a lazy short one.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -139,10 +140,14 @@ def searches(
     for rung in LADDER:
         if rung.factor <= longest and rung.algorithm in algorithms:
             chosen = drawn[: max(rung.least, round(rung.share * len(drawn)))]
-            for finder_seed in finder_seeds if rung.repeated else finder_seeds[:1]:
+            distinct = list(dict.fromkeys(finder_seeds))
+            for finder_seed in distinct if rung.repeated else distinct[:1]:
                 found += _with(run, rung, finder_seed, [case for case in cases if case in chosen])
+    if not cases:
+        raise ValueError(f"no search: {', '.join(run.tasks)} has no task that is not a control")
     if not found:
-        raise ValueError(f"no search: {', '.join(algorithms)} is run with a budget of more than {longest} times only")
+        least = min(rung.factor for rung in LADDER if rung.algorithm in algorithms)
+        raise ValueError(f"{', '.join(algorithms)} runs with {least} times the budget or more; raise --longest")
     return found
 
 
@@ -226,7 +231,7 @@ KEY = (*Case._fields, "algorithm", "factor", "finder_seed")
 
 
 def rows_of(found: Sequence[Searched], ended: Mapping[str, Result]) -> pd.DataFrame:
-    """One row a search: the digest of its model, what was found, and how faithful that is."""
+    """One row per search: the digest of its model, what was found, and how faithful that is."""
     rows = []
     for each in found:
         case = {**each.case._asdict(), "algorithm": each.rung.algorithm, "factor": each.rung.factor}
@@ -243,14 +248,22 @@ def _columns_of(result: Result | None) -> dict[str, Any]:
     return {"model": result.of.model, "status": result.status, **empty, **result.sizes, **result.scores}
 
 
-def regrets(rows: pd.DataFrame, best: Sequence[BestKnown]) -> pd.DataFrame:
+def regrets(rows: pd.DataFrame, best: Sequence[BestKnown], run: RunConfig) -> pd.DataFrame:
     """The rows, with the fewest edges known, by how much those found exceed them as a share, and whether on the front.
 
-    The regret is `nan` where the search missed the target. A circuit without edges counts as one edge. `on_front` says
-    that no search of the same model and task found a circuit with at most as many edges that is more faithful.
+    The regret is `nan` where the search missed the target. A circuit without edges counts as one edge.
+
+    Args:
+        rows: The searches.
+        best: The smallest circuits known, of any preset and target.
+        run: The preset and target of the searches.
     """
-    columns = (*Case._fields, "model")
-    smallest = {tuple(getattr(row.of, name) for name in columns): row.edges for row in best}
+    columns, experiment = (*Case._fields, "model"), (run.preset, run.circuit.target_loss)
+    smallest = {
+        tuple(getattr(row.of, name) for name in columns): row.edges
+        for row in best
+        if (row.of.preset, row.of.target) == experiment
+    }
     of = pd.Series([smallest.get(row) for row in rows[list(columns)].itertuples(index=False, name=None)], rows.index)
     known = of.astype(float).where(rows["edges"].notna())
     regret = rows["edges"].clip(lower=1) / known.clip(lower=1) - 1
@@ -258,12 +271,17 @@ def regrets(rows: pd.DataFrame, best: Sequence[BestKnown]) -> pd.DataFrame:
 
 
 def on_front(table: pd.DataFrame) -> pd.Series:
-    """Whether no other circuit of the same case is at least as small and more faithful; false if it is not scored."""
+    """Whether no other circuit of the same model and task is better: smaller or more faithful, and worse in neither.
+
+    Faithfulness is the lowest under any ablation. False for circuits without one.
+    """
     front = pd.Series(False, index=table.index)
-    for _, group in table.dropna(subset=["edges", "robust_faithfulness"]).groupby(list(Case._fields)):
-        ordered = group.sort_values(["edges", "robust_faithfulness"], ascending=[True, False])
-        best = ordered["robust_faithfulness"].cummax().shift(fill_value=-np.inf)
-        front[ordered.index] = ordered["robust_faithfulness"] > best
+    scored = table.dropna(subset=["edges", "robust_faithfulness"])
+    for _, group in scored.groupby([*Case._fields, "model"]):
+        edges, faithful = group["edges"].to_numpy()[:, None], group["robust_faithfulness"].to_numpy()[:, None]
+        no_worse = (edges >= edges.T) & (faithful <= faithful.T)
+        better = no_worse & ((edges > edges.T) | (faithful < faithful.T))
+        front[group.index[np.flatnonzero(~better.any(axis=1))]] = True
     return front
 
 

@@ -6,6 +6,7 @@ how much of a single circuit is an accident of the search.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,13 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Connection
 from benchmark.scoring.case import Setting
 from benchmark.studies.best_known import ModelAndTask
-from benchmark.studies.regret import KEY, Result, Searched
+from benchmark.studies.regret import Case, Result, Rung, Searched
 
 STABILITY = "stability.csv"
 """The name of the table."""
+
+STABILITY_KEY = (*Case._fields, "algorithm", "factor", "finder_seeds")
+"""The columns that identify a row."""
 
 
 def stability(
@@ -36,16 +40,25 @@ def stability(
     """
     reached = [each for each in found if each.cell.key in ended and ended[each.cell.key].sizes]
     rows = []
-    for case, searches in groupby(sorted(reached, key=lambda each: each.case), key=lambda each: each.case):
-        of_case = list(searches)
-        setting = settings[ended[of_case[0].cell.key].of]()
-        connections = list(setting.model.connections(setting.graph))
-        for rung in dict.fromkeys(each.rung for each in of_case):
-            circuits = [ended[each.cell.key].circuit for each in of_case if each.rung == rung]
-            if len(circuits) > 1:
-                names = {**case._asdict(), "algorithm": rung.algorithm, "factor": rung.factor, "seeds": len(circuits)}
-                rows.append({**names, **alike(circuits, connections)})
-    return pd.DataFrame(rows, columns=[*KEY[:-1], "seeds", "distinct", "shared_nodes", "shared_edges"])
+    for case, of_case in groupby(sorted(reached, key=lambda each: each.case), key=lambda each: each.case):
+        groups: dict[Rung, list[Searched]] = {}
+        for each in of_case:
+            groups.setdefault(each.rung, []).append(each)
+        several = [group for group in groups.values() if len(group) > 1]
+        if several:
+            setting = settings[ended[several[0][0].cell.key].of]()
+            connections = list(setting.model.connections(setting.graph))
+        for group in several:
+            circuits = [ended[each.cell.key].circuit for each in group]
+            rows.append(_row(case, group) | alike(circuits, connections))
+    return pd.DataFrame(rows, columns=[*STABILITY_KEY, "distinct", "shared_nodes", "shared_edges"])
+
+
+def _row(case: Case, group: Sequence[Searched]) -> dict[str, Any]:
+    """The columns that identify the row of some searches that differ in their finder seeds alone."""
+    seeds = " ".join(str(each.finder_seed) for each in group)
+    rung = group[0].rung
+    return {**case._asdict(), "algorithm": rung.algorithm, "factor": rung.factor, "finder_seeds": seeds}
 
 
 def alike(circuits: Sequence[Circuit], connections: Sequence[Connection]) -> dict[str, int | float]:

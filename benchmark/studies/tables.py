@@ -19,7 +19,12 @@ def measured(cell: Cell, store: Store) -> dict[str, Measurement]:
 
 
 def added(path: Path, rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
-    """The rows of a table, those in a file included that none of them replaces, sorted by some columns.
+    """New rows together with those of an earlier file that they do not replace, sorted by the key.
+
+    Args:
+        path: The earlier file, if there is one.
+        rows: The new rows.
+        key: The columns that identify a row.
 
     Raises:
         ValueError: In one line, if the file is another table.

@@ -94,8 +94,10 @@ class Task:
         if name not in [form.name for form in shown]:
             known = ", ".join(form.name for form in shown) or "none"
             raise ValueError(f"task {self.name} has no train or validation form {name!r}; choose from {known}")
+        split = next(form.split for form in shown if form.name == name)
+        if sum(form.split == split for form in shown) == 1:
+            raise ValueError(f"form {name!r} of task {self.name} is the only one for {split} prompts")
         chosen = tuple(replace(form, split="test") if form.name == name else form for form in shown)
-        _check_forms(chosen)
         return replace(self, forms=chosen)
 
     def pair(self, random: Random, split: Split, form: Form | None = None) -> PromptPair:
@@ -235,6 +237,17 @@ def _check_forms(forms: tuple[Form, ...]) -> None:
         raise ValueError(f"two forms are called {max(names, key=names.count)!r}")
     if missing := [split for split in SPLITS if all(form.split != split for form in forms)]:
         raise ValueError(f"no form belongs to {' or '.join(missing)}; every split needs one")
+
+
+def posed(name: str, forms: Mapping[str, Collection[str]]) -> Task:
+    """A task in the forms that count; in all of its forms if none are listed for it.
+
+    Args:
+        name: The task.
+        forms: Names of the forms that count, by task.
+    """
+    task = TASKS.named(name)
+    return task.posed_in(forms[name]) if name in forms else task
 
 
 @dataclass(frozen=True)

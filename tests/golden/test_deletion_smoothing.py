@@ -12,6 +12,8 @@ from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import FEWEST_DRAWS, CircuitConfig
 from benchmark.interventions.ablation import corpus_means
+from benchmark.scoring.case import DiscoveredCircuit, Setting
+from benchmark.scoring.sizes import sizes
 
 DRAWS = 6
 
@@ -76,7 +78,17 @@ def test_nodes_of_a_truth_are_stable(module):
     kept = {name: set(nodes) for name, nodes in smooth.circuit.kept().items()}
     every = [{name: set(nodes) for name, nodes in truth.nodes.kept().items()} for truth in truths]
     assert all(nodes <= set.union(*(truth.get(name, set()) for truth in every)) for name, nodes in kept.items())
+    assert smooth.minimal is None
     if len(truths) == 1:
         assert smooth.status == "ok"
         assert kept == every[0]
-    assert smooth.minimal is None
+        assert list(smooth.curve) == [sum(map(len, kept.values()))]
+
+
+def test_a_circuit_of_one_size_has_no_interval_of_its_edges():
+    made = planted(MODULES[0])
+    means = corpus_means(made.model, made.means_tokens)
+    setting = Setting(made.model, made.model, means, made.graph, made.task, made.means_tokens, seed=0)
+    case = DiscoveredCircuit.of(setting, found(MODULES[0]), CircuitConfig(deletion_draws=DRAWS))
+    edges = next(row for row in sizes(case) if row.metric == "edges")
+    assert (edges.interval, edges.low, edges.high) == ("", None, None)

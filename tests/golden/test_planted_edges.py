@@ -58,6 +58,13 @@ def test_edges_ranked_by_integrated_gradients_are_cut_to_as_many(module):
     assert (found.status, found.edges) == ("ok", len(planted.edges))
 
 
+@pytest.mark.parametrize("order", [lambda order: order[:-1], lambda order: order.clamp(max=1)])
+def test_an_order_that_leaves_out_edges_is_refused(order):
+    planted = two_hop.planted()
+    with pytest.raises(ValueError, match="the ranking did not return an order of all"):
+        verified(planted, planted.nodes, lambda trials: order(integrated_edge_order(trials)))
+
+
 def test_edges_in_the_worst_order_are_not_cut_at_all():
     planted = two_hop.planted()
     true = verified(planted, planted.nodes)

@@ -31,7 +31,7 @@ def search(module):
     made = planted(module)
     means, sample = corpus_means(made.model, made.means_tokens), sample_of(made.task, BUDGET)
     sites, criterion = node_sites(made.model, made.graph), Criterion(0.15, sample.form)
-    return Search(made.model, made.task, lambda batch: at_means(means), sites, sample, criterion, ())
+    return Search(made.model, made.task, lambda batch: at_means(means), sites, sample, criterion, made.graph)
 
 
 def losses(trials, *sets):

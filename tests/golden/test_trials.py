@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
@@ -107,15 +108,37 @@ def test_excess_is_exact_where_the_criterion_holds_and_a_lower_bound_elsewhere(m
 
 @every_model
 @pytest.mark.parametrize("kind", [node_trials, edge_trials])
-def test_screening_every_block_would_give_the_mean_loss_and_one_block_gives_what_it_adds_to_the_base(module, kind):
+def test_a_screen_adds_what_each_form_changes_in_one_block_to_the_losses_of_the_base(module, kind):
     trials = kind(module)
+    form = (torch.arange(len(trials.batch)) // 2) % 3
+    trials = replace(trials, criterion=Criterion(0.15, form))
     base, *candidates = some(trials, 0.9, count=4)
-    everything = torch.arange(len(trials.batch))
+    everything, first = torch.arange(len(trials.batch)), trials._blocks[0]
     losses = trials.losses(base, torch.stack([base, *candidates]), everything)
-    first = trials._blocks[0]
-    expected = losses[0].mean() - trials.criterion.target + losses[1:, first].mean(1) - losses[0, first].mean()
-    torch.testing.assert_close(trials.screen(base, torch.stack(candidates)), expected)
-    assert torch.cat(trials._blocks).sort().values.equal(everything)
+    expected = losses[:1].repeat(len(candidates), 1)
+    for number in range(3):
+        rows = first[form[first] == number]
+        changed = losses[1:, rows].mean(1) - losses[0, rows].mean()
+        expected[:, form == number] += changed[:, None]
+    torch.testing.assert_close(trials.screen(base, torch.stack(candidates)), trials.criterion.excess(expected))
+
+
+@every_model
+def test_every_block_has_as_many_pairs_of_each_form_give_or_take_one(module):
+    trials = node_trials(module)
+    form = (torch.arange(len(trials.batch)) // 2) % 3
+    blocks = replace(trials, criterion=Criterion(0.15, form))._blocks
+    assert torch.cat(blocks).sort().values.equal(torch.arange(len(trials.batch)))
+    pairs = torch.stack([form[block].bincount(minlength=3) // 2 for block in blocks])
+    assert int((pairs.amax(0) - pairs.amin(0)).max()) <= 1
+
+
+def test_a_form_without_a_row_is_given_the_mean_of_all_rows():
+    criterion = Criterion(0.15, torch.tensor([0, 0, 1, 1, 2]))
+    losses = torch.tensor([[0.1, 0.3, 0.8], [0.0, 0.0, 0.3]])
+    means = criterion.by_form_mean(losses, torch.tensor([0, 1, 3]))
+    expected = torch.tensor([[0.2, 0.2, 0.8, 0.8, 0.4], [0.0, 0.0, 0.3, 0.3, 0.1]])
+    torch.testing.assert_close(means, expected)
 
 
 def partly_kept(trials, mask):

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from benchmark.cli import main
 from benchmark.cli.leave_one_out import text
 from benchmark.running.config import configure
-from benchmark.studies.leave_one_out import by_method, searches
+from benchmark.running.executor import Outcome
+from benchmark.running.store import Store
+from benchmark.studies.leave_one_out import by_method, rows_of, searches
 from benchmark.tasks import TASKS
 
 
@@ -32,7 +34,7 @@ def test_a_test_form_cannot_be_held_out_and_neither_can_the_last_of_a_split():
         task.holding_out(test)
     train, validation = (task.forms_of(split)[0].name for split in ("train", "validation"))
     lone = task.posed_in([train, validation, test])
-    with pytest.raises(ValueError, match="no form belongs to train"):
+    with pytest.raises(ValueError, match=f"form '{train}' of task for_while is the only one for train prompts"):
         lone.holding_out(train)
 
 
@@ -45,6 +47,27 @@ def test_every_form_of_train_and_validation_is_held_out_once_and_no_control():
     assert len({each.cell.key for each in found}) == len(found) == 2 * len(names)
     assert {each.cell.params["circuit"]["held_out"] for each in found} == set(names)
     assert len({each.cell.needs["prompts"].key for each in found}) == len(names)
+
+
+def test_nothing_to_hold_out_is_an_error_of_one_line():
+    with pytest.raises(ValueError, match="no form can be held out of nonsense"):
+        searches(configure("quick", ["dense"], ["nonsense"], [0]))
+    form = TASKS["for_while"].forms_of("train")[0].name
+    with pytest.raises(ValueError, match=f"circuit.held_out is '{form}'; here every form is held out in turn"):
+        searches(configure("quick", ["dense"], ["for_while"], [0], [f"circuit.held_out={form}"]))
+
+
+def test_an_unknown_form_is_refused_before_anything_is_computed():
+    with pytest.raises(ValueError, match="task for_while has no train or validation form 'nowhere'; choose from"):
+        configure("quick", ["dense"], ["for_while"], [0], ["circuit.held_out=nowhere"])
+
+
+def test_searches_that_all_failed_have_a_row_each(tmp_path):
+    found = searches(configure("quick", ["dense"], ["for_while"], [0]))
+    failed = [Outcome(each.cell, "failed") for each in found]
+    rows = rows_of(found, failed, Store(tmp_path))
+    assert rows["status"].tolist() == ["failed"] * len(found)
+    assert by_method(rows, 0.15)[0].reached == 0
 
 
 def test_forms_are_summed_up_by_method():
@@ -60,9 +83,9 @@ def test_forms_are_summed_up_by_method():
         columns=["method", "status", "edges", "circuit_loss", "whole_loss"],
     )
     dense, sae = by_method(rows, 0.15)
-    assert (dense.searches, dense.solved, dense.reached, dense.held) == (5, 3, 2, 1)
-    assert (dense.loss, dense.whole_loss) == (pytest.approx(0.4), pytest.approx(0.1))
-    assert (sae.searches, sae.solved, sae.held) == (1, 0, 0)
+    assert (dense.searches, dense.solved, dense.reached, dense.generalised) == (5, 3, 2, 1)
+    assert (dense.loss, dense.whole_loss) == (pytest.approx(0.4), pytest.approx(0.075))
+    assert (sae.searches, sae.solved, sae.generalised) == (1, 0, 0)
     lines = text([dense, sae])
     assert all(len(line) <= 80 for line in lines)
 

@@ -17,6 +17,7 @@ from benchmark.discovery.shrinking import removable
 from benchmark.evaluate import setting_of
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Site
+from benchmark.running.config import configure
 from benchmark.running.store import Store
 from benchmark.studies.best_known import (
     BestKnown,
@@ -150,8 +151,15 @@ def test_algorithms_are_chosen_by_name():
     }
     with pytest.raises(ValueError, match="no algorithm 'masks'; choose from mask, attribution, random"):
         searches("quick", ["dense"], [], [], [0], 1, algorithms=["masks"])
-    with pytest.raises(ValueError, match="no search: removal is run with a budget of more than 1 times only"):
+    with pytest.raises(ValueError, match="removal runs with 50 times the budget or more; raise --longest"):
         searches("quick", ["dense"], [], [], [0], 1, algorithms=["removal"])
+    with pytest.raises(ValueError, match="nonsense has no task that is not a control"):
+        searches("quick", ["dense"], ["nonsense"], [], [0], 1)
+
+
+def test_a_finder_seed_that_is_given_twice_is_one():
+    once, twice = (searches("quick", ["dense"], ["for_while"], [0], seeds, 1) for seeds in ([3], [3, 3]))
+    assert [each.cell.key for each in once] == [each.cell.key for each in twice]
 
 
 def row_of(edges, **changes):
@@ -164,7 +172,8 @@ def test_regret_is_over_the_smallest_circuit_of_the_same_model():
     other = {"model": "f" * 16, "seed": 1}
     rows = pd.DataFrame([row_of(12), row_of(math.nan, finder_seed=1), row_of(0, **other), row_of(4, task="else_elif")])
     best = [found(8), found(0, of=OF._replace(model="f" * 16, seed=1))]
-    table = regrets(rows, best)
+    other_target = found(1, of=OF._replace(target=0.3))
+    table = regrets(rows, [*best, other_target], configure("quick", ["dense"], ["for_while"], [0]))
     assert table["regret"].tolist() == pytest.approx([0.5, math.nan, 0.0, math.nan], nan_ok=True)
     assert table["best_edges"].tolist() == pytest.approx([8, math.nan, 0, math.nan], nan_ok=True)
 
@@ -219,6 +228,7 @@ def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_pa
     assert (reached["regret"] >= 0).all()
     assert (reached.groupby("graph")["regret"].min() == 0).all()
     held = rows[rows["status"] == "ok"]
+    assert len(held)
     assert held["robust_faithfulness"].le(held["faithfulness"] + 1e-6).all()
     assert {"circuit_loss", "faithfulness:resample", "faithfulness:counterfactual"} <= set(rows)
     assert held.groupby("graph")["on_front"].any().all()
@@ -232,6 +242,12 @@ def test_the_command_measures_regret_and_runs_the_smallest_circuits_again(tmp_pa
     assert path.read_bytes() == before
 
     certified_again(Store(Path("store")))
+
+    folder = {path.name: path.read_bytes() for path in Path("results").iterdir()}
+    other = CliRunner().invoke(main, [*LADDER_RUN, "--set", "circuit.area_factor=3.0"])
+    assert other.exit_code == 2
+    assert "belongs to other settings: circuit.area_factor is 2.0 there and 3.0 here" in other.stderr
+    assert {path.name: path.read_bytes() for path in Path("results").iterdir()} == folder
 
     elsewhere = best[0].of._replace(model="f" * 16)
     write_best_known(path, [*best, replace(best[0], of=elsewhere, edges=1)])
