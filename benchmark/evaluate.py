@@ -20,7 +20,8 @@ from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import METHODS

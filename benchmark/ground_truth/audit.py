@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Case, RankableMetric
 from benchmark.ground_truth.planted_models import PlantedModel

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.finder import FoundCircuit
+from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import (
     AblationValues,

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark import metrics
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State

@@ -13,7 +13,8 @@ from baselines.config import DictionaryConfig
 from baselines.replacement import ReplacedMLPs
 from baselines.transcoder import training as transcoder_training
 from benchmark import metrics
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit

@@ -11,7 +11,7 @@ from toy_methods import registered
 
 from benchmark.discovery.calibration import Calibration
 from benchmark.discovery.criterion import Criterion
-from benchmark.discovery.finder import FoundCircuit
+from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.metrics import METRICS
 from benchmark.scoring.case import DiscoveredCircuit

@@ -9,7 +9,8 @@ import torch
 from planted import MODULES, Planted, Truth, circuit, loss, without
 
 from benchmark import metrics
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.metrics.recovery import Recovery

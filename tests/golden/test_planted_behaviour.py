@@ -10,7 +10,8 @@ import pytest
 import torch
 from planted import MODULES, Planted, circuit, loss
 
-from benchmark.discovery.finder import FoundCircuit, find_circuit
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import corpus_means, keep_only
