@@ -48,7 +48,7 @@ def find_circuit(
     ablation_values: AblationValuesOn | None = None,
     generator: torch.Generator,
 ) -> FoundCircuit:
-    """Find the smallest circuit of a model that does a task.
+    """Find a circuit of few nodes that does a task; it is 1-minimal, which does not make it the smallest there is.
 
     Args:
         model: The model in which to find the circuit.

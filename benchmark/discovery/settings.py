@@ -27,9 +27,9 @@ class CircuitConfig(Settings):
     """A circuit counts if its loss on test prompts exceeds the target by at most this much, nats."""
 
     budget_tokens: Tokens = 200_000
-    """Prompt tokens run forward and backward to learn the masks, over all coefficients. Thinning the circuit, exchanges
-    and thinning its edges may run as many each, and certifying either four times as many; a forward pass alone counts a
-    third."""
+    """Prompt tokens run forward and backward to learn the masks, over all coefficients. Cutting again, thinning,
+    exchanges and thinning the edges may run as many each, and certifying nodes or edges four times as many; a forward
+    pass alone counts a third."""
 
     batch_pairs: Size = 16
     """Prompt pairs per step."""
