@@ -63,8 +63,10 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "variance": ["--dry-run", "--finder-seeds", "--out", "--preset", "--seeds", "--set", "--store", "--tasks",
                      "--workers", "methods"],
         "forms": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
-        "regret": ["--dry-run", "--finder-seeds", "--longest", "--out", "--preset", "--seeds", "--set", "--store",
-                   "--tasks", "--workers", "methods"],
+        "regret": ["--algorithms", "--dry-run", "--finder-seeds", "--longest", "--out", "--preset", "--seeds", "--set",
+                   "--store", "--tasks", "--workers", "methods"],
+        "leave-one-out": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers",
+                          "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
     }  # fmt: skip
 
