@@ -67,6 +67,13 @@ def test_the_table_is_read_as_it_was_written(tmp_path):
     assert read_best_known(tmp_path / "none.csv") == []
 
 
+def test_the_committed_table_has_one_circuit_per_model_and_task_that_was_run_again():
+    rows = read_best_known(Path(__file__).parents[3] / "results/reference/best_known.csv")
+    assert {row.checked for row in rows} == {"yes"}
+    assert len({row.of for row in rows}) == len(rows) > 0
+    assert all(row.edges >= 0 and bool(row.circuit) == (row.nodes > 0) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"), [("edges", "arcs", "has the columns"), (",9,", ",nine,", "line 2: invalid literal")]
 )
