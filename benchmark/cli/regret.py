@@ -1,7 +1,7 @@
 """`bench regret`: by how much circuits exceed the smallest that any search has found."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import wrap
@@ -25,7 +25,9 @@ from benchmark.running.cells import Cell
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
-    from benchmark.studies.regret import Searched, Summary
+    from benchmark.scoring.case import Setting
+    from benchmark.studies.best_known import ModelAndTask
+    from benchmark.studies.regret import Result, Searched, Summary
 
 
 def _algorithms() -> str:
@@ -75,10 +77,8 @@ def regret(
     smallest number known for the same trained model and task, minus one. Writes regret.csv, one row per search;
     stability.csv, what circuits of different finder seeds share; and lowers the sizes in best_known.csv. Searches of
     the same settings are added to these tables. With all budgets a working day on two cores; --longest 1 takes less
-    than half of that.
-    Exit 1 if a cell failed.
+    than half of that. Exit 1 if a cell failed.
     """
-    from benchmark.evaluate import setting_of
     from benchmark.running.config import configure
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.studies import regret as study
@@ -89,10 +89,10 @@ def regret(
     place = Store(store)
     with user_errors():
         check_installation()
-        found = study.searches(preset, methods, tasks, seeds, finder_seeds, longest, changes, algorithms)
-        cells = study.cells_of(found)
+        run = configure(preset, methods, tasks, seeds, changes)
+        found = study.searches(run, finder_seeds, longest, algorithms)
+        cells, seconds = study.cells_of(found), study.seconds_of(found)
         known = read_best_known(out / BEST_KNOWN)
-        run, seconds = configure(preset, methods, tasks, seeds, changes), study.seconds_of(found)
         joined_experiment(out, run, study.REGRET)
     if dry_run:
         header = f"{'algorithm':<20}{'budget':>6}"
@@ -101,11 +101,7 @@ def regret(
     with held(place, out):
         outcomes = compute(cells, place, workers, seconds)
         ended = study.results(found, outcomes, place)
-        settings = {
-            ended[each.cell.key].of: partial(setting_of, each.cell, run.circuit, place)
-            for each in found
-            if each.cell.key in ended
-        }
+        settings = _settings(found, ended, place)
         with user_errors():
             best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
         spread = stability(found, ended, settings)
@@ -117,6 +113,19 @@ def regret(
     click.echo("\n".join(text(study.summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
     exit_if_failed(outcomes)
+
+
+def _settings(
+    found: "Sequence[Searched]", ended: "Mapping[str, Result]", store: Store
+) -> "dict[ModelAndTask, Callable[[], Setting]]":
+    """What loads the model and the prompts of each case."""
+    from benchmark.evaluate import setting_of
+
+    return {
+        result.of: partial(setting_of, each.cell, each.run.circuit, store)
+        for each in found
+        if (result := ended.get(each.cell.key)) is not None
+    }
 
 
 def _by_rung(found: "Sequence[Searched]") -> dict[str, list[Cell]]:

@@ -69,11 +69,14 @@ def find_circuit(
     def searched(prompts: TaskPrompts) -> Search:
         return Search.of(model, prompts, values, graph, target, budget)
 
-    def found(prompts: TaskPrompts) -> FoundCircuit:
-        return _found(searched(prompts), ranking, budget, generator)
+    def found(search: Search) -> FoundCircuit:
+        return _found(search, ranking, budget, generator)
 
     search = searched(task)
-    best = _stable(search, found, budget, generator) if budget.deletion_draws else found(task)
+    if budget.deletion_draws:
+        best = _stable(search, lambda prompts: found(searched(prompts)), budget, generator)
+    else:
+        best = found(search)
     edit = ablate(best.circuit, search.ablation_on_sample)
     return replace(best, calibration=calibrate(model, search.sample, edit))
 

@@ -1,5 +1,6 @@
 """The inputs of a search for a circuit: the model, the prompts, the nodes and the budget."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -74,7 +75,7 @@ class Search:
         """Number of edges between each node and the kept ones."""
         return degrees(self.sites, self.connections, kept)
 
-    def trials(self, tokens: int) -> NodeTrials:
+    def trials(self, tokens: int | float = math.inf) -> NodeTrials:
         """Tries circuits, up to a number of tokens."""
         return NodeTrials(self.model, self.sites, self.ablation_values, self.sample, self.criterion, Spending(tokens))
 

@@ -15,11 +15,9 @@ from typing import NamedTuple
 import torch
 
 from benchmark import metrics
-from benchmark.discovery.candidates import NodeTrials
-from benchmark.discovery.search import criterion_of, sample_of
+from benchmark.discovery.search import Search
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.model.circuit import Circuit
-from benchmark.model.graph import node_sites
 from benchmark.model.interface import Site
 from benchmark.records.table import csv_text, replace_file
 from benchmark.running.cells import Cell
@@ -174,10 +172,12 @@ def checked(
 
 @torch.no_grad()
 def _run_again(row: BestKnown, setting: Setting, config: CircuitConfig) -> BestKnown:
-    sites, sample = node_sites(setting.model, setting.graph), sample_of(setting.prompts, config.budget)
-    circuit, criterion = from_text(row.circuit, sites), criterion_of(sample, config.target_loss, config.budget)
-    trials, kept = NodeTrials(setting.model, sites, setting.ablation_values, sample, criterion), circuit.row(sites)
-    excess = float(trials.excess(kept, kept[None])[0])
+    search = Search.of(
+        setting.model, setting.prompts, setting.ablation_values, setting.graph, config.target_loss, config.budget
+    )
+    circuit = from_text(row.circuit, search.sites)
+    kept = circuit.row(search.sites)
+    excess = float(search.trials().excess(kept, kept[None])[0])
     sizes = metrics.edge_count(circuit, setting.model.connections(setting.graph)), metrics.node_count(circuit)
     named = " ".join(map(str, row.of[1:6]))
     if excess > 0:

@@ -16,7 +16,7 @@ import pandas as pd
 from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
 from benchmark.running.cells import Cell
-from benchmark.running.config import RunConfig, configure
+from benchmark.running.config import RunConfig
 from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
 from benchmark.running.store import Store
@@ -100,25 +100,15 @@ class Searched:
 
 
 def searches(
-    preset: str,
-    methods: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Sequence[int],
-    finder_seeds: Sequence[int],
-    longest: int,
-    changes: Sequence[str] = (),
-    algorithms: Collection[str] = ALGORITHMS,
+    run: RunConfig, finder_seeds: Sequence[int], longest: int, algorithms: Collection[str] = ALGORITHMS
 ) -> list[Searched]:
     """The searches of the ladder up to a multiple of the budget.
 
     Args:
-        preset: The settings to start from.
-        methods: Methods whose first variant is searched, in all its graphs.
-        tasks: Tasks; controls are left out.
-        seeds: Training seeds.
+        run: The settings to start from; the first variant of each method is searched, in all its graphs. Control tasks
+            are left out.
         finder_seeds: Seeds of the searches.
         longest: Largest multiple of the preset's budget.
-        changes: Other changes to the preset.
         algorithms: Names of `ALGORITHMS`; rungs of others are left out.
 
     Raises:
@@ -126,7 +116,6 @@ def searches(
     """
     if unknown := set(algorithms) - set(ALGORITHMS):
         raise ValueError(f"no algorithm {sorted(unknown)[0]!r}; choose from {', '.join(ALGORITHMS)}")
-    run = configure(preset, methods, tasks, seeds, changes)
     cases = [
         Case(method.name, method.variants[0].name, graph, task, seed)
         for method in map(METHODS.named, run.methods)

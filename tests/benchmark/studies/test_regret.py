@@ -137,7 +137,7 @@ def test_regret_is_summed_up_by_algorithm_and_budget():
 
 
 def test_long_searches_run_on_some_cases_with_the_first_finder_seed():
-    made = searches("quick", ["weight_sparse", "dense"], [], [], [4, 5], longest=50)
+    made = searches(configure("quick", ["weight_sparse", "dense"]), [4, 5], longest=50)
     assert len({each.cell.key for each in made}) == len(made)
     cases = {each.case for each in made}
     assert len(cases) == 2 * 2 * 8
@@ -146,26 +146,26 @@ def test_long_searches_run_on_some_cases_with_the_first_finder_seed():
         assert {each.cell.params["circuit"]["budget_tokens"] for each in own} == {160_000 * rung.factor}
         assert {each.finder_seed for each in own} == ({4, 5} if rung.factor == 1 else {4})
         assert len({each.case for each in own}) == {1: 32, 2: 32, 10: 11, 50: 8}[rung.factor]
-    assert all(each.rung.factor == 1 for each in searches("quick", ["dense"], [], [], [0], longest=1))
+    assert all(each.rung.factor == 1 for each in searches(configure("quick", ["dense"]), [0], longest=1))
 
 
 def test_algorithms_are_chosen_by_name():
-    made = searches("quick", ["dense"], [], [], [0], longest=2, algorithms=["mask", "exchanges"])
+    made = searches(configure("quick", ["dense"]), [0], longest=2, algorithms=["mask", "exchanges"])
     assert {(each.rung.algorithm, each.rung.factor) for each in made} == {
         ("mask", 1),
         ("exchanges", 1),
         ("exchanges", 2),
     }
     with pytest.raises(ValueError, match="no algorithm 'masks'; choose from mask, attribution, random"):
-        searches("quick", ["dense"], [], [], [0], 1, algorithms=["masks"])
+        searches(configure("quick", ["dense"]), [0], 1, algorithms=["masks"])
     with pytest.raises(ValueError, match="removal runs with 50 times the budget or more; raise --longest"):
-        searches("quick", ["dense"], [], [], [0], 1, algorithms=["removal"])
+        searches(configure("quick", ["dense"]), [0], 1, algorithms=["removal"])
     with pytest.raises(ValueError, match="nonsense has no task that is not a control"):
-        searches("quick", ["dense"], ["nonsense"], [], [0], 1)
+        searches(configure("quick", ["dense"], ["nonsense"]), [0], 1)
 
 
 def test_a_finder_seed_that_is_given_twice_is_one():
-    once, twice = (searches("quick", ["dense"], ["for_while"], [0], seeds, 1) for seeds in ([3], [3, 3]))
+    once, twice = (searches(configure("quick", ["dense"], ["for_while"], [0]), seeds, 1) for seeds in ([3], [3, 3]))
     assert [each.cell.key for each in once] == [each.cell.key for each in twice]
 
 
@@ -209,7 +209,7 @@ def test_a_ladder_on_which_no_search_reaches_the_target_is_told(tmp_path, monkey
 
 def certified_again(store):
     """Every circuit of the finder in a store is 1-minimal: no node of it can be removed alone."""
-    made = searches("smoke", ["weight_sparse"], ["for_while"], [0], [0], 1, CHANGES, ["exchanges"])
+    made = searches(configure("smoke", ["weight_sparse"], ["for_while"], [0], CHANGES), [0], 1, ["exchanges"])
     certified = [each for each in made if "minimal_nodes" in measured(each.cell, store)]
     for each in certified:
         config, setting = each.run.circuit, setting_of(each.cell, each.run.circuit, store)
@@ -217,7 +217,7 @@ def certified_again(store):
             setting.model, setting.prompts, setting.ablation_values, setting.graph, config.target_loss, config.budget
         )
         kept = Circuit.load(store.artifact(each.cell.key) / "circuit.safetensors").row(search.sites)
-        trials = search.trials(10**9)
+        trials = search.trials()
         assert measured(each.cell, store)["minimal_nodes"].status == "ok"
         assert float(trials.excess(kept, kept[None])[0]) <= 0
         assert not len(removable(trials, kept))
