@@ -20,6 +20,9 @@ from benchmark.tasks.prompts import PromptBatch
 HEADS = (0.75, 0.5, 0.25)
 """Shares of a cut that are kept when it is cut again."""
 
+SMALLER = 0.9
+"""Share of a cut's nodes that a new order may need at most to be cut."""
+
 PATH = (0.1, 0.5, 0.9)
 """Shares of the rest of the cut at which first-order effects are taken."""
 
@@ -75,7 +78,7 @@ def cut_again(search: Search, cut: FoundCircuit, trials: NodeTrials) -> FoundCir
     """
     try:
         while True:
-            better = next((new for new in _reordered(search, cut, trials) if size_of(new) < 0.9 * size_of(cut)), None)
+            better = next((new for new in _reordered(search, cut, trials) if size_of(new) < size_of(cut)), None)
             if better is None:
                 return cut
             cut = better
@@ -84,15 +87,22 @@ def cut_again(search: Search, cut: FoundCircuit, trials: NodeTrials) -> FoundCir
 
 
 def _reordered(search: Search, cut: FoundCircuit, trials: NodeTrials) -> Iterator[FoundCircuit]:
-    """Cuts of orders that keep less and less of a cut, those that meet the criterion."""
-    for share in HEADS:
-        head = Circuit.first(search.sites, cut.order, int(share * size_of(cut))).row(search.sites)
-        added = cut.circuit.row(search.sites) & ~head
-        effects = torch.stack([trials.effects(head + step * added) for step in PATH]).mean(0)
-        late = effects.masked_fill(head, torch.inf).argsort(stable=True)[: int((~head).sum())]
-        new = cut_order(search, torch.cat([cut.order[: int(head.sum())], late]), COARSE)
-        if new.status == "ok":
-            yield new
+    """Cuts of orders that keep less and less of a cut, of those orders that need at most `SMALLER` of its nodes."""
+    most = int(SMALLER * size_of(cut))
+    orders = [_brought_forward(search, cut, trials, int(share * size_of(cut))) for share in HEADS]
+    prefixes = torch.stack([Circuit.first(search.sites, order, most).row(search.sites) for order in orders])
+    for holds, order in zip(trials.excess(cut.circuit.row(search.sites), prefixes) <= 0, orders, strict=True):
+        if holds:
+            yield cut_order(search, order, COARSE)
+
+
+def _brought_forward(search: Search, cut: FoundCircuit, trials: NodeTrials, head: int) -> Int[Tensor, " node"]:
+    """The first nodes of a cut in their order, then all others by their effect on the way from those to the cut."""
+    first = Circuit.first(search.sites, cut.order, head).row(search.sites)
+    added = cut.circuit.row(search.sites) & ~first
+    effects = torch.stack([trials.effects(first + step * added) for step in PATH]).mean(0)
+    late = effects.masked_fill(first, torch.inf).argsort(stable=True)[: len(first) - head]
+    return torch.cat([cut.order[:head], late])
 
 
 def _from_curve(search: Search, order: Tensor, losses: Mapping[int, Tensor], nodes: int | None) -> FoundCircuit:
