@@ -5,6 +5,7 @@ Four stages, of which 1, 2 and 4 are those of Gao et al. 2025 (arXiv 2511.13653)
 1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper uses a learned mask).
 2. *Cut* the ranking: the fewest top-ranked nodes with which the criterion holds, by bisection. If the circuit will be
    shrunk, nodes that are needed but stand late are brought forward and the ranking is cut again.
+   If no prefix does, the nodes are ranked and cut once more, with the tokens that exchanges would have had.
 3. *Shrink* the circuit by thinning and exchanges, until no node can be removed alone (`benchmark.discovery.shrinking`).
 4. *Calibrate* a scale and a shift of the logit difference, reported separately.
 
@@ -83,18 +84,26 @@ def find_circuit(
 
 def _found(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> FoundCircuit:
     """Stages 1 to 3."""
-    orders = list(RANKINGS.named(ranking).function(search, budget, generator))
-    every = torch.arange(search.size)
-    if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
-        raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
-    slack = COARSE if budget.shrink else 0.0
-    cuts = sorted((cut_order(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
+    cuts = _cuts(search, ranking, budget, generator)
+    if budget.shrink and cuts[0].status != "ok":
+        cuts = sorted([*cuts, *_cuts(search, ranking, budget, generator)], key=_preference)
+        budget = replace(budget, exchanges=0)
     reached = [cut for cut in cuts if cut.status == "ok"]
     if not (budget.shrink and reached):
         return cuts[0]
     trials = search.trials(budget.tokens)
     shrunk = _shrunk(search, [cut_again(search, cut, trials) for cut in reached], budget)
     return shrunk if shrunk.minimal else min(shrunk, _exactly_cut(search, reached[0]), key=_preference)
+
+
+def _cuts(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> list[FoundCircuit]:
+    """Stages 1 and 2: a cut of every order that a ranking gives, the best first."""
+    orders = list(RANKINGS.named(ranking).function(search, budget, generator))
+    every = torch.arange(search.size)
+    if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
+        raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
+    slack = COARSE if budget.shrink else 0.0
+    return sorted((cut_order(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
 
 
 def _exactly_cut(search: Search, cut: FoundCircuit) -> FoundCircuit:

@@ -7,8 +7,10 @@ from itertools import combinations, islice
 import pytest
 import torch
 
+from benchmark.discovery import finder
 from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
+from benchmark.discovery.cutting import cut_order
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.edges import verify_edges
@@ -192,3 +194,28 @@ def test_without_shrinking_the_circuit_is_a_prefix_of_the_ranking_and_no_smaller
 def test_the_mean_alone_is_judged_on_validation_prompts():
     known = small(1)
     assert found_in(known, budget=Budget(tokens=4_000, criterion="mean")).sample is known.prompts.validation
+
+
+def first_not_reached(monkeypatch):
+    """The cuts of a search, the first of which is said to have missed the criterion."""
+    cuts = []
+
+    def cut(search, order, slack):
+        cuts.append(cut_order(search, order, slack))
+        return cuts[-1] if cuts[1:] else replace(cuts[-1], status="not_reached")
+
+    monkeypatch.setattr(finder, "cut_order", cut)
+    return cuts
+
+
+def test_a_search_that_reaches_no_circuit_ranks_the_nodes_once_more(monkeypatch):
+    cuts = first_not_reached(monkeypatch)
+    found = found_in(small(0))
+    assert (len(cuts), found.status, found.minimal) == (2, "ok", True)
+    assert not cuts[0].order.equal(cuts[1].order)
+
+
+def test_without_shrinking_the_nodes_are_ranked_once(monkeypatch):
+    cuts = first_not_reached(monkeypatch)
+    assert found_in(small(0), budget=replace(BUDGET, shrink=False)).status == "not_reached"
+    assert len(cuts) == 1
