@@ -37,7 +37,8 @@ from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
 from benchmark.tasks import Task, posed
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
-from benchmark.validity.assess import AssessmentSettings, assess
+from benchmark.validity.assess import assess
+from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.settings import ValidityConfig
@@ -108,13 +109,16 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
         choice,
         score,
         concepts,
-        AssessmentSettings(config.concepts or tuple(CONCEPTS), config.ablated_nodes, config.top_k),
+        AssessmentSettings(
+            concepts=config.concepts or tuple(CONCEPTS),
+            **config.model_dump(exclude={"concepts", "choice_tokens", "score_tokens"}),
+        ),
         corpus.decode,
         np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
         progress,
     )
     write_validity(found, folder)
-    write_measurements(measurements(found, len(score.tokens)), folder)
+    write_measurements(measurements(found), folder)
 
 
 def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:

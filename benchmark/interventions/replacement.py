@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, next_token_losses, record, unedited
+from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, record, unedited
 from benchmark.tasks.answers import prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -149,11 +149,6 @@ class CachedRun:
             parts = [self.model.advance(state, stage - 1, self._base) for state in rows]
             self._states[stage] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return self._states[stage]
-
-
-def next_token_eval(tokens: Int[Tensor, "row position"], targets: Int[Tensor, "row position"]) -> EvalBatch:
-    """Corpus windows: mean cross entropy of the next token over all positions of each window."""
-    return EvalBatch(tokens, None, lambda logits, row: next_token_losses(logits, targets[row]).mean(1))
 
 
 def task_eval(batch: PromptBatch) -> EvalBatch:

@@ -107,12 +107,28 @@ CONTROLS: dict[str, tuple[str, str, Direction]] = {
                                 "higher"),
     "shifted_label_score": ("shifted", "The same with labels shifted circularly within their document.", "none"),
     "sibling_label_score": ("sibling", "The same with labels of a concept easily confused with it.", "none"),
+    "token_label_score": ("token", "The same with the best label that the current token alone decides.", "none"),
     "quantised_score": ("quantised", "The same with the node's own value quantised to as many levels.", "none"),
     "false_alarms_corrected": ("false_alarms", "The node, corrected where it fires without the concept.", "none"),
     "misses_corrected": ("misses", "The node, corrected where the concept holds and it does not fire.", "none"),
     "middle_corrected": ("middle", "The node, corrected where its activation is in the middle band.", "none"),
 }  # fmt: skip
 """What can replace a node's activations, by metric: a short name, a summary, which direction is better."""
+
+CHOICES: dict[str, tuple[str, str, Direction]] = {
+    "by_score_label_score": ("by_score", "Labels instead of the node that they seem to replace best.", "higher"),
+    "channel_label_score": ("by_channel", "Labels instead of the residual channel that detects it best and matters.",
+                            "none"),
+    "joint_1_label_score": ("jointly_1", "Labels instead of the best detector, whether or not it matters.", "none"),
+    "joint_2_label_score": ("jointly_2", "Labels instead of the two best detectors at once.", "none"),
+    "joint_4_label_score": ("jointly_4", "Labels instead of the four best detectors at once.", "none"),
+    "joint_8_label_score": ("jointly_8", "Labels instead of the eight best detectors at once.", "none"),
+    "direction_label_score": ("direction", "Labels instead of the stream's difference-of-means direction.", "none"),
+    "leace_label_score": ("leace", "Labels instead of the stream's LEACE direction.", "none"),
+    "probe_label_score": ("probe", "Labels instead of the direction of a logistic probe.", "none"),
+    "random_direction_label_score": ("random", "Labels instead of a random direction of similar variance.", "none"),
+}  # fmt: skip
+"""What labels replace besides the best detector that matters, by metric: how it is chosen, a summary, a direction."""
 
 SPLITS: dict[str, tuple[str, Direction]] = {
     "concept_splits": ("Number of features that a concept is divided among.", "lower"),
@@ -269,8 +285,12 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     # Do nodes mean what their labels say
     *(
         Metric(name, summary, "share", -inf, inf, direction, "median", _PAULO, f"{_VALIDITY}:label_replacement_score")
-        for name, (_, summary, direction) in CONTROLS.items()
+        for name, (_, summary, direction) in {**CONTROLS, **CHOICES}.items()
     ),
+    Metric("near_label_score", "The label replacement score on tokens where the concept holds or has just held.",
+           "share", -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score"),
+    Metric("ablation_harm", "Next-token loss with each concept's node at its mean minus the loss without.", "nats",
+           -inf, inf, "none", "mean", _OURS, None),
 )), ("circuit", (
     Metric("circuit_label_replacement_score", "Labels instead of a circuit's node, inside the circuit, task loss.",
            "share", -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
@@ -281,10 +301,15 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     Metric("labelled_share", "Kept nodes that some concept labels with average precision 0.5 or more.", "share", 0.0,
            1.0, "higher", "mean", _OURS, None, 2),
 )), ("validity", (
-    Metric("pooled_label_score", "Label replacement score over all concepts and windows together.", "share", -inf, inf,
-           "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score"),
-    Metric("pooled_shifted_score", "The same with labels shifted circularly within their document: a null baseline.",
-           "share", -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:label_replacement_score"),
+    *(
+        Metric(f"pooled_{choice}{control}_score",
+               f"Loss under {replaced} over the harm of ablation, all concepts together.", "share", -inf, inf,
+               "higher" if not choice and control == "label" else "none", "median", _PAULO,
+               f"{_VALIDITY}:label_replacement_score")
+        for choice, by in {"": "", "by_score_": ", chosen by score", "joint_": " for four nodes",
+                           "direction_": " for a direction"}.items()
+        for control, replaced in {"label": f"labels{by}", "shifted": f"shifted labels{by}"}.items()
+    ),
     _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_concept_given_active"),
     _share("p_active_given_concept", "Probability that its node is active given the concept.", 0.0, "higher", _HUANG,
@@ -305,9 +330,13 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         for kind in _KINDS
     ),
     _share("undefined_rate", "Concepts whose score is indistinguishable from noise.", 0.0, "none", _OURS, None),
-    _share("illusion_rate", "Named nodes that labels of their name cannot replace.", 0.0, "lower", _OURS, None),
+    _share("unused_rate", "Concepts of which no detector does more than the least harm.", 0.0, "none", _OURS, None),
+    _share("illusion_rate", "Named nodes that labels of their name cannot replace, of those decided.", 0.0, "lower",
+           _OURS, None),
+    _share("undecided_rate", "Named nodes of which the data cannot tell.", 0.0, "none", _OURS, None),
     _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None),
-    _reported("named_nodes", "Nodes that matter, have a name by top examples, and a defined score.", "nodes", "none"),
+    _reported("named_nodes", "Nodes with a name by top examples that were judged and matter.", "nodes", "none"),
+    _reported("nodes_with_a_name", "Nodes with a name by top examples.", "nodes", "none"),
     *(
         Metric(f"basis_privilege_{kind}", f"ln of the kurtosis of {kind} nodes, own basis over a random one.", "nats",
                -inf, inf, "none", "mean", _ELHAGE, f"{_VALIDITY}:basis_privilege")

@@ -32,6 +32,9 @@ KIND_OF_HOOK: dict[str, Kind] = {
 }
 """The kind of node at a hook point, by the last part of its name `blocks.{layer}.….{hook}`."""
 
+STREAM = "residual"
+"""The name of the residual stream in the state of a model that has one."""
+
 State = dict[str, Tensor]
 """What a model carries from stage to stage: the residual stream, pending decoder outputs, the tokens."""
 

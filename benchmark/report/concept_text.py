@@ -1,7 +1,7 @@
 """One concept in one model as text: controls, bands, error types, and examples from each band."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ CONTROLS = {
     "mean": "its mean everywhere",
     "label": "its mean given the label",
     "shifted": "labels shifted within the document",
+    "token": "labels from the current token alone",
     "sibling": "its mean given a sibling's label",
     "quantised": "its own value at as many levels",
     "false_alarms": "the node, false alarms corrected",
@@ -26,6 +27,22 @@ CONTROLS = {
     "middle": "the node, its middle band corrected",
 }
 """What replaces the node's value, by control."""
+
+
+CHOICES = {
+    "by_precision": "best detector that matters",
+    "by_score": "best for labels",
+    "by_channel": "best residual channel",
+    "jointly_1": "best detector",
+    "jointly_2": "two best at once",
+    "jointly_4": "four best at once",
+    "jointly_8": "eight best at once",
+    "direction": "difference of means",
+    "leace": "LEACE direction",
+    "probe": "logistic probe",
+    "random": "random direction",
+}
+"""What is replaced, by how it is chosen."""
 
 
 def describe_concept(out: Path, store: Path, method: str, concept: str, as_json: bool) -> str:
@@ -65,18 +82,14 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
     if content["observed"] is None:
         return
     low = ", low where the concept holds" if content["sign"] < 0 else ""
-    yield f"  node {content['node']}{low}, chosen among those that matter"
+    unused = "which does not matter" if content["unused"] else "the best detector that matters"
+    yield f"  node {content['node']}{low}, {unused}"
     yield from _observed(content, content["observed"])
-    yield "  in place of the node                      score   95 % interval   loss (nats)"
-    for name, text in CONTROLS.items():
-        if name in content["controls"]:
-            control = content["controls"][name]
-            limits = "" if control["low"] is None else f"{control['low']:.2f} to {control['high']:.2f}"
-            yield f"    {text:<39} {_number(control['value']):>6}   {limits:>13}   {control['loss']:+.5f}"
-    yield "  best of each kind  average precision   node that matters               score"
-    for kind, best in content["kinds"].items():
-        score = "" if best["label"] is None else _number(best["label"]["value"])
-        yield f"    {kind:<16} {_number(best['average_precision']):>17}   {best['matters']:<32} {score:>4}"
+    yield from _controls(content["choices"].get("by_precision"))
+    yield from _choices(content["choices"])
+    yield "  best of each kind  average precision   node"
+    for kind, (node, precision) in content["kinds"].items():
+        yield f"    {kind:<16} {_number(precision):>17}   {node}"
     for node in named:
         better = f"; better: {node['better']} {_number(node['better_score'])}" if node["better"] else ""
         yield f"  named by it: {node['node']}, {node['verdict']}, score {_number(node['label']['value'])}{better}"
@@ -85,6 +98,35 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
         where = " (where the concept holds)" if band == "zero" else ""
         yield f"  {band} band, {content['observed']['band_share'][band]:.1%} of tokens, {rate}{where}:"
         yield from (f"    {example}" for example in examples)
+
+
+def _controls(chosen: Row | None) -> Iterator[str]:
+    """What was put in the place of the node that ranks."""
+    if chosen is None:
+        return
+    yield "  in place of the node                      score   95 % interval   loss (nats)"
+    for name, text in CONTROLS.items():
+        if name in chosen["controls"]:
+            control = chosen["controls"][name]
+            yield f"    {text:<39} {_number(control['value']):>6}   {_limits(control):>13}   {control['loss']:+.5f}"
+    if not chosen["reason"]:
+        near = chosen["near"]
+        yield f"    {'labels, on tokens near the concept':<39} {_number(near['value']):>6}   {_limits(near):>13}"
+
+
+def _choices(choices: Mapping[str, Row]) -> Iterator[str]:
+    """Labels in the place of everything that was chosen."""
+    yield "  labels in place of           score   95 % interval   harm (nats)  windows"
+    for how, text in CHOICES.items():
+        if how in choices:
+            chosen = choices[how]
+            label = chosen["controls"]["label"]
+            figures = f"{_number(label['value']):>6}   {_limits(label):>13}   {chosen['harm']:+.5f}"
+            yield f"    {text:<26} {figures}  {chosen['windows']:>9}"
+
+
+def _limits(score: Row) -> str:
+    return "" if score["low"] is None else f"{score['low']:.2f} to {score['high']:.2f}"
 
 
 def _observed(content: Row, seen: Row) -> Iterator[str]:

@@ -24,16 +24,22 @@ from benchmark import metrics
 from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.interventions.ablation import Means
 from benchmark.interventions.edge_ablation import kept_ends
-from benchmark.model.interface import CircuitModel, Connection, Edit, can_ablate_edges, forward, run_stages, unedited
+from benchmark.model.interface import (
+    STREAM,
+    CircuitModel,
+    Connection,
+    Edit,
+    can_ablate_edges,
+    forward,
+    run_stages,
+    unedited,
+)
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
 from benchmark.scoring.intervention_prediction import equally_long
 from benchmark.scoring.redundant_nodes import first_pairs
 from benchmark.tasks.answers import answer_logits, first_answer_difference, partners
 from benchmark.tasks.prompts import PromptBatch
-
-STREAM = "residual"
-"""The name of the residual stream in a model's state."""
 
 INTERCHANGES = ("stream_interchange_r2", "write_interchange_r2", "stream_share")
 

@@ -1,24 +1,26 @@
-"""Assesses all concepts in a model: chooses a node on one split, scores it on another, names the nodes that matter."""
+"""Assesses all concepts in a model: chooses nodes on one split, scores them on another, names and explains nodes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
-from benchmark.interventions.replacement import CachedRun, Losses, next_token_eval
+from benchmark.interventions.window_run import Values
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
 from benchmark.validity.choice import CandidateNode, Choice, token_precision
+from benchmark.validity.controls import Controls
 from benchmark.validity.examples import Decode, banded_examples, marked_line
-from benchmark.validity.naming import NamedNode, most_important, named_nodes
-from benchmark.validity.sample import Sample, refusal, shifted
-from benchmark.validity.scoring import LOW, MIDDLE, ZERO, Fit, Judge, Score, error_typed, quantised, replaced
+from benchmark.validity.judging import NamedNode, judge_names
+from benchmark.validity.naming import named_nodes
+from benchmark.validity.picking import AssessmentSettings, Pick, Picker
+from benchmark.validity.sample import Sample, refusal
+from benchmark.validity.scene import Measured, Scene
+from benchmark.validity.scoring import LOW, MIDDLE, ZERO, Changes, Fit, Score
 
 BANDS: Mapping[str, tuple[float, float]] = {
     "high": (MIDDLE, np.inf),
@@ -28,29 +30,33 @@ BANDS: Mapping[str, tuple[float, float]] = {
 }
 """Lower and upper limits of the bands of a rescaled activation."""
 
-
-@dataclass(frozen=True)
-class AssessmentSettings:
-    """Which concepts are scored, how many nodes are ablated to see which matter, how many top positions give a name."""
-
-    concepts: Sequence[str]
-    ablated_nodes: int = 40
-    top_k: int = 100
+POOLED = ("by_precision", "by_score", "jointly_4", "direction")
+"""Ways to choose whose scores are pooled over the concepts, and compared with those of shifted labels."""
 
 
 @dataclass(frozen=True)
-class BestOfKind:
-    """The best node of one kind of site for a concept, and its average precision on the score split.
+class Replacement:
+    """Some nodes that were replaced together, or a direction, and what that did to the loss on the score split.
 
     Attributes:
-        matters: The best node among those that matter, if any.
-        label: Score of the labels in place of that node.
+        nodes: What was replaced, as text.
+        harm: Change of the loss with all of them at their means, nats per token, with its 95 % interval.
+        windows: Number of windows that were run.
+        effective: Effective number of windows behind the harm.
+        controls: Scores by what replaces them.
+        near: Score of the labels on the tokens at which the concept holds and shortly after.
+        reason: Why the scores are undefined; empty if they are defined.
     """
 
-    node: str
-    average_precision: float
-    matters: str
-    label: Score | None
+    nodes: tuple[str, ...]
+    harm: float
+    harm_low: float
+    harm_high: float
+    windows: int
+    effective: float
+    controls: Mapping[str, Score]
+    near: Score
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -82,15 +88,18 @@ class ConceptValidity:
     Attributes:
         rate: Share of positions of the score split at which the concept holds.
         token_precision: Average precision of the best predictor from the current token alone.
-        node: The chosen node, as text: the one with the highest average precision among those that matter.
+        node: The best detector that matters, as text; the best detector if none does.
         sign: -1 if the node is low where the concept holds.
-        average_precision: Average precision of the chosen node on the score split.
+        average_precision: Average precision of that node on the score split.
         highest_node: The node with the highest average precision, whether it matters or not.
         highest_precision: Its average precision on the score split.
-        controls: Scores by what replaces the node.
-        corrected_low: Lower limit of the labels' score, corrected for the number of concepts.
+        kinds: Average precision on the score split of the best node of each kind of site.
+        choices: What was replaced, by how it was chosen: `by_precision`, which ranks; `by_score`; `jointly_N`;
+            `by_channel`, the best residual channel; `direction`, `leace`, `probe` and `random` of the stream.
+        corrected_low: Lower limit of the labels' score by precision, corrected for the number of concepts.
         examples: Marked lines of each band.
-        reason: Why the score is undefined; empty if it is defined.
+        unused: Whether no node that detects the concept does more than the least harm.
+        reason: Why there is no score by precision; empty if there is one.
     """
 
     concept: str
@@ -102,16 +111,23 @@ class ConceptValidity:
     highest_node: str = ""
     highest_precision: float = np.nan
     observed: Observed | None = None
-    controls: Mapping[str, Score] | None = None
+    kinds: Mapping[str, tuple[str, float]] | None = None
+    choices: Mapping[str, Replacement] = field(default_factory=dict)
     corrected_low: float = np.nan
-    kinds: Mapping[str, BestOfKind] | None = None
     examples: Mapping[str, list[str]] | None = None
+    unused: bool = False
     reason: str = ""
+
+    @property
+    def controls(self) -> Mapping[str, Score] | None:
+        """Scores by what replaces the best detector that matters."""
+        chosen = self.choices.get("by_precision")
+        return None if chosen is None else chosen.controls
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """A score averaged over the concepts for which it is defined, with its interval over clusters."""
+    """Sum of what the labels lose over the sum of the harm, over the concepts for which the score is defined."""
 
     value: float
     low: float
@@ -121,15 +137,23 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Assessment:
-    """The assessment of one model."""
+    """The assessment of one model.
+
+    Attributes:
+        concepts: Of each concept that is scored.
+        named: Nodes that were judged, of those that have a name.
+        have_names: Number of nodes that have a name.
+        bases: Of each kind of site.
+        pooled: By choice, and by what replaces the nodes.
+    """
 
     concepts: Sequence[ConceptValidity]
     named: Sequence[NamedNode]
+    have_names: int
     bases: Mapping[Kind, Basis]
-    pooled: Mapping[str, Pooled]
+    pooled: Mapping[str, Mapping[str, Pooled]]
 
 
-@torch.no_grad()
 def assess(
     model: CircuitModel,
     choice: Sample,
@@ -148,133 +172,168 @@ def assess(
     """
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
-    runs = [CachedRun(model, next_token_eval(sample.tokens, sample.targets)) for sample in (choice, score)]
-    chooser = Choice(model, choice, runs[0], Judge(len(choice.tokens), generator), usable)
-    judge = Judge(len(score.tokens), generator)
-    progress(0, len(settings.concepts) + 2, "ablating nodes")
-    chooser.ablate(most_important(model, choice, chooser, settings.ablated_nodes))
-    examiner = _Examiner(chooser, score, runs[1], judge, settings, decode, generator)
-    rows, total = [], len(settings.concepts) + 2
     scored = [concept for concept in concepts if concept.name in settings.concepts]
+    total = 2 * len(scored) + 3
+    progress(0, total, "estimating effects")
+    known = Choice(model, choice, usable)
+    picker = Picker(model, known, settings, generator)
+    picks = {}
+    for done, concept in enumerate(each for each in scored if not refused[each.name]):
+        progress(1 + done, total, f"choosing for {concept.name}")
+        picks[concept.name] = picker.picks(concept.name)
+    names = named_nodes(known, settings.top_k)
+    drawn = generator.choice(len(names), size=min(len(names), settings.judged_nodes), replace=False)
+    chosen = [names[number] for number in sorted(drawn.tolist())]
+    scene = Scene(model, score, generator)
+    fits = [fit for of_concept in picks.values() for pick in of_concept.values() for fit in pick.fits]
+    highest = [each for name in picks for each in _highest(known, name)]
+    scene.read([*(fit.node for fit in fits), *(each.node for each in highest), *(each.node for each in chosen)])
+    examiner = _Examiner(known, picker, scene, settings, decode, generator)
+    rows = []
     for done, concept in enumerate(scored):
-        progress(done, total, concept.name)
-        rows.append(examiner.examine(concept, len(scored), refused[concept.name]))
-    progress(total - 2, total, "naming nodes")
-    named = named_nodes(chooser, score, runs[1], judge, settings.top_k)
+        progress(len(scored) + done, total, concept.name)
+        rows.append(examiner.examine(concept, picks.get(concept.name, {}), len(scored), refused[concept.name]))
+    progress(total - 2, total, "judging names")
+    named = judge_names(known, picker, scene, chosen)
     progress(total - 1, total, "rotating bases")
-    return Assessment(rows, named, bases(chooser.sites, chooser.values, chooser.holds, generator), examiner.pooled())
+    found = bases(known.sites, known.values, known.holds, generator)
+    return Assessment(rows, named, len(names), found, examiner.pooled())
+
+
+def _highest(choice: Choice, concept: str) -> list[CandidateNode]:
+    """The best detector of a concept of each kind of site."""
+    by_kind: dict[str, list[CandidateNode]] = {}
+    for site in choice.sites:
+        by_kind.setdefault(site.kind, []).extend(choice.detectors(concept, [site], 1))
+    return [max(each, key=lambda candidate: candidate.precision) for each in by_kind.values()]
 
 
 @dataclass(eq=False)
 class _Examiner:
-    """Examines one concept at a time, and keeps the bootstrap draws of their scores to pool them."""
+    """Examines one concept at a time, and keeps what replacing nodes did to the loss to pool it.
+
+    Attributes:
+        lost: By choice and by what replaces the nodes, changes of the loss of each concept with a defined score that
+            the current token does not decide; under `mean` the harm.
+    """
 
     choice: Choice
-    score: Sample
-    run: CachedRun
-    judge: Judge
+    picker: Picker
+    scene: Scene
     settings: AssessmentSettings
     decode: Decode
     generator: np.random.Generator
-    draws: dict[str, list[Float[np.ndarray, " draw"]]] = field(default_factory=dict)
+    lost: dict[str, dict[str, list[Changes]]] = field(default_factory=dict)
 
-    def examine(self, concept: Concept, searched: int, refused: str) -> ConceptValidity:
-        """Choose a node for a concept and measure everything about it."""
-        name, labels, tokens = concept.name, self.score.labels[concept.name], self.score.tokens.numpy()
+    def examine(self, concept: Concept, picks: Mapping[str, Pick], searched: int, refused: str) -> ConceptValidity:
+        """Measure everything about a concept in the nodes that were picked for it."""
+        name, labels = concept.name, self.scene.sample.labels[concept.name]
         rate = float((labels != 0).mean())
         if refused:
             return ConceptValidity(name, rate, np.nan, reason=refused)
-        units = self.choice.units()
-        highest, chosen = self.choice.best(name, units), self.choice.best_that_matters(name, units)
-        picked = highest if chosen is None else chosen
+        token = token_precision(self.choice.sample, self.scene.sample, name)
+        measured = {how: self._measured(concept, how, pick) for how, pick in picks.items() if pick.fits}
+        chosen, kinds = picks["by_precision"], _highest(self.choice, name)
+        units = {site.name for site in self.choice.units()}
+        highest = max((each for each in kinds if each.node.site in units), key=lambda each: each.precision)
+        picked = chosen.candidates[0] if chosen.candidates else highest
+        choices = {how: self._replacement(picks[how], found) for how, found in measured.items()}
+        if not token > TOKEN_DECIDES:
+            self._keep({how: found for how, found in measured.items() if not choices[how].reason})
+        by_precision = measured.get("by_precision")
         fit = self.choice.fit(picked.node, picked.sign)
-        rescaled = fit.scale(self.run.node(fit.node))
-        losses = self._losses(concept, fit, controls=chosen is not None)
-        true, mean = losses["true"], losses["mean"]
-        if chosen is None:
-            reason = f"ablating any of {self.settings.ablated_nodes} nodes cannot be told from noise"
-        else:
-            reason = self.judge.harm(mean - true)
-        token = token_precision(self.choice.sample, self.score, name)
-        controls = {control: self.judge.score(loss, true, mean) for control, loss in losses.items()}
-        if not reason and not token > TOKEN_DECIDES:
-            for control, loss in losses.items():
-                draws = np.append(controls[control].value, self.judge.draws(loss, true, mean))
-                self.draws.setdefault(control, []).append(draws)
         return ConceptValidity(
             concept=name,
             rate=rate,
             token_precision=token,
-            node=str(fit.node),
-            sign=fit.scale.sign,
+            node=str(picked.node),
+            sign=picked.sign,
             highest_node=str(highest.node),
             highest_precision=self._precision(name, highest),
             average_precision=self._precision(name, picked),
-            controls=controls,
-            corrected_low=self.judge.corrected_low(losses["label"], true, mean, searched),
-            kinds=self._kinds(concept),
-            observed=self._observed(name, fit, rescaled),
-            examples=banded_examples(
-                rescaled,
-                labels != 0,
-                BANDS,
-                lambda window, position: marked_line(tokens[window], position, self.decode),
-                self.generator,
-            ),
-            reason=reason,
+            kinds={self._kind(each): (str(each.node), self._precision(name, each)) for each in kinds},
+            choices=choices,
+            corrected_low=math.nan if by_precision is None else self._corrected_low(by_precision, searched),
+            observed=self._observed(name, fit, self.choice.of(picked.node)),
+            examples=self._examples(fit, labels),
+            unused=chosen.unused,
+            reason=chosen.reason if by_precision is None else choices["by_precision"].reason,
         )
 
-    def pooled(self) -> dict[str, Pooled]:
-        """Mean score of each control over concepts with a defined score that the current token does not decide."""
-        found = {}
-        for name, rows in self.draws.items():
-            draws = np.nanmean(np.stack([row[1:] for row in rows]), axis=0)
-            low, high = np.nanquantile(draws, [0.025, 0.975])
-            value = float(np.mean([row[0] for row in rows]))
-            found[name] = Pooled(value, float(low), float(high), len(rows))
+    def pooled(self) -> dict[str, dict[str, Pooled]]:
+        """Pooled scores by choice, and by what replaces the nodes."""
+        found: dict[str, dict[str, Pooled]] = {}
+        for how, lost in ((how, lost) for how, lost in self.lost.items() if how in POOLED):
+            harm = np.sum(lost["mean"], axis=0)
+            for control in ("label", "shifted"):
+                if control in lost:
+                    score = self.scene.judge.ratio(np.sum(lost[control], axis=0), harm)
+                    pooled = Pooled(score.value, score.low, score.high, len(lost[control]))
+                    found.setdefault(how, {})[control] = pooled
         return found
+
+    def _measured(self, concept: Concept, how: str, pick: Pick) -> Measured:
+        """What replacing the picked nodes does on the score split."""
+        controls, fits, name = Controls(self.picker.scene, self.scene), pick.fits, concept.name
+        changes = {"label": controls.label(fits, name)}
+        if how in POOLED:
+            null = self.picker.null_labels(name, pick)
+            changes["shifted"] = controls.shifted(fits, name, null, self.generator)
+        if how in ("by_precision", "by_score"):
+            changes["quantised"] = controls.quantised(fits, concept.levels)
+            changes["token"] = controls.token(fits, name)
+        if how == "by_precision":
+            changes |= controls.error_typed(fits, name)
+            if concept.sibling in self.choice.concepts:
+                changes["sibling"] = controls.label(fits, concept.sibling)
+        return self.scene.measure(fits, changes, pick.windows, name, self.settings.control_windows)
+
+    def _replacement(self, pick: Pick, measured: Measured) -> Replacement:
+        judge = self.scene.judge
+        low, high = judge.interval(measured.harm)
+        return Replacement(
+            nodes=tuple(str(fit.node) for fit in pick.fits),
+            harm=float(measured.harm.mean()),
+            harm_low=low,
+            harm_high=high,
+            windows=measured.windows,
+            effective=measured.effective,
+            controls=measured.scores(judge),
+            near=judge.score(measured.near["label"], measured.near["mean"]),
+            reason=judge.harm(measured.harm),
+        )
+
+    def _keep(self, measured: Mapping[str, Measured]) -> None:
+        for how, found in measured.items():
+            for control, changes in found.changes.items():
+                self.lost.setdefault(how, {}).setdefault(control, []).append(changes)
+
+    def _corrected_low(self, measured: Measured, searched: int) -> float:
+        return self.scene.judge.corrected_low(measured.changes["label"], measured.harm, searched)
 
     def _precision(self, concept: str, candidate: CandidateNode) -> float:
         """Average precision on the score split."""
-        values = candidate.sign * self.run.node(candidate.node)
-        return metrics.average_precision(values.reshape(-1), self.score.flat(concept))
+        values = candidate.sign * self.scene.values[candidate.node]
+        return metrics.average_precision(values.reshape(-1), self.scene.sample.flat(concept))
 
-    def _losses(self, concept: Concept, fit: Fit, *, controls: bool = False) -> dict[str, Losses]:
-        """Losses with labels in place of the node, and with the controls if wanted."""
-        labels, means = self.score.labels[concept.name], self.choice.label_means(fit.node, concept.name, self.score)
-        replacements = {"label": means[labels]}
-        if controls:
-            values = self.run.node(fit.node)
-            replacements |= {
-                "shifted": means[shifted(self.score, concept.name, self.generator)],
-                "quantised": quantised(self.choice.of(fit.node), values, concept.levels),
-                **error_typed(fit, values, labels, means),
-            }
-            sibling = concept.sibling
-            if sibling is not None and sibling in self.choice.concepts:
-                of_sibling = self.choice.label_means(fit.node, sibling, self.score)
-                replacements["sibling"] = of_sibling[self.score.labels[sibling]]
-        return replaced(self.run, fit, replacements)
+    def _kind(self, candidate: CandidateNode) -> Kind:
+        return next(site.kind for site in self.choice.sites if site.name == candidate.node.site)
 
-    def _kinds(self, concept: Concept) -> dict[str, BestOfKind]:
-        """The best node of each kind of site."""
-        found: dict[str, BestOfKind] = {}
-        for kind in dict.fromkeys(site.kind for site in self.choice.sites):
-            sites = [site for site in self.choice.sites if site.kind == kind]
-            best = self.choice.best(concept.name, sites)
-            matters, label = self.choice.best_that_matters(concept.name, sites), None
-            if matters is not None:
-                losses = self._losses(concept, self.choice.fit(matters.node, matters.sign))
-                label = self.judge.score(losses["label"], losses["true"], losses["mean"])
-            name = "" if matters is None else str(matters.node)
-            found[kind] = BestOfKind(str(best.node), self._precision(concept.name, best), name, label)
-        return found
+    def _examples(self, fit: Fit, labels: np.ndarray) -> dict[str, list[str]]:
+        """Marked lines of each band of the node."""
+        tokens = self.scene.sample.tokens.numpy()
+        return banded_examples(
+            fit.scale(self.scene.values[fit.node]),
+            labels != 0,
+            BANDS,
+            lambda window, position: marked_line(tokens[window], position, self.decode),
+            self.generator,
+        )
 
-    def _observed(self, concept: str, fit: Fit, rescaled: Float[np.ndarray, "row position"]) -> Observed:
-        """What the node's activations alone say about the concept."""
-        flat, label = rescaled.reshape(-1), self.score.flat(concept)
-        known = fit.scale(self.choice.of(fit.node)).reshape(-1)
-        threshold = f1_threshold(known, self.choice.sample.flat(concept))
+    def _observed(self, concept: str, fit: Fit, known: Values) -> Observed:
+        """What the node's activations alone say about the concept; `known` are those on the choice split."""
+        flat, label = fit.scale(self.scene.values[fit.node]).reshape(-1), self.scene.sample.flat(concept)
+        threshold = f1_threshold(fit.scale(known).reshape(-1), self.choice.sample.flat(concept))
         defined = math.isfinite(threshold)
         return Observed(
             threshold=threshold,

@@ -1,108 +1,155 @@
-"""Chooses a node for each concept on one split, to be scored on another: the best detector among nodes that matter."""
+"""What is known of a model on the split where nodes are chosen: how well each detects each concept, and its effect.
+
+Nodes that detect a concept are candidates for it, not those that matter most to the corpus as a whole, among which
+there is hardly a detector of a rare concept. How much harm the ablation of a node does is estimated for all nodes from
+one backward pass. Along the weights that read a node the loss of a trained model is stationary, so the first-order
+effect of ablation is close to 0 on average, whatever the node does; but as the model predicts tokens about as well as
+it claims to, the mean square of that effect is the Fisher information, half of which is the harm to second order.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
 
-from benchmark.interventions.replacement import CachedRun, Node
-from benchmark.metrics import average_precision
+from benchmark.discovery.attribution import values_and_gradients
+from benchmark.interventions.replacement import Node
+from benchmark.interventions.window_run import TOGETHER, Values
+from benchmark.metrics import average_precision, f1_threshold
 from benchmark.model.graph import RESIDUAL_CHANNELS
-from benchmark.model.interface import CircuitModel, Site
+from benchmark.model.interface import CircuitModel, Edit, Site, forward, next_token_losses
 from benchmark.validity.precision import average_precisions
-from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Fit, Judge, Scale, level_means
-
-KNOWN_TO = 0.25
-"""Largest half-width of the interval of a node's harm, as a share of the harm, for the node to count as mattering;
-stricter than for a score (a third), so that few scores are undefined on other text."""
+from benchmark.validity.sample import Labels, Sample
+from benchmark.validity.scoring import Fit, Scale, level_means
 
 
 @dataclass(frozen=True)
 class CandidateNode:
-    """A node, its orientation, and its average precision for a concept on the choice split."""
+    """A node that may detect a concept.
+
+    Attributes:
+        sign: 1, or -1 if the node is low where the concept holds.
+        precision: Average precision on the choice split.
+        harm: What its ablation should cost, nats per token, by the estimate from one backward pass.
+    """
 
     node: Node
     sign: int
     precision: float
+    harm: float
 
 
 class Choice:
-    """A model on the choice split: how well each node detects each concept, and which nodes matter."""
+    """A model on the choice split.
 
-    def __init__(
-        self, model: CircuitModel, sample: Sample, run: CachedRun, judge: Judge, concepts: Sequence[str]
-    ) -> None:
+    Attributes:
+        sites: All sites but errors, of which nobody claims that they have a meaning.
+        holds: Where each concept holds, with all windows concatenated.
+    """
+
+    def __init__(self, model: CircuitModel, sample: Sample, concepts: Sequence[str]) -> None:
         self.sample = sample
         self.concepts = list(concepts)
-        # nobody claims that errors have a meaning
         self.sites = tuple(site for site in model.sites if site.kind != "error")
         self.holds = holding(sample, self.concepts)
-        self.matter: set[Node] = set()
-        self._run = run
-        self._judge = judge
-
-    @cached_property
-    def values(self) -> Mapping[str, Float[np.ndarray, "_token _node"]]:
-        """Values of all nodes by site, with all windows concatenated."""
-        found = self._run.values([site.name for site in self.sites])
-        return {name: values.flatten(0, 1).numpy() for name, values in found.items()}
+        self.values, self._gradients = _on_windows(model, sample, self.sites)
 
     @cached_property
     def precisions(self) -> Mapping[str, Float[np.ndarray, "2 _concept _node"]]:
         """Average precision of all nodes for all concepts by site, as returned by `average_precisions`."""
         return {name: average_precisions(values, self.holds) for name, values in self.values.items()}
 
+    @cached_property
+    def harms(self) -> Mapping[str, Float[np.ndarray, " _node"]]:
+        """What the ablation of each node should cost by site, nats per token."""
+        return {name: self._harm(name, values.mean(0) - values) for name, values in self.values.items()}
+
     def units(self) -> list[Site]:
         """The sites of the unit graph, which has no residual channels."""
         return [site for site in self.sites if site.kind not in RESIDUAL_CHANNELS]
 
+    def channels(self) -> list[Site]:
+        """The sites of residual channels."""
+        return [site for site in self.sites if site.kind in RESIDUAL_CHANNELS]
+
     def detector(self, concept: str, node: Node) -> CandidateNode:
         """A node as a detector of a concept, in its better orientation."""
         first, opposite = np.nan_to_num(self.precisions[node.site][:, self.concepts.index(concept), node.index])
-        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)))
+        harm = float(self.harms[node.site][node.index])
+        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)), harm)
 
-    def best(self, concept: str, sites: Sequence[Site]) -> CandidateNode:
-        """The node of the sites with the highest average precision, whether it matters or not."""
-        row = self.concepts.index(concept)
-        found = []
+    def detectors(self, concept: str, sites: Sequence[Site], most: int) -> list[CandidateNode]:
+        """The best detectors of a concept, up to `most` of every kind of site, the best first."""
+        row, by_kind = self.concepts.index(concept), dict[str, list[CandidateNode]]()
         for site in sites:
             precisions = np.nan_to_num(self.precisions[site.name][:, row]).max(0)
-            found.append(self.detector(concept, Node(site.name, int(precisions.argmax()))))
-        return max(found, key=lambda candidate: candidate.precision)
+            best = np.argsort(-precisions, kind="stable")[:most]
+            by_kind.setdefault(site.kind, []).extend(self.detector(concept, Node(site.name, int(i))) for i in best)
+        found = [each for kind in by_kind.values() for each in sorted(kind, key=_by_precision)[:most]]
+        return sorted(found, key=_by_precision)
 
-    def best_that_matters(self, concept: str, sites: Sequence[Site]) -> CandidateNode | None:
-        """The node of the sites with the highest average precision among those that matter, if any."""
-        names = {site.name for site in sites}
-        found = [self.detector(concept, node) for node in sorted(self.matter) if node.site in names]
-        return max(found, key=lambda candidate: candidate.precision, default=None)
+    def score_estimate(self, candidate: CandidateNode, labels: Integer[np.ndarray, " token"]) -> float:
+        """What labels in place of a node should score, by the estimate from one backward pass."""
+        node = candidate.node
+        values = self.values[node.site][:, node.index]
+        replaced = level_means(values, labels, 1 + int(labels.max()))[labels]
+        cost = float(self._harm(node.site, (replaced - values)[:, None].astype(np.float32), node.index)[0])
+        return 1 - cost / candidate.harm if candidate.harm > 0 else -np.inf
 
-    def ablate(self, nodes: Sequence[Node]) -> None:
-        """Find out which of the nodes matter, since otherwise redundant nodes would be chosen.
-
-        Ablation must do so much more harm than noise that a score is defined, even on other text (`Judge.harm`).
-        """
-        means = [{node: np.full_like(self.of(node), self.of(node).mean())} for node in nodes]
-        for node, losses in zip(nodes, self._run.losses(means), strict=True):
-            if not self._judge.harm(losses - self._run.true, KNOWN_TO):
-                self.matter.add(node)
-
-    def of(self, node: Node) -> Float[np.ndarray, "row position"]:
+    def of(self, node: Node) -> Values:
         """Values of a node on the choice split."""
-        values: Float[np.ndarray, "row position"] = self.values[node.site][:, node.index]
+        values: Values = self.values[node.site][:, node.index]
         return values.reshape(tuple(self.sample.tokens.shape))
-
-    def label_means(self, node: Node, concept: str, score: Sample) -> Float[np.ndarray, " level"]:
-        """Mean of a node on the choice split for each label of a concept that occurs in either split."""
-        labels = self.sample.labels[concept]
-        return level_means(self.of(node), labels, 1 + int(max(labels.max(), score.labels[concept].max())))
 
     def fit(self, node: Node, sign: int) -> Fit:
         """A node's scale and mean on the choice split."""
-        values = self.of(node)
-        return Fit(node, Scale.of(values, sign), float(values.mean()))
+        return fitted(node, self.of(node), sign)
+
+    def _harm(
+        self, site: str, change: Float[np.ndarray, "token node"], node: int | slice = slice(None)
+    ) -> Float[np.ndarray, " node"]:
+        """Half the mean square of each window's first-order change, per token, if each node changes by so much."""
+        gradients = self._gradients[site][:, node].reshape(change.shape)
+        windows, length = self.sample.tokens.shape
+        first = (gradients * change).reshape(windows, length, -1).sum(1)
+        harm: Float[np.ndarray, " node"] = (first.astype(np.float64) ** 2).mean(0) / (2 * length)
+        return harm
+
+
+def _by_precision(candidate: CandidateNode) -> tuple[float, Node]:
+    return -candidate.precision, candidate.node
+
+
+def _on_windows(
+    model: CircuitModel, sample: Sample, sites: Sequence[Site]
+) -> tuple[dict[str, Float[np.ndarray, "_token _node"]], dict[str, Float[np.ndarray, "_token _node"]]]:
+    """Values of all nodes, and the derivatives of their window's loss summed over its tokens, nats."""
+    parts: list[dict[str, tuple[Tensor, Tensor]]] = []
+    for tokens, targets in zip(sample.tokens.split(TOGETHER), sample.targets.split(TOGETHER), strict=True):
+
+        def loss(watch: Edit, tokens: Tensor = tokens, targets: Tensor = targets) -> Tensor:
+            return next_token_losses(forward(model, tokens, watch), targets).sum()
+
+        with torch.enable_grad():
+            parts.append(values_and_gradients(sites, loss))
+    values, gradients = (
+        {site.name: _joined([part[site.name][which] for part in parts]) for site in sites} for which in (0, 1)
+    )
+    return values, gradients
+
+
+def _joined(parts: Sequence[Tensor]) -> Float[np.ndarray, "token node"]:
+    joined: Float[np.ndarray, "token node"] = torch.cat([part.detach().flatten(0, 1) for part in parts]).numpy()
+    return joined
+
+
+def fitted(node: Node, values: Values, sign: int) -> Fit:
+    """A node's scale and mean, from its values."""
+    return Fit(node, Scale.of(values, sign), float(values.mean()))
 
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:
@@ -111,14 +158,30 @@ def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concep
     return found.reshape(len(concepts), sample.tokens.numel())
 
 
-def token_precision(choice: Sample, score: Sample, concept: str) -> float:
-    """Average precision on the score split of the best predictor from the current token alone.
+def token_labels(choice: Sample, sample: Sample, concept: str) -> Labels:
+    """The best label of a concept that the current token alone decides, on any sample.
 
-    It predicts the rate at which the concept held at that token on the choice split, or the overall rate for tokens
-    that did not occur there.
+    Tokens at which the concept held often enough on the choice split have label 1; how often is enough maximises the F1
+    score there.
+    """
+    threshold = f1_threshold(token_rates(choice, choice, concept).reshape(-1), choice.flat(concept))
+    found: Labels = (token_rates(choice, sample, concept) > threshold).astype(np.int8)
+    return found
+
+
+def token_rates(choice: Sample, sample: Sample, concept: str) -> Float[np.ndarray, "window position"]:
+    """How often a concept held on the choice split at each token of a sample.
+
+    For tokens that did not occur there it is the overall rate.
     """
     tokens, holds = choice.tokens.flatten().numpy(), choice.flat(concept) != 0
-    size = int(max(tokens.max(), int(score.tokens.max()))) + 1
+    size = 1 + max(int(tokens.max()), int(sample.tokens.max()))
     seen, true = np.bincount(tokens, minlength=size), np.bincount(tokens, weights=holds, minlength=size)
-    rate = np.where(seen > 0, true / np.maximum(seen, 1), holds.mean())
-    return average_precision(rate[score.tokens.flatten().numpy()], score.flat(concept))
+    rates: Float[np.ndarray, " vocabulary"] = np.where(seen > 0, true / np.maximum(seen, 1), holds.mean())
+    found: Float[np.ndarray, "window position"] = rates[sample.tokens.numpy()]
+    return found
+
+
+def token_precision(choice: Sample, score: Sample, concept: str) -> float:
+    """Average precision on the score split of the best predictor from the current token alone."""
+    return average_precision(token_rates(choice, score, concept).reshape(-1), score.flat(concept))

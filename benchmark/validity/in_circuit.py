@@ -147,9 +147,9 @@ class _LabelledPrompts:
     def judged(self, changes: Mapping[Node, str]) -> tuple[Score, str]:
         """The score of labels in place of some nodes at once, and why it is undefined, if it is."""
         labelled = {node: self._labelled(node, concept) for node, concept in changes.items()}
-        label, mean = self._score.losses([labelled, {node: self._at_mean(node, self._score) for node in changes}])
-        true, judge = self._score.true, self._judges[1]
-        return judge.score(label, true, mean), judge.harm(mean - true)
+        losses = self._score.losses([labelled, {node: self._at_mean(node, self._score) for node in changes}])
+        label, mean = (each - self._score.true for each in losses)
+        return self._judges[1].score(label, mean), self._judges[1].harm(mean)
 
     def _at_mean(self, node: Node, run: CachedRun) -> Float[np.ndarray, "row position"]:
         return np.full(run.batch.tokens.shape, self.values[node][self._real].mean(), dtype=np.float32)

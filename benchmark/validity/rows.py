@@ -7,33 +7,53 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.concepts import TOKEN_DECIDES
-from benchmark.metrics.registry import CONTROLS
+from benchmark.metrics.registry import CHOICES, CONTROLS
 from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
 from benchmark.validity.in_circuit import CircuitValidity
+from benchmark.validity.judging import illusion_bounds
 from benchmark.validity.scoring import Score
 
+NAMES = {"by_precision": "", "by_score": "by_score_", "jointly_4": "joint_", "direction": "direction_"}
+"""Ways to choose of which the pooled scores are recorded, and what stands before them in the metric's name."""
 
-def measurements(found: Assessment, windows: int) -> Iterator[Measurement]:
-    """All measurements of an assessment; windows are the clusters behind each score."""
+
+def measurements(found: Assessment) -> Iterator[Measurement]:
+    """All measurements of an assessment."""
     for row in found.concepts:
-        for metric, (control, *_) in CONTROLS.items():
-            score = (row.controls or {}).get(control)
-            if row.reason:
-                yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
-            elif score is not None:
-                yield _score(metric, row.concept, score, windows)
+        yield from _scores(row)
         yield from _observations(row)
-    for control, pooled in found.pooled.items():
-        if control in ("label", "shifted"):
-            metric = f"pooled_{control}_score"
-            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=windows)
+    for how, name in NAMES.items():
+        for control, pooled in found.pooled.get(how, {}).items():
+            metric = f"pooled_{name}{control}_score"
+            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=pooled.concepts)
     yield from _rates(found)
     for kind, basis in found.bases.items():
         yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
         yield Measurement.or_why(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
+
+
+def _scores(row: ConceptValidity) -> Iterator[Measurement]:
+    """Scores of everything that was replaced for a concept, and the harm of ablating the node that ranks."""
+    for metric, (control, *_) in CONTROLS.items():
+        if row.reason:
+            yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
+        elif control in (row.controls or {}):
+            yield _score(metric, row.concept, (row.controls or {})[control], row.choices["by_precision"].windows)
+    for metric, (how, *_) in CHOICES.items():
+        chosen = row.choices.get(how)
+        if chosen is not None and chosen.reason:
+            yield Measurement(metric, concept=row.concept, status="undefined", reason=chosen.reason)
+        elif chosen is not None:
+            yield _score(metric, row.concept, chosen.controls["label"], chosen.windows)
+    ranked = row.choices.get("by_precision")
+    if ranked is not None:
+        limits = (ranked.harm_low, ranked.harm_high)
+        yield Measurement("ablation_harm", ranked.harm, *limits, "prompts", ranked.windows, concept=row.concept)
+        if not row.reason:
+            yield _score("near_label_score", row.concept, ranked.near, ranked.windows)
 
 
 def _score(metric: str, concept: str, score: Score, windows: int) -> Measurement:
@@ -53,8 +73,8 @@ def _observations(row: ConceptValidity) -> Iterator[Measurement]:
     yield Measurement.or_why("p_active_given_concept", observed.p_active_given_concept, concept=row.concept)
     yield Measurement.or_why("top_k_precision", observed.top_k_precision, concept=row.concept)
     yield Measurement.or_why("middle_band_purity", observed.purity["middle"], "the middle band is empty", row.concept)
-    for kind, best in (row.kinds or {}).items():
-        yield Measurement.or_why(f"average_precision_{kind}", best.average_precision, concept=row.concept)
+    for kind, (_, precision) in (row.kinds or {}).items():
+        yield Measurement.or_why(f"average_precision_{kind}", precision, concept=row.concept)
 
 
 def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measurement]:
@@ -80,13 +100,22 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
 def _rates(found: Assessment) -> Iterator[Measurement]:
     """How often scores are undefined, and how often names given by top-activating examples mislead."""
     counted = [row for row in found.concepts if not row.token_precision > TOKEN_DECIDES and row.observed is not None]
-    undefined = sum(bool(row.reason) for row in counted)
+    unused = sum(row.unused for row in counted)
+    undefined = sum(bool(row.reason) and not row.unused for row in counted)
     yield Measurement.or_why("undefined_rate", share(undefined, len(counted)), "no concept was measured")
-    judged = [node.verdict for node in found.named if node.verdict != "undefined"]
+    yield Measurement.or_why("unused_rate", share(unused, len(counted)), "no concept was measured")
+    verdicts = [node.verdict for node in found.named]
+    judged = [each for each in verdicts if each != "undefined"]
     yield Measurement("named_nodes", float(len(judged)))
-    for verdict in ("illusion", "graded"):
-        rate = share(judged.count(verdict), len(judged))
-        yield Measurement.or_why(f"{verdict}_rate", rate, why="no node that matters has a name with a defined score")
+    yield Measurement("nodes_with_a_name", float(found.have_names))
+    why = "no node that matters has a name with a defined score"
+    value, low, high = illusion_bounds(verdicts)
+    if math.isfinite(value):
+        yield Measurement("illusion_rate", value, low, high, interval="prompts", n=len(judged))
+    else:
+        yield Measurement("illusion_rate", status="undefined", reason=why if not judged else "every name is undecided")
+    for each in ("graded", "undecided"):
+        yield Measurement.or_why(f"{each}_rate", share(judged.count(each), len(judged)), why=why)
 
 
 def write_validity(found: Assessment | CircuitValidity, folder: Path) -> None:

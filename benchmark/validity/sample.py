@@ -8,7 +8,7 @@ from jaxtyping import Int, Int8, Shaped
 from torch import Tensor
 
 from benchmark.concepts import Concept
-from benchmark.concepts.labels import check_rate, window_labels
+from benchmark.concepts.labels import check_rate, token_bytes, window_labels
 from benchmark.corpus import Corpus, Split
 from benchmark.corpus.sampling import spread_windows
 
@@ -22,12 +22,20 @@ class Sample:
     Attributes:
         labels: Labels of every input token, by concept.
         text_starts: Position at which each token's document begins.
+        lines: Number of the line that each token is on, counted over all windows; if left out, every token is on a line
+            of its own.
     """
 
     tokens: Int[Tensor, "window position"]
     targets: Int[Tensor, "window position"]
     labels: Mapping[str, Labels]
     text_starts: Int[np.ndarray, "window position"]
+    lines: Int[np.ndarray, "window position"] | None = None
+
+    @property
+    def flat_lines(self) -> Int[np.ndarray, " token"]:
+        """Line numbers, with all windows concatenated."""
+        return np.arange(self.tokens.numel()) if self.lines is None else self.lines.reshape(-1)
 
     def flat(self, concept: str) -> Int8[np.ndarray, " token"]:
         """Labels of a concept, with all windows concatenated."""
@@ -46,7 +54,17 @@ def draw_sample(corpus: Corpus, split: Split, tokens: int, concepts: Sequence[Co
     begins = np.zeros_like(ids)
     begins[:, 1:] = np.where(ids[:, :-1] == corpus.end_of_text, positions[:, 1:], 0)
     labels = window_labels(concepts, corpus.tokenizer, ids, corpus.end_of_text)
-    return Sample(read, targets, labels, text_starts=np.maximum.accumulate(begins, axis=1))
+    starts = np.maximum.accumulate(begins, axis=1)
+    return Sample(read, targets, labels, starts, line_numbers(corpus, ids))
+
+
+def line_numbers(corpus: Corpus, ids: Int[np.ndarray, "window position"]) -> Int[np.ndarray, "window position"]:
+    """Number of the line on which each token begins, counted over all windows."""
+    ends = np.array([b"\n" in text for text in token_bytes(corpus.tokenizer)])
+    ends[corpus.end_of_text] = True
+    new = np.ones(ids.shape, dtype=np.int64)
+    new[:, 1:] = ends[ids[:, :-1]]
+    return np.cumsum(new.reshape(-1)).reshape(ids.shape)
 
 
 def refusal(concept: Concept, samples: Sequence[Sample]) -> str:

@@ -1,15 +1,14 @@
-"""Label replacement scores: a node is replaced by labels of a concept or by controls, and the losses are compared."""
+"""Label replacement scores: what replaces a node changes the loss by so much, relative to its mean in its place."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Integer
 from scipy.cluster.vq import kmeans
 
-from benchmark.interventions.replacement import CachedRun, Losses, Node
+from benchmark.interventions.window_run import Part
 from benchmark.metrics import label_replacement_score
-from benchmark.metrics.shares import shares
+from benchmark.metrics.shares import ONE_NAT, shares
 from benchmark.statistics.intervals import UNKNOWN, Interval
 
 LOW, MIDDLE = 1 / 3, 2 / 3
@@ -20,6 +19,12 @@ ZERO = 0.01
 
 DRAWS = 2000
 """Number of bootstrap draws over clusters."""
+
+KNOWN_TO = 1 / 3
+"""Largest half-width of the interval of a node's harm, as a share of the harm, for its scores to be defined."""
+
+Changes = Float[np.ndarray, " cluster"]
+"""Change of the loss in each cluster (a window of the corpus, a pair of prompts), nats."""
 
 Values = Float[np.ndarray, "row position"]
 Labels = Integer[np.ndarray, "row position"]
@@ -56,11 +61,11 @@ class Scale:
         return rescaled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
-    """A node's scale, which sets its orientation and bands, and its mean, both from the choice split."""
+    """The scale of a node or direction, which sets its orientation and bands, and its mean, on the choice split."""
 
-    node: Node
+    node: Part
     scale: Scale
     mean: float
 
@@ -114,50 +119,55 @@ class Score:
 
 
 class Judge:
-    """Turns losses per cluster into scores, with intervals from the same bootstrap draws for all."""
+    """Turns changes of the loss per cluster into scores, with intervals from the same bootstrap draws for all.
+
+    A change is the loss with something replaced minus the loss with nothing replaced, nats.
+    """
 
     def __init__(self, clusters: int, generator: np.random.Generator) -> None:
         chosen = generator.integers(clusters, size=(DRAWS, clusters))
         self._weights = np.stack([np.bincount(row, minlength=clusters) for row in chosen]) / clusters
 
-    def interval(self, differences: Losses) -> Interval:
-        """95 % interval of the mean of paired differences of losses, one per cluster."""
-        if len(differences) < 2:
+    def interval(self, changes: Changes) -> Interval:
+        """95 % interval of the mean change."""
+        if len(changes) < 2:
             return UNKNOWN
-        return self._percentiles(self._weights @ differences)
+        return self._percentiles(self._weights @ changes)
 
-    def harm(self, differences: Losses, known_to: float = 1 / 3) -> str:
+    def harm(self, mean: Changes, known_to: float = KNOWN_TO) -> str:
         """Why a node's ablation cannot be told from no ablation; empty if it can.
 
         The 95 % interval of the harm has to be above 0, with a half-width of at most `known_to` times the harm.
         """
-        low, high = self.interval(differences)
-        mean = float(differences.mean())
+        low, high = self.interval(mean)
+        harm = float(mean.mean())
         if not low > 0:
-            return f"ablation changes the loss by {mean:.2g}, interval {low:.2g} to {high:.2g}"
-        if (high - low) / 2 > mean * known_to:
-            return f"the harm of ablation, {mean:.2g}, is known to {(high - low) / 2:.2g} only"
+            return f"ablation changes the loss by {harm:.2g}, interval {low:.2g} to {high:.2g}"
+        if (high - low) / 2 > harm * known_to:
+            return f"the harm of ablation, {harm:.2g}, is known to {(high - low) / 2:.2g} only"
         return ""
 
-    def draws(self, losses: Losses, true: Losses, mean: Losses) -> Float[np.ndarray, " draw"]:
+    def draws(self, replaced: Changes, mean: Changes) -> Float[np.ndarray, " draw"]:
         """The score in each draw; `nan` in draws in which the mean does no harm."""
-        numerator, harm = (self._weights @ (each - true) for each in (losses, mean))
-        return 1 - shares(numerator, harm, self._weights @ mean, self._weights @ true)
+        return 1 - shares(self._weights @ replaced, self._weights @ mean, ONE_NAT)
 
-    def score(self, losses: Losses, true: Losses, mean: Losses) -> Score:
+    def score(self, replaced: Changes, mean: Changes) -> Score:
         """The score of a replacement; undefined if `harm` gives a reason."""
-        loss = float((losses - true).mean())
-        if self.harm(mean - true):
-            return Score(np.nan, np.nan, np.nan, loss)
-        low, high = self._percentiles(self.draws(losses, true, mean))
-        value = label_replacement_score(float(losses.mean()), float(true.mean()), float(mean.mean()))
-        return Score(value, low, high, loss)
+        if self.harm(mean):
+            return Score(np.nan, np.nan, np.nan, float(replaced.mean()))
+        return self.ratio(replaced, mean)
 
-    def corrected_low(self, losses: Losses, true: Losses, mean: Losses, searched: int) -> float:
+    def ratio(self, replaced: Changes, mean: Changes) -> Score:
+        """The score, however little is known of the harm."""
+        low, high = self._percentiles(self.draws(replaced, mean))
+        value = label_replacement_score(float(replaced.mean()), 0.0, float(mean.mean()))
+        return Score(value, low, high, float(replaced.mean()))
+
+    def corrected_low(self, replaced: Changes, mean: Changes, searched: int) -> float:
         """Lower limit of the score at a joint confidence of 95 % over `searched` scores (Bonferroni)."""
-        if self.harm(mean - true):
+        if self.harm(mean):
             return float("nan")
-        return float(np.nanquantile(self.draws(losses, true, mean), 0.05 / (2 * max(searched, 1))))
+        return float(np.nanquantile(self.draws(replaced, mean), 0.05 / (2 * max(searched, 1))))
 
     @staticmethod
     def _percentiles(values: Float[np.ndarray, " draw"]) -> Interval:
@@ -165,9 +175,3 @@ class Judge:
             return UNKNOWN
         low, high = np.nanquantile(values, [(1 - 0.95) / 2, (1 + 0.95) / 2])
         return Interval(float(low), float(high))
-
-
-def replaced(run: CachedRun, fit: Fit, values: Mapping[str, Values]) -> dict[str, Losses]:
-    """Losses with a node at each of these values, and always its `true` and `mean` values."""
-    losses = run.losses([{fit.node: value.astype(np.float32)} for value in values.values()])
-    return {"true": run.true, "mean": run.at(fit.node, fit.mean), **dict(zip(values, losses, strict=True))}

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from benchmark.concepts import CONCEPTS
-from benchmark.settings import Settings, Size, Tokens, known_in
+from benchmark.settings import Positive, Settings, Size, Tokens, known_in
 
 
 class ValidityConfig(Settings):
@@ -15,13 +15,31 @@ class ValidityConfig(Settings):
     """Number of validation tokens on which a node is chosen for each concept."""
 
     score_tokens: Tokens = 24_576
-    """Number of test tokens on which it is scored."""
+    """Number of test tokens of which some are drawn to score it on."""
 
     concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False)
     """Concepts that are scored; empty for all. Nodes may be named by any concept."""
 
-    ablated_nodes: Size = 40
-    """Number of nodes, in order of estimated effect, that are ablated to find out which matter."""
+    candidates: Size = 32
+    """Number of nodes of each kind of site, the best detectors of a concept, from which its nodes are chosen."""
+
+    piloted: Size = 6
+    """Number of candidates, for each way to choose, that are ablated to find out which matter."""
+
+    pilot_windows: Size = 16
+    """Expected number of windows of the choice split in which they are ablated."""
+
+    most_windows: Size = 512
+    """Most windows of the score split in which a node is replaced; few suffice where the pilot says so."""
+
+    control_windows: Size = 48
+    """Expected number of these in which everything but the labels is put in its place."""
+
+    least_harm: Positive = 1e-4
+    """Harm of ablation below which a node does not matter, nats per token."""
+
+    judged_nodes: Size = 12
+    """Most named nodes that are judged."""
 
     top_k: Size = 100
     """Number of top positions by which a person names a node."""

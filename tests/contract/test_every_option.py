@@ -32,7 +32,7 @@ TINY = (
     'validity.concepts=["in_string"]',
     "validity.choice_tokens=512",
     "validity.score_tokens=512",
-    "validity.ablated_nodes=2",
+    "validity.piloted=1",
     "claims.tokens=256",
     "weight_sparse.density=0.5",
 )

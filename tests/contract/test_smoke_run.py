@@ -19,7 +19,7 @@ FEWER = (
     "--tasks",
     "single_double_quote",
     "--set",
-    "validity.ablated_nodes=2",
+    "validity.piloted=1",
     "--set",
     "validity.concepts=['in_string']",
 )

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from benchmark.concepts import Concept
 from benchmark.model.interface import Site
-from benchmark.validity.assess import Assessment, AssessmentSettings, assess
+from benchmark.validity.assess import Assessment, assess
+from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.sample import Sample
 
 WORDS_SITE = "blocks.0.neuron"
@@ -127,7 +128,7 @@ class World:
             choice or self.sample(0),
             score or self.sample(1),
             self.concepts,
-            AssessmentSettings(list(self.labels), ablated_nodes=10, top_k=top_k),
+            AssessmentSettings(list(self.labels), pilot_windows=48, most_windows=10 * WINDOWS, top_k=top_k),
             lambda ids: "".join(f"w{word} " for word in ids),
             np.random.default_rng(0),
         )
@@ -262,3 +263,86 @@ def meaningless() -> World:
         labels={**bits, **pairs, "any bit": [int(word > 0) for word in range(16)]},
         order=order,
     )
+
+
+# Second round: which nodes are candidates, concepts of several nodes, and concepts of the stream
+
+
+def rare() -> World:
+    """Forty nodes that say much about common words, and one that is A, which holds at 0.3 % of positions."""
+    words, strong = 64, 40
+    generator = torch.Generator().manual_seed(1)
+    table = torch.randint(0, 2, (words, strong), generator=generator).float()
+    table[-1] = 0.5
+    weights = 0.3 * torch.randn(strong, 4, generator=generator)
+    share = [0.997 / (words - 1)] * (words - 1) + [0.003]
+    return World(
+        share=share,
+        nodes=torch.cat([table, (torch.arange(words) == words - 1).float()[:, None]], dim=1).tolist(),
+        read=lambda nodes: nodes[..., :strong] @ weights + nodes[..., strong:] * (ON - OFF),
+        labels={"A": [0] * (words - 1) + [1]},
+    )
+
+
+def four_nodes() -> World:
+    """A concept in four nodes, each of which is a quarter of it."""
+    nodes = [[0.0] * 4] + [[float(word == node) for node in range(4)] for word in range(4)]
+    return World(
+        share=[0.6, 0.1, 0.1, 0.1, 0.1],
+        nodes=nodes,
+        read=lambda nodes: OFF + nodes.sum(-1, keepdim=True) * (ON - OFF),
+        labels={"A": [0, 1, 1, 1, 1]},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class StreamModel(WordModel):
+    """A model whose nodes are read by nobody, and whose logits are a function of its residual stream.
+
+    Attributes:
+        stream: `[word, channel]`, the stream after each word.
+    """
+
+    stream: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def start(self, tokens):
+        return {"tokens": tokens, "residual": self.stream[before(tokens)]}
+
+    def advance(self, state, stage, edit):
+        return {**state, **super().advance(state, stage, edit)}
+
+    def read_out(self, state, positions):
+        return self.read(state["residual"])
+
+
+@dataclass(frozen=True, eq=False)
+class StreamWorld(World):
+    """A language whose model has a stream; `stream` as in `StreamModel`."""
+
+    stream: Sequence[Sequence[float]] = ()
+
+    @property
+    def model(self) -> StreamModel:
+        nodes = torch.tensor(self.nodes, dtype=torch.float32)
+        return StreamModel(nodes, self.read, self.order, torch.tensor(self.stream, dtype=torch.float32))
+
+
+def _in_the_stream(read: Read) -> StreamWorld:
+    """A is along the first direction of the stream and B along the second, both across all channels; nodes say B."""
+    return StreamWorld(
+        share=[0.35, 0.35, 0.15, 0.15],
+        nodes=[[0.0], [1.0], [0.0], [1.0]],
+        read=read,
+        labels={"A": [0, 0, 1, 1]},
+        stream=[[0.0, 0.0], [1.0, -1.0], [1.0, 1.0], [2.0, 0.0]],
+    )
+
+
+def used_along_a_direction() -> StreamWorld:
+    """The model uses A, along a direction of the stream that no node has."""
+    return _in_the_stream(lambda stream: OFF + stream.sum(-1, keepdim=True) / 2 * (ON - OFF))
+
+
+def represented() -> StreamWorld:
+    """The model represents A and uses B alone."""
+    return _in_the_stream(lambda stream: OFF + (stream[..., :1] - stream[..., 1:]) / 2 * (ON - OFF))

@@ -5,16 +5,17 @@ import numpy as np
 import planted_meanings
 import pytest
 import torch
+from next_token import next_token_eval
 from planted_meanings import LENGTH, WINDOWS, WORDS_SITE
 
 from benchmark.concepts import CONCEPTS
 from benchmark.interventions.ablation import corpus_means, keep_only
-from benchmark.interventions.replacement import CachedRun, Node, next_token_eval
+from benchmark.interventions.replacement import CachedRun, Node
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, unedited
 from benchmark.validity.choice import token_precision
 from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Fit, Judge, Scale, level_means, replaced
+from benchmark.validity.scoring import Judge, level_means
 
 NODE = f"{WORDS_SITE}[0]"
 
@@ -53,7 +54,7 @@ def test_exact_detector_scores_one_and_its_name_is_valid():
     assert exact.controls["shifted"].high < 0.02
     assert exact.observed.p_concept_given_active == exact.observed.p_active_given_concept == 1
     assert (exact.observed.purity["high"], exact.observed.purity["zero"]) == (1, 0)
-    assert [(node.node, node.concept, node.verdict) for node in found.named] == [(NODE, "A", "valid")]
+    assert [(node.node, node.concept, node.verdict) for node in found.named] == [(NODE, "A", "meant")]
 
 
 def test_labels_of_an_unrelated_concept_score_nothing():
@@ -124,18 +125,19 @@ def test_graded_detector_is_no_illusion_and_ordinal_labels_rescue_it():
 def test_named_by_ordinal_labels_a_graded_detector_is_valid():
     world = planted_meanings.graded()
     alone = dataclasses.replace(world, labels={"level of A": world.labels["level of A"]})
-    assert [(node.concept, node.verdict) for node in alone.assessed().named] == [("level of A", "valid")]
+    assert [(node.concept, node.verdict) for node in alone.assessed().named] == [("level of A", "meant")]
 
 
-def test_node_that_nobody_reads_is_undefined_however_well_it_detects():
+def test_concept_whose_only_detector_nobody_reads_is_unused():
     found = assessed("unread")
     idle = row(found, "A")
     assert idle.average_precision == idle.observed.top_k_precision == 1
-    assert "cannot be told from noise" in idle.reason
-    assert np.isnan(idle.controls["label"].value)
+    assert idle.unused
+    assert idle.reason == "no node that detects it does more harm than 0.0001 nats"
+    assert idle.controls is None
     assert np.isnan(idle.corrected_low)
-    assert idle.kinds["neuron"].label is None
-    assert found.named == []
+    assert idle.kinds["neuron"] == (NODE, 1)
+    assert [node.verdict for node in found.named] == ["undefined"]
     assert found.pooled == {}
 
 
@@ -164,10 +166,10 @@ def label_score(world, choice, score, base):
     node = Node(WORDS_SITE, 0)
     known = CachedRun(world.model, next_token_eval(choice.tokens, choice.targets), base).node(node)
     run = CachedRun(world.model, next_token_eval(score.tokens, score.targets), base)
-    means = level_means(known, choice.labels["A"], 2)
-    losses = replaced(run, Fit(node, Scale.of(known, 1), float(known.mean())), {"label": means[score.labels["A"]]})
-    judge = Judge(len(score.tokens), np.random.default_rng(0))
-    return judge.score(losses["label"], losses["true"], losses["mean"])
+    labels = level_means(known, choice.labels["A"], 2)[score.labels["A"]]
+    changes = [{node: values.astype(np.float32)} for values in (labels, np.full_like(labels, known.mean()))]
+    label, mean = (losses - run.true for losses in run.losses(changes))
+    return Judge(len(score.tokens), np.random.default_rng(0)).score(label, mean)
 
 
 def test_labels_beat_a_detector_whose_false_alarms_do_harm_and_the_score_is_not_clipped():
@@ -194,15 +196,17 @@ def test_true_activations_score_one_and_the_mean_scores_zero_in_every_draw(name)
         assert (scores["true"].value, scores["true"].low, scores["true"].high, scores["true"].loss) == (1, 1, 1, 0)
         assert (scores["mean"].value, scores["mean"].low, scores["mean"].high) == (0, 0, 0)
         assert scores["mean"].loss > 0
-    assert (found.pooled["true"].value, found.pooled["mean"].value) == (1, 0)
 
 
-def test_pooled_score_is_the_mean_over_concepts():
+def test_pooled_score_is_the_labels_losses_over_the_harm_of_all_concepts_together():
     found = assessed("conjunction")
-    expected = np.mean([each.controls["label"].value for each in found.concepts])
-    assert found.pooled["label"].value == pytest.approx(expected)
-    assert found.pooled["label"].concepts == 3
-    assert found.pooled["label"].low < expected < found.pooled["label"].high
+    chosen = [each.choices["by_precision"] for each in found.concepts]
+    lost = sum(each.controls["label"].loss for each in chosen)
+    expected = 1 - lost / sum(each.harm for each in chosen)
+    pooled = found.pooled["by_precision"]["label"]
+    assert pooled.value == pytest.approx(expected)
+    assert pooled.concepts == 3
+    assert pooled.low < expected < pooled.high
 
 
 def test_sibling_is_replaced_by_its_own_levels(monkeypatch):
@@ -220,7 +224,8 @@ def chosen(found):
     """Everything that is decided on the choice split."""
     rows = [
         [each.concept, each.node, each.sign, each.highest_node, each.observed.threshold]
-        + [(kind, best.node, best.matters) for kind, best in each.kinds.items()]
+        + [(kind, node) for kind, (node, _) in each.kinds.items()]
+        + [(how, choice.nodes) for how, choice in each.choices.items()]
         for each in found.concepts
     ]
     return rows, [(node.node, node.concept, node.top_k_precision) for node in found.named]
@@ -273,7 +278,7 @@ def test_concepts_of_a_model_whose_activations_lie_elsewhere_score_nothing():
         assert each.corrected_low < 0.05
         assert abs(each.controls["label"].value) < 0.1
     assert found.named == []
-    assert abs(found.pooled["label"].value) < 0.05
+    assert abs(found.pooled["by_precision"]["label"].value) < 0.05
 
 
 def test_correction_for_the_search_never_raises_the_lower_limit():
@@ -359,5 +364,5 @@ def test_concept_that_the_token_decides_is_shown_but_not_pooled():
     found = world.assessed(choice, score)
     assert row(found, "B").token_precision == pytest.approx(1)
     assert row(found, "B").controls["label"].value < 0.1
-    assert found.pooled["label"].concepts == 1
-    assert found.pooled["label"].value == pytest.approx(1, abs=1e-6)
+    assert found.pooled["by_precision"]["label"].concepts == 1
+    assert found.pooled["by_precision"]["label"].value == pytest.approx(1, abs=1e-6)

@@ -6,11 +6,12 @@ from tiny_dense import CONTEXT, random_dense, random_tokens
 
 from benchmark.concepts import Concept
 from benchmark.model.interface import forward
-from benchmark.validity.assess import AssessmentSettings, assess
+from benchmark.validity.assess import assess
+from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.sample import Sample
 
 CONCEPTS = [Concept(f"random {number}", "nothing", lambda text: [], "tests") for number in range(2)]
-WINDOWS = 64
+WINDOWS = 256
 
 
 def sample(model, seed, *, own_targets):
@@ -33,7 +34,7 @@ def assessed(model, *, own_targets):
         model,
         *(sample(model, seed, own_targets=own_targets) for seed in (0, 1)),
         CONCEPTS,
-        AssessmentSettings([concept.name for concept in CONCEPTS], ablated_nodes=8),
+        AssessmentSettings([concept.name for concept in CONCEPTS], pilot_windows=64, most_windows=WINDOWS),
         lambda ids: "".join(chr(97 + token) for token in ids),
         np.random.default_rng(0),
     )
@@ -54,7 +55,8 @@ def test_random_labels_score_nothing_in_a_random_model_on_random_text():
 
 def test_random_labels_score_nothing_in_a_random_model_whose_nodes_matter():
     found = assessed(sharp_dense(), own_targets=True)
-    assert [row.concept for row in found.concepts if not row.reason]
+    scored = [choice for row in found.concepts for choice in row.choices.values() if not choice.reason]
+    assert scored
+    assert not [choice.nodes for choice in scored if choice.controls["label"].low > 0.2]
     assert not [row.concept for row in found.concepts if row.corrected_low > 0.5]
-    assert not [row.concept for row in found.concepts if row.controls["label"].low > 0.2]
-    assert not [node.concept for node in found.named if node.verdict == "valid"]
+    assert not [node.concept for node in found.named if node.verdict == "meant"]

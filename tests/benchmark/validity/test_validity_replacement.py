@@ -5,10 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from next_token import next_token_eval
 from tiny_dense import VOCABULARY, random_clt, random_dense, random_tokens
 
 from benchmark.interventions.ablation import corpus_means, keep_only
-from benchmark.interventions.replacement import CachedRun, EvalBatch, Node, next_token_eval
+from benchmark.interventions.replacement import CachedRun, EvalBatch, Node
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import forward, record, stage_count, unedited
 

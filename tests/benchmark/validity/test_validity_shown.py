@@ -39,7 +39,7 @@ def run(found, tmp_path, monkeypatch):
     store.commit(Order(KEY, "validity", "", {"method": "dense", "variant": "native", "seed": 0}, {}), 1.0, 1)
     rows = [
         Record.of(row, preset="quick", method="dense", variant="native", seed=0, config_hash=KEY[:12])
-        for row in measurements(found, planted_meanings.WINDOWS)
+        for row in measurements(found)
     ]
     write_table(Path("results", RECORDS), rows, Record)
 
@@ -72,7 +72,7 @@ def test_where_nothing_can_be_shown_it_is_an_error_in_one_line(run):
 
 
 def test_every_measurement_is_of_a_registered_metric_and_in_its_range(found):
-    rows = list(measurements(found, 48))
+    rows = list(measurements(found))
     assert {row.metric for row in rows} <= METRICS.keys()
     for row in rows:
         if row.value is not None:
@@ -82,31 +82,37 @@ def test_every_measurement_is_of_a_registered_metric_and_in_its_range(found):
 
 
 def test_measurements_are_the_numbers_of_the_assessment(found):
-    by_key = {(row.metric, row.concept): row for row in measurements(found, 48)}
+    by_key = {(row.metric, row.concept): row for row in measurements(found)}
     claimed = found.concepts[0]
     row = by_key["label_replacement_score", "in_string"]
     score = claimed.controls["label"]
-    assert (row.value, row.low, row.high, row.interval, row.n) == (score.value, score.low, score.high, "prompts", 48)
+    assert (row.value, row.low, row.high, row.interval, row.n) == (
+        score.value,
+        score.low,
+        score.high,
+        "prompts",
+        claimed.choices["by_precision"].windows,
+    )
     assert by_key["p_active_given_concept", "in_string"].value == claimed.observed.p_active_given_concept
-    assert by_key["pooled_label_score", ""].value == found.pooled["label"].value
+    assert by_key["pooled_label_score", ""].value == found.pooled["by_precision"]["label"].value
     assert by_key["named_nodes", ""].value == 1
     middle = by_key["middle_band_purity", "in_string"]
     assert (middle.value, middle.status, middle.reason) == (None, "undefined", "the middle band is empty")
 
 
 def test_concept_without_a_score_is_undefined_with_its_reason_under_every_control(found):
-    rows = [row for row in measurements(found, 48) if row.concept == "in_comment"]
+    rows = [row for row in measurements(found) if row.concept == "in_comment"]
     assert "label_replacement_score" in {row.metric for row in rows}
     assert {row.status for row in rows} == {"undefined"}
     assert {"rate 0 over" in row.reason for row in rows} == {True}
 
 
-@pytest.mark.parametrize(("name", "rate"), [("exact", 0.0), ("unread", 1.0)])
-def test_undefined_rate_is_over_the_concepts_that_were_measured(name, rate):
+@pytest.mark.parametrize(("name", "unused"), [("exact", 0.0), ("unread", 1.0)])
+def test_rates_are_over_the_concepts_that_were_measured(name, unused):
     world = getattr(planted_meanings, name)()
     assessed = dataclasses.replace(world, labels={**world.labels, "never": [0] * len(world.share)}).assessed()
-    rows = {row.metric: row for row in measurements(assessed, 48) if not row.concept}
-    assert rows["undefined_rate"].value == rate
+    rows = {row.metric: row for row in measurements(assessed) if not row.concept}
+    assert (rows["undefined_rate"].value, rows["unused_rate"].value) == (0.0, unused)
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("conjunction", "illusion"), ("graded", "graded")])
@@ -116,12 +122,12 @@ def test_rate_of_a_verdict_is_over_the_named_nodes_with_a_score(name, verdict):
     assert len(assessed.named) == 1
     named = [
         dataclasses.replace(assessed.named[0], verdict=each)
-        for each in (verdict, "valid", "valid", "valid", "undefined")
+        for each in (verdict, "meant", "meant", "meant", "undefined")
     ]
-    rows = {row.metric: row for row in measurements(dataclasses.replace(assessed, named=named), 48) if not row.concept}
+    rows = {row.metric: row for row in measurements(dataclasses.replace(assessed, named=named)) if not row.concept}
     assert rows[f"{verdict}_rate"].value == 0.25
     assert rows["named_nodes"].value == 4
-    nobody = {row.metric: row for row in measurements(dataclasses.replace(assessed, named=[]), 48) if not row.concept}
+    nobody = {row.metric: row for row in measurements(dataclasses.replace(assessed, named=[])) if not row.concept}
     assert nobody[f"{verdict}_rate"].status == "undefined"
 
 
@@ -129,7 +135,10 @@ def test_json_holds_everything_and_null_for_what_is_undefined(found, tmp_path):
     write_validity(found, tmp_path)
     content = json.loads((tmp_path / "validity.json").read_text())
     assert [row["concept"] for row in content["concepts"]] == [row.concept for row in found.concepts]
-    assert content["concepts"][0]["controls"]["label"]["value"] == found.concepts[0].controls["label"].value
+    assert (
+        content["concepts"][0]["choices"]["by_precision"]["controls"]["label"]["value"]
+        == found.concepts[0].controls["label"].value
+    )
     assert content["concepts"][0]["observed"]["purity"]["middle"] is None
     assert math.isnan(found.concepts[0].observed.purity["middle"])
 
@@ -172,7 +181,9 @@ def test_show_of_a_concept_without_a_score_says_why():
 def test_show_as_json_is_the_assessment(found):
     shown = json.loads(call("show", "dense", "--concept", "in_string", "--json").stdout)
     assert [(row["variant"], row["seed"], row["node"]) for row in shown] == [("native", 0, found.concepts[0].node)]
-    assert shown[0]["controls"]["label"]["value"] == found.concepts[0].controls["label"].value
+    assert (
+        shown[0]["choices"]["by_precision"]["controls"]["label"]["value"] == found.concepts[0].controls["label"].value
+    )
 
 
 @pytest.mark.usefixtures("run")

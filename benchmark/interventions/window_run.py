@@ -1,0 +1,202 @@
+"""Runs a model on some windows of the corpus with nodes, or directions of the residual stream, replaced."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmark.interventions.replacement import Node
+from benchmark.model.interface import (
+    STREAM,
+    CircuitModel,
+    Edit,
+    Site,
+    State,
+    forward,
+    next_token_losses,
+    run_stages,
+    stage_count,
+    unedited,
+)
+
+TOGETHER = 4
+"""Windows that are run at once; few, so that their logits stay in the cache of the processor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """A rank-one part of the residual stream, at one depth and all positions.
+
+    Its value is `stream @ read`. A new value changes the stream by the difference along `write`; as `read @ write` is
+    1, the changed stream has that value. For a plain direction the two are the same unit vector.
+
+    Attributes:
+        name: What it is called in results.
+        stage: It is replaced before this stage; the number of stages for just before the read-out.
+        read: Vector that reads the value off the stream.
+        write: Vector along which the stream is changed.
+    """
+
+    name: str
+    stage: int
+    read: Float[Tensor, " channel"]
+    write: Float[Tensor, " channel"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Part = Node | Direction
+"""What can be replaced."""
+
+Values = Float[np.ndarray, "window position"]
+"""Values of a part at every position of some windows."""
+
+Change = Mapping[Part, Values]
+"""New values of some parts, on the windows that are run."""
+
+
+class WindowRun:
+    """A model on windows of the corpus: values of its parts, and losses under changes of them.
+
+    Args:
+        model: Any circuit model.
+        tokens: Input tokens.
+        targets: The token that follows each.
+        base: An edit that always applies, such as that of a circuit; nodes are replaced after it.
+    """
+
+    def __init__(
+        self,
+        model: CircuitModel,
+        tokens: Int[Tensor, "window position"],
+        targets: Int[Tensor, "window position"],
+        base: Edit = unedited,
+    ) -> None:
+        self.model = model
+        self.tokens = tokens
+        self.targets = targets
+        self._base = base
+        self._stages = {site.name: site.stage for site in model.sites}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether the model's state holds a residual stream."""
+        return STREAM in self.model.start(self.tokens[:1])
+
+    @cached_property
+    @torch.no_grad()
+    def true(self) -> Float[np.ndarray, "window position"]:
+        """Loss of every token with nothing replaced, nats."""
+        parts = [
+            next_token_losses(forward(self.model, tokens, self._base), targets)
+            for tokens, targets in self._split(self.tokens, self.targets)
+        ]
+        return torch.cat(parts).numpy()
+
+    @torch.no_grad()
+    def values(self, parts: Sequence[Part]) -> dict[Part, Values]:
+        """Values of some parts on all windows, after the base edit."""
+        found: dict[Part, list[Tensor]] = {part: [] for part in parts}
+        nodes: dict[str, list[Node]] = {}
+        for part in parts:
+            if isinstance(part, Node):
+                nodes.setdefault(part.site, []).append(part)
+        directions = [part for part in parts if isinstance(part, Direction)]
+
+        def watch(site: Site, values: Tensor) -> Tensor:
+            edited = self._base(site, values)
+            for node in nodes.get(site.name, ()):
+                found[node].append(edited[..., node.index].clone())
+            return edited
+
+        for (tokens,) in self._split(self.tokens):
+            for stage, state in self._states(tokens, watch):
+                for each in directions:
+                    if each.stage == stage:
+                        found[each].append(state[STREAM] @ each.read)
+        return {part: torch.cat(values).numpy() for part, values in found.items()}
+
+    @torch.no_grad()
+    def streams(self, stages: Sequence[int]) -> dict[int, Float[Tensor, "window position channel"]]:
+        """The residual stream on all windows before some stages."""
+        found: dict[int, list[Tensor]] = {stage: [] for stage in stages}
+        for (tokens,) in self._split(self.tokens):
+            for stage, state in self._states(tokens, self._base):
+                if stage in found:
+                    found[stage].append(state[STREAM])
+        return {stage: torch.cat(parts) for stage, parts in found.items()}
+
+    @torch.no_grad()
+    def losses(
+        self, windows: Int[np.ndarray, " window"], changes: Sequence[Change]
+    ) -> Float[np.ndarray, "change window position"]:
+        """Loss of every token of some windows under each change, nats.
+
+        What comes before the first part that changes is run once for all changes.
+
+        Args:
+            windows: Numbers of the windows that are run.
+            changes: New values on these windows.
+        """
+        result = np.empty((len(changes), len(windows), self.tokens.shape[1]), dtype=np.float32)
+        order = sorted(range(len(changes)), key=lambda number: self._first(changes[number]))
+        for start in range(0, len(windows), TOGETHER):
+            rows = np.arange(start, min(start + TOGETHER, len(windows)))
+            tokens, targets = self.tokens[windows[rows]], self.targets[windows[rows]]
+            state, stage = self.model.start(tokens), 0
+            for number in order:
+                first = self._first(changes[number])
+                state, stage = run_stages(self.model, state, self._base, first=stage, last=first), first
+                result[number, rows] = self._changed(state, stage, tokens, targets, changes[number], rows)
+        return result
+
+    def _first(self, change: Change) -> int:
+        """The stage of the first part that changes; the number of stages if none does."""
+        return min((self._stage(part) for part in change), default=stage_count(self.model))
+
+    def _stage(self, part: Part) -> int:
+        return part.stage if isinstance(part, Direction) else self._stages[part.site]
+
+    def _changed(
+        self, state: State, first: int, tokens: Tensor, targets: Tensor, change: Change, rows: np.ndarray
+    ) -> Float[np.ndarray, "row position"]:
+        """Losses of some rows from a stage on, under one change."""
+        new = {part: torch.from_numpy(np.asarray(values[rows], dtype=np.float32)) for part, values in change.items()}
+        directions = [part for part in new if isinstance(part, Direction)]
+        nodes = {name: [part for part in new if isinstance(part, Node) and part.site == name] for name in self._stages}
+
+        def edit(site: Site, values: Tensor) -> Tensor:
+            edited = self._base(site, values)
+            if nodes[site.name]:
+                edited = edited.clone()
+                for node in nodes[site.name]:
+                    edited[..., node.index] = new[node]
+            return edited
+
+        stage = first
+        for part in sorted(directions, key=lambda each: each.stage):
+            state, stage = run_stages(self.model, state, edit, first=stage, last=part.stage), part.stage
+            moved = (new[part] - state[STREAM] @ part.read)[..., None] * part.write
+            state = {**state, STREAM: state[STREAM] + moved}
+        logits = forward(self.model, tokens, edit, None, state, stage)
+        return next_token_losses(logits, targets).numpy()
+
+    def _states(self, tokens: Tensor, edit: Edit) -> Iterator[tuple[int, State]]:
+        """The state before every stage, and that before the read-out."""
+        state = self.model.start(tokens)
+        yield 0, state
+        for stage in range(stage_count(self.model)):
+            state = self.model.advance(state, stage, edit)
+            yield stage + 1, state
+
+    @staticmethod
+    def _split(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        yield from zip(*(tensor.split(TOGETHER) for tensor in tensors), strict=True)

@@ -1,0 +1,135 @@
+"""Judges the names that nodes get by their top-activating examples: how often do they mislead?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from benchmark.interventions.window_run import Change
+from benchmark.validity.choice import CandidateNode, Choice
+from benchmark.validity.controls import Controls
+from benchmark.validity.naming import Name
+from benchmark.validity.picking import Picker
+from benchmark.validity.precision import average_precisions
+from benchmark.validity.sample import Labels
+from benchmark.validity.scene import Scene
+from benchmark.validity.scoring import Fit, Score, level_means
+
+NameVerdict = Literal["meant", "illusion", "graded", "undecided", "undefined"]
+"""What a name is worth: `illusion` if labels cannot replace the node although its own quantised value can."""
+
+HALF = 0.5
+"""Score below which a replacement has failed."""
+
+
+@dataclass(frozen=True)
+class NamedNode:
+    """A node that has a name, and what the name is worth.
+
+    Attributes:
+        concept: The name.
+        top_k_precision: Top-k precision of that concept on the choice split.
+        label: Score of the concept's labels.
+        quantised: Score of the node's own value quantised to as many levels.
+        better: A concept that explains the node better, if any, with the score of its labels; "A and B" for the
+            conjunction of two concepts.
+    """
+
+    node: str
+    concept: str
+    top_k_precision: float
+    label: Score
+    quantised: Score
+    verdict: NameVerdict
+    better: str = ""
+    better_score: float = float("nan")
+
+
+def judge_names(choice: Choice, picker: Picker, scene: Scene, names: Sequence[Name]) -> list[NamedNode]:
+    """What the names of some nodes are worth, on the score split."""
+    return [_judged(choice, picker, scene, name) for name in names]
+
+
+def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNode:
+    """What a node's name is worth, and whether another concept, or a conjunction with it, explains the node better."""
+    harm = float(choice.harms[name.node.site][name.node.index])
+    pilot = picker.pilot(CandidateNode(name.node, name.sign, name.precision, harm), name.concept)
+    if pilot.standing == "idle":
+        unknown = Score(np.nan, np.nan, np.nan, np.nan)
+        return NamedNode(str(name.node), name.concept, name.precision, unknown, unknown, "undefined")
+    fits, controls = pilot.pick.fits, Controls(picker.scene, scene)
+    levels = max(2, int(choice.sample.labels[name.concept].max()) + 1)
+    other, known, labels = _explanation(choice, scene, fits[0], name)
+    means = level_means(picker.scene.values[name.node], known, 1 + int(max(known.max(), labels.max())))
+    changes: Mapping[str, Change] = {
+        "label": controls.label(fits, name.concept),
+        "quantised": controls.quantised(fits, levels),
+        "other": {name.node: means[labels].astype(np.float32)},
+    }
+    measured = scene.measure(fits, changes, pilot.pick.windows, name.concept)
+    scores = measured.scores(scene.judge)
+    gain = scene.judge.interval(measured.changes["label"] - measured.changes["other"])
+    better = gain.low > 0 and scores["other"].value > scores["label"].value
+    return NamedNode(
+        node=str(name.node),
+        concept=name.concept,
+        top_k_precision=name.precision,
+        label=scores["label"],
+        quantised=scores["quantised"],
+        verdict=verdict(scores["label"], scores["quantised"]),
+        better=other if better else "",
+        better_score=scores["other"].value if better else float("nan"),
+    )
+
+
+def _explanation(choice: Choice, scene: Scene, fit: Fit, name: Name) -> tuple[str, Labels, Labels]:
+    """The other concept that a node detects best, or the name's conjunction with one; and its labels on both splits."""
+    names, row = choice.concepts, choice.concepts.index(name.concept)
+    both = choice.holds & choice.holds[row]
+    candidates = np.concatenate([choice.holds, both])
+    gains = _gains(fit.scale(choice.of(name.node)).reshape(-1), candidates)
+    gains[row] = gains[len(names) + row] = -np.inf
+    best = int(gains.argmax())
+    other = names[best % len(names)]
+    shape = choice.sample.tokens.shape
+    if best < len(names):
+        return other, choice.sample.labels[other], scene.sample.labels[other]
+    here = ((scene.sample.labels[other] != 0) & (scene.sample.labels[name.concept] != 0)).astype(np.int8)
+    return f"{name.concept} and {other}", both[best - len(names)].reshape(shape).astype(np.int8), here
+
+
+def _gains(
+    rescaled: Float[np.ndarray, " token"], holds: Bool[np.ndarray, "concept token"]
+) -> Float[np.ndarray, " concept"]:
+    """Average precision of one node for each concept, beyond the concept's rate."""
+    precision = np.nan_to_num(average_precisions(rescaled[:, None].astype(np.float32), holds)[0, :, 0])
+    gains: Float[np.ndarray, " concept"] = precision - holds.mean(axis=1)
+    return gains
+
+
+def verdict(label: Score, quantised: Score) -> NameVerdict:
+    """What a name is worth, from the scores of its labels and of the node's own quantised value.
+
+    `meant` if the labels' score is at least a half, by its interval; below that `illusion`, or `graded` if the node's
+    own value at as many levels fails as well, so that its magnitude matters. Otherwise `undecided`.
+    """
+    if np.isnan(label.value) or np.isnan(quantised.value):
+        return "undefined"
+    if label.low >= HALF:
+        return "meant"
+    if label.high >= HALF:
+        return "undecided"
+    return "illusion" if quantised.value >= HALF else "graded"
+
+
+def illusion_bounds(verdicts: Sequence[NameVerdict]) -> tuple[float, float, float]:
+    """Share of illusions among the names that are decided, and its bounds with the undecided counted either way."""
+    illusions, undecided = verdicts.count("illusion"), verdicts.count("undecided")
+    judged = len([each for each in verdicts if each != "undefined"])
+    if not judged:
+        return np.nan, np.nan, np.nan
+    decided = judged - undecided
+    value = illusions / decided if decided else np.nan
+    return value, illusions / judged, (illusions + undecided) / judged

@@ -1,0 +1,211 @@
+"""Picks, on the choice split, what is replaced for each concept, and how many windows that needs to be measured on.
+
+Whether a node matters is found out in a pilot: it is ablated in a few windows of the choice split. The pilot also says
+how many windows of the score split are needed to know the harm well enough; that number is fixed before any of them is
+run, as an estimate that went on until it looks precise would be biased.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from benchmark.interventions.window_run import Direction
+from benchmark.model.interface import CircuitModel
+from benchmark.validity.choice import CandidateNode, Choice
+from benchmark.validity.controls import Controls
+from benchmark.validity.directions import directions
+from benchmark.validity.sample import Labels, shifted
+from benchmark.validity.scene import Measured, Scene
+from benchmark.validity.scoring import Fit, Scale
+
+JOINT = (1, 2, 4, 8)
+"""Numbers of nodes that are replaced at once."""
+
+SLACK = 4.0
+"""Factor by which the estimate of a node's harm may be too low for the node to be left out without a pilot."""
+
+AIM = 0.25
+"""Half-width of the interval of the harm, as a share of the harm, that the number of windows is meant for."""
+
+REFERENCE = 0.1
+"""Share of the most windows on which anything that does not rank is replaced."""
+
+Standing = Literal["matters", "unclear", "idle"]
+
+
+@dataclass(frozen=True)
+class AssessmentSettings:
+    """Which concepts are scored, and how much is spent on each; `ValidityConfig` documents the numbers."""
+
+    concepts: Sequence[str]
+    candidates: int = 32
+    piloted: int = 6
+    pilot_windows: int = 16
+    most_windows: int = 512
+    control_windows: int = 48
+    least_harm: float = 1e-4
+    judged_nodes: int = 12
+    top_k: int = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What is replaced for a concept.
+
+    Attributes:
+        fits: The nodes that are replaced together, or a direction; none if there is nothing to replace.
+        candidates: The same nodes as detectors of the concept.
+        windows: Expected number of windows of the score split on which it is replaced.
+        unused: Whether no candidate does more than the least harm.
+        reason: Why there is nothing to replace.
+    """
+
+    fits: tuple[Fit, ...] = ()
+    candidates: tuple[CandidateNode, ...] = ()
+    windows: float | int = 0
+    unused: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """What was replaced in a few windows of the choice split.
+
+    Attributes:
+        pick: What was replaced, and on how many windows its harm would be known well enough.
+        standing: Whether it matters.
+    """
+
+    pick: Pick
+    measured: Measured
+    standing: Standing
+
+
+class Picker:
+    """Picks nodes and directions on the choice split.
+
+    Attributes:
+        scene: The choice split.
+    """
+
+    def __init__(
+        self, model: CircuitModel, choice: Choice, settings: AssessmentSettings, generator: np.random.Generator
+    ) -> None:
+        self.scene = Scene(model, choice.sample, generator)
+        self._choice = choice
+        self._settings = settings
+        self._generator = generator
+        self._pilots: dict[tuple[str, CandidateNode], Pilot] = {}
+        self._depth = {site.name: site.layer for site in model.sites}
+        self._after = {
+            layer: 1 + max(site.stage for site in model.sites if site.layer <= layer) for layer in self._depth.values()
+        }
+        self._streams = self.scene.run.streams(sorted(set(self._after.values()))) if self.scene.run.has_stream else {}
+
+    def picks(self, concept: str) -> dict[str, Pick]:
+        """What is replaced for a concept, by how it was chosen."""
+        most, units = self._settings.candidates, self._choice.units()
+        detectors = [each for each in self._choice.detectors(concept, units, most) if self._may_matter(each)]
+        channels = self._choice.detectors(concept, self._choice.channels(), most)
+        chosen = self._best_that_matters(concept, detectors)
+        found = {"by_precision": chosen, "by_score": self._best_scored(concept, detectors)}
+        if channels:
+            likely = [each for each in channels if self._may_matter(each)]
+            channel = self._best_that_matters(concept, likely)
+            found["by_channel"] = replace(channel, windows=min(channel.windows, self._reference_windows))
+        joint = detectors[: max(JOINT)]
+        for size in (size for size in JOINT if size <= len(joint)):
+            fits = tuple(map(self._candidate_fit, joint[:size]))
+            found[f"jointly_{size}"] = Pick(fits, tuple(joint[:size]), self._reference_windows)
+        return {**found, **self._directions(concept, chosen)}
+
+    def pilot(self, candidate: CandidateNode, concept: str) -> Pilot:
+        """What labels in the place of a node, and its ablation, do in a few windows of the choice split."""
+        if (concept, candidate) not in self._pilots:
+            fit = self._candidate_fit(candidate)
+            label = {"label": Controls(self.scene, self.scene).label([fit], concept)}
+            measured = self.scene.measure([fit], label, self._settings.pilot_windows, concept)
+            standing, windows = self._standing(measured)
+            self._pilots[concept, candidate] = Pilot(Pick((fit,), (candidate,), windows), measured, standing)
+        return self._pilots[concept, candidate]
+
+    def null_labels(self, concept: str, pick: Pick) -> Labels:
+        """Labels of a concept shifted within their document, on the choice split.
+
+        For nodes they are the best, by the estimate, of as many shifted labels as nodes of each kind were candidates.
+        """
+        count = self._settings.candidates if pick.candidates else 1
+        drawn = [shifted(self._choice.sample, concept, self._generator) for _ in range(count)]
+        if not pick.candidates:
+            return drawn[0]
+        return max(drawn, key=lambda labels: self._choice.score_estimate(pick.candidates[0], labels.reshape(-1)))
+
+    def _may_matter(self, candidate: CandidateNode) -> bool:
+        return candidate.harm * SLACK >= self._settings.least_harm
+
+    def _candidate_fit(self, candidate: CandidateNode) -> Fit:
+        self.scene.values.setdefault(candidate.node, self._choice.of(candidate.node))
+        return self._choice.fit(candidate.node, candidate.sign)
+
+    def _standing(self, measured: Measured) -> tuple[Standing, float | int]:
+        """Whether a node matters, and on how many windows its harm would be known well enough."""
+        settings, harm = self._settings, float(measured.harm.mean())
+        low, high = self.scene.judge.interval(measured.harm)
+        if not high >= settings.least_harm:
+            return "idle", settings.pilot_windows
+        if not (low > 0 and harm >= settings.least_harm):
+            return "unclear", settings.most_windows
+        needed = settings.pilot_windows * ((high - low) / 2 / harm / AIM) ** 2
+        return "matters", float(np.clip(needed, settings.pilot_windows, settings.most_windows))
+
+    def _best_that_matters(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
+        """The best detector that matters; if there is none, the best of which it is unclear whether it does."""
+        pilots = []
+        for candidate in candidates[: self._settings.piloted]:
+            pilots.append(self.pilot(candidate, concept))
+            if pilots[-1].standing == "matters":
+                return pilots[-1].pick
+        unclear = next((each for each in pilots if each.standing == "unclear"), None)
+        if unclear is not None:
+            return unclear.pick
+        return Pick(
+            unused=True, reason=f"no node that detects it does more harm than {self._settings.least_harm:g} nats"
+        )
+
+    def _best_scored(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
+        """The candidate that labels replace best, of those that should be replaced best and matter."""
+        labels = self._choice.sample.flat(concept)
+        likely = sorted(candidates, key=lambda each: -self._choice.score_estimate(each, labels))
+        pilots = [self.pilot(each, concept) for each in likely[: self._settings.piloted]]
+        matter = [each for each in pilots if each.standing == "matters"]
+        if not matter:
+            return Pick(reason="none of the candidates that labels should replace best matters")
+
+        def score(pilot: Pilot) -> float:
+            return self.scene.judge.ratio(pilot.measured.changes["label"], pilot.measured.harm).value
+
+        return max(matter, key=score).pick
+
+    @property
+    def _reference_windows(self) -> float:
+        """Windows for what does not rank; directions and several nodes do so much harm that few suffice."""
+        return REFERENCE * self._settings.most_windows
+
+    def _directions(self, concept: str, chosen: Pick) -> dict[str, Pick]:
+        """Directions of the stream after the block of the chosen node; after the last block if there is none."""
+        if not self._streams:
+            return {}
+        layers = [self._depth[each.node.site] for each in chosen.candidates] or list(self._depth.values())
+        stage = self._after[max(layers)]
+        stream = self._streams[stage].flatten(0, 1)
+        found = directions(stream, self._choice.sample.flat(concept) != 0, stage, self._generator)
+        return {
+            name: Pick((self._direction_fit(each),), windows=self._reference_windows) for name, each in found.items()
+        }
+
+    def _direction_fit(self, direction: Direction) -> Fit:
+        values = (self._streams[direction.stage] @ direction.read).numpy()
+        self.scene.values[direction] = values
+        return Fit(direction, Scale.of(values, 1), float(values.mean()))

@@ -1,0 +1,165 @@
+"""The label check on planted worlds: candidates by detection, several nodes at once, directions, drawn windows."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import planted_meanings
+import pytest
+from planted_meanings import WORDS_SITE
+
+from benchmark.interventions.window_run import Node
+from benchmark.validity.drawing import draw, effective_size, probabilities
+from benchmark.validity.scene import Scene
+from benchmark.validity.scoring import Fit, Scale
+
+RARE = Node(WORDS_SITE, 40)
+"""The detector of the rare concept."""
+
+POOL = 400
+"""Windows of the rare world, so that its concept occurs some sixty times."""
+
+
+@cache
+def assessed(name):
+    return getattr(planted_meanings, name)().assessed()
+
+
+@cache
+def rare_samples():
+    world = planted_meanings.rare()
+    return world.sample(0, POOL), world.sample(1, POOL)
+
+
+def only(found):
+    (row,) = found.concepts
+    return row
+
+
+# Which nodes are chosen
+
+
+def test_a_rare_exact_detector_among_forty_strong_nodes_is_chosen_and_its_labels_replace_it():
+    row = only(planted_meanings.rare().assessed(*rare_samples()))
+    assert (row.node, row.average_precision, row.reason) == (str(RARE), 1, "")
+    assert row.controls["label"].value == pytest.approx(1, abs=1e-5)
+    assert row.choices["by_score"].nodes == (str(RARE),)
+
+
+def test_a_concept_in_four_nodes_is_replaced_by_labels_of_all_four_at_once_and_of_none_alone():
+    row = only(assessed("four_nodes"))
+    alone, pair, four = (row.choices[f"jointly_{size}"].controls["label"] for size in (1, 2, 4))
+    assert alone.high < 0.5
+    assert alone.value < pair.value < four.value
+    assert four.value == pytest.approx(1, abs=1e-5)
+    assert row.choices["by_precision"].controls["label"].high < 0.5
+
+
+def test_a_concept_used_along_a_direction_that_no_node_has_is_found_in_the_stream_alone():
+    row = only(assessed("used_along_a_direction"))
+    assert row.unused
+    assert row.choices["leace"].controls["label"].value == pytest.approx(1, abs=0.01)
+    assert row.choices["direction"].controls["label"].value == pytest.approx(1, abs=0.1)
+
+
+def test_a_concept_that_is_represented_but_not_used_has_no_score_anywhere():
+    row = only(assessed("represented"))
+    assert row.unused
+    assert row.choices["leace"].reason
+    assert np.isnan(row.choices["leace"].controls["label"].value)
+
+
+def test_shifted_labels_score_nothing_however_the_nodes_are_chosen():
+    for name in ("exact", "conjunction", "four_nodes", "detectors"):
+        for how, pooled in assessed(name).pooled.items():
+            assert abs(pooled["shifted"].value) < 0.05, (name, how)
+
+
+# Windows are drawn
+
+
+def rare_scene(seed=0):
+    """The rare detector on the score split, with what replaces it."""
+    choice, score = rare_samples()
+    scene = Scene(planted_meanings.rare().model, score, np.random.default_rng(seed))
+    scene.read([RARE])
+    known = choice.labels["A"].astype(np.float32)
+    fit = Fit(RARE, Scale.of(known, 1), float(known.mean()))
+    blurred = 0.5 * scene.values[RARE] + 0.2
+    return scene, [fit], {"label": {RARE: blurred.astype(np.float32)}}
+
+
+def totals(measured):
+    return np.array([measured.changes["mean"].mean(), measured.changes["label"].mean()])
+
+
+def test_what_is_measured_in_drawn_windows_is_unbiased():
+    scene, fits, changes = rare_scene()
+    everything = totals(scene.measure(fits, changes, POOL, "A"))
+    drawn = np.stack([totals(scene.measure(fits, changes, 40, "A")) for _ in range(200)])
+    error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+    assert (np.abs(drawn.mean(axis=0) - everything) < 3 * error).all()
+    assert (error > 0).all()
+
+
+def test_windows_of_a_rare_concept_tell_three_times_as_much_as_as_many_plain_ones():
+    scene, fits, _ = rare_scene()
+    changes = {"label": {RARE: scene.values[RARE]}}
+    exact = scene.measure(fits, changes, POOL, "A").harm
+    generator = np.random.default_rng(1)
+    energy = ((scene.values[RARE] - fits[0].mean) ** 2).sum(1)
+    spreads = []
+    for chosen in (energy, np.zeros_like(energy)):
+        draws = [draw(chosen, 60, generator) for _ in range(500)]
+        spreads.append(np.std([each.weighted(exact[each.windows]).mean() for each in draws]))
+    assert spreads[0] < spreads[1] / 3
+
+
+def test_controls_on_a_part_of_the_windows_are_unbiased_and_exact_for_the_nodes_own_values():
+    scene, fits, changes = rare_scene()
+    own = {RARE: scene.values[RARE]}
+    near_mean = {RARE: np.full_like(scene.values[RARE], 0.01)}
+    everything = scene.measure(fits, {**changes, "near": near_mean}, POOL, "A").changes["near"].mean()
+    found = []
+    for _ in range(100):
+        measured = scene.measure(fits, {**changes, "own": own, "near": near_mean}, 60, "A", others=20)
+        assert (measured.changes["own"] == 0).all()
+        found.append(measured.changes["near"].mean())
+    assert abs(np.mean(found) - everything) < 3 * np.std(found) / 10
+
+
+@pytest.mark.parametrize("expected", [1, 7, 40, 99, 100, 200])
+def test_probabilities_add_up_to_the_expected_number_and_leave_no_window_out(expected):
+    energy = np.random.default_rng(0).random(100) ** 20
+    found = probabilities(energy, expected)
+    assert found.sum() == pytest.approx(min(expected, 100))
+    assert (found > 0).all()
+    assert (found <= 1).all()
+
+
+def test_effective_size_is_the_number_of_windows_that_contribute_equally():
+    assert effective_size(np.array([0.0, 2.0, -2.0, 2.0])) == pytest.approx(3)
+    assert effective_size(np.zeros(4)) == 0
+
+
+def test_intervals_cover_the_score_that_a_world_has():
+    """A part of the windows is drawn, the score is that of the whole language."""
+    world = planted_meanings.conjunction()
+    wide = world.sample(7, 4000)
+    truth = scored(world, wide, seed=0, expected=4000).value
+    found = [scored(world, world.sample(100 + seed, 96), seed, expected=32) for seed in range(60)]
+    covered = np.mean([each.low <= truth <= each.high for each in found])
+    assert covered > 0.85
+    errors = np.array([each.value for each in found]) - truth
+    assert abs(errors.mean()) < 3 * errors.std(ddof=1) / np.sqrt(len(errors))
+
+
+def scored(world, sample, seed, expected):
+    """Score of the labels of A in the place of the node that is "A and B"."""
+    node = Node(WORDS_SITE, 0)
+    scene = Scene(world.model, sample, np.random.default_rng(seed))
+    scene.read([node])
+    fit = Fit(node, Scale.of(scene.values[node], 1), 0.105)
+    labels = replace(sample).labels["A"] * np.float32(0.35)
+    measured = scene.measure([fit], {"label": {node: labels.astype(np.float32)}}, expected, "A")
+    return scene.judge.ratio(measured.changes["label"], measured.harm)
