@@ -90,30 +90,18 @@ def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " eleme
             kept = smaller
             if removed <= 1:
                 break
-        return _without_harmless(trials, kept, max(1, int(kept.sum()) // SPLIT))
-    except BudgetSpentError:
-        return kept
-
-
-def _without_harmless(trials: Trials, kept: Bool[Tensor, " element"], size: int) -> Bool[Tensor, " element"]:
-    """Remove groups that seem to be harmless until none is, then smaller ones, down to single elements.
-
-    Args:
-        trials: Tries sets of elements.
-        kept: A set that meets the criterion.
-        size: Elements in a group at first.
-    """
-    try:
+        size = max(1, int(kept.sum()) // SPLIT)
         while True:
             groups = _harmless(kept, _by_effect(trials, kept).split(size), trials.screen)
             smaller = _without_most(trials, kept, groups)
             if smaller.equal(kept):
                 if size == 1:
-                    return kept
+                    break
                 size = max(1, size // SPLIT)
             kept = smaller
     except BudgetSpentError:
-        return kept
+        pass
+    return kept
 
 
 def _by_effect(trials: Trials, kept: Bool[Tensor, " element"]) -> Int[Tensor, " kept"]:
@@ -190,7 +178,7 @@ def exchange(
         for element in outside[: min(tries, int((~kept).sum()))].tolist():
             better = _exchanged(trials, kept, element, degrees)
             if better is not None:
-                return exchange(trials, _without_harmless(trials, better, 1), tries, degrees)
+                return exchange(trials, thin(trials, better), tries, degrees)
     except BudgetSpentError:
         pass
     return kept
