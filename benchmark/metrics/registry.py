@@ -105,7 +105,8 @@ SHIFTED: dict[str, str] = {
 CONTROLS: dict[str, tuple[str, str, Direction]] = {
     "label_replacement_score": ("label", "Labels of the concept instead of its node: 1 as good as the node.",
                                 "higher"),
-    "shifted_label_score": ("shifted", "The same with labels shifted circularly within their document.", "none"),
+    "shifted_label_score": ("shifted", "The same with labels shifted to other text, on both splits: 0 is no meaning.",
+                            "none"),
     "sibling_label_score": ("sibling", "The same with labels of a concept easily confused with it.", "none"),
     "token_label_score": ("token", "The same with the best label that the current token alone decides.", "none"),
     "quantised_score": ("quantised", "The same with the node's own value quantised to as many levels.", "none"),

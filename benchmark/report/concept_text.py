@@ -18,7 +18,7 @@ CONTROLS = {
     "true": "the node as it is",
     "mean": "its mean everywhere",
     "label": "its mean given the label",
-    "shifted": "labels shifted within the document",
+    "shifted": "labels shifted to other text",
     "token": "labels from the current token alone",
     "sibling": "its mean given a sibling's label",
     "quantised": "its own value at as many levels",

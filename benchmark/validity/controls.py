@@ -36,7 +36,7 @@ class Controls:
         return self._by_labels(fits, self._choice.sample.labels[concept], self._scene.sample.labels[concept])
 
     def shifted(self, fits: Sequence[Fit], concept: str, known: Labels, generator: np.random.Generator) -> Change:
-        """The same with labels shifted within their document: `known` on the choice split, and others here."""
+        """The same with labels shifted to other text: `known` on the choice split, and others here."""
         return self._by_labels(fits, known, shifted(self._scene.sample, concept, generator))
 
     def token(self, fits: Sequence[Fit], concept: str) -> Change:

@@ -68,7 +68,7 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
         "quantised": controls.quantised(fits, levels),
         "other": {name.node: means[labels].astype(np.float32)},
     }
-    measured = scene.measure(fits, changes, pilot.pick.windows, name.concept)
+    measured = scene.measure(fits, changes, pilot.pick.windows, name.concept, picker.settings.control_windows)
     scores = measured.scores(scene.judge)
     gain = scene.judge.interval(measured.changes["label"] - measured.changes["other"])
     better = gain.low > 0 and scores["other"].value > scores["label"].value

@@ -26,8 +26,10 @@ JOINT = (1, 2, 4, 8)
 SLACK = 4.0
 """Factor by which the estimate of a node's harm may be too low for the node to be left out without a pilot."""
 
-AIM = 0.25
-"""Half-width of the interval of the harm, as a share of the harm, that the number of windows is meant for."""
+AIM = 1 / 6
+"""Half-width of the interval of the harm, as a share of the harm, that the number of windows is meant for.
+
+It is half of what a score needs, as the nodes that pass a pilot are often those whose harm it exaggerated."""
 
 REFERENCE = 0.1
 """Share of the most windows on which anything that does not rank is replaced."""
@@ -45,7 +47,7 @@ class AssessmentSettings:
     pilot_windows: int = 16
     most_windows: int = 512
     control_windows: int = 48
-    least_harm: float = 1e-4
+    least_harm: float = 5e-4
     judged_nodes: int = 12
     top_k: int = 100
 
@@ -88,6 +90,7 @@ class Picker:
 
     Attributes:
         scene: The choice split.
+        settings: How much is spent.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Picker:
     ) -> None:
         self.scene = Scene(model, choice.sample, generator)
         self._choice = choice
-        self._settings = settings
+        self.settings = settings
         self._generator = generator
         self._pilots: dict[tuple[str, CandidateNode], Pilot] = {}
         self._depth = {site.name: site.layer for site in model.sites}
@@ -106,7 +109,7 @@ class Picker:
 
     def picks(self, concept: str) -> dict[str, Pick]:
         """What is replaced for a concept, by how it was chosen."""
-        most, units = self._settings.candidates, self._choice.units()
+        most, units = self.settings.candidates, self._choice.units()
         detectors = [each for each in self._choice.detectors(concept, units, most) if self._may_matter(each)]
         channels = self._choice.detectors(concept, self._choice.channels(), most)
         chosen = self._best_that_matters(concept, detectors)
@@ -126,24 +129,24 @@ class Picker:
         if (concept, candidate) not in self._pilots:
             fit = self._candidate_fit(candidate)
             label = {"label": Controls(self.scene, self.scene).label([fit], concept)}
-            measured = self.scene.measure([fit], label, self._settings.pilot_windows, concept)
+            measured = self.scene.measure([fit], label, self.settings.pilot_windows, concept)
             standing, windows = self._standing(measured)
             self._pilots[concept, candidate] = Pilot(Pick((fit,), (candidate,), windows), measured, standing)
         return self._pilots[concept, candidate]
 
     def null_labels(self, concept: str, pick: Pick) -> Labels:
-        """Labels of a concept shifted within their document, on the choice split.
+        """Labels of a concept shifted to other text, on the choice split.
 
         For nodes they are the best, by the estimate, of as many shifted labels as nodes of each kind were candidates.
         """
-        count = self._settings.candidates if pick.candidates else 1
+        count = self.settings.candidates if pick.candidates else 1
         drawn = [shifted(self._choice.sample, concept, self._generator) for _ in range(count)]
         if not pick.candidates:
             return drawn[0]
         return max(drawn, key=lambda labels: self._choice.score_estimate(pick.candidates[0], labels.reshape(-1)))
 
     def _may_matter(self, candidate: CandidateNode) -> bool:
-        return candidate.harm * SLACK >= self._settings.least_harm
+        return candidate.harm * SLACK >= self.settings.least_harm
 
     def _candidate_fit(self, candidate: CandidateNode) -> Fit:
         self.scene.values.setdefault(candidate.node, self._choice.of(candidate.node))
@@ -151,7 +154,7 @@ class Picker:
 
     def _standing(self, measured: Measured) -> tuple[Standing, float | int]:
         """Whether a node matters, and on how many windows its harm would be known well enough."""
-        settings, harm = self._settings, float(measured.harm.mean())
+        settings, harm = self.settings, float(measured.harm.mean())
         low, high = self.scene.judge.interval(measured.harm)
         if not high >= settings.least_harm:
             return "idle", settings.pilot_windows
@@ -163,7 +166,7 @@ class Picker:
     def _best_that_matters(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
         """The best detector that matters; if there is none, the best of which it is unclear whether it does."""
         pilots = []
-        for candidate in candidates[: self._settings.piloted]:
+        for candidate in candidates[: self.settings.piloted]:
             pilots.append(self.pilot(candidate, concept))
             if pilots[-1].standing == "matters":
                 return pilots[-1].pick
@@ -171,14 +174,14 @@ class Picker:
         if unclear is not None:
             return unclear.pick
         return Pick(
-            unused=True, reason=f"no node that detects it does more harm than {self._settings.least_harm:g} nats"
+            unused=True, reason=f"no node that detects it does more harm than {self.settings.least_harm:g} nats"
         )
 
     def _best_scored(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
         """The candidate that labels replace best, of those that should be replaced best and matter."""
         labels = self._choice.sample.flat(concept)
         likely = sorted(candidates, key=lambda each: -self._choice.score_estimate(each, labels))
-        pilots = [self.pilot(each, concept) for each in likely[: self._settings.piloted]]
+        pilots = [self.pilot(each, concept) for each in likely[: self.settings.piloted]]
         matter = [each for each in pilots if each.standing == "matters"]
         if not matter:
             return Pick(reason="none of the candidates that labels should replace best matters")
@@ -191,7 +194,7 @@ class Picker:
     @property
     def _reference_windows(self) -> float:
         """Windows for what does not rank; directions and several nodes do so much harm that few suffice."""
-        return REFERENCE * self._settings.most_windows
+        return REFERENCE * self.settings.most_windows
 
     def _directions(self, concept: str, chosen: Pick) -> dict[str, Pick]:
         """Directions of the stream after the block of the chosen node; after the last block if there is none."""

@@ -21,7 +21,6 @@ class Sample:
 
     Attributes:
         labels: Labels of every input token, by concept.
-        text_starts: Position at which each token's document begins.
         lines: Number of the line that each token is on, counted over all windows; if left out, every token is on a line
             of its own.
     """
@@ -29,7 +28,6 @@ class Sample:
     tokens: Int[Tensor, "window position"]
     targets: Int[Tensor, "window position"]
     labels: Mapping[str, Labels]
-    text_starts: Int[np.ndarray, "window position"]
     lines: Int[np.ndarray, "window position"] | None = None
 
     @property
@@ -50,12 +48,8 @@ def draw_sample(corpus: Corpus, split: Split, tokens: int, concepts: Sequence[Co
     """
     read, targets = spread_windows(corpus, split, tokens)
     ids = read.numpy()
-    positions = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
-    begins = np.zeros_like(ids)
-    begins[:, 1:] = np.where(ids[:, :-1] == corpus.end_of_text, positions[:, 1:], 0)
     labels = window_labels(concepts, corpus.tokenizer, ids, corpus.end_of_text)
-    starts = np.maximum.accumulate(begins, axis=1)
-    return Sample(read, targets, labels, starts, line_numbers(corpus, ids))
+    return Sample(read, targets, labels, line_numbers(corpus, ids))
 
 
 def line_numbers(corpus: Corpus, ids: Int[np.ndarray, "window position"]) -> Int[np.ndarray, "window position"]:
@@ -78,15 +72,12 @@ def refusal(concept: Concept, samples: Sequence[Sample]) -> str:
 
 
 def shifted(sample: Sample, concept: str, generator: np.random.Generator) -> Labels:
-    """Labels of a concept, rotated within each document by a quarter to three quarters of its length.
+    """Labels of a concept, rotated over all windows one after the other by a quarter to three quarters of their length.
 
-    They keep the rate and the runs of the true labels, but are unrelated to the text.
+    They keep the rate and the runs of the true labels, but are unrelated to the text. Rotated within each document they
+    would still tell documents in which the concept is common from others.
     """
-    labels = sample.labels[concept].copy()
-    for row, starts in zip(labels, sample.text_starts, strict=True):
-        begins = np.unique(starts)
-        for begin, end in zip(begins, [*begins[1:], len(row)], strict=True):
-            row[begin:end] = turned(row[begin:end], generator)
+    labels: Labels = turned(sample.flat(concept), generator).reshape(sample.labels[concept].shape)
     return labels
 
 

@@ -119,7 +119,7 @@ class World:
         drawn = logits if self.truth is None else self.truth[words]
         targets = torch.multinomial(drawn.flatten(0, 1).softmax(-1), 1, generator=generator).reshape(tokens.shape)
         labels = {name: np.array(each, dtype=np.int8)[words.numpy()] for name, each in self.labels.items()}
-        return Sample(tokens, targets, labels, np.zeros(tokens.shape, dtype=np.int64))
+        return Sample(tokens, targets, labels)
 
     def assessed(self, choice: Sample | None = None, score: Sample | None = None, top_k: int = 100) -> Assessment:
         """Everything about the model's nodes, chosen on one sample and scored on another."""

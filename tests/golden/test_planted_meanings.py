@@ -133,7 +133,7 @@ def test_concept_whose_only_detector_nobody_reads_is_unused():
     idle = row(found, "A")
     assert idle.average_precision == idle.observed.top_k_precision == 1
     assert idle.unused
-    assert idle.reason == "no node that detects it does more harm than 0.0001 nats"
+    assert idle.reason == "no node that detects it does more harm than 0.0005 nats"
     assert idle.controls is None
     assert np.isnan(idle.corrected_low)
     assert idle.kinds["neuron"] == (NODE, 1)
@@ -346,7 +346,7 @@ def test_token_alone_predicts_a_concept_that_it_decides_and_no_other():
 
 def test_token_that_the_choice_split_lacks_predicts_the_rate():
     choice, score = (
-        Sample(tokens, tokens, {"A": np.array([[1, 0, 0, 0]], dtype=np.int8)}, np.zeros((1, 4), dtype=np.int64))
+        Sample(tokens, tokens, {"A": np.array([[1, 0, 0, 0]], dtype=np.int8)})
         for tokens in (torch.tensor([[1, 2, 2, 2]]), torch.tensor([[1, 2, 7, 2]]))
     )
     assert token_precision(choice, score, "A") == 1  # 1 at word 1, 1/4 at the unknown word 7, 0 at word 2

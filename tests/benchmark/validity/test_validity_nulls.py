@@ -26,7 +26,7 @@ def sample(model, seed, *, own_targets):
         concept.name: (random.random((WINDOWS, CONTEXT)) < rate).astype(np.int8)
         for concept, rate in zip(CONCEPTS, (0.1, 0.6), strict=True)
     }
-    return Sample(tokens, targets, labels, np.zeros((WINDOWS, CONTEXT), dtype=np.int64))
+    return Sample(tokens, targets, labels)
 
 
 def assessed(model, *, own_targets):
@@ -34,7 +34,7 @@ def assessed(model, *, own_targets):
         model,
         *(sample(model, seed, own_targets=own_targets) for seed in (0, 1)),
         CONCEPTS,
-        AssessmentSettings([concept.name for concept in CONCEPTS], pilot_windows=64, most_windows=WINDOWS),
+        AssessmentSettings([concept.name for concept in CONCEPTS], pilot_windows=64, most_windows=10 * WINDOWS),
         lambda ids: "".join(chr(97 + token) for token in ids),
         np.random.default_rng(0),
     )

@@ -16,49 +16,41 @@ from benchmark.validity.sample import Sample, draw_sample, refusal, shifted
 
 @st.composite
 def samples(draw):
-    """Windows of documents of any lengths, their labels the number of the document or 0."""
+    """Windows of random labels of three levels."""
     windows, length = draw(st.integers(1, 3)), draw(st.integers(1, 40))
-    starts = np.zeros((windows, length), dtype=np.int64)
-    documents = np.zeros((windows, length), dtype=np.int8)
-    for row in range(windows):
-        ends = draw(st.sets(st.integers(1, length), max_size=4))
-        for number, begin in enumerate(sorted({0, *ends} - {length}), start=1):
-            starts[row, begin:], documents[row, begin:] = begin, number
     random = np.random.default_rng(draw(st.integers(0, 1000)))
-    labels = documents * (random.random(documents.shape) < 0.4).astype(np.int8)
     tokens = torch.zeros(windows, length, dtype=torch.int64)
-    return Sample(tokens, tokens, {"document": labels}, starts), documents
+    return Sample(tokens, tokens, {"A": random.integers(3, size=(windows, length)).astype(np.int8)})
 
 
 @given(samples(), st.integers(0, 100))
-def test_shifted_labels_stay_in_their_document_and_keep_its_rate(drawn, seed):
-    sample, documents = drawn
-    found = shifted(sample, "document", np.random.default_rng(seed))
-    assert np.isin(found, [0]).sum() == np.isin(sample.labels["document"], [0]).sum()
-    assert ((found == documents) | (found == 0)).all()
-    for row in range(len(documents)):
-        for document in np.unique(documents[row]):
-            inside = documents[row] == document
-            before, after = sample.labels["document"][row][inside], found[row][inside]
-            assert (before != 0).sum() == (after != 0).sum()
-            turns = [np.roll(before, turn) for turn in range(len(before))]
-            assert any((after == turned).all() for turned in turns)
+def test_shifted_labels_are_the_true_ones_in_another_place(sample, seed):
+    found, before = shifted(sample, "A", np.random.default_rng(seed)).reshape(-1), sample.flat("A")
+    assert any((found == np.roll(before, turn)).all() for turn in range(len(before)))
 
 
 @given(samples(), st.integers(0, 100))
-def test_shifted_labels_are_the_same_for_the_same_seed_and_leave_the_true_ones(drawn, seed):
-    sample, _ = drawn
-    before = sample.labels["document"].copy()
-    one, other = (shifted(sample, "document", np.random.default_rng(seed)) for _ in range(2))
+def test_shifted_labels_are_the_same_for_the_same_seed_and_leave_the_true_ones(sample, seed):
+    before = sample.labels["A"].copy()
+    one, other = (shifted(sample, "A", np.random.default_rng(seed)) for _ in range(2))
     np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(sample.labels["document"], before)
+    np.testing.assert_array_equal(sample.labels["A"], before)
+
+
+def test_shifted_labels_of_one_window_may_be_those_of_another():
+    labels = np.zeros((4, 10), dtype=np.int8)
+    labels[0] = 1
+    tokens = torch.zeros(4, 10, dtype=torch.int64)
+    found = shifted(Sample(tokens, tokens, {"A": labels}), "A", np.random.default_rng(0))
+    assert not found[0].all()
+    assert found.sum() == 10
 
 
 @pytest.mark.parametrize("length", [4, 5, 8, 100])
 def test_shifted_labels_move_by_a_quarter_to_three_quarters(length):
     tokens = torch.zeros(1, length, dtype=torch.int64)
     labels = {"A": np.eye(1, length, dtype=np.int8)}
-    sample = Sample(tokens, tokens, labels, np.zeros((1, length), dtype=np.int64))
+    sample = Sample(tokens, tokens, labels)
     moved = {int(shifted(sample, "A", np.random.default_rng(seed))[0].argmax()) for seed in range(300)}
     assert length // 4 <= min(moved) <= max(moved) <= 3 * length // 4
     assert len(moved) > length / 4
@@ -105,7 +97,8 @@ def test_labels_begin_anew_in_every_document_and_documents_begin_after_the_end_o
     text = "".join(document + "\0" for document in DOCUMENTS)[:-1]
     expected = [int("=" in text[: end + 1].rsplit("\0", 1)[-1]) for end in range(len(text))]
     np.testing.assert_array_equal(found.labels["mine"][0], expected)
-    np.testing.assert_array_equal(found.text_starts[0], [text[:end].rfind("\0") + 1 for end in range(len(text))])
+    np.testing.assert_array_equal(found.lines[0], [1 + text[:end].count("\0") for end in range(len(text))])
+    assert (found.lines[1] > found.lines[0].max()).all()
     assert corpus.tokenizer.token_to_id(END_OF_TEXT) == 0
 
 
