@@ -38,7 +38,6 @@ from benchmark.seeds import seed_of
 from benchmark.tasks import Task, posed
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
 from benchmark.validity.assess import assess
-from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.settings import ValidityConfig
@@ -109,10 +108,8 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
         choice,
         score,
         concepts,
-        AssessmentSettings(
-            concepts=config.concepts or tuple(CONCEPTS),
-            **config.model_dump(exclude={"concepts", "choice_tokens", "score_tokens"}),
-        ),
+        config.concepts or tuple(CONCEPTS),
+        config,
         corpus.decode,
         np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
         progress,

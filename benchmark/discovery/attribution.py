@@ -61,6 +61,8 @@ def values_and_gradients(
         return seen[site.name]
 
     with torch.enable_grad():
-        result = number(watch) + sum(0 * values.sum() for values in seen.values())  # also where it uses no site
-        gradients = torch.autograd.grad(result, list(seen.values()))
+        result = number(watch)
+        if not result.requires_grad:  # it depends on no site
+            return {name: (values.detach(), torch.zeros_like(values)) for name, values in seen.items()}
+        gradients = torch.autograd.grad(result, list(seen.values()), allow_unused=True, materialize_grads=True)
     return {name: (values.detach(), gradient) for (name, values), gradient in zip(seen.items(), gradients, strict=True)}

@@ -67,7 +67,6 @@ class WindowRun:
         model: Any circuit model.
         tokens: Input tokens.
         targets: The token that follows each.
-        base: An edit that always applies, such as that of a circuit; nodes are replaced after it.
     """
 
     def __init__(
@@ -75,16 +74,11 @@ class WindowRun:
         model: CircuitModel,
         tokens: Int[Tensor, "window position"],
         targets: Int[Tensor, "window position"],
-        base: Edit = unedited,
     ) -> None:
         self.model = model
         self.tokens = tokens
         self.targets = targets
-        self._base = base
         self._stages = {site.name: site.stage for site in model.sites}
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
     @property
     def has_stream(self) -> bool:
@@ -96,14 +90,14 @@ class WindowRun:
     def true(self) -> Float[np.ndarray, "window position"]:
         """Loss of every token with nothing replaced, nats."""
         parts = [
-            next_token_losses(forward(self.model, tokens, self._base), targets)
+            next_token_losses(forward(self.model, tokens), targets)
             for tokens, targets in self._split(self.tokens, self.targets)
         ]
         return torch.cat(parts).numpy()
 
     @torch.no_grad()
     def values(self, parts: Sequence[Part]) -> dict[Part, Values]:
-        """Values of some parts on all windows, after the base edit."""
+        """Values of some parts on all windows."""
         found: dict[Part, list[Tensor]] = {part: [] for part in parts}
         nodes: dict[str, list[Node]] = {}
         for part in parts:
@@ -112,10 +106,9 @@ class WindowRun:
         directions = [part for part in parts if isinstance(part, Direction)]
 
         def watch(site: Site, values: Tensor) -> Tensor:
-            edited = self._base(site, values)
             for node in nodes.get(site.name, ()):
-                found[node].append(edited[..., node.index].clone())
-            return edited
+                found[node].append(values[..., node.index].clone())
+            return values
 
         for (tokens,) in self._split(self.tokens):
             for stage, state in self._states(tokens, watch):
@@ -129,7 +122,7 @@ class WindowRun:
         """The residual stream on all windows before some stages."""
         found: dict[int, list[Tensor]] = {stage: [] for stage in stages}
         for (tokens,) in self._split(self.tokens):
-            for stage, state in self._states(tokens, self._base):
+            for stage, state in self._states(tokens, unedited):
                 if stage in found:
                     found[stage].append(state[STREAM])
         return {stage: torch.cat(parts) for stage, parts in found.items()}
@@ -154,7 +147,7 @@ class WindowRun:
             state, stage = self.model.start(tokens), 0
             for number in order:
                 first = self._first(changes[number])
-                state, stage = run_stages(self.model, state, self._base, first=stage, last=first), first
+                state, stage = run_stages(self.model, state, first=stage, last=first), first
                 result[number, rows] = self._changed(state, stage, tokens, targets, changes[number], rows)
         return result
 
@@ -174,11 +167,9 @@ class WindowRun:
         nodes = {name: [part for part in new if isinstance(part, Node) and part.site == name] for name in self._stages}
 
         def edit(site: Site, values: Tensor) -> Tensor:
-            edited = self._base(site, values)
-            if nodes[site.name]:
-                edited = edited.clone()
-                for node in nodes[site.name]:
-                    edited[..., node.index] = new[node]
+            edited = values.clone() if nodes[site.name] else values
+            for node in nodes[site.name]:
+                edited[..., node.index] = new[node]
             return edited
 
         stage = first

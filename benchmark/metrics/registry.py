@@ -131,6 +131,14 @@ CHOICES: dict[str, tuple[str, str, Direction]] = {
 }  # fmt: skip
 """What labels replace besides the best detector that matters, by metric: how it is chosen, a summary, a direction."""
 
+POOLED: dict[str, tuple[str, str]] = {
+    "by_precision": ("", ""),
+    "by_score": ("by_score_", ", chosen by score"),
+    "jointly_4": ("joint_", " for four nodes"),
+    "direction": ("direction_", " for a direction"),
+}
+"""Of what scores are pooled over the concepts, by how it is chosen: how it is named in a metric, and in its summary."""
+
 SPLITS: dict[str, tuple[str, Direction]] = {
     "concept_splits": ("Number of features that a concept is divided among.", "lower"),
     "feature_splits": ("Number of features of a larger dictionary that one of a smaller is divided among.", "lower"),
@@ -307,8 +315,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
                f"Loss under {replaced} over the harm of ablation, all concepts together.", "share", -inf, inf,
                "higher" if not choice and control == "label" else "none", "median", _PAULO,
                f"{_VALIDITY}:label_replacement_score")
-        for choice, by in {"": "", "by_score_": ", chosen by score", "joint_": " for four nodes",
-                           "direction_": " for a direction"}.items()
+        for choice, by in POOLED.values()
         for control, replaced in {"label": f"labels{by}", "shifted": f"shifted labels{by}"}.items()
     ),
     _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,

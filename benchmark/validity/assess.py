@@ -10,6 +10,7 @@ from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
 from benchmark.interventions.window_run import Values
 from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
+from benchmark.metrics.registry import POOLED
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
 from benchmark.validity.choice import CandidateNode, Choice, token_precision
@@ -17,10 +18,11 @@ from benchmark.validity.controls import Controls
 from benchmark.validity.examples import Decode, banded_examples, marked_line
 from benchmark.validity.judging import NamedNode, judge_names
 from benchmark.validity.naming import named_nodes
-from benchmark.validity.picking import AssessmentSettings, Pick, Picker
+from benchmark.validity.picking import Pick, Picker
 from benchmark.validity.sample import Sample, refusal
 from benchmark.validity.scene import Measured, Scene
 from benchmark.validity.scoring import LOW, MIDDLE, ZERO, Changes, Fit, Score
+from benchmark.validity.settings import ValidityConfig
 
 BANDS: Mapping[str, tuple[float, float]] = {
     "high": (MIDDLE, np.inf),
@@ -29,9 +31,6 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "zero": (-np.inf, ZERO),
 }
 """Lower and upper limits of the bands of a rescaled activation."""
-
-POOLED = ("by_precision", "by_score", "jointly_4", "direction")
-"""Ways to choose whose scores are pooled over the concepts, and compared with those of shifted labels."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,8 @@ def assess(
     choice: Sample,
     score: Sample,
     concepts: Sequence[Concept],
-    settings: AssessmentSettings,
+    scored: Sequence[str],
+    settings: ValidityConfig,
     decode: Decode,
     generator: np.random.Generator,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
@@ -167,18 +167,19 @@ def assess(
     """Assess the nodes of a model against the concepts.
 
     Nodes are chosen on the `choice` split and scored on the `score` split, which share no documents. They may be named
-    by any of the concepts; a concept that cannot be measured is reported with the reason. `progress` is called with the
+    by any of the concepts, of which `scored` names those that are scored; a concept that cannot be measured is reported
+    with the reason. `progress` is called with the
     number of steps done, their total and a note.
     """
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
-    scored = [concept for concept in concepts if concept.name in settings.concepts]
-    total = 2 * len(scored) + 3
+    wanted = [concept for concept in concepts if concept.name in scored]
+    total = 2 * len(wanted) + 3
     progress(0, total, "estimating effects")
     known = Choice(model, choice, usable)
     picker = Picker(model, known, settings, generator)
     picks = {}
-    for done, concept in enumerate(each for each in scored if not refused[each.name]):
+    for done, concept in enumerate(each for each in wanted if not refused[each.name]):
         progress(1 + done, total, f"choosing for {concept.name}")
         picks[concept.name] = picker.picks(concept.name)
     names = named_nodes(known, settings.top_k)
@@ -186,13 +187,14 @@ def assess(
     chosen = [names[number] for number in sorted(drawn.tolist())]
     scene = Scene(model, score, generator)
     fits = [fit for of_concept in picks.values() for pick in of_concept.values() for fit in pick.fits]
-    highest = [each for name in picks for each in _highest(known, name)]
-    scene.read([*(fit.node for fit in fits), *(each.node for each in highest), *(each.node for each in chosen)])
-    examiner = _Examiner(known, picker, scene, settings, decode, generator)
+    highest = {name: known.detectors(name, known.sites, 1) for name in picks}
+    detectors = [each for of_concept in highest.values() for each in of_concept]
+    scene.read([*(fit.node for fit in fits), *(each.node for each in detectors), *(each.node for each in chosen)])
+    examiner = _Examiner(known, picker, scene, highest, settings, decode, generator)
     rows = []
-    for done, concept in enumerate(scored):
-        progress(len(scored) + done, total, concept.name)
-        rows.append(examiner.examine(concept, picks.get(concept.name, {}), len(scored), refused[concept.name]))
+    for done, concept in enumerate(wanted):
+        progress(len(wanted) + done, total, concept.name)
+        rows.append(examiner.examine(concept, picks.get(concept.name, {}), len(wanted), refused[concept.name]))
     progress(total - 2, total, "judging names")
     named = judge_names(known, picker, scene, chosen)
     progress(total - 1, total, "rotating bases")
@@ -200,19 +202,12 @@ def assess(
     return Assessment(rows, named, len(names), found, examiner.pooled())
 
 
-def _highest(choice: Choice, concept: str) -> list[CandidateNode]:
-    """The best detector of a concept of each kind of site."""
-    by_kind: dict[str, list[CandidateNode]] = {}
-    for site in choice.sites:
-        by_kind.setdefault(site.kind, []).extend(choice.detectors(concept, [site], 1))
-    return [max(each, key=lambda candidate: candidate.precision) for each in by_kind.values()]
-
-
 @dataclass(eq=False)
 class _Examiner:
     """Examines one concept at a time, and keeps what replacing nodes did to the loss to pool it.
 
     Attributes:
+        highest: The best detector of each kind of site, by concept, the best first.
         lost: By choice and by what replaces the nodes, changes of the loss of each concept with a defined score that
             the current token does not decide; under `mean` the harm.
     """
@@ -220,7 +215,8 @@ class _Examiner:
     choice: Choice
     picker: Picker
     scene: Scene
-    settings: AssessmentSettings
+    highest: Mapping[str, Sequence[CandidateNode]]
+    settings: ValidityConfig
     decode: Decode
     generator: np.random.Generator
     lost: dict[str, dict[str, list[Changes]]] = field(default_factory=dict)
@@ -233,13 +229,13 @@ class _Examiner:
             return ConceptValidity(name, rate, np.nan, reason=refused)
         token = token_precision(self.choice.sample, self.scene.sample, name)
         measured = {how: self._measured(concept, how, pick) for how, pick in picks.items() if pick.fits}
-        chosen, kinds = picks["by_precision"], _highest(self.choice, name)
+        chosen, kinds = picks["by_precision"], self.highest[name]
         units = {site.name for site in self.choice.units()}
-        highest = max((each for each in kinds if each.node.site in units), key=lambda each: each.precision)
+        highest = next(each for each in kinds if each.node.site in units)
         picked = chosen.candidates[0] if chosen.candidates else highest
         choices = {how: self._replacement(picks[how], found) for how, found in measured.items()}
         if not token > TOKEN_DECIDES:
-            self._keep({how: found for how, found in measured.items() if not choices[how].reason})
+            self._keep({how: measured[how] for how in POOLED if how in measured and not choices[how].reason})
         by_precision = measured.get("by_precision")
         fit = self.choice.fit(picked.node, picked.sign)
         return ConceptValidity(
@@ -263,13 +259,11 @@ class _Examiner:
     def pooled(self) -> dict[str, dict[str, Pooled]]:
         """Pooled scores by choice, and by what replaces the nodes."""
         found: dict[str, dict[str, Pooled]] = {}
-        for how, lost in ((how, lost) for how, lost in self.lost.items() if how in POOLED):
+        for how, lost in self.lost.items():
             harm = np.sum(lost["mean"], axis=0)
             for control in ("label", "shifted"):
-                if control in lost:
-                    score = self.scene.judge.ratio(np.sum(lost[control], axis=0), harm)
-                    pooled = Pooled(score.value, score.low, score.high, len(lost[control]))
-                    found.setdefault(how, {})[control] = pooled
+                score = self.scene.judge.ratio(np.sum(lost[control], axis=0), harm)
+                found.setdefault(how, {})[control] = Pooled(score.value, score.low, score.high, len(lost[control]))
         return found
 
     def _measured(self, concept: Concept, how: str, pick: Pick) -> Measured:
@@ -305,8 +299,8 @@ class _Examiner:
 
     def _keep(self, measured: Mapping[str, Measured]) -> None:
         for how, found in measured.items():
-            for control, changes in found.changes.items():
-                self.lost.setdefault(how, {}).setdefault(control, []).append(changes)
+            for control in ("mean", "label", "shifted"):
+                self.lost.setdefault(how, {}).setdefault(control, []).append(found.changes[control])
 
     def _corrected_low(self, measured: Measured, searched: int) -> float:
         return self.scene.judge.corrected_low(measured.changes["label"], measured.harm, searched)

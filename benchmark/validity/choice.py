@@ -24,7 +24,7 @@ from benchmark.model.graph import RESIDUAL_CHANNELS
 from benchmark.model.interface import CircuitModel, Edit, Site, forward, next_token_losses
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels, Sample
-from benchmark.validity.scoring import Fit, Scale, level_means
+from benchmark.validity.scoring import Fit, Scale, given_labels
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Choice:
         """What labels in place of a node should score, by the estimate from one backward pass."""
         node = candidate.node
         values = self.values[node.site][:, node.index]
-        replaced = level_means(values, labels, 1 + int(labels.max()))[labels]
-        cost = float(self._harm(node.site, (replaced - values)[:, None].astype(np.float32), node.index)[0])
+        change = given_labels(values, labels, labels) - values
+        cost = float(self._harm(node.site, change[:, None], node.index)[0])
         return 1 - cost / candidate.harm if candidate.harm > 0 else -np.inf
 
     def of(self, node: Node) -> Values:
@@ -107,7 +107,8 @@ class Choice:
 
     def fit(self, node: Node, sign: int) -> Fit:
         """A node's scale and mean on the choice split."""
-        return fitted(node, self.of(node), sign)
+        values = self.of(node)
+        return Fit(node, Scale.of(values, sign), float(values.mean()))
 
     def _harm(
         self, site: str, change: Float[np.ndarray, "token node"], node: int | slice = slice(None)
@@ -145,11 +146,6 @@ def _on_windows(
 def _joined(parts: Sequence[Tensor]) -> Float[np.ndarray, "token node"]:
     joined: Float[np.ndarray, "token node"] = torch.cat([part.detach().flatten(0, 1) for part in parts]).numpy()
     return joined
-
-
-def fitted(node: Node, values: Values, sign: int) -> Fit:
-    """A node's scale and mean, from its values."""
-    return Fit(node, Scale.of(values, sign), float(values.mean()))
 
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:

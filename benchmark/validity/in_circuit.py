@@ -15,7 +15,7 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.validity.precision import average_precisions
-from benchmark.validity.scoring import Judge, Score, level_means
+from benchmark.validity.scoring import Judge, Score, given_labels
 
 LABELLED = 0.5
 """Minimum average precision for a kept node to count as labelled by its best concept."""
@@ -157,10 +157,7 @@ class _LabelledPrompts:
     def _labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:
         """The conditional mean of a node given the label, on the prompts of the score."""
         known, labels = (part[concept] for part in self._labels)
-        levels = 1 + int(max(known.max(), labels.max()))
-        means = level_means(self.values[node][self._real], known[self._real], levels)
-        result: Float[np.ndarray, "row position"] = means[labels].astype(np.float32)
-        return result
+        return given_labels(self.values[node][self._real], known[self._real], labels)
 
 
 def _row(concept: str, inside: _LabelledPrompts, whole: _LabelledPrompts) -> TaskConcept:

@@ -15,7 +15,7 @@ from benchmark.validity.picking import Picker
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels
 from benchmark.validity.scene import Scene
-from benchmark.validity.scoring import Fit, Score, level_means
+from benchmark.validity.scoring import Fit, Score
 
 NameVerdict = Literal["meant", "illusion", "graded", "undecided", "undefined"]
 """What a name is worth: `illusion` if labels cannot replace the node although its own quantised value can."""
@@ -62,11 +62,10 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
     fits, controls = pilot.pick.fits, Controls(picker.scene, scene)
     levels = max(2, int(choice.sample.labels[name.concept].max()) + 1)
     other, known, labels = _explanation(choice, scene, fits[0], name)
-    means = level_means(picker.scene.values[name.node], known, 1 + int(max(known.max(), labels.max())))
     changes: Mapping[str, Change] = {
         "label": controls.label(fits, name.concept),
         "quantised": controls.quantised(fits, levels),
-        "other": {name.node: means[labels].astype(np.float32)},
+        "other": controls.by_labels(fits, known, labels),
     }
     measured = scene.measure(fits, changes, pilot.pick.windows, name.concept, picker.settings.control_windows)
     scores = measured.scores(scene.judge)

@@ -19,6 +19,7 @@ from benchmark.validity.directions import directions
 from benchmark.validity.sample import Labels, shifted
 from benchmark.validity.scene import Measured, Scene
 from benchmark.validity.scoring import Fit, Scale
+from benchmark.validity.settings import ValidityConfig
 
 JOINT = (1, 2, 4, 8)
 """Numbers of nodes that are replaced at once."""
@@ -35,21 +36,6 @@ REFERENCE = 0.1
 """Share of the most windows on which anything that does not rank is replaced."""
 
 Standing = Literal["matters", "unclear", "idle"]
-
-
-@dataclass(frozen=True)
-class AssessmentSettings:
-    """Which concepts are scored, and how much is spent on each; `ValidityConfig` documents the numbers."""
-
-    concepts: Sequence[str]
-    candidates: int = 32
-    piloted: int = 6
-    pilot_windows: int = 16
-    most_windows: int = 512
-    control_windows: int = 48
-    least_harm: float = 5e-4
-    judged_nodes: int = 12
-    top_k: int = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +80,7 @@ class Picker:
     """
 
     def __init__(
-        self, model: CircuitModel, choice: Choice, settings: AssessmentSettings, generator: np.random.Generator
+        self, model: CircuitModel, choice: Choice, settings: ValidityConfig, generator: np.random.Generator
     ) -> None:
         self.scene = Scene(model, choice.sample, generator)
         self._choice = choice

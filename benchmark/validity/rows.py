@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.concepts import TOKEN_DECIDES
-from benchmark.metrics.registry import CHOICES, CONTROLS
+from benchmark.metrics.registry import CHOICES, CONTROLS, POOLED
 from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
@@ -16,16 +16,13 @@ from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.judging import illusion_bounds
 from benchmark.validity.scoring import Score
 
-NAMES = {"by_precision": "", "by_score": "by_score_", "jointly_4": "joint_", "direction": "direction_"}
-"""Ways to choose of which the pooled scores are recorded, and what stands before them in the metric's name."""
-
 
 def measurements(found: Assessment) -> Iterator[Measurement]:
     """All measurements of an assessment."""
     for row in found.concepts:
         yield from _scores(row)
         yield from _observations(row)
-    for how, name in NAMES.items():
+    for how, (name, _) in POOLED.items():
         for control, pooled in found.pooled.get(how, {}).items():
             metric = f"pooled_{name}{control}_score"
             yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=pooled.concepts)

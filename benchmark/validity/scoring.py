@@ -80,6 +80,17 @@ def level_means(
     )
 
 
+def given_labels(
+    known: Float[np.ndarray, "*known"],
+    known_labels: Integer[np.ndarray, "*known"],
+    labels: Integer[np.ndarray, "*other"],
+) -> Float[np.ndarray, "*other"]:
+    """A node's mean given the label, fitted to known values and labels, at the labels of another sample."""
+    levels = 1 + int(max(known_labels.max(), labels.max()))
+    replaced: Float[np.ndarray, "*other"] = level_means(known, known_labels, levels)[labels].astype(np.float32)
+    return replaced
+
+
 def quantised(known: Values, values: Values, levels: int) -> Values:
     """Values rounded to the nearest of `levels` levels, fitted to `known` by k-means from evenly spaced levels."""
     least, most = (float(limit) for limit in np.quantile(known.astype(np.float64), [0.001, 0.999]))
@@ -91,10 +102,9 @@ def quantised(known: Values, values: Values, levels: int) -> Values:
     return nearest
 
 
-def error_typed(fit: Fit, values: Values, labels: Labels, means: Float[np.ndarray, " level"]) -> dict[str, Values]:
+def error_typed(fit: Fit, values: Values, labels: Labels, corrected: Values) -> dict[str, Values]:
     """A node's values with one type of error corrected by the labels: false alarms, misses, or the middle band."""
     active = fit.scale(values)
-    corrected = means[labels]
     wrong = {
         "false_alarms": (active > LOW) & (labels == 0),
         "misses": (active <= LOW) & (labels != 0),

@@ -15,8 +15,8 @@ from torch import Tensor
 from benchmark.concepts import Concept
 from benchmark.model.interface import Site
 from benchmark.validity.assess import Assessment, assess
-from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.sample import Sample
+from benchmark.validity.settings import ValidityConfig
 
 WORDS_SITE = "blocks.0.neuron"
 """The only site."""
@@ -128,7 +128,8 @@ class World:
             choice or self.sample(0),
             score or self.sample(1),
             self.concepts,
-            AssessmentSettings(list(self.labels), pilot_windows=48, most_windows=10 * WINDOWS, top_k=top_k),
+            list(self.labels),
+            ValidityConfig(pilot_windows=48, most_windows=10 * WINDOWS, top_k=top_k),
             lambda ids: "".join(f"w{word} " for word in ids),
             np.random.default_rng(0),
         )

@@ -7,8 +7,8 @@ from tiny_dense import CONTEXT, random_dense, random_tokens
 from benchmark.concepts import Concept
 from benchmark.model.interface import forward
 from benchmark.validity.assess import assess
-from benchmark.validity.picking import AssessmentSettings
 from benchmark.validity.sample import Sample
+from benchmark.validity.settings import ValidityConfig
 
 CONCEPTS = [Concept(f"random {number}", "nothing", lambda text: [], "tests") for number in range(2)]
 WINDOWS = 256
@@ -34,7 +34,8 @@ def assessed(model, *, own_targets):
         model,
         *(sample(model, seed, own_targets=own_targets) for seed in (0, 1)),
         CONCEPTS,
-        AssessmentSettings([concept.name for concept in CONCEPTS], pilot_windows=64, most_windows=10 * WINDOWS),
+        [concept.name for concept in CONCEPTS],
+        ValidityConfig(pilot_windows=64, most_windows=10 * WINDOWS),
         lambda ids: "".join(chr(97 + token) for token in ids),
         np.random.default_rng(0),
     )

@@ -149,7 +149,12 @@ def test_show_prints_controls_bands_and_five_examples_of_each():
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("in_string in dense native, seed 0: label replacement score 0.4")
-    for control in ("the node as it is", "its mean everywhere", "its mean given the label", "labels shifted to other text"):
+    for control in (
+        "the node as it is",
+        "its mean everywhere",
+        "its mean given the label",
+        "labels shifted to other text",
+    ):
         assert control in shown.stdout
     assert "  top positions where it holds 1.00" in lines
     (true,) = [line for line in lines if "the node as it is" in line]
