@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from keyword import iskeyword
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -12,11 +12,15 @@ from benchmark.concepts.lexer import NOTHING, Labels, Token, tokens
 
 KINDS = "([{"
 
+Role = Literal["call", "signature", "bases", "group", "index", "list", "braces"]
+"""What a bracket encloses: arguments, parameters, the bases of a class, an expression or tuple, an index, ..."""
+
 
 class Open(NamedTuple):
-    """An open bracket: its index in `KINDS` plus 1, and whether it is part of a call's arguments or of a signature."""
+    """An open bracket: its index in `KINDS` plus 1, whether it is that of an index, in a call, and in a signature."""
 
     kind: int
+    subscript: bool
     call: bool
     signature: bool
 
@@ -27,6 +31,7 @@ class Brackets:
 
     depth: Int64[np.ndarray, " character"]
     kind: Int64[np.ndarray, " character"]
+    subscript: Int64[np.ndarray, " character"]
     call: Int64[np.ndarray, " character"]
     signature: Int64[np.ndarray, " character"]
 
@@ -34,7 +39,7 @@ class Brackets:
 @lru_cache(maxsize=1)
 def brackets(text: str) -> Brackets:
     """The brackets of a text, apart from those in strings and comments."""
-    stack = [Open(0, False, False)]
+    stack = [Open(0, False, False, False)]
     runs = [(0, 0, *stack[0])]
     before = previous = NOTHING
     for token in tokens(text):
@@ -51,12 +56,22 @@ def brackets(text: str) -> Brackets:
     return Brackets(*(np.repeat(column, lengths) for column in columns))
 
 
-def _opened(token: Token, previous: Token, before: Token, around: Open) -> Open:
-    round_ = token.text == "("
+def role_of(token: Token, previous: Token, before: Token) -> Role:
+    """What an opening bracket encloses, from the two tokens before it."""
     named = previous.kind == "name" and not iskeyword(previous.text)
-    call = round_ and (previous.kind == "close" or (named and before.text not in ("def", "class")))
-    signature = round_ and named and before.text == "def"
-    return Open(KINDS.index(token.text) + 1, around.call or call, around.signature or signature)
+    if token.text == "{":
+        return "braces"
+    if token.text == "[":
+        return "index" if named or previous.kind in ("close", "string") else "list"
+    if named and before.text in ("def", "class"):
+        return "signature" if before.text == "def" else "bases"
+    return "call" if named or previous.kind == "close" else "group"
+
+
+def _opened(token: Token, previous: Token, before: Token, around: Open) -> Open:
+    role = role_of(token, previous, before)
+    call, signature = around.call or role == "call", around.signature or role == "signature"
+    return Open(KINDS.index(token.text) + 1, role == "index", call, signature)
 
 
 def bracket_depth(text: str) -> Labels:
@@ -113,26 +128,11 @@ def in_braces(text: str) -> Labels:
     return _innermost(text, "{")
 
 
-def in_call(text: str) -> Labels:
-    """Among the arguments of a call, at any depth.
-
-    These are the parentheses after a name or a closing bracket; keywords and the name after `def` or `class` do not
-    count. A class pattern after `case` counts, because it looks like a call.
+def in_index(text: str) -> Labels:
+    """The innermost open bracket is a `[` that follows a name, a closing bracket or a string.
 
     Example:
-        if (x): f(a, [b])(c)
-        00000000011111110110
-        class A(B): pass
-        0000000000000000
+        x[y[2], f(3)], [4]
+        011111111001000000
     """
-    return np.asarray(brackets(text).call, dtype=np.int8)
-
-
-def in_def_signature(text: str) -> Labels:
-    """Between the parentheses of a `def`, at any depth.
-
-    Example:
-        def f(a, b=(3)): g(a)
-        000001111111110000000
-    """
-    return np.asarray(brackets(text).signature, dtype=np.int8)
+    return np.asarray(brackets(text).subscript, dtype=np.int8)

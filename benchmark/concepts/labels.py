@@ -9,6 +9,7 @@ from jaxtyping import Int8, Int64, Integer
 from tokenizers import Tokenizer
 
 from benchmark.concepts import CONCEPTS, Concept
+from benchmark.concepts.conjunctions import labels_of
 
 Windows = Integer[np.ndarray, "window position"]
 WindowLabels = Int8[np.ndarray, "window position"]
@@ -31,6 +32,11 @@ class Piece:
     start: int
     text: str
     read: Int64[np.ndarray, " token"]
+
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return f"document {self.index} (window {self.window}, position {self.start})"
 
 
 def window_labels(
@@ -106,12 +112,9 @@ def _pieces(vocabulary: Sequence[bytes], windows: Windows, end_of_text: int) -> 
 
 def _character_labels(concept: Concept, piece: Piece) -> Int8[np.ndarray, " character"]:
     """The labels that a concept gives the characters of a document, checked."""
-    called, where = (
-        CONCEPTS.called(concept.name),
-        f"document {piece.index} (window {piece.window}, position {piece.start})",
-    )
+    called, where = CONCEPTS.called(concept.name), piece.where
     try:
-        labels = np.asarray(concept.function(piece.text))
+        labels = labels_of(concept.function, piece.text)
     except Exception as error:  # whatever somebody's concept raises
         raise ValueError(f"{called} failed on {where}: {error!r}") from error
     if labels.shape != (len(piece.text),):

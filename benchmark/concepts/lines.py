@@ -1,12 +1,17 @@
-"""Concepts of the line: the keyword it starts with."""
+"""Concepts of the line: the keyword it starts with, and how far it is indented."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from benchmark.concepts.lexer import Labels, tokens
 
-WORDS = ("if", "while", "for", "return")
+WORDS = (
+    *("if", "while", "for", "return", "def", "class", "with", "elif", "raise"),
+    *("import", "from", "@"),
+)
+"""What a line may start with; none is the beginning of another."""
 
 
 @lru_cache(maxsize=1)
@@ -24,11 +29,10 @@ def first_words(text: str) -> Labels:
             at_start, label, since = True, 0, token.end
         elif at_start:
             at_start, since = False, token.end
-            if token.kind == "name":
-                for number, word in enumerate(WORDS, start=1):  # the letters so far may be one of the words
-                    if token.text.startswith(word):
-                        found[token.start + len(word) - 1] = number
-                label = WORDS.index(token.text) + 1 if token.text in WORDS else 0
+            for number, word in enumerate(WORDS, start=1):  # the letters so far may be one of the words
+                if token.text.startswith(word):
+                    found[token.start + len(word) - 1] = number
+            label = WORDS.index(token.text) + 1 if token.text in WORDS else 0
     found[since:] = label
     return found
 
@@ -83,3 +87,48 @@ def line_starts_with_return(text: str) -> Labels:
         00000000011111111
     """
     return _starts_with(text, "return")
+
+
+def line_starts_with(word: str) -> Callable[[str], Labels]:
+    """The labelling function of a concept: the logical line starts with one of `WORDS`."""
+
+    def labels(text: str) -> Labels:
+        return _starts_with(text, word)
+
+    zeros = "0" * len(word)
+    shown = f"{word} x\n    {zeros[1:]}111\n    {word}s\n    {zeros[1:]}10\n    x{word}\n    0{zeros}"
+    labels.__doc__ = f"The logical line starts with `{word}`.\n\nExample:\n    {shown}"
+    return labels
+
+
+line_starts_with_def = line_starts_with("def")
+line_starts_with_class = line_starts_with("class")
+line_starts_with_with = line_starts_with("with")
+line_starts_with_elif = line_starts_with("elif")
+line_starts_with_raise = line_starts_with("raise")
+
+
+def in_import_statement(text: str) -> Labels:
+    """The logical line starts with `import` or `from`.
+
+    Example:
+        from x import y
+        000111111111111
+        x = y
+        00000
+        import x
+        00000111
+    """
+    return np.asarray(_starts_with(text, "import") | _starts_with(text, "from"), dtype=np.int8)
+
+
+def in_decorator(text: str) -> Labels:
+    """The logical line starts with `@`.
+
+    Example:
+        @f(x)
+        11111
+        x @= y
+        000000
+    """
+    return _starts_with(text, "@")

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from keyword import iskeyword
 
 import numpy as np
 
-from benchmark.concepts.bindings import Value, bindings
+from benchmark.concepts.bindings import OPERANDS, Value, bindings
 from benchmark.concepts.lexer import NOTHING, Labels, Token, tokens
 
 VALUES: Mapping[Value, int] = {"set": 1, "string": 2}
@@ -61,6 +62,49 @@ def name_bound_to_string(text: str) -> Labels:
         000100
     """
     return np.asarray(bound_values(text) == VALUES["string"], dtype=np.int8)
+
+
+def name_seen_before(text: str) -> Labels:
+    """The name just read, which is not a keyword, has occurred before.
+
+    Example:
+        ab = c.f(ab, abc)
+        00000000001000100
+        a if f"if"
+        0000010000
+    """
+    found = np.zeros(len(text), dtype=np.int8)
+    seen: set[str] = set()
+    for token in tokens(text):
+        if token.kind in ("name", "string"):
+            for length in range(1, len(token.word) + 1):  # the letters so far may be such a name
+                found[token.start + length - 1] = token.word[:length] in seen
+        if token.kind == "name" and not iskeyword(token.text):
+            seen.add(token.text)
+    return found
+
+
+def in_attribute(text: str) -> Labels:
+    """From the dot after a name, a closing bracket, a string or a number to the end of the attribute's name.
+
+    Example:
+        a.bc = f(d).e + .5
+        011100000001100000
+    """
+    found = np.zeros(len(text), dtype=np.int8)
+    before = previous = NOTHING
+    for token in tokens(text):
+        if token.text[0] == "." and _has_attributes(previous):
+            found[token.start] = 1
+        elif token.kind == "name" and previous.text == "." and _has_attributes(before):
+            found[token.start : token.end] = 1
+        if token.kind != "comment":
+            before, previous = previous, token
+    return found
+
+
+def _has_attributes(token: Token) -> bool:
+    return token.kind in (*OPERANDS, "number") and not iskeyword(token.text)
 
 
 def word_seen(word: str) -> Callable[[str], Labels]:

@@ -4,90 +4,16 @@ Every label is asked for as if the text ended with its character, so that a name
 """
 
 import ast
-import io
 import tokenize
-import warnings
 from bisect import bisect_right
 from collections import defaultdict
 from itertools import pairwise
+from keyword import iskeyword
 
+import clause_reference
+import line_reference
 import numpy as np
-
-LAYOUT = (tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER)
-
-
-class Document:
-    """A text with the offsets of its tokens, and of its nodes, outside f-strings."""
-
-    def __init__(self, text):
-        self.text = text
-        self.lines = [line + "\n" for line in text.split("\n")]
-        self.line_starts = np.cumsum([0, *map(len, self.lines)]).tolist()
-        found = list(tokenize.generate_tokens(io.StringIO(text).readline))
-        self.tokens = [(t.type, t.string, self.at(t.start), self.at(t.end)) for t in found]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.nodes = list(nodes_of(ast.parse(text)))
-
-    def at(self, place):
-        return self.line_starts[place[0] - 1] + place[1]
-
-    def at_byte(self, line, byte):
-        return self.at((line, len(self.lines[line - 1].encode()[:byte].decode())))
-
-    def start(self, node):
-        return self.at_byte(node.lineno, node.col_offset)
-
-    def end(self, node):
-        return self.at_byte(node.end_lineno, node.end_col_offset)
-
-    def nodes_of_type(self, *types):
-        return [node for node in self.nodes if isinstance(node, types)]
-
-    def of_type(self, *types):
-        return [token for token in self.tokens if token[0] in types]
-
-    def labels(self, spans):
-        found = np.zeros(len(self.text), dtype=np.int64)
-        for start, stop in spans:
-            found[start:stop] = 1
-        return found
-
-    def pairs(self):
-        """Every pair of brackets as `(open, close, kind)`."""
-        stack = []
-        for _, string, start, _ in self.of_type(tokenize.OP):
-            if string in "([{":
-                stack.append((start, string))
-            elif string in ")]}":
-                opened, kind = stack.pop()
-                yield opened, start, kind
-
-    def logical_lines(self):
-        """The tokens of each logical line that holds any, the last one its NEWLINE."""
-        line = []
-        for token in self.tokens:
-            if token[0] not in LAYOUT:
-                line.append(token)
-            if token[0] == tokenize.NEWLINE:
-                yield line
-                line = []
-
-    def words(self):
-        """Names with their start; of a string its prefix and one quote."""
-        for kind, string, start, _ in self.of_type(tokenize.NAME, tokenize.STRING):
-            yield (string if kind == tokenize.NAME else prefix_of(string) + '"'), start
-
-
-def nodes_of(node):
-    yield node
-    if not isinstance(node, ast.JoinedStr):
-        for child in ast.iter_child_nodes(node):
-            yield from nodes_of(child)
-
-
-def prefix_of(string):
-    return string[: min(string.index(mark) for mark in "'\"" if mark in string)]
+from reference_document import Document, prefix_of
 
 
 def strings(document, mark):
@@ -205,11 +131,36 @@ def name_bound_to(document, value):
     return found
 
 
+def name_seen_before(document):
+    first = {}
+    for kind, string, start, _ in document.tokens:
+        if kind == tokenize.NAME and not iskeyword(string):
+            first.setdefault(string, start)
+    found = document.labels([])
+    for string, start in document.words():
+        for length in range(1, len(string) + 1):
+            found[start + length - 1] = first.get(string[:length], start) < start
+    return found
+
+
+def in_attribute(document):
+    """Attributes, and the parts of a dotted module but the first."""
+    ends = [(document.end(node), len(node.attr)) for node in document.nodes_of_type(ast.Attribute)]
+    for line in document.logical_lines():
+        if line[0][1] in ("import", "from"):
+            for first, dot, last in zip(line, line[1:], line[2:], strict=False):
+                if dot[1] == "." and first[1].isidentifier() and first[1] != "from":
+                    ends.append((last[3], len(last[1])))
+    spans = [(end - length, end) for end, length in ends]
+    dots = [document.last(start, ".") for start, _ in spans]
+    return document.labels([*spans, *((dot, dot + 1) for dot in dots)])
+
+
 def reference(text):
-    """Labels of every concept that is no conjunction, by name."""
+    """Labels of every concept that is not a conjunction, by name."""
     document = Document(text)
     single, double = strings(document, "'"), strings(document, '"')
-    words = ("if", "while", "for", "return")
+    words = ("if", "while", "for", "return", "def", "class", "with", "elif", "raise")
     seen = ("self", "return", "for", "open", "set", "lambda")
     return {
         "in_single_quoted_string": single,
@@ -226,5 +177,10 @@ def reference(text):
         **{f"line_starts_with_{word}": line_starts_with(document, word) for word in words},
         "name_bound_to_set": name_bound_to(document, "set"),
         "name_bound_to_string": name_bound_to(document, "string"),
+        "name_seen_before": name_seen_before(document),
+        "in_attribute": in_attribute(document),
         **{f"word_seen_{word}": word_seen(document, word) for word in seen},
+        "in_import_statement": line_starts_with(document, "import") | line_starts_with(document, "from"),
+        **line_reference.reference(document, single | double),
+        **clause_reference.reference(document),
     }

@@ -10,6 +10,7 @@ import pytest
 from concept_reference import reference
 
 from benchmark.concepts import CONCEPTS
+from benchmark.concepts.pairs import EXAMPLES
 from benchmark.corpus import CorpusConfig
 from benchmark.corpus.idioms import document
 from benchmark.corpus.sources import open_source
@@ -69,6 +70,21 @@ def test_concepts_agree_with_pythons_own_tokens_and_tree_on_many_documents(corpu
 
 
 TRICKY = (
+    "x = f(a, *b, c=(d), **e)(lambda a, b: (a), [g for g, h in i if g], key=lambda a=3: a == b,)\n",
+    "def f(a: int, b: g[h, (i)] = (3), *, c=lambda d, e: {d: e}, **k: (l)) -> m == n: o\n",
+    "class A(f(B), c=D.e(3)):\n    x: int = 3; y\n    z @= [3]; w: f(a=3)\n",
+    "if x := f(a[1:2]): y\nelif (lambda: x): z = a if b else c if d else e; f\nwhile a: iffy = elifs = 3\nwhiles = 3\n",
+    "for i, (inner, j[k]) in enumerate(in_x) if a else b: x in y\nformat_ = forms(form for form in formats)\n",
+    "async def f():\n    async for x in y: [z async for z in w if z if (a if b else c) for v in w]\n    ifs = fors\n",
+    "x = {a: (b), **c, 'd': lambda e, f: {g}, (h): [i, j]}, {k: l if m else n for k, l in o}, {p, (q)}\n",
+    "x = (lambda: a if b else lambda c, d: e, f), [lambda: a for lambda_x in b]\nlambda_y = [0 for x in y]\n",
+    "match x:\n    case {'a': y, 'b': A(c, d=e)} if y: z\n    case y, z if (z): a.B(c)(d).e(f)\n",
+    "@a.b(c)\n@d\ndef e():\n    # f\n\n    r'''g'''\n    'h'\n@i\nclass J:\n    f'k'\n    def l(): 'm'\n",
+    "'a' 'b'\nfrom ..a.b import (c)\nimport d.e, f as g\nfrom . import h\nx = 1..i + 'j'.k[l].m\n",
+    "x = f'a{b:{c}}{{d}}{{{e}}}' + F\"\"\"{f['g']}\n{h!r}\"\"\" + '{i}' + rf'{j}'\n",
+    "if a:\n      # b\n  if c:\n\n      d = [e,\n f]\n # g\n      while h:\n        if i:\n         j\n  k\nl\n",
+    "if a:\n\tif b:\n\t    '''c\nd'''\n# e\n\tf\n",
+    "print(len(open(a).write(b.add(range(3))), print), isinstance)\nopens(a), a.open(b), (open)(c), open[d](e)\n",
     "x = ''''a''' + '''b'c''''d'\n",
     'x = """a\\"""b"""\ny = """"""\nz = ""\n',
     "x = r'\\'a' + rb'\\\\' + F\"{x!r:>{y}}\" + u'b'\n",
@@ -92,3 +108,12 @@ TRICKY = (
 @pytest.mark.parametrize("text", TRICKY)
 def test_concepts_agree_with_python_on_corners_of_its_grammar(text):
     assert list(disagreements([text])) == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_conjunction_shows_its_parts_together_and_each_alone(name):
+    text = EXAMPLES[name]
+    first, second = (expected(text)[part] > 0 for part in CONCEPTS[name].parts)
+    shown = {(bool(one), bool(other)) for one, other in zip(first, second, strict=True)}
+    assert shown >= {(True, True), (True, False), (False, True)}
+    assert np.array_equal(np.asarray(CONCEPTS[name].function(text)), first & second)
