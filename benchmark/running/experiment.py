@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from benchmark.concepts import concepts_digest
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
@@ -87,6 +88,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         tables: What each table covers so far.
         origins: What wrote their rows, the earliest first.
         forms: The forms of the tasks; `None` in a run from before tasks had forms.
+        concepts: Digest of the list of concepts; `None` in a run from before it had one.
     """
 
     preset: str
@@ -95,6 +97,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     tables: Mapping[str, Scope]
     origins: tuple[Origin, ...]
     forms: Forms | None = None
+    concepts: str | None = None
 
     @classmethod
     def of(cls, run: RunConfig, table: str) -> "Experiment":
@@ -114,6 +117,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
             origins=(origin,),
             forms=Forms.of(forms_by_task(run.tasks)),
+            concepts=concepts_digest(),
         )
 
     def differences(self, other: "Experiment") -> Iterator[str]:
@@ -134,6 +138,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         for name, forms in self.forms_by_task.items():
             if (others := other.forms_by_task.get(name, forms)) != forms:
                 yield f"the digest of the forms of {name} is {forms.digest[:12]} there and {others.digest[:12]} here"
+        if self.concepts and other.concepts and self.concepts != other.concepts:
+            yield f"the digest of the concepts is {self.concepts[:12]} there and {other.concepts[:12]} here"
 
     @property
     def forms_by_task(self) -> Mapping[str, FormsOfTask]:
@@ -147,11 +153,15 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             for name in GROWING
             if name in self.tables and name in other.tables
         }
-        tables = {**self.tables, **other.tables, **grown}
-        origins = (*self.origins, *(one for one in other.origins if one not in self.origins))
-        settings = {**self.settings, **other.settings}
-        forms = Forms.of({**self.forms_by_task, **other.forms_by_task})
-        return self.model_copy(update={"settings": settings, "tables": tables, "origins": origins, "forms": forms})
+        return Experiment(
+            preset=self.preset,
+            settings={**self.settings, **other.settings},
+            corpus=self.corpus,
+            tables={**self.tables, **other.tables, **grown},
+            origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
+            forms=Forms.of({**self.forms_by_task, **other.forms_by_task}),
+            concepts=other.concepts or self.concepts,
+        )
 
 
 def read_experiment(folder: Path) -> Experiment | None:

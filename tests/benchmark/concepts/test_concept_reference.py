@@ -101,6 +101,8 @@ TRICKY = (
     "f = ''\nx = f'f' + f\nf = lambda f=3, g='': f\nf\ng = ''\nx = [g for g in g]\ng\nselfish = self.self\n",
     "match x:\n    case A(y=3): z = 'a'\nz\ntype = match = ''\ntype, match\nprint (x) (y)\n",
     "b = ''\ny = (f  # g\n     (x), [b  # b\n    ](c), a.  # b\n     b)\n",
+    "if x:\n\ty\n        # c\n\tz\n",
+    "x = 'a'[1] + f'b'[2:]\n",
     "é = 'ü'\né # ß\nfunc_é(é, 'é')\n",
 )
 

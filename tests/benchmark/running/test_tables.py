@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from toy_methods import FITTED, ROOT, SPARSE, installed
 
+from benchmark.concepts import concepts_digest
 from benchmark.metrics import METRICS
 from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement, Record, read_costs, read_records, write_measurements, write_table
@@ -224,6 +225,23 @@ def test_a_run_json_from_before_tasks_had_forms_takes_them_from_the_next_run(tmp
     (tmp_path / RUN).write_text(json.dumps(content))
     write(run_of(seeds=(1,)), tmp_path, store)
     assert read_experiment(tmp_path).forms.tasks.keys() == {"for_while"}
+
+
+def test_other_concepts_are_refused(tmp_path, store, monkeypatch):
+    write(run_of(), tmp_path, store)
+    assert read_experiment(tmp_path).concepts == concepts_digest()
+    monkeypatch.setattr(experiment, "concepts_digest", lambda: "0" * 64)
+    with pytest.raises(ValueError, match=r"the digest of the concepts is \w{12} there and 0{12} here"):
+        check_tables(tmp_path, run_of())
+
+
+def test_a_run_json_from_before_concepts_had_a_digest_takes_it_from_the_next_run(tmp_path, store):
+    write(run_of(), tmp_path, store)
+    content = json.loads((tmp_path / RUN).read_text())
+    del content["concepts"]
+    (tmp_path / RUN).write_text(json.dumps(content))
+    write(run_of(seeds=(1,)), tmp_path, store)
+    assert read_experiment(tmp_path).concepts == concepts_digest()
 
 
 def test_another_corpus_of_the_same_settings_is_refused(tmp_path, store):
