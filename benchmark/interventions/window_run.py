@@ -1,6 +1,6 @@
 """Runs a model on some windows of the corpus with nodes, or directions of the residual stream, replaced."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.interventions.gradients import Tracked, values_and_gradients
 from benchmark.interventions.replacement import Node
 from benchmark.model.interface import (
     STREAM,
@@ -60,6 +61,19 @@ Change = Mapping[Part, Values]
 """New values of some parts, on the windows that are run."""
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A part on all windows.
+
+    Attributes:
+        values: Its values.
+        gradients: Derivatives of the loss of each window, summed over its tokens, with respect to them, nats.
+    """
+
+    values: Values
+    gradients: Values
+
+
 class WindowRun:
     """A model on windows of the corpus: values of its parts, and losses under changes of them.
 
@@ -67,6 +81,7 @@ class WindowRun:
         model: Any circuit model.
         tokens: Input tokens.
         targets: The token that follows each.
+        base: An edit that always applies, such as that of a circuit; parts are replaced after it.
     """
 
     def __init__(
@@ -74,8 +89,10 @@ class WindowRun:
         model: CircuitModel,
         tokens: Int[Tensor, "window position"],
         targets: Int[Tensor, "window position"],
+        base: Edit = unedited,
     ) -> None:
         self.model = model
+        self._base = base
         self.tokens = tokens
         self.targets = targets
         self._stages = {site.name: site.stage for site in model.sites}
@@ -90,41 +107,65 @@ class WindowRun:
     def true(self) -> Float[np.ndarray, "window position"]:
         """Loss of every token with nothing replaced, nats."""
         parts = [
-            next_token_losses(forward(self.model, tokens), targets)
+            next_token_losses(forward(self.model, tokens, self._base), targets)
             for tokens, targets in self._split(self.tokens, self.targets)
         ]
         return torch.cat(parts).numpy()
 
-    @torch.no_grad()
-    def values(self, parts: Sequence[Part]) -> dict[Part, Values]:
-        """Values of some parts on all windows."""
-        found: dict[Part, list[Tensor]] = {part: [] for part in parts}
-        nodes: dict[str, list[Node]] = {}
-        for part in parts:
-            if isinstance(part, Node):
-                nodes.setdefault(part.site, []).append(part)
-        directions = [part for part in parts if isinstance(part, Direction)]
+    def read(self, parts: Sequence[Part]) -> dict[Part, Reading]:
+        """Values of some parts on all windows, and derivatives of the loss with respect to them."""
+        found: dict[Part, list[tuple[Tensor, Tensor]]] = {part: [] for part in parts}
+        for piece in self.with_gradients({part.site if isinstance(part, Node) else part.stage for part in parts}):
+            for part, read in found.items():
+                if isinstance(part, Node):
+                    values, gradients = (each[..., part.index].clone() for each in piece[part.site])
+                else:
+                    stream, gradient = piece[part.stage]
+                    values, gradients = stream @ part.read, gradient @ part.write
+                read.append((values, gradients))
+        return {
+            part: Reading(*(torch.cat(each).numpy() for each in zip(*read, strict=True)))
+            for part, read in found.items()
+        }
 
-        def watch(site: Site, values: Tensor) -> Tensor:
-            for node in nodes.get(site.name, ()):
-                found[node].append(values[..., node.index].clone())
-            return values
+    def with_gradients(self, places: Collection[str | int]) -> Iterator[Tracked[str | int]]:
+        """A few windows at a time, values at some places and derivatives of each window's loss with respect to them.
 
-        for (tokens,) in self._split(self.tokens):
-            for stage, state in self._states(tokens, watch):
-                for each in directions:
-                    if each.stage == stage:
-                        found[each].append(state[STREAM] @ each.read)
-        return {part: torch.cat(values).numpy() for part, values in found.items()}
+        The loss is summed over the tokens of the window, nats.
+
+        Args:
+            places: Names of sites, for the values of all their nodes; stages, for the residual stream before them.
+        """
+        for tokens, targets in self._split(self.tokens, self.targets):
+
+            def loss(
+                track: Callable[[str | int, Tensor], Tensor], tokens: Tensor = tokens, targets: Tensor = targets
+            ) -> Tensor:
+                def watch(site: Site, values: Tensor) -> Tensor:
+                    edited = self._base(site, values)
+                    return track(site.name, edited) if site.name in places else edited
+
+                state = self.model.start(tokens)
+                for stage in range(stage_count(self.model) + 1):
+                    if stage in places:
+                        state = {**state, STREAM: track(stage, state[STREAM])}
+                    if stage < stage_count(self.model):
+                        state = self.model.advance(state, stage, watch)
+                return next_token_losses(forward(self.model, tokens, state=state, stage=stage), targets).sum()
+
+            yield values_and_gradients(loss)
 
     @torch.no_grad()
     def streams(self, stages: Sequence[int]) -> dict[int, Float[Tensor, "window position channel"]]:
         """The residual stream on all windows before some stages."""
         found: dict[int, list[Tensor]] = {stage: [] for stage in stages}
         for (tokens,) in self._split(self.tokens):
-            for stage, state in self._states(tokens, unedited):
+            state = self.model.start(tokens)
+            for stage in range(stage_count(self.model) + 1):
                 if stage in found:
                     found[stage].append(state[STREAM])
+                if stage < stage_count(self.model):
+                    state = self.model.advance(state, stage, self._base)
         return {stage: torch.cat(parts) for stage, parts in found.items()}
 
     @torch.no_grad()
@@ -147,7 +188,7 @@ class WindowRun:
             state, stage = self.model.start(tokens), 0
             for number in order:
                 first = self._first(changes[number])
-                state, stage = run_stages(self.model, state, first=stage, last=first), first
+                state, stage = run_stages(self.model, state, self._base, first=stage, last=first), first
                 result[number, rows] = self._changed(state, stage, tokens, targets, changes[number], rows)
         return result
 
@@ -167,7 +208,9 @@ class WindowRun:
         nodes = {name: [part for part in new if isinstance(part, Node) and part.site == name] for name in self._stages}
 
         def edit(site: Site, values: Tensor) -> Tensor:
-            edited = values.clone() if nodes[site.name] else values
+            edited = self._base(site, values)
+            if nodes[site.name]:
+                edited = edited.clone()
             for node in nodes[site.name]:
                 edited[..., node.index] = new[node]
             return edited
@@ -179,14 +222,6 @@ class WindowRun:
             state = {**state, STREAM: state[STREAM] + moved}
         logits = forward(self.model, tokens, edit, None, state, stage)
         return next_token_losses(logits, targets).numpy()
-
-    def _states(self, tokens: Tensor, edit: Edit) -> Iterator[tuple[int, State]]:
-        """The state before every stage, and that before the read-out."""
-        state = self.model.start(tokens)
-        yield 0, state
-        for stage in range(stage_count(self.model)):
-            state = self.model.advance(state, stage, edit)
-            yield stage + 1, state
 
     @staticmethod
     def _split(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

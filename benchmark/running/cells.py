@@ -32,11 +32,11 @@ KINDS: dict[str, CellKind] = {
     "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
-    "validity": CellKind(3, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
+    "validity": CellKind(4, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),
-    "circuit": CellKind(11, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
-    "search": CellKind(4, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(12, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "search": CellKind(5, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -176,7 +176,7 @@ def assess(
     wanted = [concept for concept in concepts if concept.name in scored]
     total = 2 * len(wanted) + 3
     progress(0, total, "estimating effects")
-    known = Choice(model, choice, usable)
+    known = Choice(model, choice, usable, [concept.name for concept in wanted if not refused[concept.name]])
     picker = Picker(model, known, settings, generator)
     picks = {}
     for done, concept in enumerate(each for each in wanted if not refused[each.name]):
@@ -198,7 +198,7 @@ def assess(
     progress(total - 2, total, "judging names")
     named = judge_names(known, picker, scene, chosen)
     progress(total - 1, total, "rotating bases")
-    found = bases(known.sites, known.values, known.holds, generator)
+    found = bases(known.sites, known.values, known.detected_hold, generator)
     return Assessment(rows, named, len(names), found, examiner.pooled())
 
 
@@ -228,7 +228,7 @@ class _Examiner:
         if refused:
             return ConceptValidity(name, rate, np.nan, reason=refused)
         token = token_precision(self.choice.sample, self.scene.sample, name)
-        measured = {how: self._measured(concept, how, pick) for how, pick in picks.items() if pick.fits}
+        measured = self._all_measured(concept, picks)
         chosen, kinds = picks["by_precision"], self.highest[name]
         units = {site.name for site in self.choice.units()}
         highest = next(each for each in kinds if each.node.site in units)
@@ -264,6 +264,18 @@ class _Examiner:
             for control in ("label", "shifted"):
                 score = self.scene.judge.ratio(np.sum(lost[control], axis=0), harm)
                 found.setdefault(how, {})[control] = Pooled(score.value, score.low, score.high, len(lost[control]))
+        return found
+
+    def _all_measured(self, concept: Concept, picks: Mapping[str, Pick]) -> dict[str, Measured]:
+        """What each replacement does on the score split; nodes that are picked in two ways are measured once."""
+        found: dict[str, Measured] = {}
+        by_nodes: dict[tuple[CandidateNode, ...] | str, Measured] = {}
+        for how, pick in picks.items():
+            if pick.fits:
+                nodes = pick.candidates or how
+                if nodes not in by_nodes:
+                    by_nodes[nodes] = self._measured(concept, how, pick)
+                found[how] = by_nodes[nodes]
         return found
 
     def _measured(self, concept: Concept, how: str, pick: Pick) -> Measured:

@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from benchmark.discovery.attribution import values_and_gradients
 from benchmark.interventions.replacement import Node
-from benchmark.interventions.window_run import TOGETHER, Values
+from benchmark.interventions.window_run import Values, WindowRun
 from benchmark.metrics import average_precision, f1_threshold
 from benchmark.model.graph import RESIDUAL_CHANNELS
-from benchmark.model.interface import CircuitModel, Edit, Site, forward, next_token_losses
+from benchmark.model.interface import CircuitModel, Site
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels, Sample
 from benchmark.validity.scoring import Fit, Scale, given_labels
@@ -49,19 +48,26 @@ class Choice:
     Attributes:
         sites: All sites but errors, of which nobody claims that they have a meaning.
         holds: Where each concept holds, with all windows concatenated.
+        detected: The concepts of which detectors are looked for.
     """
 
-    def __init__(self, model: CircuitModel, sample: Sample, concepts: Sequence[str]) -> None:
+    def __init__(self, model: CircuitModel, sample: Sample, concepts: Sequence[str], detected: Sequence[str]) -> None:
         self.sample = sample
         self.concepts = list(concepts)
+        self.detected = list(detected)
         self.sites = tuple(site for site in model.sites if site.kind != "error")
         self.holds = holding(sample, self.concepts)
         self.values, self._gradients = _on_windows(model, sample, self.sites)
 
     @cached_property
     def precisions(self) -> Mapping[str, Float[np.ndarray, "2 _concept _node"]]:
-        """Average precision of all nodes for all concepts by site, as returned by `average_precisions`."""
-        return {name: average_precisions(values, self.holds) for name, values in self.values.items()}
+        """Average precision of all nodes for the detected concepts by site, as returned by `average_precisions`."""
+        return {name: average_precisions(values, self.detected_hold) for name, values in self.values.items()}
+
+    @property
+    def detected_hold(self) -> Bool[np.ndarray, "concept token"]:
+        """Where each of the detected concepts holds."""
+        return self.holds[[self.concepts.index(name) for name in self.detected]]
 
     @cached_property
     def harms(self) -> Mapping[str, Float[np.ndarray, " _node"]]:
@@ -78,13 +84,13 @@ class Choice:
 
     def detector(self, concept: str, node: Node) -> CandidateNode:
         """A node as a detector of a concept, in its better orientation."""
-        first, opposite = np.nan_to_num(self.precisions[node.site][:, self.concepts.index(concept), node.index])
+        first, opposite = np.nan_to_num(self.precisions[node.site][:, self.detected.index(concept), node.index])
         harm = float(self.harms[node.site][node.index])
         return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)), harm)
 
     def detectors(self, concept: str, sites: Sequence[Site], most: int) -> list[CandidateNode]:
         """The best detectors of a concept, up to `most` of every kind of site, the best first."""
-        row, by_kind = self.concepts.index(concept), dict[str, list[CandidateNode]]()
+        row, by_kind = self.detected.index(concept), dict[str, list[CandidateNode]]()
         for site in sites:
             precisions = np.nan_to_num(self.precisions[site.name][:, row]).max(0)
             best = np.argsort(-precisions, kind="stable")[:most]
@@ -102,8 +108,13 @@ class Choice:
 
     def of(self, node: Node) -> Values:
         """Values of a node on the choice split."""
-        values: Values = self.values[node.site][:, node.index]
-        return values.reshape(tuple(self.sample.tokens.shape))
+        values: Values = self.values[node.site][:, node.index].reshape(tuple(self.sample.tokens.shape))
+        return values
+
+    def gradient(self, node: Node) -> Values:
+        """Derivatives of the loss of each window of the choice split, summed over its tokens."""
+        gradients: Values = self._gradients[node.site][:, node.index].reshape(tuple(self.sample.tokens.shape))
+        return gradients
 
     def fit(self, node: Node, sign: int) -> Fit:
         """A node's scale and mean on the choice split."""
@@ -129,14 +140,8 @@ def _on_windows(
     model: CircuitModel, sample: Sample, sites: Sequence[Site]
 ) -> tuple[dict[str, Float[np.ndarray, "_token _node"]], dict[str, Float[np.ndarray, "_token _node"]]]:
     """Values of all nodes, and the derivatives of their window's loss summed over its tokens, nats."""
-    parts: list[dict[str, tuple[Tensor, Tensor]]] = []
-    for tokens, targets in zip(sample.tokens.split(TOGETHER), sample.targets.split(TOGETHER), strict=True):
-
-        def loss(watch: Edit, tokens: Tensor = tokens, targets: Tensor = targets) -> Tensor:
-            return next_token_losses(forward(model, tokens, watch), targets).sum()
-
-        with torch.enable_grad():
-            parts.append(values_and_gradients(sites, loss))
+    run = WindowRun(model, sample.tokens, sample.targets)
+    parts = list(run.with_gradients({site.name for site in sites}))
     values, gradients = (
         {site.name: _joined([part[site.name][which] for part in parts]) for site in sites} for which in (0, 1)
     )

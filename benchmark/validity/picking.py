@@ -135,7 +135,9 @@ class Picker:
         return candidate.harm * SLACK >= self.settings.least_harm
 
     def _candidate_fit(self, candidate: CandidateNode) -> Fit:
-        self.scene.values.setdefault(candidate.node, self._choice.of(candidate.node))
+        if candidate.node not in self.scene.values:
+            self.scene.values[candidate.node] = self._choice.of(candidate.node)
+            self.scene.gradients[candidate.node] = self._choice.gradient(candidate.node)
         return self._choice.fit(candidate.node, candidate.sign)
 
     def _standing(self, measured: Measured) -> tuple[Standing, float | int]:

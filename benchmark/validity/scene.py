@@ -54,6 +54,7 @@ class Scene:
         run: The model on them.
         judge: Intervals over the windows.
         values: Values of the parts that were read.
+        gradients: Derivatives of each window's summed loss with respect to them.
     """
 
     def __init__(self, model: CircuitModel, sample: Sample, generator: np.random.Generator) -> None:
@@ -61,13 +62,14 @@ class Scene:
         self.run = WindowRun(model, sample.tokens, sample.targets)
         self.judge = Judge(len(sample.tokens), generator)
         self.values: dict[Part, Values] = {}
+        self.gradients: dict[Part, Values] = {}
         self._generator = generator
 
     def read(self, parts: Sequence[Part]) -> None:
-        """Read the values of some parts on all windows."""
+        """Read the values of some parts on all windows, and the derivatives of the loss with respect to them."""
         unread = [part for part in dict.fromkeys(parts) if part not in self.values]
-        if unread:
-            self.values |= self.run.values(unread)
+        for part, reading in self.run.read(unread).items() if unread else ():
+            self.values[part], self.gradients[part] = reading.values, reading.gradients
 
     def drawn(self, fits: Sequence[Fit], label: Change, expected: float | int) -> Drawn:
         """Draw windows in which the parts are far from their means, or from what the labels make of them."""
@@ -88,6 +90,8 @@ class Scene:
     ) -> Measured:
         """Change of the loss under each change, and with the parts at their means, on windows that are drawn.
 
+        Only how far a change is from its first-order effect is estimated on the windows that are drawn. The first-order
+        effect itself is known on all of them, and is most of what differs between windows (a control variate).
         What is neither `label` nor the means is run on a part of the windows. If it is closer to the means than to the
         parts' own values, only its difference from the means is estimated on those, which varies less.
 
@@ -104,18 +108,28 @@ class Scene:
         first = self._lost(drawn, {"mean": means, "label": changes["label"]})
         second = self._lost(part, {name: change for name, change in changes.items() if name != "label"})
         near = self._near(concept)[drawn.windows]
-        found = {name: drawn.weighted(lost.mean(1)) for name, lost in first.items()}
-        again = first["mean"][np.isin(drawn.windows, part.windows)]
+        estimates = {name: self._first_order(change) for name, change in {**changes, "mean": means}.items()}
+        beyond = {name: lost.mean(1) - estimates[name][drawn.windows] for name, lost in first.items()}
+        found = {name: drawn.weighted(each) for name, each in beyond.items()}
+        again = beyond["mean"][np.isin(drawn.windows, part.windows)]
         for name, lost in second.items():
+            other = lost.mean(1) - estimates[name][part.windows]
             if self._like_the_means(fits, changes[name]):
-                found[name] = found["mean"] - part.weighted((again - lost).mean(1))
+                found[name] = found["mean"] - part.weighted(again - other)
             else:
-                found[name] = part.weighted(lost.mean(1))
+                found[name] = part.weighted(other)
         return Measured(
-            found,
+            {name: estimates[name] + each for name, each in found.items()},
             {name: drawn.weighted((lost * near).mean(1)) for name, lost in first.items()},
             len(drawn.windows),
         )
+
+    def _first_order(self, change: Change) -> Changes:
+        """First-order effect of a change on the loss of every window, nats per token."""
+        total = np.zeros(len(self.sample.tokens))
+        for part, values in change.items():
+            total += (self.gradients[part] * (values - self.values[part])).sum(1) / values.shape[1]
+        return total
 
     def _like_the_means(self, fits: Sequence[Fit], change: Change) -> bool:
         """Whether what replaces the parts is closer to their means than to their own values."""
