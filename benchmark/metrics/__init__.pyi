@@ -39,8 +39,10 @@ from .task import task_loss as task_loss
 from .validity import average_precision as average_precision
 from .validity import band_purity as band_purity
 from .validity import basis_privilege as basis_privilege
+from .validity import explained_harm as explained_harm
 from .validity import f1_threshold as f1_threshold
 from .validity import label_replacement_score as label_replacement_score
+from .validity import middle_meaning as middle_meaning
 from .validity import p_active_given_concept as p_active_given_concept
 from .validity import p_concept_given_active as p_concept_given_active
 from .validity import top_k_precision as top_k_precision

@@ -318,6 +318,14 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         for choice, by in POOLED.values()
         for control, replaced in {"label": f"labels{by}", "shifted": f"shifted labels{by}"}.items()
     ),
+    Metric("explained_harm", "Of the harm of ablating any node, what its best label explains beyond its best nulls.",
+           "share", -inf, inf, "higher", "median", _OURS, f"{_VALIDITY}:explained_harm"),
+    *(
+        Metric(f"explained_harm_{kind}", f"Of the harm of ablating any node, what its best {labels} explain.", "share",
+               -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:explained_harm")
+        for kind, labels in
+        {"label": "labels", "token": "labels from the current token", "shifted": "shifted labels"}.items()
+    ),
     _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_concept_given_active"),
     _share("p_active_given_concept", "Probability that its node is active given the concept.", 0.0, "higher", _HUANG,
@@ -343,6 +351,8 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
            _OURS, None),
     _share("undecided_rate", "Named nodes of which the data cannot tell.", 0.0, "none", _OURS, None),
     _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None),
+    _share("middle_meaning", "How far one other concept accounts for a named node's middle band, beyond chance.", -inf,
+           "none", _OURS, f"{_VALIDITY}:middle_meaning"),
     _reported("named_nodes", "Nodes with a name by top examples that were judged and matter.", "nodes", "none"),
     _reported("nodes_with_a_name", "Nodes with a name by top examples.", "nodes", "none"),
     *(

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import COUNT, DEFINED, LABEL, Array, Number, arrays, mean, numbers
+from benchmark.metrics.arrays import ABOVE_0, COUNT, DEFINED, LABEL, Array, Number, arrays, mean, numbers
 from benchmark.metrics.shares import ROUNDING, share
 
 
@@ -122,6 +122,54 @@ def label_replacement_score(label: Number, true: Number, mean: Number) -> float:
     """
     with_label, best, worst = numbers(label=label, true=true, mean=mean)
     return 1 - share(with_label - best, worst - best, worst, best)
+
+
+def explained_harm(replaced: Array, null: Array, harm: Array, weight: Array) -> float:
+    """Of the harm of ablating any node of a model, the share that labels in its place explain beyond a null.
+
+    sum of w (L(null) - L(label)) over sum of w (L(mean) - L(true)), over a sample of the nodes, each of which stands
+    for w nodes: 1 over its probability of being drawn (Horvitz and Thompson 1952).
+
+    Args:
+        replaced: `[node]`, change of the loss with labels in place of each node, nats.
+        null: `[node]`, change of the loss with what explains nothing in its place, such as its mean, nats.
+        harm: `[node]`, change of the loss with each node at its mean, nats.
+        weight: `[node]`, how many nodes each stands for.
+
+    Returns:
+        1 if the labels explain everything, 0 if they explain no more than the null; unbounded either way, higher is
+        better; `nan` unless ablating the nodes does harm.
+    """
+    lost, given, whole, weights = arrays(
+        replaced=(replaced, "node"), null=(null, "node"), harm=(harm, "node"), weight=(weight, "node", ABOVE_0)
+    )
+    return share(float((given - lost) @ weights), float(whole @ weights))
+
+
+def middle_meaning(activation: Array, label: Array, name: Array, low: Number, high: Number) -> float:
+    """How far a concept accounts for a node's middle activations where the node's own name does not hold.
+
+    (p - q) / (1 - q), with p how often the concept holds at values in (low, high] without the name, and q how often it
+    holds without the name at any value.
+
+    Args:
+        activation: `[position]`, the node's values, oriented so that high means present.
+        label: `[position]`, true or a positive integer where the concept holds.
+        name: `[position]`, the same for the concept that the node is named by.
+        low: Lower end of the middle band, excluded.
+        high: Upper end, included.
+
+    Returns:
+        1 if the concept always holds there, 0 if as often as elsewhere, negative if more rarely; `nan` if no value
+        without the name lies in the band, or if the concept always holds without the name.
+    """
+    values, labels, named = arrays(
+        activation=(activation, "position"), label=(label, "position", LABEL), name=(name, "position", LABEL)
+    )
+    outside, inside = numbers(DEFINED, low=low, high=high)
+    without, holds = named == 0, labels != 0
+    here, elsewhere = mean(holds[without & (values > outside) & (values <= inside)]), mean(holds[without])
+    return share(here - elsewhere, 1 - elsewhere)
 
 
 def f1_threshold(activation: Array, label: Array) -> float:

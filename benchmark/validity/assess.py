@@ -15,22 +15,15 @@ from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
 from benchmark.validity.choice import CandidateNode, Choice, token_precision
 from benchmark.validity.controls import Controls
-from benchmark.validity.examples import Decode, banded_examples, marked_line
+from benchmark.validity.examples import BANDS, Decode, Examples
+from benchmark.validity.explained import ExplainedHarm, draw_nodes, explained_harm
 from benchmark.validity.judging import NamedNode, judge_names
 from benchmark.validity.naming import named_nodes
 from benchmark.validity.picking import Pick, Picker
 from benchmark.validity.sample import Sample, refusal
 from benchmark.validity.scene import Measured, Scene
-from benchmark.validity.scoring import LOW, MIDDLE, ZERO, Changes, Fit, Score
+from benchmark.validity.scoring import LOW, Changes, Fit, Score
 from benchmark.validity.settings import ValidityConfig
-
-BANDS: Mapping[str, tuple[float, float]] = {
-    "high": (MIDDLE, np.inf),
-    "middle": (LOW, MIDDLE),
-    "low": (ZERO, LOW),
-    "zero": (-np.inf, ZERO),
-}
-"""Lower and upper limits of the bands of a rescaled activation."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +137,7 @@ class Assessment:
         have_names: Number of nodes that have a name.
         bases: Of each kind of site.
         pooled: By choice, and by what replaces the nodes.
+        explained: The share of the harm of all nodes that labels explain.
     """
 
     concepts: Sequence[ConceptValidity]
@@ -151,6 +145,7 @@ class Assessment:
     have_names: int
     bases: Mapping[Kind, Basis]
     pooled: Mapping[str, Mapping[str, Pooled]]
+    explained: ExplainedHarm
 
 
 def assess(
@@ -174,7 +169,7 @@ def assess(
     refused = {concept.name: refusal(concept, [choice, score]) for concept in concepts}
     usable = [concept.name for concept in concepts if not refused[concept.name]]
     wanted = [concept for concept in concepts if concept.name in scored]
-    total = 2 * len(wanted) + 3
+    total = 2 * len(wanted) + 4
     progress(0, total, "estimating effects")
     known = Choice(model, choice, usable, [concept.name for concept in wanted if not refused[concept.name]])
     picker = Picker(model, known, settings, generator)
@@ -189,17 +184,21 @@ def assess(
     fits = [fit for of_concept in picks.values() for pick in of_concept.values() for fit in pick.fits]
     highest = {name: known.detectors(name, known.sites, 1) for name in picks}
     detectors = [each for of_concept in highest.values() for each in of_concept]
-    scene.read([*(fit.node for fit in fits), *(each.node for each in detectors), *(each.node for each in chosen)])
-    examiner = _Examiner(known, picker, scene, highest, settings, decode, generator)
+    explained = draw_nodes(known, settings.explained_nodes, generator)
+    scene.read([*(fit.node for fit in fits), *(each.node for each in [*detectors, *chosen]), *explained])
+    examples = Examples(score.tokens.numpy(), decode, generator)
+    examiner = _Examiner(known, picker, scene, highest, settings, examples, generator)
     rows = []
     for done, concept in enumerate(wanted):
         progress(len(wanted) + done, total, concept.name)
         rows.append(examiner.examine(concept, picks.get(concept.name, {}), len(wanted), refused[concept.name]))
-    progress(total - 2, total, "judging names")
-    named = judge_names(known, picker, scene, chosen)
+    progress(total - 3, total, "judging names")
+    named = judge_names(known, picker, scene, chosen, examples)
+    progress(total - 2, total, "explaining harm")
+    share = explained_harm(known, picker, scene, explained, generator)
     progress(total - 1, total, "rotating bases")
     found = bases(known.sites, known.values, known.detected_hold, generator)
-    return Assessment(rows, named, len(names), found, examiner.pooled())
+    return Assessment(rows, named, len(names), found, examiner.pooled(), share)
 
 
 @dataclass(eq=False)
@@ -217,7 +216,7 @@ class _Examiner:
     scene: Scene
     highest: Mapping[str, Sequence[CandidateNode]]
     settings: ValidityConfig
-    decode: Decode
+    examples: Examples
     generator: np.random.Generator
     lost: dict[str, dict[str, list[Changes]]] = field(default_factory=dict)
 
@@ -251,7 +250,7 @@ class _Examiner:
             choices=choices,
             corrected_low=math.nan if by_precision is None else self._corrected_low(by_precision, searched),
             observed=self._observed(name, fit, self.choice.of(picked.node)),
-            examples=self._examples(fit, labels),
+            examples=self.examples.of(fit.scale(self.scene.values[fit.node]), labels != 0),
             unused=chosen.unused,
             reason=chosen.reason if by_precision is None else choices["by_precision"].reason,
         )
@@ -324,17 +323,6 @@ class _Examiner:
 
     def _kind(self, candidate: CandidateNode) -> Kind:
         return next(site.kind for site in self.choice.sites if site.name == candidate.node.site)
-
-    def _examples(self, fit: Fit, labels: np.ndarray) -> dict[str, list[str]]:
-        """Marked lines of each band of the node."""
-        tokens = self.scene.sample.tokens.numpy()
-        return banded_examples(
-            fit.scale(self.scene.values[fit.node]),
-            labels != 0,
-            BANDS,
-            lambda window, position: marked_line(tokens[window], position, self.decode),
-            self.generator,
-        )
 
     def _observed(self, concept: str, fit: Fit, known: Values) -> Observed:
         """What the node's activations alone say about the concept; `known` are those on the choice split."""

@@ -72,7 +72,11 @@ class Choice:
     @cached_property
     def harms(self) -> Mapping[str, Float[np.ndarray, " _node"]]:
         """What the ablation of each node should cost by site, nats per token."""
-        return {name: self._harm(name, values.mean(0) - values) for name, values in self.values.items()}
+        windows = len(self.sample.tokens)
+        return {
+            name: expected_harm(self._gradients[name], values.mean(0) - values, windows)
+            for name, values in self.values.items()
+        }
 
     def units(self) -> list[Site]:
         """The sites of the unit graph, which has no residual channels."""
@@ -100,11 +104,19 @@ class Choice:
 
     def score_estimate(self, candidate: CandidateNode, labels: Integer[np.ndarray, " token"]) -> float:
         """What labels in place of a node should score, by the estimate from one backward pass."""
-        node = candidate.node
-        values = self.values[node.site][:, node.index]
-        change = given_labels(values, labels, labels) - values
-        cost = float(self._harm(node.site, change[:, None], node.index)[0])
-        return 1 - cost / candidate.harm if candidate.harm > 0 else -np.inf
+        (cost,) = self.cost_estimates([candidate.node], labels)
+        return 1 - float(cost) / candidate.harm if candidate.harm > 0 else -np.inf
+
+    def cost_estimates(
+        self, nodes: Sequence[Node], labels: Integer[np.ndarray, " token"]
+    ) -> Float[np.ndarray, " node"]:
+        """What labels in place of each of some nodes should cost, nats per token, by the same estimate as `harms`."""
+        values, gradients = (
+            np.stack([each[node.site][:, node.index] for node in nodes], axis=1)
+            for each in (self.values, self._gradients)
+        )
+        change = np.stack([given_labels(column, labels, labels) - column for column in values.T], axis=1)
+        return expected_harm(gradients, change, len(self.sample.tokens))
 
     def of(self, node: Node) -> Values:
         """Values of a node on the choice split."""
@@ -121,15 +133,22 @@ class Choice:
         values = self.of(node)
         return Fit(node, Scale.of(values, sign), float(values.mean()))
 
-    def _harm(
-        self, site: str, change: Float[np.ndarray, "token node"], node: int | slice = slice(None)
-    ) -> Float[np.ndarray, " node"]:
-        """Half the mean square of each window's first-order change, per token, if each node changes by so much."""
-        gradients = self._gradients[site][:, node].reshape(change.shape)
-        windows, length = self.sample.tokens.shape
-        first = (gradients * change).reshape(windows, length, -1).sum(1)
-        harm: Float[np.ndarray, " node"] = (first.astype(np.float64) ** 2).mean(0) / (2 * length)
-        return harm
+
+def expected_harm(
+    gradients: Float[np.ndarray, "token node"], change: Float[np.ndarray, "token node"], windows: int
+) -> Float[np.ndarray, " node"]:
+    """What a change of each node should cost, nats per token.
+
+    Half the mean square of the first-order change of the loss of a window, summed over its tokens, per token.
+
+    Args:
+        gradients: Derivatives of the summed loss of each window, all windows concatenated.
+        change: New values minus true ones.
+        windows: Number of windows.
+    """
+    first = (gradients * change).reshape(windows, -1, change.shape[1]).sum(1)
+    harm: Float[np.ndarray, " node"] = (first.astype(np.float64) ** 2).mean(0) / (2 * (len(change) // windows))
+    return harm
 
 
 def _by_precision(candidate: CandidateNode) -> tuple[float, Node]:

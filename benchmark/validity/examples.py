@@ -1,9 +1,12 @@
 """Examples from each band of a node's activations: source lines with the token marked, for people to read."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
+
+from benchmark.validity.scoring import LOW, MIDDLE, ZERO
 
 PER_BAND = 5
 """Number of examples per band."""
@@ -14,27 +17,45 @@ WIDTH = 60
 Decode = Callable[[Sequence[int]], str]
 
 
-def banded_examples(
-    rescaled: Float[np.ndarray, "window position"],
-    holds: Bool[np.ndarray, "window position"],
-    bands: Mapping[str, tuple[float, float]],
-    line: Callable[[int, int], str],
-    generator: np.random.Generator,
-) -> dict[str, list[str]]:
-    """Some lines from each band: the top activations of the first band, random positions of the others.
+BANDS: Mapping[str, tuple[float, float]] = {
+    "high": (MIDDLE, np.inf),
+    "middle": (LOW, MIDDLE),
+    "low": (ZERO, LOW),
+    "zero": (-np.inf, ZERO),
+}
+"""Lower and upper limits of the bands of a rescaled activation."""
 
-    Bands of the rescaled activation go from high to zero; from the last, only positions where the concept holds are
-    shown. `line` returns the marked line at a window and position.
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Lines of a sample from each band of a node's activations.
+
+    Attributes:
+        tokens: Tokens of the sample.
+        decode: Text of some tokens.
+        generator: Source of the positions that are shown.
     """
-    found = {}
-    first, *_, last = bands
-    for name, (low, high) in bands.items():
-        chosen = (rescaled > low) & (rescaled <= high) & (holds | (name != last))
-        places = np.argwhere(chosen)
-        highest = np.argsort(-rescaled[chosen], kind="stable")
-        order = highest if name == first else generator.permutation(len(places))
-        found[name] = [line(*map(int, places[index])) for index in order[:PER_BAND]]
-    return found
+
+    tokens: Integer[np.ndarray, "window position"]
+    decode: Decode
+    generator: np.random.Generator
+
+    def of(
+        self, rescaled: Float[np.ndarray, "window position"], holds: Bool[np.ndarray, "window position"]
+    ) -> dict[str, list[str]]:
+        """Marked lines by band: the top activations of the first band, random positions of the others.
+
+        From the zero band, only positions where the concept holds are shown.
+        """
+        found = {}
+        for name, (low, high) in BANDS.items():
+            chosen = (rescaled > low) & (rescaled <= high) & (holds | (name != "zero"))
+            places = np.argwhere(chosen)
+            highest = np.argsort(-rescaled[chosen], kind="stable")
+            order = highest if name == "high" else self.generator.permutation(len(places))
+            shown = (map(int, places[index]) for index in order[:PER_BAND])
+            found[name] = [marked_line(self.tokens[window], position, self.decode) for window, position in shown]
+        return found
 
 
 def marked_line(tokens: Integer[np.ndarray, " position"], position: int, decode: Decode) -> str:

@@ -1,21 +1,24 @@
 """Judges the names that nodes get by their top-activating examples: how often do they mislead?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmark.interventions.window_run import Change
+from benchmark.metrics import band_purity
 from benchmark.validity.choice import CandidateNode, Choice
 from benchmark.validity.controls import Controls
+from benchmark.validity.examples import BANDS, Examples
+from benchmark.validity.middle import MiddleMeaning, Rescaled, middle_meanings
 from benchmark.validity.naming import Name
 from benchmark.validity.picking import Picker
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels
 from benchmark.validity.scene import Scene
-from benchmark.validity.scoring import Fit, Score
+from benchmark.validity.scoring import UNDEFINED, Fit, Score
 
 NameVerdict = Literal["meant", "illusion", "graded", "undecided", "undefined"]
 """What a name is worth: `illusion` if labels cannot replace the node although its own quantised value can."""
@@ -35,6 +38,9 @@ class NamedNode:
         quantised: Score of the node's own value quantised to as many levels.
         better: A concept that explains the node better, if any, with the score of its labels; "A and B" for the
             conjunction of two concepts.
+        purity: By band of activation, the share of its positions at which the name holds; `nan` for an empty band.
+        middle: Other concepts at its middle activations, where the name does not hold.
+        examples: Marked lines by band.
     """
 
     node: str
@@ -45,11 +51,33 @@ class NamedNode:
     verdict: NameVerdict
     better: str = ""
     better_score: float = float("nan")
+    purity: Mapping[str, float] = field(default_factory=dict)
+    middle: Sequence[MiddleMeaning] = ()
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def judge_names(choice: Choice, picker: Picker, scene: Scene, names: Sequence[Name]) -> list[NamedNode]:
+def judge_names(
+    choice: Choice, picker: Picker, scene: Scene, names: Sequence[Name], examples: Examples
+) -> list[NamedNode]:
     """What the names of some nodes are worth, on the score split."""
-    return [_judged(choice, picker, scene, name) for name in names]
+    return [_observed(choice, scene, name, _judged(choice, picker, scene, name), examples) for name in names]
+
+
+def _observed(choice: Choice, scene: Scene, name: Name, judged: NamedNode, examples: Examples) -> NamedNode:
+    """A judged node with what its activations alone say."""
+    fit, holds = choice.fit(name.node, name.sign), scene.sample.labels[name.concept] != 0
+    here, known = (fit.scale(values) for values in (scene.values[name.node], choice.of(name.node)))
+    return replace(
+        judged,
+        purity={band: band_purity(here.reshape(-1), holds.reshape(-1), *ends) for band, ends in BANDS.items()},
+        middle=middle_meanings(
+            Rescaled(choice.sample, known.reshape(-1)),
+            Rescaled(scene.sample, here.reshape(-1)),
+            name.concept,
+            choice.concepts,
+        ),
+        examples=examples.of(here, holds),
+    )
 
 
 def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNode:
@@ -57,8 +85,7 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
     harm = float(choice.harms[name.node.site][name.node.index])
     pilot = picker.pilot(CandidateNode(name.node, name.sign, name.precision, harm), name.concept)
     if pilot.standing == "idle":
-        unknown = Score(np.nan, np.nan, np.nan, np.nan)
-        return NamedNode(str(name.node), name.concept, name.precision, unknown, unknown, "undefined")
+        return NamedNode(str(name.node), name.concept, name.precision, UNDEFINED, UNDEFINED, "undefined")
     fits, controls = pilot.pick.fits, Controls(picker.scene, scene)
     levels = max(2, int(choice.sample.labels[name.concept].max()) + 1)
     other, known, labels = _explanation(choice, scene, fits[0], name)

@@ -106,14 +106,14 @@ class Picker:
             found["by_channel"] = replace(channel, windows=min(channel.windows, self._reference_windows))
         joint = detectors[: max(JOINT)]
         for size in (size for size in JOINT if size <= len(joint)):
-            fits = tuple(map(self._candidate_fit, joint[:size]))
+            fits = tuple(map(self.fit, joint[:size]))
             found[f"jointly_{size}"] = Pick(fits, tuple(joint[:size]), self._reference_windows)
         return {**found, **self._directions(concept, chosen)}
 
     def pilot(self, candidate: CandidateNode, concept: str) -> Pilot:
         """What labels in the place of a node, and its ablation, do in a few windows of the choice split."""
         if (concept, candidate) not in self._pilots:
-            fit = self._candidate_fit(candidate)
+            fit = self.fit(candidate)
             label = {"label": Controls(self.scene, self.scene).label([fit], concept)}
             measured = self.scene.measure([fit], label, self.settings.pilot_windows, concept)
             standing, windows = self._standing(measured)
@@ -134,7 +134,8 @@ class Picker:
     def _may_matter(self, candidate: CandidateNode) -> bool:
         return candidate.harm * SLACK >= self.settings.least_harm
 
-    def _candidate_fit(self, candidate: CandidateNode) -> Fit:
+    def fit(self, candidate: CandidateNode) -> Fit:
+        """The scale and mean of a node, whose values are then known on the choice split."""
         if candidate.node not in self.scene.values:
             self.scene.values[candidate.node] = self._choice.of(candidate.node)
             self.scene.gradients[candidate.node] = self._choice.gradient(candidate.node)

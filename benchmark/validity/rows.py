@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 from benchmark.concepts import TOKEN_DECIDES
 from benchmark.metrics.registry import CHOICES, CONTROLS, POOLED
@@ -12,6 +13,7 @@ from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
+from benchmark.validity.explained import ExplainedHarm
 from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.judging import illusion_bounds
 from benchmark.validity.scoring import Score
@@ -26,6 +28,7 @@ def measurements(found: Assessment) -> Iterator[Measurement]:
         for control, pooled in found.pooled.get(how, {}).items():
             metric = f"pooled_{name}{control}_score"
             yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=pooled.concepts)
+    yield from _explained(found.explained)
     yield from _rates(found)
     for kind, basis in found.bases.items():
         yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
@@ -56,6 +59,13 @@ def _scores(row: ConceptValidity) -> Iterator[Measurement]:
 def _score(metric: str, concept: str, score: Score, windows: int) -> Measurement:
     reason = "" if math.isfinite(score.value) else "the harm of ablation cannot be told from noise"
     return Measurement(metric, score.value, score.low, score.high, "prompts", windows, reason=reason, concept=concept)
+
+
+def _explained(found: ExplainedHarm) -> Iterator[Measurement]:
+    """How much of the harm of all nodes labels explain."""
+    by_kind = {f"explained_harm_{kind}": score for kind, score in found.shares.items()}
+    for metric, score in {"explained_harm": found.beyond, **by_kind}.items():
+        yield Measurement(metric, score.value, score.low, score.high, "prompts", len(found.nodes), reason=found.reason)
 
 
 def _observations(row: ConceptValidity) -> Iterator[Measurement]:
@@ -111,6 +121,9 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
         yield Measurement("illusion_rate", value, low, high, interval="prompts", n=len(judged))
     else:
         yield Measurement("illusion_rate", status="undefined", reason=why if not judged else "every name is undecided")
+    gains = [node.middle[0].gain for node in found.named if node.middle]
+    several = fmean(gains) if gains else math.nan
+    yield Measurement.or_why("middle_meaning", several, "no named node has a middle band outside its name")
     for each in ("graded", "undecided"):
         yield Measurement.or_why(f"{each}_rate", share(judged.count(each), len(judged)), why=why)
 

@@ -1,6 +1,6 @@
 """Label replacement scores: what replaces a node changes the loss by so much, relative to its mean in its place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -128,6 +128,17 @@ class Score:
     loss: float
 
 
+UNDEFINED = Score(np.nan, np.nan, np.nan, np.nan)
+
+
+def percentiles(draws: Float[np.ndarray, " draw"]) -> Interval:
+    """95 % interval from bootstrap draws; those that are `nan` are left out."""
+    if not np.isfinite(draws).any():
+        return UNKNOWN
+    low, high = np.nanquantile(draws, [(1 - 0.95) / 2, (1 + 0.95) / 2])
+    return Interval(float(low), float(high))
+
+
 class Judge:
     """Turns changes of the loss per cluster into scores, with intervals from the same bootstrap draws for all.
 
@@ -142,20 +153,25 @@ class Judge:
         """95 % interval of the mean change."""
         if len(changes) < 2:
             return UNKNOWN
-        return self._percentiles(self._weights @ changes)
+        return percentiles(self._weights @ changes)
 
-    def harm(self, mean: Changes, known_to: float = KNOWN_TO) -> str:
+    def harm(self, mean: Changes) -> str:
         """Why a node's ablation cannot be told from no ablation; empty if it can.
 
-        The 95 % interval of the harm has to be above 0, with a half-width of at most `known_to` times the harm.
+        The 95 % interval of the harm has to be above 0, with a half-width of at most `KNOWN_TO` times the harm.
         """
         low, high = self.interval(mean)
         harm = float(mean.mean())
         if not low > 0:
             return f"ablation changes the loss by {harm:.2g}, interval {low:.2g} to {high:.2g}"
-        if (high - low) / 2 > harm * known_to:
+        if (high - low) / 2 > harm * KNOWN_TO:
             return f"the harm of ablation, {harm:.2g}, is known to {(high - low) / 2:.2g} only"
         return ""
+
+    def resampled(self, changes: Float[np.ndarray, "node cluster"]) -> Float[np.ndarray, "draw node"]:
+        """Mean change of each of some nodes in every bootstrap draw."""
+        means: Float[np.ndarray, "draw node"] = self._weights @ changes.T
+        return means
 
     def draws(self, replaced: Changes, mean: Changes) -> Float[np.ndarray, " draw"]:
         """The score in each draw; `nan` in draws in which the mean does no harm."""
@@ -164,12 +180,12 @@ class Judge:
     def score(self, replaced: Changes, mean: Changes) -> Score:
         """The score of a replacement; undefined if `harm` gives a reason."""
         if self.harm(mean):
-            return Score(np.nan, np.nan, np.nan, float(replaced.mean()))
+            return replace(UNDEFINED, loss=float(replaced.mean()))
         return self.ratio(replaced, mean)
 
     def ratio(self, replaced: Changes, mean: Changes) -> Score:
         """The score, however little is known of the harm."""
-        low, high = self._percentiles(self.draws(replaced, mean))
+        low, high = percentiles(self.draws(replaced, mean))
         value = label_replacement_score(float(replaced.mean()), 0.0, float(mean.mean()))
         return Score(value, low, high, float(replaced.mean()))
 
@@ -178,10 +194,3 @@ class Judge:
         if self.harm(mean):
             return float("nan")
         return float(np.nanquantile(self.draws(replaced, mean), 0.05 / (2 * max(searched, 1))))
-
-    @staticmethod
-    def _percentiles(values: Float[np.ndarray, " draw"]) -> Interval:
-        if not np.isfinite(values).any():
-            return UNKNOWN
-        low, high = np.nanquantile(values, [(1 - 0.95) / 2, (1 + 0.95) / 2])
-        return Interval(float(low), float(high))

@@ -129,7 +129,7 @@ class World:
             score or self.sample(1),
             self.concepts,
             list(self.labels),
-            ValidityConfig(pilot_windows=48, most_windows=10 * WINDOWS, top_k=top_k),
+            ValidityConfig(pilot_windows=48, most_windows=10 * WINDOWS, explained_windows=WINDOWS, top_k=top_k),
             lambda ids: "".join(f"w{word} " for word in ids),
             np.random.default_rng(0),
         )
@@ -293,6 +293,16 @@ def four_nodes() -> World:
         nodes=nodes,
         read=lambda nodes: OFF + nodes.sum(-1, keepdim=True) * (ON - OFF),
         labels={"A": [0, 1, 1, 1, 1]},
+    )
+
+
+def half_named() -> World:
+    """Two nodes that matter, of which one is A and the other, independent of it, is no concept."""
+    return World(
+        share=[0.25] * 4,
+        nodes=[[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]],
+        read=lambda nodes: OFF + nodes[..., :1] * (ON - OFF) + nodes[..., 1:] * (ELSE - OFF),
+        labels={"A": [0, 0, 1, 1]},
     )
 
 

@@ -9,9 +9,13 @@ import pytest
 from planted_meanings import WORDS_SITE
 
 from benchmark.interventions.window_run import Node
+from benchmark.validity.choice import Choice
 from benchmark.validity.drawing import draw, effective_size, probabilities
+from benchmark.validity.explained import draw_nodes, explained_harm
+from benchmark.validity.picking import Picker
 from benchmark.validity.scene import Scene
 from benchmark.validity.scoring import Fit, Scale
+from benchmark.validity.settings import ValidityConfig
 
 RARE = Node(WORDS_SITE, 40)
 """The detector of the rare concept."""
@@ -73,6 +77,63 @@ def test_shifted_labels_score_nothing_however_the_nodes_are_chosen():
     for name in ("exact", "conjunction", "four_nodes", "detectors"):
         for how, pooled in assessed(name).pooled.items():
             assert abs(pooled["shifted"].value) < 0.05, (name, how)
+
+
+# Explained harm
+
+
+def test_labels_explain_all_the_harm_of_a_node_that_is_the_concept_and_none_of_one_that_is_no_concept():
+    explained, nothing = (assessed(name).explained for name in ("exact", "meaningless"))
+    assert (explained.reason, nothing.reason) == ("", "")
+    assert explained.beyond.value == pytest.approx(1, abs=0.05)
+    assert explained.shares["label"].value == pytest.approx(1, abs=1e-5)
+    assert max(abs(explained.shares[kind].value) for kind in ("token", "shifted")) < 0.05
+    assert abs(nothing.beyond.value) < 0.05
+    assert nothing.beyond.low < nothing.beyond.high
+
+
+def test_explained_harm_weights_each_node_by_its_harm():
+    found = assessed("half_named").explained
+    by_node = {each.node: each for each in found.nodes}
+    named, unnamed = by_node[f"{WORDS_SITE}[0]"], by_node[f"{WORDS_SITE}[1]"]
+    assert named.probability == unnamed.probability == 1
+    assert named.lost["label"] == pytest.approx(0, abs=1e-6)
+    whole = named.harm + unnamed.harm
+    assert found.shares["label"].value == pytest.approx((whole - unnamed.lost["label"]) / whole)
+    assert 0.2 < named.harm / whole < 0.8
+    assert found.beyond.value == pytest.approx(named.harm / whole, abs=0.03)
+    assert found.beyond.low <= found.beyond.value <= found.beyond.high
+
+
+def test_explained_harm_of_drawn_nodes_is_unbiased_and_its_intervals_cover():
+    """Twelve of forty-one nodes are drawn, of which every other one is a concept; against all of them."""
+    rare = planted_meanings.rare()
+    labels = {f"node {node}": [int(values[node]) for values in rare.nodes] for node in range(0, 40, 2)}
+    world = replace(rare, labels=labels)
+    choice, score = world.sample(0, 200), world.sample(1, 200)
+    generator = np.random.default_rng(0)
+    known = Choice(world.model, choice, list(labels), [])
+    picker = Picker(world.model, known, ValidityConfig(explained_windows=40), generator)
+    scene = Scene(world.model, score, generator)
+    scene.read([Node(WORDS_SITE, index) for index in range(41)])
+
+    def explained(count):
+        return explained_harm(known, picker, scene, draw_nodes(known, count, generator), generator)
+
+    def totals(found):
+        return [
+            sum((each.harm - each.lost["label"]) / each.probability for each in found.nodes),
+            sum(each.harm / each.probability for each in found.nodes),
+        ]
+
+    everything, drawn = explained(41), [explained(12) for _ in range(40)]
+    truth = everything.shares["label"].value
+    assert 0.2 < truth < 0.8
+    estimates = np.array([totals(each) for each in drawn])
+    error = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
+    assert (np.abs(estimates.mean(axis=0) - totals(everything)) < 3 * error).all()
+    covered = [each.shares["label"].low <= truth <= each.shares["label"].high for each in drawn]
+    assert np.mean(covered) > 0.8
 
 
 # Windows are drawn

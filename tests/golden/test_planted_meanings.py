@@ -110,6 +110,17 @@ def test_second_meaning_in_the_middle_band_is_seen_by_purity_and_by_labels_but_n
     assert claimed.controls["misses"].value == pytest.approx(1, abs=1e-6)
 
 
+def test_second_meaning_of_a_named_node_is_what_its_middle_activations_are():
+    (named,) = assessed("second_meaning").named
+    assert (named.concept, named.purity["high"], named.purity["middle"]) == ("A", 1, 0)
+    (meaning,) = named.middle
+    assert (meaning.concept, meaning.share, meaning.gain) == ("C", 1, 1)
+    assert meaning.elsewhere == pytest.approx(0.25 / 0.8, abs=0.03)
+    assert all("⟦" in line for line in named.examples["middle"])
+    (graded,) = assessed("graded").named
+    assert graded.middle == []
+
+
 def test_graded_detector_is_no_illusion_and_ordinal_labels_rescue_it():
     found = assessed("graded")
     binary, ordinal = row(found, "A"), row(found, "level of A")

@@ -75,7 +75,8 @@ AGREEMENTS = computed_by("agreement:answer_agreement")
 DENSITIES = computed_by("dictionary:connection_density")
 SPLIT_COUNTS = computed_by("dictionary:split_count")
 AT_A_THRESHOLD = {"p_concept_given_active", "p_active_given_concept", "middle_band_purity"}
-OF_LABELS = AT_A_THRESHOLD | PRECISIONS | {"top_k_precision"}
+EXPLAINED = computed_by("validity:explained_harm")
+OF_LABELS = AT_A_THRESHOLD | {"middle_meaning"} | PRECISIONS | {"top_k_precision"}
 PATHS = {"path_length", "longest_path"}
 SIZE_METRICS = {"edges", "touched_edges", "description_bits", "opaque_weights"}
 
@@ -108,7 +109,9 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Arguments]] = {
     **dict.fromkeys(PRECISIONS, labelled),
     **dict.fromkeys(("p_concept_given_active", "p_active_given_concept"), lambda random: (*labelled(random), 0.5)),
     "middle_band_purity": lambda random: (*labelled(random), 0.0, 1.0),
+    "middle_meaning": lambda random: (*labelled(random), (random.random(40) < 0.3).astype(int), 0.0, 1.0),
     "top_k_precision": lambda random: (*labelled(random), 7),
+    **dict.fromkeys(EXPLAINED, lambda random: (*random.random((2, 9)), *(random.random((2, 9)) + 0.1))),
     **dict.fromkeys(PRIVILEGES, bases),
 }
 """Random arguments for the function of each metric."""
@@ -138,11 +141,12 @@ TORCH_EQUALS_NUMPY = (
     | SPLIT_COUNTS
     | OF_LABELS
     | PRIVILEGES
+    | EXPLAINED
 )
 ORDER_OF_PROMPTS_IS_NOTHING = {
     *("fvu", "l0", "dead_fraction", "replaced_kl", "firing_rate_spread"),
     *("idle_share", "prediction_rank_correlation", *R2S, *AGREEMENTS),
-    *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES, *SPLIT_COUNTS),
+    *("token_loss_correlation", *LOSSES, *OF_LABELS, *PRIVILEGES, *SPLIT_COUNTS, *EXPLAINED),
 }
 COMMON_SHIFT_IS_NOTHING = {
     *("fvu", "loss_increase", "recovered_task_loss", "loss_recovered", *R2S),
@@ -158,6 +162,7 @@ COMMON_SCALE_IS_NOTHING = {
     *(OF_LABELS - {"top_k_precision"}),
     *PRIVILEGES,
     *SPLIT_COUNTS,
+    *EXPLAINED,
 }
 ORDER_OF_ACTIVATIONS_IS_ALL = PRECISIONS | {"top_k_precision"}
 LEVELS_COUNT_AS_ONE = OF_LABELS
@@ -191,6 +196,8 @@ UNDEFINED = {
     "p_concept_given_active": (np.arange(4.0), np.ones(4, dtype=int), 3.0),
     "p_active_given_concept": (np.arange(4.0), np.zeros(4, dtype=int), 1.0),
     "middle_band_purity": (np.arange(4.0), np.ones(4, dtype=int), 0.2, 0.8),
+    "middle_meaning": (np.arange(4.0), np.ones(4, dtype=int), np.zeros(4, dtype=int), 0.0, 2.0),
+    **dict.fromkeys(EXPLAINED, (np.ones(3), np.ones(3), np.zeros(3), np.ones(3))),
     "top_k_precision": (np.zeros(0), np.zeros(0, dtype=int), 5),
     **dict.fromkeys(PRIVILEGES, (np.ones((4, 2)), np.zeros((4, 2)))),
 }
