@@ -1,4 +1,4 @@
-"""`bench show`: the leaderboard as a table, one circuit as text, or one concept as text."""
+"""`bench show`: the leaderboard as a table, or one circuit, one concept or the names of a method's nodes as text."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,23 @@ from benchmark.cli.text import WIDTH, table_lines
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 @click.option("--concept", help="How METHOD's nodes represent a concept, and how well its labels replace them.")
+@click.option("--names", is_flag=True, help="What the names of METHOD's nodes are worth; illusions in full.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def show(method: str | None, task: str | None, out: Path, store: Path, concept: str | None, as_json: bool) -> None:
+def show(
+    method: str | None, task: str | None, out: Path, store: Path, concept: str | None, names: bool, as_json: bool
+) -> None:
     """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to.
 
     With METHOD and --concept the table of one concept: controls, bands, error types, and examples from each band.
+    With METHOD and --names the nodes that are named by their top-activating examples, and whether the names mislead.
     """
     with user_errors():
         if concept is not None and (method is None or task is not None):
             raise ValueError(
                 f"--concept {concept} goes with a METHOD and no TASK, such as `bench show dense --concept …`"
             )
+        if names and (method is None or task is not None or concept is not None):
+            raise ValueError("--names goes with a METHOD alone, such as `bench show dense --names`")
         if method is None:
             click.echo(leaderboard_of(out, as_json))
             return
@@ -36,7 +42,11 @@ def show(method: str | None, task: str | None, out: Path, store: Path, concept: 
         METHODS.named(method)
         if task is not None:
             TASKS.named(task)
-        if concept is None:
+        if names:
+            from benchmark.report.names_text import describe_names
+
+            click.echo(describe_names(out, store, method, as_json))
+        elif concept is None:
             from benchmark.report.circuit_text import describe_circuit
 
             click.echo(describe_circuit(out, store, method, task, as_json))

@@ -89,12 +89,12 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
     yield from _choices(content["choices"])
     yield "  best of each kind  average precision   node"
     for kind, (node, precision) in content["kinds"].items():
-        yield f"    {kind:<16} {_number(precision):>17}   {node}"
+        yield f"    {kind:<16} {shown_number(precision):>17}   {node}"
     for node in named:
-        better = f"; better: {node['better']} {_number(node['better_score'])}" if node["better"] else ""
-        yield f"  named by it: {node['node']}, {node['verdict']}, score {_number(node['label']['value'])}{better}"
+        better = f"; better: {node['better']} {shown_number(node['better_score'])}" if node["better"] else ""
+        yield f"  named by it: {node['node']}, {node['verdict']}, score {shown_number(node['label']['value'])}{better}"
     for band, examples in content["examples"].items():
-        rate = f"holds at {_number(content['observed']['purity'][band])} of it"
+        rate = f"holds at {shown_number(content['observed']['purity'][band])} of it"
         where = " (where the concept holds)" if band == "zero" else ""
         yield f"  {band} band, {content['observed']['band_share'][band]:.1%} of tokens, {rate}{where}:"
         yield from (f"    {example}" for example in examples)
@@ -108,10 +108,12 @@ def _controls(chosen: Row | None) -> Iterator[str]:
     for name, text in CONTROLS.items():
         if name in chosen["controls"]:
             control = chosen["controls"][name]
-            yield f"    {text:<39} {_number(control['value']):>6}   {_limits(control):>13}   {control['loss']:+.5f}"
+            figures = f"{shown_number(control['value']):>6}   {shown_limits(control):>13}"
+            yield f"    {text:<39} {figures}   {control['loss']:+.5f}"
     if not chosen["reason"]:
         near = chosen["near"]
-        yield f"    {'labels, on tokens near the concept':<39} {_number(near['value']):>6}   {_limits(near):>13}"
+        figures = f"{shown_number(near['value']):>6}   {shown_limits(near):>13}"
+        yield f"    {'labels, on tokens near the concept':<39} {figures}"
 
 
 def _choices(choices: Mapping[str, Row]) -> Iterator[str]:
@@ -121,30 +123,32 @@ def _choices(choices: Mapping[str, Row]) -> Iterator[str]:
         if how in choices:
             chosen = choices[how]
             label = chosen["controls"]["label"]
-            figures = f"{_number(label['value']):>6}   {_limits(label):>13}   {chosen['harm']:+.5f}"
+            figures = f"{shown_number(label['value']):>6}   {shown_limits(label):>13}   {chosen['harm']:+.5f}"
             yield f"    {text:<26} {figures}  {chosen['windows']:>9}"
 
 
-def _limits(score: Row) -> str:
+def shown_limits(score: Row) -> str:
+    """The interval of a score; empty if it is undefined."""
     return "" if score["low"] is None else f"{score['low']:.2f} to {score['high']:.2f}"
 
 
 def _observed(content: Row, seen: Row) -> Iterator[str]:
     yield (
-        f"  average precision {_number(content['average_precision'])}; from the token alone "
-        f"{_number(content['token_precision'])}"
+        f"  average precision {shown_number(content['average_precision'])}; from the token alone "
+        f"{shown_number(content['token_precision'])}"
     )
-    yield f"  best of all nodes {_number(content['highest_precision'])}, {content['highest_node']}"
+    yield f"  best of all nodes {shown_number(content['highest_precision'])}, {content['highest_node']}"
     yield (
-        f"  P(concept | active) {_number(seen['p_concept_given_active'])}, P(active | concept) "
-        f"{_number(seen['p_active_given_concept'])}"
+        f"  P(concept | active) {shown_number(seen['p_concept_given_active'])}, P(active | concept) "
+        f"{shown_number(seen['p_active_given_concept'])}"
     )
     yield (
-        f"  at its best threshold {_number(seen['threshold'])}: {_number(seen['p_concept_at_threshold'])}, "
-        f"{_number(seen['p_active_at_threshold'])}"
+        f"  at its best threshold {shown_number(seen['threshold'])}: {shown_number(seen['p_concept_at_threshold'])}, "
+        f"{shown_number(seen['p_active_at_threshold'])}"
     )
-    yield f"  top positions where it holds {_number(seen['top_k_precision'])}"
+    yield f"  top positions where it holds {shown_number(seen['top_k_precision'])}"
 
 
-def _number(value: float | None) -> str:
+def shown_number(value: float | None) -> str:
+    """A number with two decimals, or a dash."""
     return "-" if value is None else f"{value:.2f}"

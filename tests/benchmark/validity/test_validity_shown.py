@@ -65,6 +65,33 @@ def test_what_the_store_does_not_have_is_named_and_the_rest_is_shown(run):
     assert as_json[1]["not_shown"].startswith(missing)
 
 
+def test_names_are_shown_with_what_they_are_worth_and_illusions_in_full(run):
+    shown = call("show", "dense", "--names")
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    assert lines[0] == "dense native, seed 0: nodes with a name 1, of which 1 judged"
+    assert lines[1] == "  1 illusion"
+    assert any("in_string" in line and "illusion" in line for line in lines)
+    assert "    better explained by in_string_and_in_call, 1.00" in lines
+    assert any(line.startswith("    the name holds at 1.00 of the high, - of the middle") for line in lines)
+    assert any(line.startswith("    high ") and "⟦" in line for line in lines)
+    (as_json,) = json.loads(call("show", "dense", "--names", "--json").output)
+    assert as_json["named"][0]["verdict"] == "illusion"
+    assert as_json["nodes_with_a_name"] == 1
+
+
+@pytest.mark.parametrize("others", [[], ["dense", "if_else"], ["dense", "--concept", "in_string"]])
+def test_names_go_with_a_method_alone(run, others):
+    shown = call("show", *others, "--names")
+    assert shown.exit_code == 2
+    assert shown.output.splitlines()[-1].endswith("`bench show dense --names`")
+
+
+def test_names_of_a_method_without_any_are_an_error_in_one_line(run):
+    shown = call("show", "sae", "--names")
+    assert (shown.exit_code, len(shown.output.splitlines())) == (2, 1)
+
+
 def test_where_nothing_can_be_shown_it_is_an_error_in_one_line(run):
     shown = call("show", "dense", "--concept", "in_string", "--store", "elsewhere")
     assert shown.exit_code == 2

@@ -1,0 +1,84 @@
+"""The names of a model's nodes as text: what each is worth, and illusions in full, with examples from each band."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmark.records.table import RECORDS, VALIDITY, Record
+from benchmark.report.circuit_text import described
+from benchmark.report.concept_text import shown_limits, shown_number
+from benchmark.running.experiment import records_in
+from benchmark.running.store import Store
+
+IN_FULL = 3
+"""Number of illusions that are shown with examples."""
+
+SHOWN = 3
+"""Number of examples of each band."""
+
+Row = dict[str, Any]
+"""A named node's part of `validity.json`."""
+
+
+def describe_names(out: Path, store: Path, method: str, as_json: bool) -> str:
+    """The names of the nodes of every variant and seed of a method.
+
+    Raises:
+        ValueError: The run in `out` named no nodes of the method; or the store has none of the artifacts.
+    """
+    rows = [row for row in records_in(out) if (row.method, row.metric) == (method, "nodes_with_a_name")]
+    if not rows:
+        raise ValueError(f"no named nodes of {method} in {out / RECORDS}; `bench run --method {method}` computes them")
+    return described(rows, Store(store), _read, _json if as_json else None, lambda content: _lines(*content))
+
+
+def _read(row: Record, store: Store) -> tuple[Record, list[Row]]:
+    folder = store.artifact(store.key_of(row.config_hash))
+    return row, json.loads((folder / VALIDITY).read_text(encoding="utf-8"))["named"]
+
+
+def _json(content: tuple[Record, list[Row]]) -> Row:
+    row, named = content
+    return {"variant": row.variant, "seed": row.seed, "nodes_with_a_name": row.value, "named": named}
+
+
+def _lines(row: Record, named: list[Row]) -> Iterator[str]:
+    counts = Counter(node["verdict"] for node in named)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    count = f"nodes with a name {row.value or 0:.0f}, of which {len(named)} judged"
+    yield f"{row.method} {row.variant}, seed {row.seed}: {count}"
+    if not named:
+        return
+    yield f"  {told}"
+    illusions = [node for node in named if node["verdict"] == "illusion"]
+    yield "  node                              name                        verdict    score"
+    for node in named:
+        score = node["label"]
+        figures = f"{shown_number(score['value']):>6}   {shown_limits(score)}"
+        yield f"  {node['node']:<33} {node['concept']:<27} {node['verdict']:<9} {figures}".rstrip()
+    for node in illusions[:IN_FULL]:
+        yield from _in_full(node)
+
+
+def _in_full(node: Row) -> Iterator[str]:
+    """A name that misleads, with what the node does instead."""
+    yield f"  {node['node']} is named {node['concept']}"
+    score, purity = node["label"], node["purity"]
+    yield (
+        f"    its labels score {shown_number(score['value'])} ({shown_limits(score)}), "
+        f"the node's own value at as many levels {shown_number(node['quantised']['value'])}"
+    )
+    if node["better"]:
+        yield f"    better explained by {node['better']}, {shown_number(node['better_score'])}"
+    shares = ", ".join(f"{shown_number(purity[band])} of the {band}" for band in purity)
+    yield f"    the name holds at {shares} band"
+    for other in node["middle"]:
+        yield (
+            f"    middle activations without the name: {other['concept']} at {shown_number(other['share'])}, "
+            f"elsewhere {shown_number(other['elsewhere'])}"
+        )
+    for band, lines in node["examples"].items():
+        for line in lines[:SHOWN]:
+            yield f"    {band:<7} {line}"
