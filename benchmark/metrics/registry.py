@@ -307,6 +307,13 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
            inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
     Metric("joint_label_replacement_score", "All labelled nodes of a circuit replaced at once, task loss.", "share",
            -inf, inf, "higher", "median", _PAULO, f"{_VALIDITY}:label_replacement_score", 2),
+    *(
+        Metric(f"corpus_{where}_{joint}label_score", f"{nodes}, in {place}, next-token loss on the corpus.", "share",
+               -inf, inf, "none", "median", _PAULO, f"{_VALIDITY}:label_replacement_score")
+        for where, place in {"circuit": "the circuit", "whole": "the whole model"}.items()
+        for joint, nodes in {"": "Labels instead of a circuit's node",
+                             "joint_": "Labels instead of all labelled nodes of a circuit"}.items()
+    ),
     Metric("labelled_share", "Kept nodes that some concept labels with average precision 0.5 or more.", "share", 0.0,
            1.0, "higher", "mean", _OURS, None, 2),
 )), ("validity", (

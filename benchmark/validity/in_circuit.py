@@ -14,6 +14,7 @@ from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
+from benchmark.validity.circuit_on_corpus import OnCorpus
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.scoring import Judge, Score, given_labels
 
@@ -32,7 +33,7 @@ class TaskConcept:
     """A concept on the prompts of its task.
 
     Attributes:
-        node: The kept node that detects it best among those that matter, as text; empty if none matters.
+        node: The kept node that detects it best among those that matter; `None` if none matters.
         circuit: Score of the labels in place of that node in the circuit, on the task loss of test prompts.
         whole: The same in the whole model.
         reason: Why the score in the circuit is undefined; empty if it is defined.
@@ -40,7 +41,7 @@ class TaskConcept:
     """
 
     concept: str
-    node: str = ""
+    node: Node | None = None
     average_precision: float = np.nan
     circuit: Score | None = None
     whole: Score | None = None
@@ -63,14 +64,17 @@ class CircuitValidity:
     Attributes:
         concepts: The concepts that belong to the task.
         kept: Number of nodes that the circuit keeps, not counting errors.
-        labelled: Number of kept nodes with a concept whose average precision is at least `LABELLED`.
+        labels: The concept of each kept node that has one whose average precision is at least `LABELLED`, the node with
+            the highest first.
         curve: Replacements of a quarter, half, three quarters and all of the labelled nodes at once.
+        corpus: The same labels on the corpus; `None` if they were not tried there.
     """
 
     concepts: Sequence[TaskConcept]
     kept: int
-    labelled: int
+    labels: Sequence[tuple[Node, str]]
     curve: Sequence[Coverage]
+    corpus: OnCorpus | None = None
 
 
 def circuit_validity(
@@ -171,11 +175,11 @@ def _row(concept: str, inside: _LabelledPrompts, whole: _LabelledPrompts) -> Tas
         return TaskConcept(concept, reason=f"none of the {len(ranked)} kept nodes that detect it best matters")
     precision, node = chosen
     (circuit, reason), (score, whole_reason) = inside.judged({node: concept}), whole.judged({node: concept})
-    return TaskConcept(concept, str(node), precision, circuit, score, reason, whole_reason)
+    return TaskConcept(concept, node, precision, circuit, score, reason, whole_reason)
 
 
-def _coverage(inside: _LabelledPrompts) -> tuple[int, list[Coverage]]:
-    """The number of labelled kept nodes, and the circuit with more and more of them replaced at once."""
+def _coverage(inside: _LabelledPrompts) -> tuple[list[tuple[Node, str]], list[Coverage]]:
+    """The labelled kept nodes with their concepts, and the circuit with more and more of them replaced at once."""
     best = []
     for node in inside.values:
         precisions = {name: row[node] for name, row in inside.precisions.items()}
@@ -185,4 +189,4 @@ def _coverage(inside: _LabelledPrompts) -> tuple[int, list[Coverage]]:
     best.sort(key=lambda triple: -triple[0])
     sizes = sorted({round(len(best) * share) for share in (0.25, 0.5, 0.75, 1.0)} - {0})
     curve = [Coverage(size, inside.judged({node: name for _, node, name in best[:size]})[0]) for size in sizes]
-    return len(best), curve
+    return [(node, name) for _, node, name in best], curve

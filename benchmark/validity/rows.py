@@ -13,6 +13,7 @@ from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
+from benchmark.validity.circuit_on_corpus import OnCorpus
 from benchmark.validity.explained import ExplainedHarm
 from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.judging import illusion_bounds
@@ -95,13 +96,27 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
                 yield Measurement(metric, concept=row.concept, status="undefined", reason=why)
             else:
                 yield _score(metric, row.concept, score, pairs)
-    yield Measurement.or_why("labelled_share", share(found.labelled, found.kept), "no node is kept")
+    yield Measurement.or_why("labelled_share", share(len(found.labels), found.kept), "no node is kept")
+    yield from _on_corpus(found.corpus)
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
         noise = "all labelled nodes at their means do no harm that can be told from noise"
         why = noise if found.curve else "no label fits"
         yield Measurement("joint_label_replacement_score", status="undefined", reason=why)
+
+
+def _on_corpus(found: OnCorpus | None) -> Iterator[Measurement]:
+    """Scores of the same labels on the corpus, in the circuit and in the whole model."""
+    if found is None:
+        return
+    for concept, scores in {**found.concepts, "": found.joint}.items():
+        for where, found_there in scores.items():
+            metric = f"corpus_{where}_{'' if concept else 'joint_'}label_score"
+            if found_there.reason:
+                yield Measurement(metric, concept=concept, status="undefined", reason=found_there.reason)
+            else:
+                yield _score(metric, concept, found_there.score, found.windows)
 
 
 def _rates(found: Assessment) -> Iterator[Measurement]:

@@ -58,7 +58,7 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "claims": ["--json", "--out", "--preset"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
-        "show": ["--concept", "--json", "--out", "--store", "method", "task"],
+        "show": ["--concept", "--json", "--names", "--out", "--store", "method", "task"],
         "sweep": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "families"],
         "variance": ["--dry-run", "--finder-seeds", "--out", "--preset", "--seeds", "--set", "--store", "--tasks",
                      "--workers", "methods"],

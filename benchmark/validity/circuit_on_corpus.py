@@ -1,0 +1,111 @@
+"""Labels in place of a circuit's nodes on the corpus: one at a time and all at once, in the circuit and the model.
+
+A node that stands for a concept on the prompts of a task may stand for much else in other text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.interventions.replacement import Node
+from benchmark.interventions.window_run import Change, WindowRun
+from benchmark.model.interface import CircuitModel, Edit, unedited
+from benchmark.validity.sample import Sample
+from benchmark.validity.scoring import Judge, Score, given_labels
+
+WHERE = ("circuit", "whole")
+"""In what the nodes are replaced."""
+
+
+@dataclass(frozen=True)
+class CorpusScore:
+    """The score of labels in place of some nodes, on the corpus's next-token loss.
+
+    Attributes:
+        nodes: Number of nodes that were replaced at once.
+        harm: Change of the loss with all of them at their means, nats per token.
+        reason: Why the score is undefined; empty if it is defined.
+    """
+
+    nodes: int
+    score: Score
+    harm: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class OnCorpus:
+    """The effect on the corpus of labels in place of a circuit's nodes, in the circuit and in the whole model.
+
+    Attributes:
+        concepts: One node for each concept of the task that has one, by concept and by where.
+        joint: All labelled nodes at once, by where.
+        windows: Number of windows of the corpus.
+    """
+
+    concepts: Mapping[str, Mapping[str, CorpusScore]]
+    joint: Mapping[str, CorpusScore]
+    windows: int
+
+
+def labels_on_corpus(
+    model: CircuitModel,
+    edit: Edit,
+    choice: Sample,
+    score: Sample,
+    by_concept: Mapping[str, Node],
+    labelled: Mapping[Node, str],
+    generator: np.random.Generator,
+) -> OnCorpus:
+    """Replace nodes of a circuit by labels on the corpus; every window is run.
+
+    Args:
+        model: The model.
+        edit: The edit that ablates all nodes outside the circuit.
+        choice: Windows on which a node's mean given the label is fitted; with labels of all concepts below.
+        score: Windows on which the loss is measured.
+        by_concept: For some concepts the node that is replaced alone.
+        labelled: All nodes that are replaced at once, each with its concept.
+        generator: Source of the bootstrap draws.
+    """
+    alone = {name: {node: name} for name, node in by_concept.items()}
+    found = {
+        where: _scores(
+            WindowRun(model, choice.tokens, choice.targets, base),
+            WindowRun(model, score.tokens, score.targets, base),
+            (choice, score),
+            {**alone, "": dict(labelled)} if labelled else alone,
+            generator,
+        )
+        for where, base in zip(WHERE, (edit, unedited), strict=True)
+    }
+    concepts = {name: {where: found[where][name] for where in WHERE} for name in by_concept}
+    joint = {where: found[where][""] for where in WHERE} if labelled else {}
+    return OnCorpus(concepts, joint, len(score.tokens))
+
+
+def _scores(
+    known: WindowRun,
+    run: WindowRun,
+    samples: tuple[Sample, Sample],
+    changes: Mapping[str, Mapping[Node, str]],
+    generator: np.random.Generator,
+) -> dict[str, CorpusScore]:
+    """The score of each set of nodes, with each node at its mean given the label of its concept."""
+    if not changes:
+        return {}
+    choice, score = samples
+    nodes = list(dict.fromkeys(node for change in changes.values() for node in change))
+    values = {node: read.values for node, read in known.read(nodes).items()}
+    judge, windows = Judge(len(score.tokens), generator), np.arange(len(score.tokens))
+    found = {}
+    for name, change in changes.items():
+        labels: Change = {
+            node: given_labels(values[node], choice.labels[concept], score.labels[concept])
+            for node, concept in change.items()
+        }
+        means: Change = {node: np.full(score.tokens.shape, values[node].mean(), dtype=np.float32) for node in change}
+        label, mean = (each.mean(1) for each in run.losses(windows, [labels, means]) - run.true)
+        found[name] = CorpusScore(len(change), judge.score(label, mean), float(mean.mean()), judge.harm(mean))
+    return found
