@@ -175,8 +175,10 @@ def _share(
     return Metric(name, summary, "share", low, 1.0, direction, aggregate, source, function, version)
 
 
-def _reported(name: str, summary: str, unit: str, direction: Direction, aggregate: Aggregate = "mean") -> Metric:
-    return Metric(name, summary, unit, 0.0, inf, direction, aggregate, _OURS, None)
+def _reported(
+    name: str, summary: str, unit: str, direction: Direction, aggregate: Aggregate = "mean", version: int = 1
+) -> Metric:
+    return Metric(name, summary, unit, 0.0, inf, direction, aggregate, _OURS, None, version)
 
 
 _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
@@ -293,7 +295,8 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
 )), ("validity", (
     # Do nodes mean what their labels say
     *(
-        Metric(name, summary, "share", -inf, inf, direction, "median", _PAULO, f"{_VALIDITY}:label_replacement_score")
+        Metric(name, summary, "share", -inf, inf, direction, "median", _PAULO, f"{_VALIDITY}:label_replacement_score",
+               2 if name in CONTROLS else 1)
         for name, (_, summary, direction) in {**CONTROLS, **CHOICES}.items()
     ),
     Metric("near_label_score", "The label replacement score on tokens where the concept holds or has just held.",
@@ -321,7 +324,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         Metric(f"pooled_{choice}{control}_score",
                f"Loss under {replaced} over the harm of ablation, all concepts together.", "share", -inf, inf,
                "higher" if not choice and control == "label" else "none", "median", _PAULO,
-               f"{_VALIDITY}:label_replacement_score")
+               f"{_VALIDITY}:label_replacement_score", 1 if choice else 2)
         for choice, by in POOLED.values()
         for control, replaced in {"label": f"labels{by}", "shifted": f"shifted labels{by}"}.items()
     ),
@@ -334,33 +337,34 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         {"label": "labels", "token": "labels from the current token", "shifted": "shifted labels"}.items()
     ),
     _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,
-           f"{_VALIDITY}:p_concept_given_active"),
+           f"{_VALIDITY}:p_concept_given_active", 2),
     _share("p_active_given_concept", "Probability that its node is active given the concept.", 0.0, "higher", _HUANG,
-           f"{_VALIDITY}:p_active_given_concept"),
+           f"{_VALIDITY}:p_active_given_concept", 2),
     _share("average_precision", "Average precision of each concept's node, chosen among those that matter.", 0.0,
-           "higher", _OIKARINEN, f"{_VALIDITY}:average_precision"),
+           "higher", _OIKARINEN, f"{_VALIDITY}:average_precision", 2),
     _share("highest_average_precision", "Average precision of each concept's best detector, whether or not it matters.",
            0.0, "higher", _OIKARINEN, f"{_VALIDITY}:average_precision"),
     _share("token_average_precision", "Average precision of the best predictor from the current token alone.", 0.0,
            "none", _OURS, f"{_VALIDITY}:average_precision"),
     _share("top_k_precision", "Share of its node's top positions at which the concept holds.", 0.0, "higher", _OURS,
-           f"{_VALIDITY}:top_k_precision"),
+           f"{_VALIDITY}:top_k_precision", 2),
     _share("middle_band_purity", "Probability of the concept in its node's middle band of activation.", 0.0, "higher",
-           _OURS, f"{_VALIDITY}:band_purity"),
+           _OURS, f"{_VALIDITY}:band_purity", 2),
     *(
         _share(f"average_precision_{kind}", f"Average precision of each concept's best {kind} node.", 0.0, "higher",
                _OIKARINEN, f"{_VALIDITY}:average_precision")
         for kind in _KINDS
     ),
-    _share("undefined_rate", "Concepts whose score is indistinguishable from noise.", 0.0, "none", _OURS, None),
+    _share("undefined_rate", "Concepts whose score is indistinguishable from noise.", 0.0, "none", _OURS, None, 2),
     _share("unused_rate", "Concepts of which no detector does more than the least harm.", 0.0, "none", _OURS, None),
     _share("illusion_rate", "Named nodes that labels of their name cannot replace, of those decided.", 0.0, "lower",
-           _OURS, None),
+           _OURS, None, 2),
     _share("undecided_rate", "Named nodes of which the data cannot tell.", 0.0, "none", _OURS, None),
-    _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None),
+    _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None, 2),
     _share("middle_meaning", "How far one other concept accounts for a named node's middle band, beyond chance.", -inf,
            "none", _OURS, f"{_VALIDITY}:middle_meaning"),
-    _reported("named_nodes", "Nodes with a name by top examples that were judged and matter.", "nodes", "none"),
+    _reported("named_nodes", "Nodes with a name by top examples that were judged and matter.", "nodes", "none",
+              version=2),
     _reported("nodes_with_a_name", "Nodes with a name by top examples.", "nodes", "none"),
     *(
         Metric(f"basis_privilege_{kind}", f"ln of the kurtosis of {kind} nodes, own basis over a random one.", "nats",
@@ -369,7 +373,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     ),
     *(
         Metric(f"basis_precision_gain_{kind}", f"Best average precision of {kind} nodes, own basis minus a random one.",
-               "share", -1.0, 1.0, "none", "mean", _OURS, f"{_VALIDITY}:average_precision")
+               "share", -1.0, 1.0, "none", "mean", _OURS, f"{_VALIDITY}:average_precision", 2)
         for kind in _KINDS
     ),
 )), ("profile", (
