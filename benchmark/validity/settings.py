@@ -42,10 +42,10 @@ class ValidityConfig(Settings):
     judged_nodes: Size = 12
     """Most named nodes that are judged."""
 
-    explained_nodes: Size = 24
+    explained_nodes: Size = 20
     """Expected number of nodes, of all that a model has, by which its explained harm is measured."""
 
-    explained_windows: Size = 32
+    explained_windows: Size = 24
     """Expected number of windows in which each of them is replaced."""
 
     top_k: Size = 100
