@@ -118,13 +118,13 @@ def _controls(chosen: Row | None) -> Iterator[str]:
 
 def _choices(choices: Mapping[str, Row]) -> Iterator[str]:
     """Labels in the place of everything that was chosen."""
-    yield "  labels in place of           score   95 % interval   harm (nats)  windows"
+    yield "  labels in place of           score   95 % interval   harm (nats)  windows (effective)"
     for how, text in CHOICES.items():
         if how in choices:
             chosen = choices[how]
-            label = chosen["controls"]["label"]
+            label, effective = chosen["controls"]["label"], f"({chosen['effective']:.0f})"
             figures = f"{shown_number(label['value']):>6}   {shown_limits(label):>13}   {chosen['harm']:+.5f}"
-            yield f"    {text:<26} {figures}  {chosen['windows']:>9}"
+            yield f"    {text:<26} {figures}  {chosen['windows']:>9} {effective}"
 
 
 def shown_limits(score: Row) -> str:
