@@ -27,10 +27,10 @@ JOINT = (1, 2, 4, 8)
 SLACK = 4.0
 """Factor by which the estimate of a node's harm may be too low for the node to be left out without a pilot."""
 
-AIM = 1 / 5
+AIM = 1 / 6
 """Half-width of the interval of the harm, as a share of the harm, that the number of windows is meant for.
 
-It is less than a score needs, as the nodes that pass a pilot are often those whose harm it exaggerated."""
+It is half of what a score needs, as the nodes that pass a pilot are often those whose harm it exaggerated."""
 
 REFERENCE = 0.1
 """Share of the most windows on which anything that does not rank is replaced."""
