@@ -328,14 +328,19 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
         for choice, by in POOLED.values()
         for control, replaced in {"label": f"labels{by}", "shifted": f"shifted labels{by}"}.items()
     ),
-    Metric("explained_harm", "Of the harm of ablating any node, what its best label explains beyond its best nulls.",
+    *(
+        _reported(f"pooled_{choice}concepts", f"Concepts whose scores are pooled{by}.", "concepts", "none")
+        for choice, by in POOLED.values()
+    ),
+    Metric("explained_harm", "Share of the harm of ablating each node that its best label explains beyond a null.",
            "share", -inf, inf, "higher", "median", _OURS, f"{_VALIDITY}:explained_harm"),
     *(
-        Metric(f"explained_harm_{kind}", f"Of the harm of ablating any node, what its best {labels} explain.", "share",
+        Metric(f"explained_harm_{kind}", f"Share of the harm of ablating each node that {labels} explain.", "share",
                -inf, inf, "none", "median", _OURS, f"{_VALIDITY}:explained_harm")
-        for kind, labels in
-        {"label": "labels", "token": "labels from the current token", "shifted": "shifted labels"}.items()
+        for kind, labels in {"label": "its best labels", "token": "labels from the current token",
+                             "shifted": "its best shifted labels"}.items()
     ),
+    _reported("explained_nodes", "Nodes drawn to measure the explained harm.", "nodes", "none"),
     _share("p_concept_given_active", "Probability of the concept given that its node is active.", 0.0, "higher", _HUANG,
            f"{_VALIDITY}:p_concept_given_active", 2),
     _share("p_active_given_concept", "Probability that its node is active given the concept.", 0.0, "higher", _HUANG,
@@ -359,6 +364,10 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     _share("unused_rate", "Concepts of which no detector does more than the least harm.", 0.0, "none", _OURS, None),
     _share("illusion_rate", "Named nodes that labels of their name cannot replace, of those decided.", 0.0, "lower",
            _OURS, None, 2),
+    _share("illusion_rate_low", "Illusions among named nodes that matter, all undecided ones counted as none.", 0.0,
+           "none", _OURS, None),
+    _share("illusion_rate_high", "Illusions among named nodes that matter, all undecided ones counted as one.", 0.0,
+           "none", _OURS, None),
     _share("undecided_rate", "Named nodes of which the data cannot tell.", 0.0, "none", _OURS, None),
     _share("graded_rate", "Named nodes that no two-valued signal can replace.", 0.0, "none", _OURS, None, 2),
     _share("middle_meaning", "How far one other concept accounts for a named node's middle band, beyond chance.", -inf,

@@ -125,7 +125,7 @@ def label_replacement_score(label: Number, true: Number, mean: Number) -> float:
 
 
 def explained_harm(replaced: Array, null: Array, harm: Array, weight: Array) -> float:
-    """Of the harm of ablating any node of a model, the share that labels in its place explain beyond a null.
+    """Share of the total harm of ablating each node on its own that labels in its place explain beyond a null.
 
     sum of w (L(null) - L(label)) over sum of w (L(mean) - L(true)), over a sample of the nodes, each of which stands
     for w nodes: 1 over its probability of being drawn (Horvitz and Thompson 1952).

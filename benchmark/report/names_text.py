@@ -26,7 +26,7 @@ def describe_names(out: Path, store: Path, method: str, as_json: bool) -> str:
     """The names of the nodes of every variant and seed of a method.
 
     Raises:
-        ValueError: The run in `out` named no nodes of the method; or the store has none of the artifacts.
+        ValueError: The run in `out` has no feature validity of the method, or the store has none of its artifacts.
     """
     rows = [row for row in records_in(out) if (row.method, row.metric) == (method, "nodes_with_a_name")]
     if not rows:

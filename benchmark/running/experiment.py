@@ -88,7 +88,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         tables: What each table covers so far.
         origins: What wrote their rows, the earliest first.
         forms: The forms of the tasks; `None` in a run from before tasks had forms.
-        concepts: Digest of the list of concepts; `None` in a run from before it had one.
+        concepts: Digest of the list of concepts; `None` in a folder with rows from before it was recorded, whose labels
+            may be others.
     """
 
     preset: str
@@ -160,7 +161,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             tables={**self.tables, **other.tables, **grown},
             origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
             forms=Forms.of({**self.forms_by_task, **other.forms_by_task}),
-            concepts=other.concepts or self.concepts,
+            concepts=self.concepts,
         )
 
 

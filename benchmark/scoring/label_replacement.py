@@ -58,5 +58,6 @@ def _on_corpus(case: DiscoveredCircuit, corpus: Corpus, found: CircuitValidity) 
         score,
         by_concept,
         dict(found.labels),
+        concepts,
         np.random.default_rng(seed_of("labels on the corpus", case.setting.seed)),
     )

@@ -34,7 +34,8 @@ class Replacement:
         nodes: What was replaced, as text.
         harm: Change of the loss with all of them at their means, nats per token, with its 95 % interval.
         windows: Number of windows that were run.
-        effective: Effective number of windows behind the harm.
+        control_windows: Number of those on which everything but the labels was run.
+        effective: Effective number of windows behind the part of the harm that is estimated on drawn windows.
         controls: Scores by what replaces them.
         near: Score of the labels on the tokens at which the concept holds and shortly after.
         reason: Why the scores are undefined; empty if they are defined.
@@ -45,6 +46,7 @@ class Replacement:
     harm_low: float
     harm_high: float
     windows: int
+    control_windows: int
     effective: float
     controls: Mapping[str, Score]
     near: Score
@@ -119,12 +121,18 @@ class ConceptValidity:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Sum of what the labels lose over the sum of the harm, over the concepts for which the score is defined."""
+    """Sum of what the labels lose over the sum of the harm, over the concepts for which the score is defined.
+
+    Attributes:
+        concepts: Number of these concepts.
+        windows: Number of windows over which the interval is.
+    """
 
     value: float
     low: float
     high: float
     concepts: int
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ class Assessment:
 
     Attributes:
         concepts: Of each concept that is scored.
-        named: Nodes that were judged, of those that have a name.
+        named: Nodes that were judged, of those that have a name and may matter.
         have_names: Number of nodes that have a name.
         bases: Of each kind of site.
         pooled: By choice, and by what replaces the nodes.
@@ -172,14 +180,15 @@ def assess(
     total = 2 * len(wanted) + 4
     progress(0, total, "estimating effects")
     known = Choice(model, choice, usable, [concept.name for concept in wanted if not refused[concept.name]])
-    picker = Picker(model, known, settings, generator)
+    picker = Picker(model, known, settings, generator, len(score.tokens))
     picks = {}
     for done, concept in enumerate(each for each in wanted if not refused[each.name]):
         progress(1 + done, total, f"choosing for {concept.name}")
         picks[concept.name] = picker.picks(concept.name)
     names = named_nodes(known, settings.top_k)
-    drawn = generator.choice(len(names), size=min(len(names), settings.judged_nodes), replace=False)
-    chosen = [names[number] for number in sorted(drawn.tolist())]
+    likely = [name for name in names if picker.may_matter(known.harm(name.node))]
+    drawn = generator.choice(len(likely), size=min(len(likely), settings.judged_nodes), replace=False)
+    chosen = [likely[number] for number in sorted(drawn.tolist())]
     scene = Scene(model, score, generator)
     fits = [fit for of_concept in picks.values() for pick in of_concept.values() for fit in pick.fits]
     highest = {name: known.detectors(name, known.sites, 1) for name in picks}
@@ -262,7 +271,8 @@ class _Examiner:
             harm = np.sum(lost["mean"], axis=0)
             for control in ("label", "shifted"):
                 score = self.scene.judge.ratio(np.sum(lost[control], axis=0), harm)
-                found.setdefault(how, {})[control] = Pooled(score.value, score.low, score.high, len(lost[control]))
+                concepts, windows = len(lost[control]), len(harm)
+                found.setdefault(how, {})[control] = Pooled(score.value, score.low, score.high, concepts, windows)
         return found
 
     def _all_measured(self, concept: Concept, picks: Mapping[str, Pick]) -> dict[str, Measured]:
@@ -302,6 +312,7 @@ class _Examiner:
             harm_low=low,
             harm_high=high,
             windows=measured.windows,
+            control_windows=measured.control_windows,
             effective=measured.effective,
             controls=measured.scores(judge),
             near=judge.score(measured.near["label"], measured.near["mean"]),

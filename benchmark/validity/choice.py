@@ -33,7 +33,7 @@ class CandidateNode:
     Attributes:
         sign: 1, or -1 if the node is low where the concept holds.
         precision: Average precision on the choice split.
-        harm: What its ablation should cost, nats per token, by the estimate from one backward pass.
+        harm: Estimated harm of ablating it, nats per token, from one backward pass.
     """
 
     node: Node
@@ -71,12 +71,16 @@ class Choice:
 
     @cached_property
     def harms(self) -> Mapping[str, Float[np.ndarray, " _node"]]:
-        """What the ablation of each node should cost by site, nats per token."""
+        """Estimated harm of ablating each node, nats per token, by site."""
         windows = len(self.sample.tokens)
         return {
             name: expected_harm(self._gradients[name], values.mean(0) - values, windows)
             for name, values in self.values.items()
         }
+
+    def harm(self, node: Node) -> float:
+        """Estimated harm of ablating a node, nats per token."""
+        return float(self.harms[node.site][node.index])
 
     def units(self) -> list[Site]:
         """The sites of the unit graph, which has no residual channels."""
@@ -89,8 +93,7 @@ class Choice:
     def detector(self, concept: str, node: Node) -> CandidateNode:
         """A node as a detector of a concept, in its better orientation."""
         first, opposite = np.nan_to_num(self.precisions[node.site][:, self.detected.index(concept), node.index])
-        harm = float(self.harms[node.site][node.index])
-        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)), harm)
+        return CandidateNode(node, 1 if first >= opposite else -1, float(max(first, opposite)), self.harm(node))
 
     def detectors(self, concept: str, sites: Sequence[Site], most: int) -> list[CandidateNode]:
         """The best detectors of a concept, up to `most` of every kind of site, the best first."""
@@ -103,14 +106,14 @@ class Choice:
         return sorted(found, key=_by_precision)
 
     def score_estimate(self, candidate: CandidateNode, labels: Integer[np.ndarray, " token"]) -> float:
-        """What labels in place of a node should score, by the estimate from one backward pass."""
+        """Estimated score of labels in place of a node, from one backward pass."""
         (cost,) = self.cost_estimates([candidate.node], labels)
         return 1 - float(cost) / candidate.harm if candidate.harm > 0 else -np.inf
 
     def cost_estimates(
         self, nodes: Sequence[Node], labels: Integer[np.ndarray, " token"]
     ) -> Float[np.ndarray, " node"]:
-        """What labels in place of each of some nodes should cost, nats per token, by the same estimate as `harms`."""
+        """Estimated change of the loss with labels in place of each of some nodes, nats per token, as for `harms`."""
         values, gradients = (
             np.stack([each[node.site][:, node.index] for node in nodes], axis=1)
             for each in (self.values, self._gradients)
@@ -137,7 +140,7 @@ class Choice:
 def expected_harm(
     gradients: Float[np.ndarray, "token node"], change: Float[np.ndarray, "token node"], windows: int
 ) -> Float[np.ndarray, " node"]:
-    """What a change of each node should cost, nats per token.
+    """Estimated change of the loss if each node changes alone, nats per token.
 
     Half the mean square of the first-order change of the loss of a window, summed over its tokens, per token.
 
@@ -182,10 +185,24 @@ def token_labels(choice: Sample, sample: Sample, concept: str) -> Labels:
     """The best label of a concept that the current token alone decides, on any sample.
 
     Tokens at which the concept held often enough on the choice split have label 1; how often is enough maximises the F1
-    score there.
+    score there. Of a concept with more than two levels it is the most frequent level at each token.
     """
+    levels = 1 + int(choice.labels[concept].max())
+    if levels > 2:
+        return _token_levels(choice, sample, concept, levels)
     threshold = f1_threshold(token_rates(choice, choice, concept).reshape(-1), choice.flat(concept))
     found: Labels = (token_rates(choice, sample, concept) > threshold).astype(np.int8)
+    return found
+
+
+def _token_levels(choice: Sample, sample: Sample, concept: str, levels: int) -> Labels:
+    """The most frequent level at each token; that of all tokens for those that did not occur on the choice split."""
+    tokens, known = choice.tokens.flatten().numpy(), choice.flat(concept)
+    size = 1 + max(int(tokens.max()), int(sample.tokens.max()))
+    counts = np.bincount(tokens * levels + known, minlength=size * levels).reshape(size, levels)
+    usual = int(np.bincount(known, minlength=levels).argmax())
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), usual).astype(np.int8)
+    found: Labels = best[sample.tokens.numpy()]
     return found
 
 

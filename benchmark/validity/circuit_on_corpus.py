@@ -3,16 +3,17 @@
 A node that stands for a concept on the prompts of a task may stand for much else in other text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.concepts import Concept
 from benchmark.interventions.replacement import Node
 from benchmark.interventions.window_run import Change, WindowRun
 from benchmark.model.interface import CircuitModel, Edit, unedited
-from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Judge, Score, given_labels
+from benchmark.validity.sample import Sample, refusal
+from benchmark.validity.scoring import Judge, Score, at_mean, given_labels
 
 WHERE = ("circuit", "whole")
 """In what the nodes are replaced."""
@@ -40,13 +41,15 @@ class OnCorpus:
 
     Attributes:
         concepts: One node for each concept of the task that has one, by concept and by where.
-        joint: All labelled nodes at once, by where.
+        joint: All labelled nodes at once, by where; empty if there is none.
         windows: Number of windows of the corpus.
+        refused: Why some concepts cannot be tried on these windows.
     """
 
     concepts: Mapping[str, Mapping[str, CorpusScore]]
     joint: Mapping[str, CorpusScore]
     windows: int
+    refused: Mapping[str, str]
 
 
 def labels_on_corpus(
@@ -56,6 +59,7 @@ def labels_on_corpus(
     score: Sample,
     by_concept: Mapping[str, Node],
     labelled: Mapping[Node, str],
+    concepts: Sequence[Concept],
     generator: np.random.Generator,
 ) -> OnCorpus:
     """Replace nodes of a circuit by labels on the corpus; every window is run.
@@ -67,8 +71,12 @@ def labels_on_corpus(
         score: Windows on which the loss is measured.
         by_concept: For some concepts the node that is replaced alone.
         labelled: All nodes that are replaced at once, each with its concept.
+        concepts: The concepts of both. One that holds nowhere or everywhere on either sample is refused.
         generator: Source of the bootstrap draws.
     """
+    refused = {each.name: why for each in concepts if (why := refusal(each, [choice, score]))}
+    by_concept = {name: node for name, node in by_concept.items() if name not in refused}
+    labelled = {node: name for node, name in labelled.items() if name not in refused}
     alone = {name: {node: name} for name, node in by_concept.items()}
     found = {
         where: _scores(
@@ -80,9 +88,9 @@ def labels_on_corpus(
         )
         for where, base in zip(WHERE, (edit, unedited), strict=True)
     }
-    concepts = {name: {where: found[where][name] for where in WHERE} for name in by_concept}
+    each_alone = {name: {where: found[where][name] for where in WHERE} for name in by_concept}
     joint = {where: found[where][""] for where in WHERE} if labelled else {}
-    return OnCorpus(concepts, joint, len(score.tokens))
+    return OnCorpus(each_alone, joint, len(score.tokens), refused)
 
 
 def _scores(
@@ -105,7 +113,7 @@ def _scores(
             node: given_labels(values[node], choice.labels[concept], score.labels[concept])
             for node, concept in change.items()
         }
-        means: Change = {node: np.full(score.tokens.shape, values[node].mean(), dtype=np.float32) for node in change}
+        means: Change = {node: at_mean(float(values[node].mean()), score.tokens.shape) for node in change}
         label, mean = (each.mean(1) for each in run.losses(windows, [labels, means]) - run.true)
         found[name] = CorpusScore(len(change), judge.score(label, mean), float(mean.mean()), judge.harm(mean))
     return found

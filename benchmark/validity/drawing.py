@@ -34,6 +34,12 @@ class Drawn:
         found[..., self.windows] = measured / self.probability[self.windows]
         return found
 
+    def error(self, measured: Float[np.ndarray, " drawn"]) -> float:
+        """Standard error of the mean over all windows that comes from drawing them, estimated without bias."""
+        probability = self.probability[self.windows]
+        variance = ((1 - probability) * (measured / probability) ** 2).sum()
+        return float(np.sqrt(variance)) / len(self.probability)
+
     def thinned(self, share: float | int, generator: np.random.Generator) -> "Drawn":
         """A part of these windows, each with the same probability."""
         kept = self.windows[generator.random(len(self.windows)) < share]

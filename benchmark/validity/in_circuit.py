@@ -16,7 +16,7 @@ from benchmark.model.interface import CircuitModel, Edit, unedited
 from benchmark.tasks.prompts import PromptBatch
 from benchmark.validity.circuit_on_corpus import OnCorpus
 from benchmark.validity.precision import average_precisions
-from benchmark.validity.scoring import Judge, Score, given_labels
+from benchmark.validity.scoring import Judge, Score, at_mean, given_labels
 
 LABELLED = 0.5
 """Minimum average precision for a kept node to count as labelled by its best concept."""
@@ -156,7 +156,7 @@ class _LabelledPrompts:
         return self._judges[1].score(label, mean), self._judges[1].harm(mean)
 
     def _at_mean(self, node: Node, run: CachedRun) -> Float[np.ndarray, "row position"]:
-        return np.full(run.batch.tokens.shape, self.values[node][self._real].mean(), dtype=np.float32)
+        return at_mean(float(self.values[node][self._real].mean()), run.batch.tokens.shape)
 
     def _labelled(self, node: Node, concept: str) -> Float[np.ndarray, "row position"]:
         """The conditional mean of a node given the label, on the prompts of the score."""

@@ -17,7 +17,7 @@ from benchmark.validity.naming import Name
 from benchmark.validity.picking import Picker
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels
-from benchmark.validity.scene import Scene
+from benchmark.validity.scene import Measured, Scene
 from benchmark.validity.scoring import UNDEFINED, Fit, Score
 
 NameVerdict = Literal["meant", "illusion", "graded", "undecided", "undefined"]
@@ -82,22 +82,22 @@ def _observed(choice: Choice, scene: Scene, name: Name, judged: NamedNode, examp
 
 def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNode:
     """What a node's name is worth, and whether another concept, or a conjunction with it, explains the node better."""
-    harm = float(choice.harms[name.node.site][name.node.index])
-    pilot = picker.pilot(CandidateNode(name.node, name.sign, name.precision, harm), name.concept)
+    pilot = picker.pilot(CandidateNode(name.node, name.sign, name.precision, choice.harm(name.node)), name.concept)
     if pilot.standing == "idle":
         return NamedNode(str(name.node), name.concept, name.precision, UNDEFINED, UNDEFINED, "undefined")
     fits, controls = pilot.pick.fits, Controls(picker.scene, scene)
     levels = max(2, int(choice.sample.labels[name.concept].max()) + 1)
-    other, known, labels = _explanation(choice, scene, fits[0], name)
-    changes: Mapping[str, Change] = {
+    changes: dict[str, Change] = {
         "label": controls.label(fits, name.concept),
         "quantised": controls.quantised(fits, levels),
-        "other": controls.by_labels(fits, known, labels),
     }
+    explanation = _explanation(choice, scene, fits[0], name)
+    if explanation is not None:
+        other, known, labels = explanation
+        changes["other"] = controls.by_labels(fits, known, labels)
     measured = scene.measure(fits, changes, pilot.pick.windows, name.concept, picker.settings.control_windows)
     scores = measured.scores(scene.judge)
-    gain = scene.judge.interval(measured.changes["label"] - measured.changes["other"])
-    better = gain.low > 0 and scores["other"].value > scores["label"].value
+    better = explanation is not None and _is_better(scene, measured, scores)
     return NamedNode(
         node=str(name.node),
         concept=name.concept,
@@ -110,14 +110,25 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
     )
 
 
-def _explanation(choice: Choice, scene: Scene, fit: Fit, name: Name) -> tuple[str, Labels, Labels]:
-    """The other concept that a node detects best, or the name's conjunction with one; and its labels on both splits."""
+def _is_better(scene: Scene, measured: Measured, scores: Mapping[str, Score]) -> bool:
+    """Whether the labels of the other concept replace the node better than those of its name, beyond noise."""
+    gain = scene.judge.interval(measured.changes["label"] - measured.changes["other"])
+    return gain.low > 0 and scores["other"].value > scores["label"].value
+
+
+def _explanation(choice: Choice, scene: Scene, fit: Fit, name: Name) -> tuple[str, Labels, Labels] | None:
+    """The other concept that a node detects best, or the name's conjunction with one; and its labels on both splits.
+
+    `None` if there is no other concept.
+    """
     names, row = choice.concepts, choice.concepts.index(name.concept)
     both = choice.holds & choice.holds[row]
     candidates = np.concatenate([choice.holds, both])
     gains = _gains(fit.scale(choice.of(name.node)).reshape(-1), candidates)
     gains[row] = gains[len(names) + row] = -np.inf
     best = int(gains.argmax())
+    if not np.isfinite(gains[best]):
+        return None
     other = names[best % len(names)]
     shape = choice.sample.tokens.shape
     if best < len(names):

@@ -50,13 +50,13 @@ class Rescaled:
 def middle_meanings(choice: Rescaled, score: Rescaled, name: str, concepts: Sequence[str]) -> list[MiddleMeaning]:
     """The concepts with the largest gain on the choice split, the largest first, with their gains on the score split.
 
-    Empty if there are too few middle positions at which the name does not hold.
+    Empty only if there are too few middle positions at which the name does not hold.
     """
     if min(_middle(each, name).sum() for each in (choice, score)) < FEWEST:
         return []
     chosen, measured = _measured(choice, name, concepts), _measured(score, name, concepts)
     gains = np.nan_to_num([each.gain for each in chosen], nan=-np.inf)
-    order = [row for row in np.argsort(-gains, kind="stable") if concepts[row] != name and gains[row] > 0]
+    order = [row for row in np.argsort(-gains, kind="stable") if concepts[row] != name]
     return [measured[row] for row in order if math.isfinite(measured[row].gain)][:SHOWN]
 
 

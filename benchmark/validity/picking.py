@@ -32,6 +32,9 @@ AIM = 1 / 6
 
 It is half of what a score needs, as the nodes that pass a pilot are often those whose harm it exaggerated."""
 
+HALF_WIDTH = 1.96
+"""Half-width of a 95 % interval, in standard errors."""
+
 REFERENCE = 0.1
 """Share of the most windows on which anything that does not rank is replaced."""
 
@@ -46,6 +49,7 @@ class Pick:
         fits: The nodes that are replaced together, or a direction; none if there is nothing to replace.
         candidates: The same nodes as detectors of the concept.
         windows: Expected number of windows of the score split on which it is replaced.
+        searched: Number of candidates that it was chosen from.
         unused: Whether no candidate does more than the least harm.
         reason: Why there is nothing to replace.
     """
@@ -53,6 +57,7 @@ class Pick:
     fits: tuple[Fit, ...] = ()
     candidates: tuple[CandidateNode, ...] = ()
     windows: float | int = 0
+    searched: int = 1
     unused: bool = False
     reason: str = ""
 
@@ -80,11 +85,18 @@ class Picker:
     """
 
     def __init__(
-        self, model: CircuitModel, choice: Choice, settings: ValidityConfig, generator: np.random.Generator
+        self,
+        model: CircuitModel,
+        choice: Choice,
+        settings: ValidityConfig,
+        generator: np.random.Generator,
+        scored: int,
     ) -> None:
+        """`scored` is the number of windows of the score split."""
         self.scene = Scene(model, choice.sample, generator)
         self._choice = choice
         self.settings = settings
+        self._more_text = scored / len(choice.sample.tokens)
         self._generator = generator
         self._pilots: dict[tuple[str, CandidateNode], Pilot] = {}
         self._depth = {site.name: site.layer for site in model.sites}
@@ -96,18 +108,20 @@ class Picker:
     def picks(self, concept: str) -> dict[str, Pick]:
         """What is replaced for a concept, by how it was chosen."""
         most, units = self.settings.candidates, self._choice.units()
-        detectors = [each for each in self._choice.detectors(concept, units, most) if self._may_matter(each)]
+        detectors = [each for each in self._choice.detectors(concept, units, most) if self.may_matter(each.harm)]
         channels = self._choice.detectors(concept, self._choice.channels(), most)
+        scored = self._best_scored(concept, detectors)
         chosen = self._best_that_matters(concept, detectors)
-        found = {"by_precision": chosen, "by_score": self._best_scored(concept, detectors)}
+        found = {"by_precision": chosen, "by_score": scored}
         if channels:
-            likely = [each for each in channels if self._may_matter(each)]
+            likely = [each for each in channels if self.may_matter(each.harm)]
             channel = self._best_that_matters(concept, likely)
             found["by_channel"] = replace(channel, windows=min(channel.windows, self._reference_windows))
         joint = detectors[: max(JOINT)]
         for size in (size for size in JOINT if size <= len(joint)):
             fits = tuple(map(self.fit, joint[:size]))
             found[f"jointly_{size}"] = Pick(fits, tuple(joint[:size]), self._reference_windows)
+        found = {how: replace(pick, searched=max(1, len(detectors))) for how, pick in found.items()}
         return {**found, **self._directions(concept, chosen)}
 
     def pilot(self, candidate: CandidateNode, concept: str) -> Pilot:
@@ -123,16 +137,16 @@ class Picker:
     def null_labels(self, concept: str, pick: Pick) -> Labels:
         """Labels of a concept shifted to other text, on the choice split.
 
-        For nodes they are the best, by the estimate, of as many shifted labels as nodes of each kind were candidates.
+        For nodes they are the best, by the estimate, of as many shifted labels as nodes were candidates.
         """
-        count = self.settings.candidates if pick.candidates else 1
-        drawn = [shifted(self._choice.sample, concept, self._generator) for _ in range(count)]
+        drawn = [shifted(self._choice.sample, concept, self._generator) for _ in range(pick.searched)]
         if not pick.candidates:
             return drawn[0]
         return max(drawn, key=lambda labels: self._choice.score_estimate(pick.candidates[0], labels.reshape(-1)))
 
-    def _may_matter(self, candidate: CandidateNode) -> bool:
-        return candidate.harm * SLACK >= self.settings.least_harm
+    def may_matter(self, harm: float) -> bool:
+        """Whether a node with this estimated harm may do more than the least harm."""
+        return harm * SLACK >= self.settings.least_harm
 
     def fit(self, candidate: CandidateNode) -> Fit:
         """The scale and mean of a node, whose values are then known on the choice split."""
@@ -149,25 +163,43 @@ class Picker:
             return "idle", settings.pilot_windows
         if not (low > 0 and harm >= settings.least_harm):
             return "unclear", settings.most_windows
-        needed = settings.pilot_windows * ((high - low) / 2 / harm / AIM) ** 2
-        return "matters", float(np.clip(needed, settings.pilot_windows, settings.most_windows))
+        return "matters", float(np.clip(self._needed(measured), settings.pilot_windows, settings.most_windows))
+
+    def _needed(self, measured: Measured) -> float:
+        """Number of windows with which the harm would be known well enough.
+
+        The variance of the harm is that of the text, which falls with the size of the split alone, and that of drawing
+        windows. If the text's is too large already, the drawing may add a quarter to it.
+        """
+        low, high = self.scene.judge.interval(measured.harm)
+        wanted = (AIM * float(measured.harm.mean()) / HALF_WIDTH) ** 2
+        drawing = measured.draw_error**2
+        text = max(((high - low) / 2 / HALF_WIDTH) ** 2 - drawing, 0.0) / self._more_text
+        return self.settings.pilot_windows * drawing / max(wanted - text, text / 4, 1e-12)
 
     def _best_that_matters(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
-        """The best detector that matters; if there is none, the best of which it is unclear whether it does."""
+        """The best detector that matters; if there is none, the best of which it is unclear whether it does.
+
+        The best detectors are ablated first, then those that should do most harm of the others.
+        """
+        most = self.settings.piloted
+        others = sorted(candidates[most:], key=lambda each: -each.harm)[:most]
         pilots = []
-        for candidate in candidates[: self.settings.piloted]:
+        for candidate in [*candidates[:most], *sorted(others, key=lambda each: -each.precision)]:
             pilots.append(self.pilot(candidate, concept))
             if pilots[-1].standing == "matters":
                 return pilots[-1].pick
-        unclear = next((each for each in pilots if each.standing == "unclear"), None)
-        if unclear is not None:
-            return unclear.pick
+        tried = [each for (name, one), each in self._pilots.items() if name == concept and one in candidates]
+        for standing in ("matters", "unclear"):
+            found = [each.pick for each in tried if each.standing == standing]
+            if found:
+                return max(found, key=lambda pick: pick.candidates[0].precision)
         return Pick(
             unused=True, reason=f"no node that detects it does more harm than {self.settings.least_harm:g} nats"
         )
 
     def _best_scored(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
-        """The candidate that labels replace best, of those that should be replaced best and matter."""
+        """The candidate that labels replace best in the pilot, of those with the highest estimates that matter."""
         labels = self._choice.sample.flat(concept)
         likely = sorted(candidates, key=lambda each: -self._choice.score_estimate(each, labels))
         pilots = [self.pilot(each, concept) for each in likely[: self.settings.piloted]]

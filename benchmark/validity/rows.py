@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,7 @@ from benchmark.metrics.shares import share
 from benchmark.records.table import VALIDITY, Measurement
 from benchmark.statistics.intervals import none_for_nan
 from benchmark.validity.assess import Assessment, ConceptValidity
-from benchmark.validity.circuit_on_corpus import OnCorpus
+from benchmark.validity.circuit_on_corpus import WHERE, CorpusScore
 from benchmark.validity.explained import ExplainedHarm
 from benchmark.validity.in_circuit import CircuitValidity
 from benchmark.validity.judging import illusion_bounds
@@ -28,7 +28,9 @@ def measurements(found: Assessment) -> Iterator[Measurement]:
     for how, (name, _) in POOLED.items():
         for control, pooled in found.pooled.get(how, {}).items():
             metric = f"pooled_{name}{control}_score"
-            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=pooled.concepts)
+            yield Measurement(metric, pooled.value, pooled.low, pooled.high, interval="prompts", n=pooled.windows)
+        if how in found.pooled:
+            yield Measurement(f"pooled_{name}concepts", float(found.pooled[how]["label"].concepts))
     yield from _explained(found.explained)
     yield from _rates(found)
     for kind, basis in found.bases.items():
@@ -42,13 +44,15 @@ def _scores(row: ConceptValidity) -> Iterator[Measurement]:
         if row.reason:
             yield Measurement(metric, concept=row.concept, status="undefined", reason=row.reason)
         elif control in (row.controls or {}):
-            yield _score(metric, row.concept, (row.controls or {})[control], row.choices["by_precision"].windows)
+            chosen = row.choices["by_precision"]
+            windows = chosen.windows if control == "label" else chosen.control_windows
+            yield _score(metric, row.concept, chosen.controls[control], windows)
     for metric, (how, *_) in CHOICES.items():
-        chosen = row.choices.get(how)
-        if chosen is not None and chosen.reason:
-            yield Measurement(metric, concept=row.concept, status="undefined", reason=chosen.reason)
-        elif chosen is not None:
-            yield _score(metric, row.concept, chosen.controls["label"], chosen.windows)
+        other = row.choices.get(how)
+        if other is not None and other.reason:
+            yield Measurement(metric, concept=row.concept, status="undefined", reason=other.reason)
+        elif other is not None:
+            yield _score(metric, row.concept, other.controls["label"], other.windows)
     ranked = row.choices.get("by_precision")
     if ranked is not None:
         limits = (ranked.harm_low, ranked.harm_high)
@@ -66,7 +70,8 @@ def _explained(found: ExplainedHarm) -> Iterator[Measurement]:
     """How much of the harm of all nodes labels explain."""
     by_kind = {f"explained_harm_{kind}": score for kind, score in found.shares.items()}
     for metric, score in {"explained_harm": found.beyond, **by_kind}.items():
-        yield Measurement(metric, score.value, score.low, score.high, "prompts", len(found.nodes), reason=found.reason)
+        yield Measurement(metric, score.value, score.low, score.high, "prompts", found.windows, reason=found.reason)
+    yield Measurement("explained_nodes", float(len(found.nodes)))
 
 
 def _observations(row: ConceptValidity) -> Iterator[Measurement]:
@@ -97,7 +102,7 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
             else:
                 yield _score(metric, row.concept, score, pairs)
     yield Measurement.or_why("labelled_share", share(len(found.labels), found.kept), "no node is kept")
-    yield from _on_corpus(found.corpus)
+    yield from _on_corpus(found)
     if found.curve and math.isfinite(found.curve[-1].score.value):
         yield _score("joint_label_replacement_score", "", found.curve[-1].score, pairs)
     else:
@@ -106,17 +111,27 @@ def circuit_measurements(found: CircuitValidity, pairs: int) -> Iterator[Measure
         yield Measurement("joint_label_replacement_score", status="undefined", reason=why)
 
 
-def _on_corpus(found: OnCorpus | None) -> Iterator[Measurement]:
+def _on_corpus(found: CircuitValidity) -> Iterator[Measurement]:
     """Scores of the same labels on the corpus, in the circuit and in the whole model."""
-    if found is None:
+    corpus = found.corpus
+    if corpus is None:
         return
-    for concept, scores in {**found.concepts, "": found.joint}.items():
-        for where, found_there in scores.items():
-            metric = f"corpus_{where}_{'' if concept else 'joint_'}label_score"
-            if found_there.reason:
-                yield Measurement(metric, concept=concept, status="undefined", reason=found_there.reason)
-            else:
-                yield _score(metric, concept, found_there.score, found.windows)
+    for row in found.concepts:
+        why = corpus.refused.get(row.concept, row.reason)
+        yield from _on_corpus_or_why("", row.concept, corpus.concepts.get(row.concept, {}), why, corpus.windows)
+    yield from _on_corpus_or_why("joint_", "", corpus.joint, "no label fits", corpus.windows)
+
+
+def _on_corpus_or_why(
+    joint: str, concept: str, scores: Mapping[str, CorpusScore], why: str, windows: int
+) -> Iterator[Measurement]:
+    for where in WHERE:
+        metric, score = f"corpus_{where}_{joint}label_score", scores.get(where)
+        reason = why if score is None else score.reason
+        if reason or score is None:
+            yield Measurement(metric, concept=concept, status="undefined", reason=reason)
+        else:
+            yield _score(metric, concept, score.score, windows)
 
 
 def _rates(found: Assessment) -> Iterator[Measurement]:
@@ -132,10 +147,10 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     yield Measurement("nodes_with_a_name", float(found.have_names))
     why = "no node that matters has a name with a defined score"
     value, low, high = illusion_bounds(verdicts)
-    if math.isfinite(value):
-        yield Measurement("illusion_rate", value, low, high, interval="prompts", n=len(judged))
-    else:
-        yield Measurement("illusion_rate", status="undefined", reason=why if not judged else "every name is undecided")
+    reason = why if not judged else "every name is undecided"
+    yield Measurement.or_why("illusion_rate", value, reason)
+    yield Measurement.or_why("illusion_rate_low", low, why)
+    yield Measurement.or_why("illusion_rate_high", high, why)
     gains = [node.middle[0].gain for node in found.named if node.middle]
     several = fmean(gains) if gains else math.nan
     yield Measurement.or_why("middle_meaning", several, "no named node has a middle band outside its name")

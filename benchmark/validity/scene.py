@@ -10,7 +10,7 @@ from benchmark.interventions.window_run import Change, Part, Values, WindowRun
 from benchmark.model.interface import CircuitModel
 from benchmark.validity.drawing import Drawn, draw, effective_size
 from benchmark.validity.sample import Sample
-from benchmark.validity.scoring import Changes, Fit, Judge, Score
+from benchmark.validity.scoring import Changes, Fit, Judge, Score, at_mean
 
 AFTER = 4
 """Positions after one at which a concept holds that still count as near it."""
@@ -22,13 +22,19 @@ class Measured:
 
     Attributes:
         changes: Mean over the positions of each window, weighted so that the mean over windows is unbiased.
-        near: The same over the positions at or shortly after which the concept holds alone, over all positions.
+        near: The same, counting only positions where the concept holds or has just held, still divided by all.
+        residual: What the windows that were drawn contribute to the harm, beyond its first-order effect.
         windows: Number of windows that were run.
+        control_windows: Number of those on which everything but `label` and `mean` was run.
+        draw_error: Standard error of the harm from the choice of windows alone, nats per token.
     """
 
     changes: Mapping[str, Changes]
     near: Mapping[str, Changes]
+    residual: Changes
     windows: int
+    control_windows: int
+    draw_error: float
 
     @property
     def harm(self) -> Changes:
@@ -37,8 +43,8 @@ class Measured:
 
     @property
     def effective(self) -> float:
-        """Effective number of windows behind the harm."""
-        return effective_size(self.harm)
+        """Effective number of windows behind the part of the harm that is estimated on drawn windows."""
+        return effective_size(self.residual)
 
     def scores(self, judge: Judge) -> dict[str, Score]:
         """Scores by what replaces the nodes; that of the nodes as they are is 1."""
@@ -103,8 +109,8 @@ class Scene:
             others: Expected number of windows on which all but `label` are run.
         """
         drawn = self.drawn(fits, changes["label"], expected)
-        part = drawn.thinned(min(1.0, others / expected), self._generator)
-        means: Change = {fit.node: np.full(self.sample.tokens.shape, fit.mean, dtype=np.float32) for fit in fits}
+        part = drawn.thinned(min(1.0, others / min(expected, len(self.sample.tokens))), self._generator)
+        means: Change = {fit.node: at_mean(fit.mean, self.sample.tokens.shape) for fit in fits}
         first = self._lost(drawn, {"mean": means, "label": changes["label"]})
         second = self._lost(part, {name: change for name, change in changes.items() if name != "label"})
         near = self._near(concept)[drawn.windows]
@@ -121,7 +127,10 @@ class Scene:
         return Measured(
             {name: estimates[name] + each for name, each in found.items()},
             {name: drawn.weighted((lost * near).mean(1)) for name, lost in first.items()},
-            len(drawn.windows),
+            residual=drawn.weighted(beyond["mean"]),
+            windows=len(drawn.windows),
+            control_windows=len(part.windows),
+            draw_error=drawn.error(beyond["mean"]),
         )
 
     def _first_order(self, change: Change) -> Changes:

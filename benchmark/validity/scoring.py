@@ -1,5 +1,6 @@
-"""Label replacement scores: what replaces a node changes the loss by so much, relative to its mean in its place."""
+"""Label replacement scores: how much of the harm of mean ablation a replacement of a node avoids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,6 +90,11 @@ def given_labels(
     levels = 1 + int(max(known_labels.max(), labels.max()))
     replaced: Float[np.ndarray, "*other"] = level_means(known, known_labels, levels)[labels].astype(np.float32)
     return replaced
+
+
+def at_mean(mean: float, shape: Sequence[int]) -> Float[np.ndarray, "row position"]:
+    """A node's mean at every position."""
+    return np.full(tuple(shape), mean, dtype=np.float32)
 
 
 def quantised(known: Values, values: Values, levels: int) -> Values:
@@ -184,7 +190,7 @@ class Judge:
         return self.ratio(replaced, mean)
 
     def ratio(self, replaced: Changes, mean: Changes) -> Score:
-        """The score, however little is known of the harm."""
+        """The score, whether or not the harm can be told from noise."""
         low, high = percentiles(self.draws(replaced, mean))
         value = label_replacement_score(float(replaced.mean()), 0.0, float(mean.mean()))
         return Score(value, low, high, float(replaced.mean()))

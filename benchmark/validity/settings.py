@@ -30,10 +30,10 @@ class ValidityConfig(Settings):
     """Expected number of windows of the choice split in which they are ablated."""
 
     most_windows: Size = 512
-    """Most windows of the score split in which a node is replaced; few suffice where the pilot says so."""
+    """Most windows of the score split in which a node is replaced; the pilot usually asks for fewer."""
 
     control_windows: Size = 48
-    """Expected number of these in which everything but the labels is put in its place."""
+    """Expected number of those windows in which the controls are run; the labels are run in all of them."""
 
     least_harm: Positive = 5e-4
     """Harm of ablation below which a node does not matter, nats per token; in 130,000 tokens less is hardly told from

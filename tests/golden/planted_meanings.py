@@ -150,6 +150,17 @@ def exact() -> World:
     )
 
 
+def tied() -> World:
+    """Four nodes that detect A about equally well: each errs on a word of its own, and all are read alike."""
+    nodes = [[float((word >= 4) != (word in (node, node + 4))) for node in range(4)] for word in range(8)]
+    return World(
+        share=[0.13, 0.12, 0.13, 0.12, 0.13, 0.12, 0.13, 0.12],
+        nodes=nodes,
+        read=lambda nodes: OFF + nodes.mean(-1, keepdim=True) * (ON - OFF),
+        labels={"A": [int(word >= 4) for word in range(8)]},
+    )
+
+
 def usual() -> World:
     """A node that is a concept which holds at seven of ten positions."""
     return World(share=[0.3, 0.7], nodes=[[0.0], [1.0]], read=switch(0), labels={"A": [0, 1]})

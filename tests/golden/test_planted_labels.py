@@ -1,5 +1,6 @@
 """Labels in the place of a circuit's nodes, where what the nodes mean is known."""
 
+import dataclasses
 from unittest.mock import Mock
 
 import cancelling
@@ -97,9 +98,9 @@ def test_nodes_are_chosen_on_train_prompts_and_scored_on_test_prompts(monkeypatc
     assert given == [setting.prompts.train, setting.prompts.test]
 
 
-def on_corpus(name, kept, by_concept, labelled):
+def on_corpus(name, kept, by_concept, labelled, **changes):
     """Labels on the language of a planted world, whose circuit keeps some of the nodes."""
-    world = getattr(planted_meanings, name)()
+    world = dataclasses.replace(getattr(planted_meanings, name)(), **changes)
     choice, score = world.sample(0), world.sample(1)
     site = planted_meanings.WORDS_SITE
     means = corpus_means(world.model, choice.tokens)
@@ -107,7 +108,8 @@ def on_corpus(name, kept, by_concept, labelled):
     edit = keep_only(circuit, means)
     nodes = {concept: Node(site, index) for concept, index in by_concept.items()}
     labels = {Node(site, index): concept for index, concept in labelled.items()}
-    return labels_on_corpus(world.model, edit, choice, score, nodes, labels, np.random.default_rng(0))
+    generator = np.random.default_rng(0)
+    return labels_on_corpus(world.model, edit, choice, score, nodes, labels, world.concepts, generator)
 
 
 def test_a_node_with_a_copy_matters_on_the_corpus_in_the_circuit_that_leaves_the_copy_out():
@@ -136,3 +138,12 @@ def test_a_label_that_holds_elsewhere_too_scores_on_the_corpus_what_the_whole_ch
 def test_a_circuit_without_labels_has_no_scores_on_the_corpus():
     found = on_corpus("exact", [0], {}, {})
     assert (found.concepts, found.joint) == ({}, {})
+
+
+def test_a_concept_that_does_not_occur_on_the_corpus_is_refused_and_its_nodes_are_left_out():
+    labels = {"A": [0, 0, 1, 1], "B": [0, 0, 0, 0]}
+    found = on_corpus("one_unread", [0, 1], {"A": 0, "B": 1}, {0: "A", 1: "B"}, labels=labels)
+    assert found.concepts.keys() == {"A"}
+    assert "'B' is '0' everywhere" in found.refused["B"]
+    assert found.joint["circuit"].nodes == 1
+    assert on_corpus("one_unread", [1], {"B": 1}, {1: "B"}, labels=labels).joint == {}

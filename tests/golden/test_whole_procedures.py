@@ -42,10 +42,12 @@ def procedure(name, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["conjunction", "detectors"])
-def test_whole_procedures_are_unbiased_and_their_intervals_cover(name):
+@pytest.mark.parametrize(("name", "winners"), [("conjunction", 1), ("tied", 4)])
+def test_whole_procedures_are_unbiased_and_their_intervals_cover(name, winners):
     found = [procedure(name, seed) for seed in range(PROCEDURES)]
-    nodes = {str(Node(WORDS_SITE, index)): Node(WORDS_SITE, index) for index in range(3)}
+    nodes = {str(Node(WORDS_SITE, index)): Node(WORDS_SITE, index) for index in range(4)}
+    assert len({each["by_precision"][1] for each in found}) == winners
+    assert any(each["by_precision"][1] != each["by_score"][1] for each in found) == (winners > 1)
     for how in ("by_precision", "by_score"):
         scores = [(score, truth(name, nodes[node])) for score, node in (each[how] for each in found)]
         errors = np.array([score.value - true for score, true in scores])

@@ -78,7 +78,9 @@ def test_the_digest_changes_with_what_a_concept_says_and_not_with_the_order():
 
 
 def test_the_code_of_a_module_is_without_comments_and_docstrings():
-    assert code_of("def f(x):\n    'a'\n    # b\n    return ( x )\n") == code_of("def f(x): return x")
+    plain = code_of("X = '# a'\ndef f(x):\n    return x\n")
+    written = "'a'\nX = '# a'  # b\n'''c\nd'''\n\n# e\ndef f(x):\n    'g'\n\n    return x  \n"
+    assert code_of(written) == plain == "X = '# a'\ndef f(x):\n    return x"
     assert code_of("x = 3") != code_of("x = 4")
 
 
