@@ -53,11 +53,11 @@ def _lines(row: Record, named: list[Row]) -> Iterator[str]:
         return
     yield f"  {told}"
     illusions = [node for node in named if node["verdict"] == "illusion"]
-    yield "  node                              name                        verdict    score"
+    yield f"  {'node':<33} {'verdict':<9} {'score':>6}  {'95 % interval':<14} name"
     for node in named:
         score = node["label"]
-        figures = f"{shown_number(score['value']):>6}   {shown_limits(score)}"
-        yield f"  {node['node']:<33} {node['concept']:<27} {node['verdict']:<9} {figures}".rstrip()
+        figures = f"{shown_number(score['value']):>6}  {shown_limits(score):<14}"
+        yield f"  {node['node']:<33} {node['verdict']:<9} {figures} {node['concept']}"
     for node in illusions[:IN_FULL]:
         yield from _in_full(node)
 

@@ -16,7 +16,7 @@ from benchmark.validity.choice import holding
 from benchmark.validity.sample import Sample
 from benchmark.validity.scoring import LOW, MIDDLE
 
-FEWEST = 20
+FEWEST_MIDDLE = 20
 """Middle positions without the name, on either split, below which nothing is said of them."""
 
 SHOWN = 3
@@ -52,7 +52,7 @@ def middle_meanings(choice: Rescaled, score: Rescaled, name: str, concepts: Sequ
 
     Empty only if there are too few middle positions at which the name does not hold.
     """
-    if min(_middle(each, name).sum() for each in (choice, score)) < FEWEST:
+    if min(_middle(each, name).sum() for each in (choice, score)) < FEWEST_MIDDLE:
         return []
     chosen, measured = _measured(choice, name, concepts), _measured(score, name, concepts)
     gains = np.nan_to_num([each.gain for each in chosen], nan=-np.inf)

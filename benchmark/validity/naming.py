@@ -12,7 +12,7 @@ from benchmark.validity.choice import Choice
 NAMED = 0.95
 """Minimum top-k precision for a person to give the name."""
 
-FEWEST = 5
+FEWEST_TOP = 5
 """Positions below which nobody would name a node."""
 
 LOOKED_AT = 20
@@ -56,7 +56,7 @@ def named_nodes(choice: Choice, k: int) -> list[Name]:
             top = _top_positions(sign * column, choice.sample.flat_lines, k)
             held = np.cumsum(choice.holds[:, top], axis=1)
             used = np.minimum(counts, len(top))
-            shares = np.where(used >= FEWEST, held[np.arange(len(used)), used - 1] / np.maximum(used, 1), 0.0)
+            shares = np.where(used >= FEWEST_TOP, held[np.arange(len(used)), used - 1] / np.maximum(used, 1), 0.0)
             best = min(range(len(shares)), key=lambda row: (-shares[row], conjunctions[row], rates[row]))
             if shares[best] >= NAMED:
                 found.append(Name(Node(site.name, index), sign, choice.concepts[best], float(shares[best])))

@@ -22,7 +22,7 @@ from benchmark.records.table import Measurement
 from benchmark.validity.choice import holding
 from benchmark.validity.sample import Sample, turned
 
-FEWEST = 20
+FEWEST_HELD = 20
 """Minimum number of positions in each sample at which a label has to hold to be counted."""
 
 Firing = Mapping[str, Bool[np.ndarray, "position _feature"]]
@@ -102,11 +102,11 @@ def _measured(name: str, features: Watched, labels: Watched) -> Measurement:
     """Among how many features one label is divided, of the labels that hold often enough; mean over sites."""
     counts = []
     for site, known in labels.choice.items():
-        often = np.logical_and(known.sum(axis=0) >= FEWEST, labels.score[site].sum(axis=0) >= FEWEST)
+        often = np.logical_and(known.sum(axis=0) >= FEWEST_HELD, labels.score[site].sum(axis=0) >= FEWEST_HELD)
         counts.append(
             metrics.split_count(
                 features.choice[site], known[:, often], features.score[site], labels.score[site][:, often]
             )
         )
-    why = f"at some site nothing holds at {FEWEST} positions of each sample"
+    why = f"at some site nothing holds at {FEWEST_HELD} positions of each sample"
     return Measurement.or_why(name, fmean(counts), why)

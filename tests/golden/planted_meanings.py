@@ -154,9 +154,9 @@ def tied() -> World:
     """Four nodes that detect A about equally well: each errs on a word of its own, and all are read alike."""
     nodes = [[float((word >= 4) != (word in (node, node + 4))) for node in range(4)] for word in range(8)]
     return World(
-        share=[0.13, 0.12, 0.13, 0.12, 0.13, 0.12, 0.13, 0.12],
+        share=[0.125] * 8,
         nodes=nodes,
-        read=lambda nodes: OFF + nodes.mean(-1, keepdim=True) * (ON - OFF),
+        read=lambda nodes: OFF + nodes.sum(-1, keepdim=True) / 2 * (ON - OFF),
         labels={"A": [int(word >= 4) for word in range(8)]},
     )
 

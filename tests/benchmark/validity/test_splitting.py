@@ -6,7 +6,7 @@ import torch
 from tiny_dense import random_dense
 
 from benchmark.validity.sample import Sample
-from benchmark.validity.splitting import FEWEST, Watched, firing, splitting_measurements
+from benchmark.validity.splitting import FEWEST_HELD, Watched, firing, splitting_measurements
 
 POSITIONS, WINDOWS = 50, 80
 SITE = "blocks.0.feature"
@@ -75,11 +75,11 @@ def test_a_dictionary_alone_divides_concepts_only():
 def test_what_is_rare_in_either_sample_is_not_counted():
     (narrow, _), samples = measured(np.random.default_rng(0), kept)
     rare = np.zeros(POSITIONS * WINDOWS)
-    rare[: FEWEST - 1] = 1
+    rare[: FEWEST_HELD - 1] = 1
     for pair in ((samples[0], sample(rare)), (sample(rare), samples[1])):
         first, *_ = splitting_measurements(narrow, None, pair, ["odd"], np.random.default_rng(0))
         assert (first.status, first.value) == ("undefined", None)
-        assert first.reason == f"at some site nothing holds at {FEWEST} positions of each sample"
+        assert first.reason == f"at some site nothing holds at {FEWEST_HELD} positions of each sample"
 
 
 def test_turning_keeps_how_often_features_fire():
