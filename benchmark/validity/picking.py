@@ -30,7 +30,7 @@ SLACK = 4.0
 AIM = 1 / 6
 """Half-width of the interval of the harm, as a share of the harm, that the number of windows is meant for.
 
-It is half of what a score needs, as the nodes that pass a pilot are often those whose harm it exaggerated."""
+It is half of what a score needs."""
 
 HALF_WIDTH = 1.96
 """Half-width of a 95 % interval, in standard errors."""
@@ -169,12 +169,14 @@ class Picker:
         """Number of windows with which the harm would be known well enough.
 
         The variance of the harm is that of the text, which falls with the size of the split alone, and that of drawing
-        windows. If the text's is too large already, the drawing may add a quarter to it.
+        windows. If the text's is too large already, the drawing may add a quarter to it. The pilot's harm is shrunk by
+        its own noise, as nodes pass whose harm it exaggerates.
         """
         low, high = self.scene.judge.interval(measured.harm)
-        wanted = (AIM * float(measured.harm.mean()) / HALF_WIDTH) ** 2
+        harm, variance = float(measured.harm.mean()), ((high - low) / 2 / HALF_WIDTH) ** 2
+        wanted = (AIM * (harm - variance / harm) / HALF_WIDTH) ** 2
         drawing = measured.draw_error**2
-        text = max(((high - low) / 2 / HALF_WIDTH) ** 2 - drawing, 0.0) / self._more_text
+        text = max(variance - drawing, 0.0) / self._more_text
         return self.settings.pilot_windows * drawing / max(wanted - text, text / 4, 1e-12)
 
     def _best_that_matters(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
