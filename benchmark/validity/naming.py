@@ -15,6 +15,9 @@ NAMED = 0.95
 FEWEST_TOP = 5
 """Positions below which nobody would name a node."""
 
+COMMON = 0.5
+"""Rate above which a concept names nothing: top positions at which it holds are like most others."""
+
 LOOKED_AT = 20
 """Times k positions are looked through for k different lines."""
 
@@ -40,13 +43,13 @@ def named_nodes(choice: Choice, k: int) -> list[Name]:
 
     The name is the concept with the largest share of a node's top positions, at most one on each line: the top k, or
     half as many as the concept has if those are fewer. If several tie, it is the simplest, as people would say "dogs"
-    before "dogs on jetskis", and then the rarest.
+    before "dogs on jetskis", and then the rarest. A concept that holds at most positions is not a name.
     """
     if not choice.concepts:
         return []
-    counts = np.minimum(k, choice.holds.sum(axis=1) // 2)
-    conjunctions = [name in CONCEPTS and len(CONCEPTS[name].parts) > 1 for name in choice.concepts]
     rates = choice.holds.mean(axis=1)
+    counts = np.where(rates > COMMON, 0, np.minimum(k, choice.holds.sum(axis=1) // 2))
+    conjunctions = [name in CONCEPTS and len(CONCEPTS[name].parts) > 1 for name in choice.concepts]
     found = []
     for site in choice.units():
         for index, column in enumerate(choice.values[site.name].T):

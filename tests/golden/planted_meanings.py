@@ -206,7 +206,7 @@ def second_meaning() -> World:
 
 def graded() -> World:
     """A node that is 0 without A, and five levels with it, each of which says something else of the next token."""
-    favourites = 4 * torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 3, 0, 2]), 4).float()
+    favourites = 4 * torch.nn.functional.one_hot(torch.tensor([2, 1, 2, 3, 0, 2]), 4).float()
 
     def read(nodes: Tensor) -> Tensor:
         place = (5 * nodes[..., 0]).clamp(0, 5)
@@ -215,7 +215,7 @@ def graded() -> World:
         return (1 - above) * favourites[low] + above * favourites[low + 1]
 
     return World(
-        share=[0.25, 0.15, 0.15, 0.15, 0.15, 0.15],
+        share=[0.55, 0.09, 0.09, 0.09, 0.09, 0.09],
         nodes=[[level / 5] for level in range(6)],
         read=read,
         labels={"A": [0, 1, 1, 1, 1, 1], "level of A": [0, 1, 2, 3, 4, 5]},

@@ -377,3 +377,12 @@ def test_concept_that_the_token_decides_is_shown_but_not_pooled():
     assert row(found, "B").controls["label"].value < 0.1
     assert found.pooled["by_precision"]["label"].concepts == 1
     assert found.pooled["by_precision"]["label"].value == pytest.approx(1, abs=1e-6)
+
+
+def test_a_concept_that_holds_at_most_positions_names_no_node():
+    world = planted_meanings.usual()
+    found = world.assessed()
+    assert row(found, "A").average_precision == 1
+    assert (found.have_names, found.named) == (0, [])
+    rare = dataclasses.replace(world, share=[0.7, 0.3]).assessed()
+    assert (rare.have_names, [node.concept for node in rare.named]) == (1, ["A"])
