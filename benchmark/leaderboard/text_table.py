@@ -50,7 +50,7 @@ SHOWN: Mapping[str, Callable[[Row], str]] = {
     "verif": lambda row: _count(row["verified_edges"]),
     "faith": lambda row: _digits(row["faithfulness"]),
     "robst": lambda row: _digits(row["robust_faithfulness"]),
-    "label": lambda row: _digits(row["label_replacement_score"]),
+    "label": lambda row: _digits(row["pooled_label_score"]),
     "loss": lambda row: _digits(row["validation_loss"]) + "!" * (row["status"] == "unmatched"),
 }
 """The columns of the table, by heading."""
@@ -59,5 +59,5 @@ CAPTION = """tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank
 edges: between kept nodes; verif: those it needs; geometric means, tasks reached
 faith: faithfulness; robst: the least under four ablations
-label: label replacement score, mean over concepts with one
+label: label replacement score, pooled over concepts
 loss: next-token loss, validation (!: unmatched)"""

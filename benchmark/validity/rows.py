@@ -149,8 +149,8 @@ def _rates(found: Assessment) -> Iterator[Measurement]:
     value, low, high = illusion_bounds(verdicts)
     reason = why if not judged else "every name is undecided"
     yield Measurement.or_why("illusion_rate", value, reason)
-    yield Measurement.or_why("illusion_rate_low", low, why)
-    yield Measurement.or_why("illusion_rate_high", high, why)
+    yield Measurement.or_why("least_illusion_rate", low, why)
+    yield Measurement.or_why("most_illusion_rate", high, why)
     gains = [node.middle[0].gain for node in found.named if node.middle]
     several = fmean(gains) if gains else math.nan
     yield Measurement.or_why("middle_meaning", several, "no named node has a middle band outside its name")

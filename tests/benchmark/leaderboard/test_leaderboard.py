@@ -404,7 +404,7 @@ def test_the_table_fits_eighty_columns():
     for variant in ("errors_ablated", "errors_available"):
         for graph in ("unit", "channel"):
             records += searched("random_dictionary", {"easy": 12_345_678}, variant=variant, graph=graph)
-    losses = {"robust_faithfulness": -0.25, "label_replacement_score": 12.34, "validation_loss": 2.5}
+    losses = {"robust_faithfulness": -0.25, "pooled_label_score": 12.34, "validation_loss": 2.5}
     where = {"preset": "quick", "method": "random_dictionary", "variant": "errors_available", "seed": 0}
     records += [Record.of(Measurement(name, value), **where) for name, value in losses.items()]
     table = shown(records)

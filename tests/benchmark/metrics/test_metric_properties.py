@@ -120,7 +120,7 @@ REPORTED = {
     *("validation_loss", "parameters", "nonzero_parameters", "training_flops"),
     *("undefined_rate", "illusion_rate", "graded_rate", "named_nodes", "labelled_share", "verified_edges"),
     *("minimal_nodes", "minimal_edges", "silent_share", "removable_pairs"),
-    *("illusion_rate_low", "illusion_rate_high", "explained_nodes"),
+    *("least_illusion_rate", "most_illusion_rate", "explained_nodes"),
     *(f"pooled_{choice}concepts" for choice in ("", "by_score_", "joint_", "direction_")),
     *("unused_rate", "undecided_rate", "ablation_harm", "nodes_with_a_name", "second_circuit_nodes"),
 }
