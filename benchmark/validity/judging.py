@@ -95,7 +95,8 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
     if explanation is not None:
         other, known, labels = explanation
         changes["other"] = controls.by_labels(fits, known, labels)
-    measured = scene.measure(fits, changes, pilot.pick.windows, name.concept, picker.settings.control_windows)
+    settings, windows = picker.settings, min(pilot.pick.windows, picker.settings.judged_windows)
+    measured = scene.measure(fits, changes, windows, name.concept, settings.control_windows)
     scores = measured.scores(scene.judge)
     better = explanation is not None and _is_better(scene, measured, scores)
     return NamedNode(

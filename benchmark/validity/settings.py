@@ -42,6 +42,9 @@ class ValidityConfig(Settings):
     judged_nodes: Size = 12
     """Most named nodes that are judged."""
 
+    judged_windows: Size = 192
+    """Most windows of the score split in which each of them is replaced."""
+
     explained_nodes: Size = 20
     """Expected number of nodes, of all that a model has, by which its explained harm is measured."""
 
