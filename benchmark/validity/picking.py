@@ -110,9 +110,10 @@ class Picker:
         most, units = self.settings.candidates, self._choice.units()
         detectors = [each for each in self._choice.detectors(concept, units, most) if self.may_matter(each.harm)]
         channels = self._choice.detectors(concept, self._choice.channels(), most)
-        scored = self._best_scored(concept, detectors)
+        for each in self._well_replaced(concept, detectors):
+            self.pilot(each, concept)
         chosen = self._best_that_matters(concept, detectors)
-        found = {"by_precision": chosen, "by_score": scored}
+        found = {"by_precision": chosen, "by_score": self._best_scored(concept, detectors)}
         if channels:
             likely = [each for each in channels if self.may_matter(each.harm)]
             channel = self._best_that_matters(concept, likely)
@@ -191,7 +192,7 @@ class Picker:
             pilots.append(self.pilot(candidate, concept))
             if pilots[-1].standing == "matters":
                 return pilots[-1].pick
-        tried = [each for (name, one), each in self._pilots.items() if name == concept and one in candidates]
+        tried = self._tried(concept, candidates)
         for standing in ("matters", "unclear"):
             found = [each.pick for each in tried if each.standing == standing]
             if found:
@@ -200,14 +201,20 @@ class Picker:
             unused=True, reason=f"no node that detects it does more harm than {self.settings.least_harm:g} nats"
         )
 
-    def _best_scored(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
-        """The candidate that labels replace best in the pilot, of those with the highest estimates that matter."""
+    def _well_replaced(self, concept: str, candidates: Sequence[CandidateNode]) -> list[CandidateNode]:
+        """The candidates with the highest estimated scores of labels in their place."""
         labels = self._choice.sample.flat(concept)
-        likely = sorted(candidates, key=lambda each: -self._choice.score_estimate(each, labels))
-        pilots = [self.pilot(each, concept) for each in likely[: self.settings.piloted]]
-        matter = [each for each in pilots if each.standing == "matters"]
+        return sorted(candidates, key=lambda each: -self._choice.score_estimate(each, labels))[: self.settings.piloted]
+
+    def _tried(self, concept: str, candidates: Sequence[CandidateNode]) -> list[Pilot]:
+        """The pilots that were run of some candidates."""
+        return [each for (name, one), each in self._pilots.items() if name == concept and one in candidates]
+
+    def _best_scored(self, concept: str, candidates: Sequence[CandidateNode]) -> Pick:
+        """Of the candidates that were ablated and matter, the one that labels replace best in the pilot."""
+        matter = [each for each in self._tried(concept, candidates) if each.standing == "matters"]
         if not matter:
-            return Pick(reason="none of the candidates that labels should replace best matters")
+            return Pick(reason="none of the candidates that were ablated matters")
 
         def score(pilot: Pilot) -> float:
             return self.scene.judge.ratio(pilot.measured.changes["label"], pilot.measured.harm).value
