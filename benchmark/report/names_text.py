@@ -66,18 +66,18 @@ def _in_full(node: Row) -> Iterator[str]:
     """A name that misleads, with what the node does instead."""
     yield f"  {node['node']} is named {node['concept']}"
     score, purity = node["label"], node["purity"]
-    yield (
-        f"    its labels score {shown_number(score['value'])} ({shown_limits(score)}), "
-        f"the node's own value at as many levels {shown_number(node['quantised']['value'])}"
-    )
+    yield f"    its labels score {shown_number(score['value'])} ({shown_limits(score)})"
+    yield f"    the node's own value at as many levels scores {shown_number(node['quantised']['value'])}"
     if node["better"]:
         yield f"    better explained by {node['better']}, {shown_number(node['better_score'])}"
-    shares = ", ".join(f"{shown_number(purity[band])} of the {band}" for band in purity)
-    yield f"    the name holds at {shares} band"
+    shares = ", ".join(f"{band} {shown_number(share)}" for band, share in purity.items())
+    yield f"    share of activations with the name: {shares}"
+    if node["middle"]:
+        yield "    at middle activations without the name"
     for other in node["middle"]:
         yield (
-            f"    middle activations without the name: {other['concept']} at {shown_number(other['share'])}, "
-            f"elsewhere {shown_number(other['elsewhere'])}"
+            f"      {other['concept']} at {shown_number(other['share'])}, "
+            f"elsewhere without the name {shown_number(other['elsewhere'])}"
         )
     for band, lines in node["examples"].items():
         for line in lines[:SHOWN]:

@@ -11,8 +11,8 @@ from benchmark.validity.scoring import LOW, MIDDLE, ZERO
 PER_BAND = 5
 """Number of examples per band."""
 
-WIDTH = 60
-"""Maximum number of characters of the line on either side of the token."""
+BEFORE, AFTER = 36, 20
+"""Maximum numbers of characters of the line before and after the token, so that an example fits into 80 columns."""
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -67,6 +67,6 @@ def marked_line(tokens: Integer[np.ndarray, " position"], position: int, decode:
     end = position + 1
     while end < len(texts) and "\n" not in texts[end - 1]:
         end += 1
-    before = decode(tokens[begin:position].tolist())[-WIDTH:]
-    after = decode(tokens[position + 1 : end].tolist())[:WIDTH]
+    before = decode(tokens[begin:position].tolist())[-BEFORE:]
+    after = decode(tokens[position + 1 : end].tolist())[:AFTER]
     return f"{before}⟦{texts[position]}⟧{after}".rstrip("\n").replace("\n", "\\n")

@@ -73,8 +73,9 @@ def test_names_are_shown_with_what_they_are_worth_and_illusions_in_full(run):
     assert lines[1] == "  1 illusion"
     assert any("in_string" in line and "illusion" in line for line in lines)
     assert "    better explained by in_string_and_in_call, 1.00" in lines
-    assert any(line.startswith("    the name holds at 1.00 of the high, - of the middle") for line in lines)
+    assert any(line.startswith("    share of activations with the name: high 1.00, middle -, ") for line in lines)
     assert any(line.startswith("    high ") and "⟦" in line for line in lines)
+    assert max(map(len, lines)) <= 80
     (as_json,) = json.loads(call("show", "dense", "--names", "--json").output)
     assert as_json["named"][0]["verdict"] == "illusion"
     assert as_json["nodes_with_a_name"] == 1
