@@ -190,9 +190,15 @@ class DiscoveredCircuit(CircuitUnderTest):
         if whole > target:
             return "unsolved", f"the whole model's test loss is {whole:.3f}, above {target}"
         if self.found.status == "not_reached":
-            return "not_reached", f"the lowest loss of any prefix is {self.found.lowest_loss:.3f} where it was cut"
+            return "not_reached", not_reached_because(self.found.lowest_loss, target)
         if circuit > target + margin:
             return "not_generalised", f"test loss {circuit:.3f}, above {target} + {margin}"
         form, loss = criterion.worst(losses["circuit"])
         limit = f"{criterion.form_limit:.2f}"
         return "not_generalised", f"test loss {loss:.3f} in form {self.batch.forms[form]!r}, above {limit}"
+
+
+def not_reached_because(lowest_loss: float, target: float) -> str:
+    """Why no prefix of the order does the task: by the mean loss, or in spite of it in some form."""
+    lowest = f"the lowest loss of any prefix is {lowest_loss:.3f} where it was cut"
+    return lowest if lowest_loss > target else f"{lowest}, but it stays too high in some form"
