@@ -145,13 +145,12 @@ class WindowRun:
                     edited = self._base(site, values)
                     return track(site.name, edited) if site.name in places else edited
 
-                state = self.model.start(tokens)
-                for stage in range(stage_count(self.model) + 1):
-                    if stage in places:
-                        state = {**state, STREAM: track(stage, state[STREAM])}
-                    if stage < stage_count(self.model):
-                        state = self.model.advance(state, stage, watch)
-                return next_token_losses(forward(self.model, tokens, state=state, stage=stage), targets).sum()
+                def at(stage: int, stream: Tensor) -> Tensor:
+                    return track(stage, stream) if stage in places else stream
+
+                state = self._state_after_all(tokens, watch, at)
+                logits = forward(self.model, tokens, state=state, stage=stage_count(self.model))
+                return next_token_losses(logits, targets).sum()
 
             yield values_and_gradients(loss)
 
@@ -159,14 +158,25 @@ class WindowRun:
     def streams(self, stages: Sequence[int]) -> dict[int, Float[Tensor, "window position channel"]]:
         """The residual stream on all windows before some stages."""
         found: dict[int, list[Tensor]] = {stage: [] for stage in stages}
+
+        def at(stage: int, stream: Tensor) -> Tensor:
+            if stage in found:
+                found[stage].append(stream)
+            return stream
+
         for (tokens,) in self._split(self.tokens):
-            state = self.model.start(tokens)
-            for stage in range(stage_count(self.model) + 1):
-                if stage in found:
-                    found[stage].append(state[STREAM])
-                if stage < stage_count(self.model):
-                    state = self.model.advance(state, stage, self._base)
+            self._state_after_all(tokens, self._base, at)
         return {stage: torch.cat(parts) for stage, parts in found.items()}
+
+    def _state_after_all(self, tokens: Tensor, edit: Edit, at: Callable[[int, Tensor], Tensor]) -> State:
+        """The state after all stages; `at` sees and may replace the residual stream before each and after the last."""
+        state = self.model.start(tokens)
+        for stage in range(stage_count(self.model) + 1):
+            if STREAM in state:
+                state = {**state, STREAM: at(stage, state[STREAM])}
+            if stage < stage_count(self.model):
+                state = self.model.advance(state, stage, edit)
+        return state
 
     @torch.no_grad()
     def losses(

@@ -9,13 +9,13 @@ import numpy as np
 from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
 from benchmark.interventions.window_run import Values
-from benchmark.metrics import band_purity, f1_threshold, p_active_given_concept, p_concept_given_active
+from benchmark.metrics import f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.metrics.registry import POOLED
 from benchmark.model.interface import CircuitModel, Kind
 from benchmark.validity.basis import Basis, bases
 from benchmark.validity.choice import CandidateNode, Choice, token_precision
 from benchmark.validity.controls import Controls
-from benchmark.validity.examples import BANDS, Decode, Examples
+from benchmark.validity.examples import BANDS, Decode, Examples, band_purities
 from benchmark.validity.explained import ExplainedHarm, draw_nodes, explained_harm
 from benchmark.validity.judging import NamedNode, judge_names
 from benchmark.validity.naming import named_nodes
@@ -347,6 +347,6 @@ class _Examiner:
             p_concept_at_threshold=p_concept_given_active(flat, label, threshold) if defined else math.nan,
             p_active_at_threshold=p_active_given_concept(flat, label, threshold) if defined else math.nan,
             top_k_precision=metrics.top_k_precision(flat, label, self.settings.top_k),
-            purity={name: band_purity(flat, label, *ends) for name, ends in BANDS.items()},
+            purity=band_purities(flat, label),
             band_share={name: float(((flat > low) & (flat <= high)).mean()) for name, (low, high) in BANDS.items()},
         )

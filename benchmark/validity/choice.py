@@ -7,7 +7,7 @@ effect of ablation is close to 0 on average, whatever the node does; but as the 
 it claims to, the mean square of that effect is the Fisher information, half of which is the harm to second order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,19 +107,22 @@ class Choice:
 
     def score_estimate(self, candidate: CandidateNode, labels: Integer[np.ndarray, " token"]) -> float:
         """Estimated score of labels in place of a node, from one backward pass."""
-        (cost,) = self.cost_estimates([candidate.node], labels)
-        return 1 - float(cost) / candidate.harm if candidate.harm > 0 else -np.inf
+        cost = float(self.cost_estimates([candidate.node], [labels])[0, 0])
+        return 1 - cost / candidate.harm if candidate.harm > 0 else -np.inf
 
     def cost_estimates(
-        self, nodes: Sequence[Node], labels: Integer[np.ndarray, " token"]
-    ) -> Float[np.ndarray, " node"]:
-        """Estimated change of the loss with labels in place of each of some nodes, nats per token, as for `harms`."""
+        self, nodes: Sequence[Node], labels: Iterable[Integer[np.ndarray, " token"]]
+    ) -> Float[np.ndarray, "label node"]:
+        """Estimated change of the loss with each of some labels in place of each node, nats per token, as `harms`."""
         values, gradients = (
             np.stack([each[node.site][:, node.index] for node in nodes], axis=1)
             for each in (self.values, self._gradients)
         )
-        change = np.stack([given_labels(column, labels, labels) - column for column in values.T], axis=1)
-        return expected_harm(gradients, change, len(self.sample.tokens))
+        costs = []
+        for each in labels:
+            change = np.stack([given_labels(column, each, each) - column for column in values.T], axis=1)
+            costs.append(expected_harm(gradients, change, len(self.sample.tokens)))
+        return np.stack(costs)
 
     def of(self, node: Node) -> Values:
         """Values of a node on the choice split."""

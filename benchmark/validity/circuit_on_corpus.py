@@ -3,15 +3,16 @@
 A node that stands for a concept on the prompts of a task may stand for much else in other text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from benchmark.concepts import Concept
 from benchmark.interventions.replacement import Node
-from benchmark.interventions.window_run import Change, WindowRun
-from benchmark.model.interface import CircuitModel, Edit, unedited
+from benchmark.interventions.window_run import Change, Values, WindowRun
+from benchmark.model.interface import CircuitModel, Edit, record, unedited
 from benchmark.validity.sample import Sample, refusal
 from benchmark.validity.scoring import Judge, Score, at_mean, given_labels
 
@@ -80,7 +81,7 @@ def labels_on_corpus(
     alone = {name: {node: name} for name, node in by_concept.items()}
     found = {
         where: _scores(
-            WindowRun(model, choice.tokens, choice.targets, base),
+            _values(model, choice, base, [*labelled, *by_concept.values()]),
             WindowRun(model, score.tokens, score.targets, base),
             (choice, score),
             {**alone, "": dict(labelled)} if labelled else alone,
@@ -93,19 +94,22 @@ def labels_on_corpus(
     return OnCorpus(each_alone, joint, len(score.tokens), refused)
 
 
+@torch.no_grad()
+def _values(model: CircuitModel, sample: Sample, base: Edit, nodes: Iterable[Node]) -> dict[Node, Values]:
+    """Values of some nodes under an edit."""
+    found = record(model, sample.tokens, base)
+    return {node: found[node.site][..., node.index].numpy() for node in nodes}
+
+
 def _scores(
-    known: WindowRun,
+    values: Mapping[Node, Values],
     run: WindowRun,
     samples: tuple[Sample, Sample],
     changes: Mapping[str, Mapping[Node, str]],
     generator: np.random.Generator,
 ) -> dict[str, CorpusScore]:
     """The score of each set of nodes, with each node at its mean given the label of its concept."""
-    if not changes:
-        return {}
     choice, score = samples
-    nodes = list(dict.fromkeys(node for change in changes.values() for node in change))
-    values = {node: read.values for node, read in known.read(nodes).items()}
     judge, windows = Judge(len(score.tokens), generator), np.arange(len(score.tokens))
     found = {}
     for name, change in changes.items():

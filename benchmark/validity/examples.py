@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from benchmark.metrics import band_purity
 from benchmark.validity.scoring import LOW, MIDDLE, ZERO
 
 PER_BAND = 5
@@ -24,6 +25,11 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "zero": (-np.inf, ZERO),
 }
 """Lower and upper limits of the bands of a rescaled activation."""
+
+
+def band_purities(rescaled: Float[np.ndarray, " token"], labels: Integer[np.ndarray, " token"]) -> dict[str, float]:
+    """Share of the positions of each band at which a concept holds; `nan` for an empty band."""
+    return {name: band_purity(rescaled, labels, *ends) for name, ends in BANDS.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,8 +177,6 @@ def _best(choice: Choice, nodes: Sequence[Node], kind: str, generator: np.random
     """For each node the labels of one kind with the lowest estimated cost in its place."""
     sample = choice.sample
     labels = {concept: _labels(kind, concept, sample, sample, generator) for concept in choice.concepts}
-    costs: Float[np.ndarray, "concept node"] = np.stack(
-        [choice.cost_estimates(nodes, each.reshape(-1)) for each in labels.values()]
-    )
+    costs = choice.cost_estimates(nodes, (each.reshape(-1) for each in labels.values()))
     chosen = [choice.concepts[row] for row in costs.argmin(0)]
     return [_Best(name, float(cost), labels[name]) for name, cost in zip(chosen, costs.min(0), strict=True)]

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmark.interventions.window_run import Change
-from benchmark.metrics import band_purity
 from benchmark.validity.choice import CandidateNode, Choice
 from benchmark.validity.controls import Controls
-from benchmark.validity.examples import BANDS, Examples
+from benchmark.validity.examples import Examples, band_purities
 from benchmark.validity.middle import MiddleMeaning, Rescaled, middle_meanings
 from benchmark.validity.naming import Name
 from benchmark.validity.picking import Picker
@@ -65,18 +64,18 @@ def judge_names(
 
 def _observed(choice: Choice, scene: Scene, name: Name, judged: NamedNode, examples: Examples) -> NamedNode:
     """A judged node with what its activations alone say."""
-    fit, holds = choice.fit(name.node, name.sign), scene.sample.labels[name.concept] != 0
+    fit, labels = choice.fit(name.node, name.sign), scene.sample.labels[name.concept]
     here, known = (fit.scale(values) for values in (scene.values[name.node], choice.of(name.node)))
     return replace(
         judged,
-        purity={band: band_purity(here.reshape(-1), holds.reshape(-1), *ends) for band, ends in BANDS.items()},
+        purity=band_purities(here.reshape(-1), labels.reshape(-1)),
         middle=middle_meanings(
             Rescaled(choice.sample, known.reshape(-1)),
             Rescaled(scene.sample, here.reshape(-1)),
             name.concept,
             choice.concepts,
         ),
-        examples=examples.of(here, holds),
+        examples=examples.of(here, labels != 0),
     )
 
 
