@@ -17,11 +17,14 @@ from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, St
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
-CHUNK = 16_384
-"""Prompt tokens that are run at once."""
+CHUNK = 4_096
+"""Prompt tokens that are run at once: with more of them the activations of a layer no longer fit into the cache."""
 
 BLOCKS = 4
-"""Parts of a sample that are run one after the other; the first is also what candidates are screened on."""
+"""Parts of a sample with prompts of every form; candidates are screened on the first."""
+
+DEPTHS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Shares of a sample after which candidates that already miss the criterion are given up, the hardest prompts first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class BatchedTrials(ABC):
     """What a circuit has to meet on it."""
     spending: Spending = field(default_factory=Spending)
     """Counts the tokens that are run."""
+    _last_base: dict[bytes, Tensor] = field(init=False, default_factory=dict)
+    """The losses of the subset that candidates differed from last."""
 
     @torch.no_grad()
     def excess(
@@ -47,8 +52,8 @@ class BatchedTrials(ABC):
     ) -> Float[Tensor, " candidate"]:
         """By how much each candidate misses the criterion, nats; where it misses, a lower bound above 0.
 
-        The sample is run in blocks. As losses are never negative, a candidate is not run any further once its losses
-        so far exceed what all prompts together may have.
+        The prompts on which the base has the highest losses are run first. As losses are never negative, a candidate is
+        not run any further once its losses so far exceed what all prompts together may have.
 
         Args:
             base: A subset from which the candidates differ by little: what they share with it is run once.
@@ -56,7 +61,7 @@ class BatchedTrials(ABC):
         """
         losses = torch.zeros(len(candidates), len(self.batch))
         alive = torch.arange(len(candidates))
-        for rows in self._blocks:
+        for rows in self._hardest_first(base):
             if len(alive):
                 losses[alive[:, None], rows] = self.losses(base, candidates[alive], rows)
                 alive = alive[self.criterion.excess(losses[alive]) <= 0]
@@ -75,13 +80,24 @@ class BatchedTrials(ABC):
             base: A subset from which the candidates differ by little.
             candidates: The subsets.
         """
-        rows, *others = self._blocks
-        both = self.losses(base, torch.cat([base[None], candidates]), rows)
-        whole = torch.zeros(len(self.batch))
-        whole[rows] = both[0]
-        for block in others:
-            whole[block] = self.losses(base, base[None], block)[0]
-        return self.criterion.excess(whole + self.criterion.by_form_mean(both[1:] - both[0], rows))
+        rows, whole = self._blocks[0], self.base_losses(base)
+        changes = self.losses(base, candidates, rows) - whole[rows]
+        return self.criterion.excess(whole + self.criterion.by_form_mean(changes, rows))
+
+    def base_losses(self, base: Bool[Tensor, " element"]) -> Float[Tensor, " prompt"]:
+        """Task loss of a subset on the whole sample, nats; run once as long as the subset stays the same."""
+        key = base.cpu().numpy().tobytes()
+        if key not in self._last_base:
+            losses = self.losses(base, base[None], torch.arange(len(self.batch)))[0]
+            self._last_base.clear()
+            self._last_base[key] = losses
+        return self._last_base[key]
+
+    def _hardest_first(self, base: Bool[Tensor, " element"]) -> list[Int[Tensor, " row"]]:
+        """All rows of the sample in a few parts, by the loss of a subset."""
+        order = self.base_losses(base).argsort(descending=True, stable=True)
+        ends = [round(share * len(order)) for share in DEPTHS]
+        return [order[start:end] for start, end in zip([0, *ends], ends, strict=False) if end > start]
 
     @torch.no_grad()
     def losses(

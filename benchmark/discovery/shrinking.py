@@ -20,6 +20,9 @@ SHARES = (1.0, 7 / 8, 3 / 4, 5 / 8, 1 / 2, 3 / 8, 1 / 4, 3 / 16, 1 / 8, 1 / 16, 
 SPLIT = 4
 """Into how many groups a set is split first, and each group after that."""
 
+AT_ONCE = 16
+"""Groups that are judged together; of those that can go most are removed before the next ones are judged."""
+
 Judge = Callable[[Tensor, Tensor], Tensor]
 """By how much each candidate misses the criterion, from a base and the candidates."""
 
@@ -73,8 +76,9 @@ def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " eleme
 
     1. Order the kept elements by the first-order effect of removing them and remove the largest share, least harmful
        first, that keeps the criterion; repeat while more than one goes.
-    2. Split that order into groups and screen the removal of each group. Of those that seem to be harmless remove as
-       many together as keep the criterion; repeat until none goes, then with smaller groups, down to single elements.
+    2. Split that order into groups and go through them once, a few at a time: screen the removal of each, and of those
+       that seem to be harmless remove as many together as keep the criterion. The same with smaller groups, down to
+       single elements.
 
     Args:
         trials: Tries sets of elements.
@@ -90,15 +94,13 @@ def thin(trials: Trials, kept: Bool[Tensor, " element"]) -> Bool[Tensor, " eleme
             kept = smaller
             if removed <= 1:
                 break
-        size = max(1, int(kept.sum()) // SPLIT)
-        while True:
-            groups = _harmless(kept, _by_effect(trials, kept).split(size), trials.screen)
-            smaller = _without_most(trials, kept, groups)
-            if smaller.equal(kept):
-                if size == 1:
-                    break
-                size = max(1, size // SPLIT)
-            kept = smaller
+        size = int(kept.sum())
+        while size > 1:
+            size = max(1, size // SPLIT)
+            groups = _by_effect(trials, kept).split(size)
+            for start in range(0, len(groups), AT_ONCE):
+                harmless = _harmless(kept, groups[start : start + AT_ONCE], trials.screen)
+                kept = _without_most(trials, kept, harmless)
     except BudgetSpentError:
         pass
     return kept
@@ -111,15 +113,25 @@ def _by_effect(trials: Trials, kept: Bool[Tensor, " element"]) -> Int[Tensor, " 
 
 
 def certify(trials: Trials, kept: Bool[Tensor, " element"]) -> Shrunk:
-    """Try every element alone and remove those that can go, as many together as can; repeat until none can.
+    """Try every element alone and remove those that can go, until no element that is left can.
+
+    Elements are tried a few at a time, the least harmful by their first-order effect first. Those that were needed by a
+    larger set are tried again once something has been removed.
 
     Args:
         trials: Tries sets of elements.
         kept: A set that meets the criterion.
     """
     try:
-        while len(alone := removable(trials, kept)):
-            kept = _without_most(trials, without_each(kept, alone[:1].split(1))[0], alone[1:].split(1))
+        waiting, needed = list(_by_effect(trials, kept).split(1)), list[Tensor]()
+        while waiting:
+            tried, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            harmless = _harmless(kept, tried, trials.excess)
+            if harmless:
+                kept = _without_most(trials, without_each(kept, harmless[:1])[0], harmless[1:])
+                waiting, needed = [each for each in (*waiting, *needed, *tried) if kept[each]], []
+            else:
+                needed += tried
     except BudgetSpentError:
         return Shrunk(kept, minimal=False)
     return Shrunk(kept, minimal=True)

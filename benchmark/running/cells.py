@@ -35,8 +35,8 @@ KINDS: dict[str, CellKind] = {
     "validity": CellKind(4, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
     "claims": CellKind(1, "benchmark.evaluate:compute_claims", ("method", "variant", "seed")),
     "splitting": CellKind(1, "benchmark.evaluate:compute_splitting", ("method", "variant", "seed")),
-    "circuit": CellKind(12, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
-    "search": CellKind(5, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
+    "circuit": CellKind(13, "benchmark.evaluate:compute_circuit", ("method", "variant", "graph", "task", "seed")),
+    "search": CellKind(6, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
 

@@ -14,6 +14,9 @@ from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.scoring.sizes import resampled
 from benchmark.tasks.answers import first_answer_difference, logit_difference
 
+AGREEMENTS = ("faithfulness", "completeness", "logit_difference_r2", "necessity", "recovered_task_loss")
+"""The metrics of `faithfulness`."""
+
 
 def faithfulness(case: DiscoveredCircuit) -> list[Measurement]:
     """Agreement of the circuit and of its complement with the reference model."""

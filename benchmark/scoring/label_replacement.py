@@ -11,7 +11,7 @@ from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.seeds import seed_of
 from benchmark.validity.circuit_on_corpus import OnCorpus, labels_on_corpus
-from benchmark.validity.in_circuit import CircuitValidity, circuit_validity
+from benchmark.validity.in_circuit import CircuitValidity, TaskConcept, circuit_validity
 from benchmark.validity.rows import circuit_measurements, write_validity
 from benchmark.validity.sample import draw_sample
 
@@ -26,7 +26,7 @@ def label_replacement(case: DiscoveredCircuit) -> list[Measurement]:
     corpus as well.
     """
     setting, task, corpus = case.setting, case.task, case.corpus
-    if task is None or corpus is None or setting.graph != "unit" or not task.concepts:
+    if task is None or corpus is None or not _concepts(case):
         return []
     found = circuit_validity(
         case.model,
@@ -43,6 +43,25 @@ def label_replacement(case: DiscoveredCircuit) -> list[Measurement]:
         found = replace(found, corpus=_on_corpus(case, corpus, found))
     if case.folder is not None:
         write_validity(found, case.folder)
+    return _rows(case, found)
+
+
+def unscored_labels(case: DiscoveredCircuit, reason: str) -> list[Measurement]:
+    """The rows of `label_replacement`, without values for a given reason."""
+    if not _concepts(case):
+        return []
+    unscored = [TaskConcept(name, reason=reason) for name in _concepts(case)]
+    corpus = OnCorpus({}, {}, 0, {}) if case.setting.ablation == "mean" else None
+    return _rows(case, CircuitValidity(unscored, 0, [], [], corpus))
+
+
+def _concepts(case: DiscoveredCircuit) -> tuple[str, ...]:
+    """The concepts of the task, if its circuit can be labelled."""
+    task = case.task
+    return () if task is None or case.corpus is None or case.setting.graph != "unit" else tuple(task.concepts)
+
+
+def _rows(case: DiscoveredCircuit, found: CircuitValidity) -> list[Measurement]:
     return [replace(row, ablation=case.ablation) for row in circuit_measurements(found, case.batch.clusters)]
 
 

@@ -27,16 +27,13 @@ PAIRS = 16
 def off_distribution(case: DiscoveredCircuit) -> list[Measurement]:
     """Mean agreement with the reference model over the levels of each shift beyond the first.
 
-    If the circuit solves the task, the curves over all levels are saved in the folder of its cell.
+    The curves over all levels are saved in the folder of the circuit's cell.
     """
     task, corpus = case.task, case.corpus
     if task is None or corpus is None:
         return []
-    shifts = [shift for shift in SHIFTS.values() if shift.concerns(task.name)]
-    if case.status[0] != "ok":
-        return [case.missing(f"agreement_{shift.name}", *reversed(case.status)) for shift in shifts]
     rows, points = [], []
-    for shift in shifts:
+    for shift in _shifts(task):
         curve, stopped = _curve(case, shift, task, corpus)
         points += curve
         metric, shifted = f"agreement_{shift.name}", [point for point in curve if point.series == "agreement"][1:]
@@ -49,6 +46,18 @@ def off_distribution(case: DiscoveredCircuit) -> list[Measurement]:
     if case.folder is not None:
         write_points(points, case.folder)
     return rows
+
+
+def unscored_shifts(case: DiscoveredCircuit, reason: str) -> list[Measurement]:
+    """The rows of `off_distribution`, without values for a given reason."""
+    if case.task is None or case.corpus is None:
+        return []
+    return [case.missing(f"agreement_{shift.name}", reason) for shift in _shifts(case.task)]
+
+
+def _shifts(task: Task) -> list[Shift]:
+    """The shifts that concern a task."""
+    return [shift for shift in SHIFTS.values() if shift.concerns(task.name)]
 
 
 def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) -> tuple[list[CurvePoint], str]:

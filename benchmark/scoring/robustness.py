@@ -1,7 +1,7 @@
 """Scores a circuit under every ablation, with random circuits of the same size for comparison."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,9 @@ RANDOM_CIRCUITS = 3
 ROBUST = ("mean", "resample", "counterfactual", "stochastic")
 """The ablations over which `robust_faithfulness` is the minimum."""
 
+SUBSETS = ("stochastic", "worst_subset", "adversarial")
+"""Rows for ablations of some of the nodes outside a circuit: `DRAWS` random subsets, and one that is searched for."""
+
 
 @dataclass(frozen=True)
 class AblationResult:
@@ -45,7 +48,7 @@ class AblationResult:
 
 def robustness(case: CircuitUnderTest) -> list[Measurement]:
     """Faithfulness and loss under each ablation, the lowest faithfulness, and random circuits for comparison."""
-    values = _values(case, [name for name in ABLATIONS if case.position_means or name != "position_mean"])
+    values = _values(case, _ablations(case))
     results, empty = (_results(case, values, circuit) for circuit in (case.circuit, Circuit.empty(case.sites)))
     subsets = _subsets(case)
     results["stochastic"] = _mean(subsets)
@@ -68,6 +71,22 @@ def robustness(case: CircuitUnderTest) -> list[Measurement]:
         rows.append(Measurement("random_circuit_loss", loss, n=n, ablation=name))
     least = float(np.min([faithful[name] for name in ROBUST]))
     return [*rows, Measurement("robust_faithfulness", least, n=n)]
+
+
+def unscored_robustness(case: CircuitUnderTest, reason: str) -> list[Measurement]:
+    """The rows of `robustness`, without values for a given reason."""
+    others = [name for name in (*_ablations(case), *SUBSETS) if name != case.ablation]
+    named = [
+        *((metric, name) for name in others for metric in ("faithfulness", "circuit_loss")),
+        *(("random_circuit_loss", name) for name in _ablations(case)),
+        ("robust_faithfulness", ""),
+    ]
+    return [replace(case.missing(metric, reason), ablation=name) for metric, name in named]
+
+
+def _ablations(case: CircuitUnderTest) -> list[str]:
+    """The ablations for which there are values."""
+    return [name for name in ABLATIONS if case.position_means or name != "position_mean"]
 
 
 def robust_faithfulness(case: CircuitUnderTest) -> float:

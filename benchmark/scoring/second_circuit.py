@@ -66,8 +66,6 @@ def second_circuit(case: DiscoveredCircuit) -> list[Measurement]:
     config, setting = case.config, case.setting
     if not config.redundancy:
         return []
-    if case.status[0] != "ok":
-        return [_undefined(*reversed(case.status))]
     second = find_second_circuit(
         case.model,
         setting.prompts,
@@ -86,6 +84,11 @@ def second_circuit(case: DiscoveredCircuit) -> list[Measurement]:
     if loss > config.target_loss + config.generalisation_margin:
         return [_undefined(f"the second circuit's test loss is {loss:.3f}", "not_generalised")]
     return [Measurement("second_circuit_nodes", metrics.node_count(second.circuit), ablation="mean")]
+
+
+def unscored_second_circuit(case: DiscoveredCircuit, reason: str) -> list[Measurement]:
+    """The row of `second_circuit`, without a value for a given reason."""
+    return [_undefined(reason, "undefined")] if case.config.redundancy else []
 
 
 def _undefined(reason: str, status: str) -> Measurement:

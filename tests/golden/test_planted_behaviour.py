@@ -29,7 +29,7 @@ from benchmark.scoring.redundant_nodes import (
     removable_pairs,
     silent_nodes,
 )
-from benchmark.scoring.score_circuit import score_circuit
+from benchmark.scoring.score_circuit import SCORES, score_circuit
 from benchmark.scoring.second_circuit import Forbidding, find_second_circuit, second_circuit
 from benchmark.tasks.answers import answer_logits, prompt_losses
 
@@ -332,7 +332,8 @@ def test_second_circuit_nodes_are_those_of_the_other_copy_or_not_reached():
 
 def test_no_second_circuit_is_searched_where_the_first_does_not_count():
     case = discovered("two_hop", target_loss=1e-9, generalisation_margin=0)
-    [row] = second_circuit(case)
+    [score] = [each for each in SCORES if each.measured is second_circuit]
+    [row] = score.rows(case)
     assert row.status == "unsolved"
     assert (row.status, row.reason) == case.status
 
@@ -361,3 +362,27 @@ def test_scores_of_a_circuit_hold_the_new_metrics_or_its_status():
     missed = by_name(score_circuit(discovered("planted_string_closing", **impossible)))
     assert all((missed[metric].status, missed[metric].value) == ("unsolved", None) for metric in NEW)
     assert "second_circuit_nodes" not in reached
+
+
+@pytest.mark.parametrize("redundancy", [False, True])
+def test_circuits_that_miss_have_the_rows_of_those_that_do_not_except_certificates(redundancy):
+    impossible = {"target_loss": 1e-9, "generalisation_margin": 0}
+    keys = [
+        {(row.metric, row.ablation, row.concept) for row in score_circuit(case)}
+        for case in (
+            discovered("planted_string_closing", redundancy=redundancy),
+            discovered("planted_string_closing", redundancy=redundancy, **impossible),
+        )
+    ]
+    certificates = {(metric, "mean", "") for metric in ("minimal_nodes", "minimal_edges")}
+    assert keys[0] - certificates == keys[1]
+
+
+def test_nothing_but_losses_is_computed_for_a_circuit_that_misses(monkeypatch):
+    case = discovered("planted_string_closing", target_loss=1e-9, generalisation_margin=0)
+    assert case.status[0] == "unsolved"
+
+    def refuse(*_):
+        raise AssertionError("a score was computed")
+
+    assert all(row.status == "unsolved" for score in SCORES for row in replace(score, measured=refuse).rows(case))
