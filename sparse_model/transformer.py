@@ -36,6 +36,7 @@ from benchmark.model.interface import (
     at_positions,
 )
 from benchmark.settings import validated
+from sparse_model.attention import attend_with_sink
 from sparse_model.checkpoint import check_tensors, read_json, read_tensors
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
@@ -205,12 +206,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """The values, averaged over earlier positions by the attention pattern of their head."""
         heads = (q.shape[-1] // self.config.d_head, self.config.d_head)
         q, k, v = (each.unflatten(-1, heads).transpose(1, 2) for each in (q, k, v))  # [batch, head, position, d_head]
-        if self.config.sink:  # one more, learned, term in each softmax's denominator: a key whose value is zero
-            scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [batch, head, position, position]
-            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-            sinks = self.blocks[layer].sink[:, None, None].expand(len(q), -1, q.shape[2], 1)
-            pattern = torch.cat([sinks, scores.masked_fill(later, -math.inf)], dim=-1).softmax(dim=-1)
-            mixed = pattern[..., 1:] @ v
+        if self.config.sink:
+            mixed = attend_with_sink(q, k, v, self.blocks[layer].sink)
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return mixed.transpose(1, 2).flatten(2)  # [batch, position, head * d_head]

@@ -5,7 +5,8 @@ Four stages, of which 1, 2 and 4 are those of Gao et al. 2025 (arXiv 2511.13653)
 1. *Rank* the nodes (`benchmark.discovery.rankings`; the paper uses a learned mask).
 2. *Cut* the ranking: the fewest top-ranked nodes with which the criterion holds, by bisection. If the circuit will be
    shrunk, nodes that are needed but stand late are brought forward and the ranking is cut again.
-   If no prefix does, the nodes are ranked and cut once more, with the tokens that exchanges would have had.
+   If no prefix does, but one comes near, the nodes are ranked and cut once more, with the tokens that exchanges would
+   have had.
 3. *Shrink* the circuit by thinning and exchanges, until no node can be removed alone (`benchmark.discovery.shrinking`).
 4. *Calibrate* a scale and a shift of the logit difference, reported separately.
 
@@ -35,6 +36,10 @@ from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import CircuitModel, Graph
 from benchmark.tasks.prompts import TaskPrompts
+
+
+NEAR = 2.0
+"""A search starts once more if some circuit has a loss of at most this many times the target, but none meets it."""
 
 
 def find_circuit(
@@ -85,7 +90,8 @@ def find_circuit(
 def _found(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> FoundCircuit:
     """Stages 1 to 3."""
     cuts = _cuts(search, ranking, budget, generator)
-    if budget.shrink and cuts[0].status != "ok":
+    near = cuts[0].lowest_loss <= NEAR * search.criterion.target
+    if budget.shrink and cuts[0].status != "ok" and near:
         cuts = sorted([*cuts, *_cuts(search, ranking, budget, generator)], key=_preference)
         budget = replace(budget, exchanges=0)
     reached = [cut for cut in cuts if cut.status == "ok"]

@@ -7,7 +7,8 @@ of nodes kept.
 With fixed coefficients, which the paper tunes for every task with CARBS, a small budget ends far from the target loss:
 either nearly all nodes are kept or the task is not done. By default the coefficient is therefore adapted as a Lagrange
 multiplier is: it grows while the task loss is below the target and shrinks while it is above, so that the whole budget
-is spent where the cut will be made.
+is spent where the cut will be made. Large budgets learn several such masks, from different noise: circuits that are
+shrunk from the best of several starts are smaller than one from a mask that was learned for longer.
 
 Nodes with equal parameters are ranked by their running mean.
 """
@@ -27,6 +28,9 @@ from benchmark.tasks.prompts import PromptBatch
 
 INITIAL_COEFFICIENT = 1e-3
 """Coefficient with which an adapted penalty starts, nats per kept node."""
+
+MASK_TOKENS = 160_000
+"""Tokens from which on a budget learns another mask instead of the same one for longer, if the penalty is adapted."""
 
 ADAPTATION = 1.05
 """Factor by which the coefficient grows or shrinks in a step."""
@@ -54,9 +58,10 @@ class Penalty:
 
 
 def learned_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
-    """One order with an adapted penalty, or one for each fixed coefficient, with equal shares of the tokens."""
+    """Orders from masks with an adapted penalty, or from one for each coefficient, with equal shares of the tokens."""
     fixed = [Penalty(None, coefficient) for coefficient in budget.coefficients]
-    penalties = fixed or [Penalty(search.criterion.target)]
+    masks = max(1, budget.tokens // MASK_TOKENS)
+    penalties = fixed or [Penalty(search.criterion.target) for _ in range(masks)]
     return [_learned_order(search, penalty, budget, len(penalties), generator) for penalty in penalties]
 
 

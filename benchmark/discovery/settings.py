@@ -29,7 +29,8 @@ class CircuitConfig(Settings):
     budget_tokens: Tokens = 200_000
     """Prompt tokens run forward and backward to learn the masks, over all coefficients. Cutting again, thinning,
     exchanges and thinning the edges may run as many each, and certifying nodes or edges four times as many; a forward
-    pass alone counts a third. If no circuit does the task, masks are learned once more instead of exchanging nodes."""
+    pass alone counts a third. If no circuit does the task but one comes near, masks are learned once more instead of
+    exchanging nodes."""
 
     batch_pairs: Size = 16
     """Prompt pairs per step."""
