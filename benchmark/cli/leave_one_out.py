@@ -19,7 +19,6 @@ from benchmark.cli.cells import (
 )
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.text import WIDTH, table_lines
-from benchmark.running.plan import by_urgency
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ def leave_one_out(
     """
     from benchmark.running.config import configure
     from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.running.plan import by_urgency
     from benchmark.studies import leave_one_out as study
     from benchmark.studies.tables import added, write_frame
 
