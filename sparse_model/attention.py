@@ -2,7 +2,7 @@
 
 The sink is a key whose logit is the same for every query and whose value is zero (`sink_logit` of
 https://github.com/openai/circuit_sparsity). It is put before the first position, as a key that only an additional
-constant channel of the queries reads, so that the fused attention of the library applies, which never stores the pattern.
+constant channel of the queries reads. So the fused attention of the library applies, which never stores the pattern.
 """
 
 import math

@@ -37,7 +37,6 @@ from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.interface import CircuitModel, Graph
 from benchmark.tasks.prompts import TaskPrompts
 
-
 NEAR = 2.0
 """A search starts once more if some circuit has a loss of at most this many times the target, but none meets it."""
 
