@@ -100,11 +100,12 @@ def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds)
     """
     from rich.console import Console
 
+    from benchmark.running.estimates import Estimates
     from benchmark.running.executor import execute
     from benchmark.running.progress_display import Tally, display_on
 
     began = time.monotonic()
-    display = display_on(Console(stderr=True, highlight=False), Tally(seconds))
+    display = display_on(Console(stderr=True, highlight=False), Tally(Estimates.of(seconds, cells, store)))
     try:
         with display:
             outcomes = execute(cells, store, workers, display)
@@ -133,12 +134,14 @@ def what_is_left(
     cells: Sequence[Cell], missing: Sequence[Cell], store: Store, seconds: Seconds, workers: int
 ) -> list[str]:
     """How much is done and how long the rest takes; before it a line on cells that other code computed, if any."""
+    from benchmark.running.estimates import Estimates
     from benchmark.running.plan import expected_seconds
 
+    expected = Estimates.of(seconds, cells, store)
     other_code = store.other_code({cell.key for cell in cells} - {cell.key for cell in missing})
     rest = (
         f"{len(cells)} cells, {len(cells) - len(missing)} done; the rest takes about "
-        f"{duration(expected_seconds(missing, seconds, workers))} with {counted(workers, 'worker')}"
+        f"{duration(expected_seconds(missing, expected, workers))} with {counted(workers, 'worker')}"
     )
     return [*filter(None, [other_code]), rest]
 
@@ -163,15 +166,17 @@ def dry_run_table(
         workers: Largest number of processes.
         remark: The sentence around what is left.
     """
+    from benchmark.running.estimates import Estimates
 
     def missing(own: Sequence[Cell]) -> list[Cell]:
         return [cell for cell in own if store.state(cell.key) != "done"]
 
+    expected = Estimates.of(seconds, cells, store)
     lines, counted_before = [f"{header}{'cells':>7}{'missing':>9}{'work':>16}"], set[str]()
     for label, group in groups.items():
         own = [cell for cell in group if cell.key not in counted_before]
         counted_before |= {cell.key for cell in own}
-        work = duration(sum(map(seconds, missing(own)), 0.0))
+        work = duration(sum(map(expected, missing(own)), 0.0))
         lines.append(f"{label}{len(own):>7}{len(missing(own)):>9}{work:>16}")
     *told, left = what_is_left(cells, missing(cells), store, seconds, workers)
     return "\n".join([*lines, *told, *wrap(remark.format(left), WIDTH)])

@@ -29,6 +29,7 @@ def match(
 
     from benchmark.methods import METHODS, with_role
     from benchmark.running.config import configure
+    from benchmark.running.estimates import Estimates
     from benchmark.running.progress_display import Tally, display_on
     from benchmark.studies.match import match as search
 
@@ -37,7 +38,8 @@ def match(
         run = configure(preset, [method, to], (), (0,), changes)
         place = Store(store)
         trial = None
-        with place.lock(), display_on(Console(stderr=True, highlight=False), Tally(run.estimated_seconds)) as display:
+        tally = Tally(Estimates(run.estimated_seconds))
+        with place.lock(), display_on(Console(stderr=True, highlight=False), tally) as display:
             for trial in search(run, method, to, place, display, tolerance=tolerance, trials=trials):
                 display.say(f"{method} {trial.tokens:,} tokens: loss {trial.loss:.3f}, {trial.gap:+.3f} from {to}")
     assert trial is not None

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
+from benchmark.running.estimates import Estimates
 
 SECONDS_BETWEEN_LINES = 10.0
 """Without a terminal, a cell's progress is printed at most this often."""
@@ -19,9 +20,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @dataclass
 class Activity:
-    """A worker's cell, the steps done out of all (0 while unknown), and the computation's own remark."""
+    """A worker's cell, when it began, the steps done out of all (0 while unknown), and the computation's own remark."""
 
     cell: Cell
+    began: float
     done: int = 0
     total: int = 0
     note: str = ""
@@ -40,30 +42,47 @@ class Tally:
     """How far a run is, and when it will be done.
 
     Args:
-        estimate: How long a cell is expected to take on one core, seconds; only the ratios matter.
+        estimates: How long cells are expected to take; learns from each that ends.
         clock: A monotonic clock, seconds.
     """
 
-    def __init__(self, estimate: Callable[[Cell], float], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, estimates: Estimates, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.total = self.done = self.failures = 0
         self.running: dict[int, Activity] = {}
-        self._estimate = estimate
+        self._estimates = estimates
         self._began = clock()
-        self._all = self._ended = 0.0
+        self._missing: dict[str, Cell] = {}
+        self._ended: list[Cell] = []
+        self._workers = 1
 
     def begin(self, missing: Sequence[Cell]) -> None:
         """Start the clock; the missing cells will be computed."""
         self._began = self.clock()
         self.total = len(missing)
-        self._all = sum(map(self._estimate, missing))
+        self._missing = {cell.key: cell for cell in missing}
 
-    def end(self, worker: int, failed: bool = False, lost: Sequence[Cell] = ()) -> Cell:
-        """Count a worker's cell as computed, or as failed together with the cells that need it; return the cell."""
+    def start(self, worker: int, cell: Cell) -> None:
+        """A worker has started on a cell."""
+        self.running[worker] = Activity(cell, self.clock())
+        self._workers = max(self._workers, len(self.running))
+
+    def end(self, worker: int, seconds: float) -> Cell:
+        """Count a worker's cell as computed, in some seconds; return the cell."""
+        cell = self._end(worker)
+        self._estimates.learn(cell, seconds)
+        return cell
+
+    def fail(self, worker: int, lost: Sequence[Cell] = ()) -> Cell:
+        """Count a worker's cell as failed, together with the cells that need it; return the cell."""
+        self.failures += 1 + len(lost)
+        return self._end(worker, lost)
+
+    def _end(self, worker: int, lost: Sequence[Cell] = ()) -> Cell:
         cell = self.running.pop(worker).cell
-        self.done += 1 + len(lost)
-        self.failures += failed + len(lost)
-        self._ended += sum(map(self._estimate, [cell, *lost]))
+        for each in (cell, *lost):
+            self.done += 1
+            self._ended.append(self._missing.pop(each.key, each))
         return cell
 
     @property
@@ -74,13 +93,29 @@ class Tally:
     @property
     def share(self) -> float:
         """The fraction of the expected work that is done, 0 to 1."""
-        started = sum(self._estimate(activity.cell) * activity.share for activity in self.running.values())
-        return min((self._ended + started) / self._all, 1.0) if self._all else 1.0
+        expected = self._expected
+        ended, missing = (sum(map(expected, cells)) for cells in (self._ended, self._missing.values()))
+        done = ended + sum(expected(each.cell) * each.share for each in self.running.values())
+        return min(done / (ended + missing), 1.0) if ended + missing else 1.0
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end at the pace so far; `None` at the end and while less than 2 % is done."""
-        return self.elapsed * (1 - self.share) / self.share if 0.02 <= self.share < 1 else None
+        """Expected seconds until the end; `None` at the end and while less than 2 % is done."""
+        if not 0.02 <= self.share < 1:
+            return None
+        expected = self._expected
+        rest = {key: expected(cell) for key, cell in self._missing.items()}
+        rest |= {each.cell.key: rest[each.cell.key] * (1 - each.share) for each in self.running.values()}
+        return max(sum(rest.values()) / self._workers, *rest.values())
+
+    @property
+    def _expected(self) -> Estimates:
+        """The estimates, which know how far the running cells have come."""
+        estimates = self._estimates.copy()
+        for each in self.running.values():
+            if each.share:
+                estimates.learn(each.cell, self.clock() - each.began, each.share)
+        return estimates
 
     def summary(self) -> str:
         """Elapsed time, time left and failures in a few words."""
@@ -118,7 +153,7 @@ class PlainDisplay:
 
     def started(self, worker: int, cell: Cell) -> None:
         """A worker has started on a cell."""
-        self.tally.running[worker] = Activity(cell)
+        self.tally.start(worker, cell)
         self._spoke[worker] = self.tally.clock()
         self.line(f"begin {cell.label}")
 
@@ -132,12 +167,12 @@ class PlainDisplay:
 
     def finished(self, worker: int, seconds: float) -> None:
         """A worker has computed its cell."""
-        cell = self.tally.end(worker)
+        cell = self.tally.end(worker, seconds)
         self.line(f"done  {cell.label} in {duration(seconds)} ({self.tally.summary()})")
 
     def failed(self, worker: int, reason: str, lost: Sequence[Cell]) -> None:
         """A worker's cell has failed, and with it the cells that need it."""
-        cell = self.tally.end(worker, failed=True, lost=lost)
+        cell = self.tally.fail(worker, lost)
         others = f" ({len(lost)} more cells need it)" if lost else ""
         self.line(f"FAILED {cell.label}: {reason}{others}")
 
