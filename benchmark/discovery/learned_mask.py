@@ -29,8 +29,8 @@ from benchmark.tasks.prompts import PromptBatch
 INITIAL_COEFFICIENT = 1e-3
 """Coefficient with which an adapted penalty starts, nats per kept node."""
 
-MASK_TOKENS = 160_000
-"""Tokens from which on a budget learns another mask instead of the same one for longer, if the penalty is adapted."""
+MASK_TOKENS = 80_000
+"""Tokens per mask, if the penalty is adapted: a larger budget learns another mask, not the same one for longer."""
 
 ADAPTATION = 1.05
 """Factor by which the coefficient grows or shrinks in a step."""
