@@ -1,8 +1,11 @@
 """`bench list`: what is installed, one line each, and the registries where it is found."""
 
 import json
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from pkgutil import resolve_name
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -28,7 +31,10 @@ Rows = list[dict[str, Any]]
 @click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(what: str, as_json: bool) -> None:
-    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from."""
+    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from.
+
+    On a terminal that is too narrow for that, one paragraph each.
+    """
     with user_errors():
         rows = _presets() if what == "presets" else _records(what)
     if as_json:
@@ -36,10 +42,30 @@ def list_(what: str, as_json: bool) -> None:
     elif not rows:
         click.echo(f"no {what} yet")
     else:
-        table = [list(map(str, row.values())) for row in rows]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for line in table:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        lines, width = list(_lines(rows)), shutil.get_terminal_size().columns
+        if sys.stdout.isatty() and max(map(len, lines)) > width:
+            lines = list(paragraphs(rows, width))
+        click.echo("\n".join(lines))
+
+
+def _lines(rows: Rows) -> Iterator[str]:
+    """One line per record, in columns."""
+    table = [list(map(str, row.values())) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def paragraphs(rows: Rows, width: int) -> Iterator[str]:
+    """One paragraph per record: its name, then the rest in indented lines of at most a width."""
+    for row in rows:
+        yield row["name"]
+        named = ("name", "origin", "summary", "source")
+        facts = [f"{column} {value}" for column, value in row.items() if column not in named]
+        if row["origin"] != DISTRIBUTION:
+            facts.append(f"from {row['origin']}")
+        for text in (row["summary"], row["source"], ", ".join(facts)):
+            yield from wrap(text, width, initial_indent="    ", subsequent_indent="    ")
 
 
 def registry_of(kind: str) -> Registry[Any]:

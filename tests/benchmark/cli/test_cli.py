@@ -19,6 +19,7 @@ from toy_bench import DIARY, RAISING, toy_bench
 from toy_methods import FITTED, ROOT, SPARSE
 
 from benchmark.cli import main, ownership
+from benchmark.cli.list import REGISTRIES, paragraphs
 from benchmark.cli.ownership import check_ownership
 
 RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "2")
@@ -399,6 +400,22 @@ def wait_for(condition, seconds=10.0):
 
 
 # Listing and showing
+
+
+@pytest.mark.parametrize("what", [*REGISTRIES, "presets"])
+def test_lists_fit_a_narrow_terminal_and_lose_no_word(what):
+    lines = call("list", what).stdout.splitlines()
+    rows = json.loads(call("list", what, "--json").stdout)
+    narrow = list(paragraphs(rows, 80))
+    assert max(map(len, narrow)) <= 80
+    told = " ".join(narrow).split()
+    assert set(told) >= {word for row in rows for word in f"{row['name']} {row['summary']} {row['source']}".split()}
+    assert len([line for line in narrow if not line.startswith(" ")]) == len(lines) == len(rows)
+
+
+def test_lists_name_the_distribution_of_what_comes_from_elsewhere():
+    rows = [{"name": "a", "origin": "theirs", "summary": "one", "source": "two", "unit": "nats"}]
+    assert list(paragraphs(rows, 80)) == ["a", "    one", "    two", "    unit nats, from theirs"]
 
 
 def test_lists_are_one_line_each_and_json_where_asked():
