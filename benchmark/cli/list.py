@@ -26,6 +26,8 @@ REGISTRIES: Mapping[str, str] = {
 
 Rows = list[dict[str, Any]]
 
+INDENT = "    "
+
 
 @click.command("list")
 @click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
@@ -65,7 +67,8 @@ def paragraphs(rows: Rows, width: int) -> Iterator[str]:
         if row["origin"] != DISTRIBUTION:
             facts.append(f"from {row['origin']}")
         for text in (row["summary"], row["source"], ", ".join(facts)):
-            yield from wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+            lines = wrap(text, width - len(INDENT), break_on_hyphens=False, break_long_words=False)  # whole addresses
+            yield from (INDENT + line for line in lines)
 
 
 def registry_of(kind: str) -> Registry[Any]:
