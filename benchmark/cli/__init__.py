@@ -16,6 +16,7 @@ from benchmark.cli.match import match
 from benchmark.cli.regret import regret
 from benchmark.cli.run import run
 from benchmark.cli.show import show
+from benchmark.cli.speed import speed
 from benchmark.cli.sweep import sweep
 from benchmark.cli.variance import variance
 
@@ -34,5 +35,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, leave_one_out, audit):
+for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, leave_one_out, audit, speed):
     main.add_command(command)

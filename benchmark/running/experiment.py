@@ -58,6 +58,17 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     processor: str
     cores: int
 
+    @classmethod
+    def here(cls) -> "Origin":
+        """This program on this machine."""
+        return cls(
+            code_version=code_version(),
+            libraries=library_versions(),
+            platform=platform.platform(),
+            processor=platform.processor() or platform.machine(),
+            cores=os.cpu_count() or 1,
+        )
+
 
 class Forms(BaseModel, frozen=True, extra="forbid"):
     """The forms in which the tasks of a run are posed.
@@ -104,19 +115,12 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     def of(cls, run: RunConfig, table: str) -> "Experiment":
         """The experiment of a run that writes a table."""
         settings = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
-        origin = Origin(
-            code_version=code_version(),
-            libraries=library_versions(),
-            platform=platform.platform(),
-            processor=platform.processor() or platform.machine(),
-            cores=os.cpu_count() or 1,
-        )
         return cls(
             preset=run.preset,
             settings={name: _shareable(config.model_dump(mode="json")) for name, config in settings.items()},
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
-            origins=(origin,),
+            origins=(Origin.here(),),
             forms=Forms.of(forms_by_task(run.tasks)),
             concepts=concepts_digest(),
         )

@@ -69,6 +69,7 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "leave-one-out": ["--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers",
                           "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
+        "speed": ["--json", "--rounds"],
     }  # fmt: skip
 
 
