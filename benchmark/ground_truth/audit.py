@@ -26,7 +26,6 @@ import torch
 from jaxtyping import Float
 
 from benchmark.discovery.cutting import FoundCircuit
-from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Case, RankableMetric
 from benchmark.ground_truth.planted_models import PlantedModel
@@ -125,9 +124,7 @@ def write_audit(folder: Path, verdicts: Iterable[AuditedMetric]) -> None:
 
 def _search(known: PlantedModel, seed: int) -> FoundCircuit:
     generator = torch.Generator().manual_seed(seed_of("audit search", known.name, seed))
-    return find_circuit(
-        known.model, known.prompts, known.means, graph="unit", target=TARGET, budget=SEARCH, generator=generator
-    )
+    return known.search(SEARCH, generator, target=TARGET)
 
 
 def _judge(

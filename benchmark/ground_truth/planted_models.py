@@ -14,6 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from benchmark.discovery.cutting import FoundCircuit
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import corpus_means
 from benchmark.model.circuit import Circuit
 from benchmark.model.edge_hooks import EdgeHooks
@@ -125,6 +128,21 @@ class PlantedModel:
     def reference(self) -> CircuitModel:
         """The reference model, with which circuits are compared."""
         return self.model
+
+    def search(
+        self, budget: Budget, generator: torch.Generator, *, target: float, ranking: str = "mask"
+    ) -> FoundCircuit:
+        """What the finder finds in the unit graph; the arguments are those of `find_circuit`."""
+        return find_circuit(
+            self.model,
+            self.prompts,
+            self.means,
+            graph="unit",
+            target=target,
+            ranking=ranking,
+            budget=budget,
+            generator=generator,
+        )
 
 
 def known_models(seed: int = 0, depths: Iterable[int] = (1, 2, 3, 4)) -> list[PlantedModel]:

@@ -33,7 +33,6 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from benchmark import metrics
-from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.ground_truth.circuit_metrics import TARGET, Case, RankableMetric
 from benchmark.ground_truth.trained_models import TrainedModel
@@ -159,10 +158,7 @@ def population(known: TrainedModel) -> Iterator[Case]:
         yield replace(Case.of(known, each, generator), generator=torch.Generator())
     for ranking, tokens in SEARCHES:
         budget = Budget(tokens=tokens, learning_rate=0.03)
-        found = find_circuit(
-            known.model, known.prompts, known.means, graph="unit", target=TARGET, ranking=ranking, budget=budget,
-            generator=generator,
-        )  # fmt: skip
+        found = known.search(budget, generator, target=TARGET, ranking=ranking)
         yield Case(known, found.circuit, found.order, torch.Generator())
 
 

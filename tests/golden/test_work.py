@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget
 from benchmark.ground_truth.planted_models import known_model
 
@@ -33,15 +32,7 @@ def counted(monkeypatch):
 
 
 def found(known):
-    return find_circuit(
-        known.model,
-        known.prompts,
-        known.means,
-        graph="unit",
-        target=0.15,
-        budget=BUDGET,
-        generator=torch.Generator().manual_seed(0),
-    )
+    return known.search(BUDGET, torch.Generator().manual_seed(0), target=0.15)
 
 
 def test_a_search_for_nodes_runs_no_more_tokens_than_it_used_to(counted):

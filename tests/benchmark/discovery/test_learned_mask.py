@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmark.discovery import finder, learned_mask
-from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.learned_mask import ADAPTATION, INITIAL_COEFFICIENT, Penalty, learned_orders
 from benchmark.discovery.search import Budget, Search
 from benchmark.ground_truth.planted_models import known_model
@@ -33,15 +32,7 @@ def nodes_cut(coefficients):
     """Size of the circuit that a mask alone leaves of a planted model of more than 100 nodes."""
     known = known_model(2, torch.Generator().manual_seed(0), copies=2, width=24)
     budget = Budget(tokens=12_000, learning_rate=0.05, coefficients=coefficients, shrink=False)
-    found = find_circuit(
-        known.model,
-        known.prompts,
-        known.means,
-        graph="unit",
-        target=0.15,
-        budget=budget,
-        generator=torch.Generator().manual_seed(0),
-    )
+    found = known.search(budget, torch.Generator().manual_seed(0), target=0.15)
     assert found.status == "ok"
     return sum(int(mask.sum()) for mask in found.circuit.masks.values())
 
@@ -75,7 +66,5 @@ def test_a_search_starts_once_more_only_if_some_circuit_came_near_the_target(mon
         return [replace(cuts(*arguments)[0], status="not_reached", lowest_loss=lowest)]
 
     monkeypatch.setattr(finder, "_cuts", missed)
-    generator = torch.Generator().manual_seed(0)
-    settings = {"graph": "unit", "target": 0.15, "budget": Budget(tokens=1_000), "generator": generator}
-    found = find_circuit(known.model, known.prompts, known.means, **settings)
+    found = known.search(Budget(tokens=1_000), torch.Generator().manual_seed(0), target=0.15)
     assert (found.status, len(begun)) == ("not_reached", starts)

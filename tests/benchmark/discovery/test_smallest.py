@@ -14,7 +14,6 @@ from benchmark.discovery.cutting import cut_order
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.edges import verify_edges
-from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.search import Budget, sample_of
 from benchmark.discovery.shrinking import removable
 from benchmark.ground_truth.planted_models import known_model
@@ -39,15 +38,7 @@ def trials_of(known):
 
 
 def found_in(known, seed=0, budget=BUDGET):
-    return find_circuit(
-        known.model,
-        known.prompts,
-        known.means,
-        graph="unit",
-        target=TARGET,
-        budget=budget,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    return known.search(budget, torch.Generator().manual_seed(seed), target=TARGET)
 
 
 @cache
