@@ -52,7 +52,7 @@ class Linear(torch.autograd.Function):
     @once_differentiable
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The gradients with respect to the rows, the weight and the bias."""
-        gradient = gradients[0].contiguous()  # that of a sum is one number for all entries, a thousand times as slow
+        gradient = gradients[0].contiguous()  # an expanded scalar, as of a sum, is a thousand times as slow
         values, weight = context.saved_tensors
         for_values, for_weight, for_bias = context.needs_input_grad
         return (

@@ -96,7 +96,7 @@ def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds)
         cells: The most urgent first.
         store: Where artifacts are looked up and put.
         workers: Largest number of processes.
-        seconds: How long each cell is expected to take.
+        seconds: How long each cell takes as stated; corrected by what cells in the store took.
     """
     from rich.console import Console
 
@@ -134,14 +134,12 @@ def what_is_left(
     cells: Sequence[Cell], missing: Sequence[Cell], store: Store, seconds: Seconds, workers: int
 ) -> list[str]:
     """How much is done and how long the rest takes; before it a line on cells that other code computed, if any."""
-    from benchmark.running.estimates import Estimates
     from benchmark.running.plan import expected_seconds
 
-    expected = Estimates.of(seconds, cells, store)
     other_code = store.other_code({cell.key for cell in cells} - {cell.key for cell in missing})
     rest = (
         f"{len(cells)} cells, {len(cells) - len(missing)} done; the rest takes about "
-        f"{duration(expected_seconds(missing, expected, workers))} with {counted(workers, 'worker')}"
+        f"{duration(expected_seconds(missing, seconds, workers))} with {counted(workers, 'worker')}"
     )
     return [*filter(None, [other_code]), rest]
 
@@ -162,7 +160,7 @@ def dry_run_table(
         groups: Cells by label; a cell that several groups need counts for the first of them.
         cells: All cells, the most urgent first.
         store: Where artifacts are looked up.
-        seconds: How long each cell is expected to take.
+        seconds: How long each cell takes as stated; corrected by what cells in the store took.
         workers: Largest number of processes.
         remark: The sentence around what is left.
     """
@@ -178,5 +176,5 @@ def dry_run_table(
         counted_before |= {cell.key for cell in own}
         work = duration(sum(map(expected, missing(own)), 0.0))
         lines.append(f"{label}{len(own):>7}{len(missing(own)):>9}{work:>16}")
-    *told, left = what_is_left(cells, missing(cells), store, seconds, workers)
+    *told, left = what_is_left(cells, missing(cells), store, expected, workers)
     return "\n".join([*lines, *told, *wrap(remark.format(left), WIDTH)])

@@ -59,7 +59,7 @@ def _lines(rows: Rows) -> Iterator[str]:
 
 
 def paragraphs(rows: Rows, width: int) -> Iterator[str]:
-    """One paragraph per record: its name, then the rest in indented lines of at most a width."""
+    """One paragraph per record: its name, then the rest indented and wrapped at a width; addresses stay whole."""
     for row in rows:
         yield row["name"]
         named = ("name", "origin", "summary", "source")
@@ -67,7 +67,7 @@ def paragraphs(rows: Rows, width: int) -> Iterator[str]:
         if row["origin"] != DISTRIBUTION:
             facts.append(f"from {row['origin']}")
         for text in (row["summary"], row["source"], ", ".join(facts)):
-            lines = wrap(text, width - len(INDENT), break_on_hyphens=False, break_long_words=False)  # whole addresses
+            lines = wrap(text, width - len(INDENT), break_on_hyphens=False, break_long_words=False)
             yield from (INDENT + line for line in lines)
 
 

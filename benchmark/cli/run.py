@@ -40,6 +40,7 @@ def run(
     """
     from benchmark.cli.show import leaderboard_of
     from benchmark.running.config import configure
+    from benchmark.running.estimates import Estimates
     from benchmark.running.plan import plan
     from benchmark.running.tables import check_tables, write_tables
 
@@ -55,7 +56,8 @@ def run(
         states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
         missing = [cell for cell in cells if states[cell.key] != "done"]
         lines = [f"{states[cell.key]:<8} {cell.label}" for cell in cells]
-        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, seconds, workers)]))
+        expected = Estimates.of(seconds, cells, place)
+        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, expected, workers)]))
         return
     with held(place, out):
         for note in notes:

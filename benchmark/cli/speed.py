@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--rounds", default=7, show_default=True, type=click.IntRange(3, 1000), help="Timings of every way.")
+@click.option(
+    "--rounds", default=7, show_default=True, type=click.IntRange(3, 1000), help="Timings per implementation."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def speed(rounds: int, as_json: bool) -> None:
     """Time our hot paths against naive ways to compute the same.

@@ -8,7 +8,8 @@ With fixed coefficients, which the paper tunes for every task with CARBS, a smal
 either nearly all nodes are kept or the task is not done. By default the coefficient is therefore adapted as a Lagrange
 multiplier is: it grows while the task loss is below the target and shrinks while it is above, so that the whole budget
 is spent where the cut will be made. Large budgets learn several such masks, from different noise: circuits that are
-shrunk from the best of several starts are smaller than one from a mask that was learned for longer.
+shrunk from the best of several starts vary less, and reach the target more often, than those from one mask that was
+learned for longer.
 
 Nodes with equal parameters are ranked by their running mean.
 """
@@ -30,7 +31,8 @@ INITIAL_COEFFICIENT = 1e-3
 """Coefficient with which an adapted penalty starts, nats per kept node."""
 
 MASK_TOKENS = 80_000
-"""Tokens per mask, if the penalty is adapted: a larger budget learns another mask, not the same one for longer."""
+"""Fewest tokens per mask, if several are learned with an adapted penalty. Twice as many learn two masks, not one for
+longer."""
 
 ADAPTATION = 1.05
 """Factor by which the coefficient grows or shrinks in a step."""
@@ -58,7 +60,7 @@ class Penalty:
 
 
 def learned_orders(search: Search, budget: Budget, generator: torch.Generator) -> list[Int[Tensor, " node"]]:
-    """Orders from masks with an adapted penalty, or from one for each coefficient, with equal shares of the tokens."""
+    """Orders from masks with an adapted penalty, or one per fixed coefficient, with equal shares of the tokens."""
     fixed = [Penalty(None, coefficient) for coefficient in budget.coefficients]
     masks = max(1, budget.tokens // MASK_TOKENS)
     penalties = fixed or [Penalty(search.criterion.target) for _ in range(masks)]

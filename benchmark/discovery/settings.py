@@ -27,7 +27,7 @@ class CircuitConfig(Settings):
     """A circuit counts if its loss on test prompts exceeds the target by at most this much, nats."""
 
     budget_tokens: Tokens = 200_000
-    """Prompt tokens run forward and backward to learn the masks, over all coefficients. Cutting again, thinning,
+    """Prompt tokens run forward and backward to learn the masks, all of them together. Cutting again, thinning,
     exchanges and thinning the edges may run as many each, and certifying nodes or edges four times as many; a forward
     pass alone counts a third. If no circuit does the task but one comes near, masks are learned once more instead of
     exchanging nodes."""

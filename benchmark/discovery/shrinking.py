@@ -21,7 +21,7 @@ SPLIT = 4
 """Into how many groups a set is split first, and each group after that."""
 
 AT_ONCE = 16
-"""Groups that are judged together; of those that can go most are removed before the next ones are judged."""
+"""Groups judged together; as many of the harmless ones as possible are removed before the next groups are judged."""
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """By how much each candidate misses the criterion, from a base and the candidates."""

@@ -28,7 +28,7 @@ class Estimates:
 
     @classmethod
     def of(cls, stated: Callable[[Cell], float], cells: Iterable[Cell], store: Store) -> "Estimates":
-        """Estimates that know how long those of some cells took that a store holds."""
+        """Estimates that have learned from those of the given cells that the store holds."""
         made = cls(stated)
         for cell in cells:
             if store.state(cell.key) == "done":

@@ -13,9 +13,6 @@ from torch import Tensor
 GROUP = "sparse_circuit_bench.speed"
 """The entry-point group of functions that take no arguments and return comparisons."""
 
-ROUNDS = 7
-"""Rounds in which every contestant is timed once."""
-
 LEAST_SECONDS = 0.02
 """A contestant is repeated until a timing takes about this long."""
 
@@ -31,15 +28,13 @@ class Comparison:
         name: What is computed.
         shapes: The shapes that it is computed on.
         ours: Our way.
-        others: Other ways, by name: `naive`, or the library that the way is taken from.
-        same: Whether all give the same results, which is checked before anything is timed.
+        others: Other ways, by name; that they give the same results is checked before anything is timed.
     """
 
     name: str
     shapes: str
     ours: Contestant
     others: Mapping[str, Contestant]
-    same: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,12 +70,12 @@ def comparisons() -> list[Comparison]:
     return [comparison for entry in entries for comparison in entry.load()()]
 
 
-def compare(comparison: Comparison, rounds: int = ROUNDS, clock: Callable[[], float] = perf_counter) -> Iterator[Speed]:
+def compare(comparison: Comparison, rounds: int, clock: Callable[[], float] = perf_counter) -> Iterator[Speed]:
     """Time our way and the others in turns, so that what else the machine does affects all of them alike.
 
     Args:
         comparison: What is timed.
-        rounds: Number of rounds.
+        rounds: Number of rounds in which every way is timed once.
         clock: A clock, seconds.
 
     Raises:
@@ -110,9 +105,7 @@ def compare(comparison: Comparison, rounds: int = ROUNDS, clock: Callable[[], fl
 
 
 def _check(comparison: Comparison) -> None:
-    """`ValueError` if another way gives other results, where all should give the same."""
-    if not comparison.same:
-        return
+    """`ValueError` if another way gives other results."""
     ours = comparison.ours()
     for name, run in comparison.others.items():
         try:
@@ -123,7 +116,7 @@ def _check(comparison: Comparison) -> None:
 
 
 def _repeats(run: Contestant, clock: Callable[[], float]) -> int:
-    """How often something is run for one timing, found by running it once or twice."""
+    """How often something is run for one timing, found by running it twice."""
     run()
     return max(1, math.ceil(LEAST_SECONDS / max(_seconds(run, 1, clock), 1e-9)))
 

@@ -8,7 +8,8 @@ import torch
 from click.testing import CliRunner
 
 from benchmark.cli import main
-from benchmark.studies.speed import LEAST_SECONDS, Comparison, compare, comparisons, with_gradients
+from benchmark.cli.speed import _text
+from benchmark.studies.speed import LEAST_SECONDS, Comparison, Speed, compare, comparisons, with_gradients
 
 
 class Machine:
@@ -86,6 +87,13 @@ def test_all_ways_of_the_installed_packages_give_the_same(comparison):
     assert comparison.others
     for run in comparison.others.values():
         torch.testing.assert_close(list(run()), ours, rtol=1e-4, atol=1e-4)
+
+
+def test_all_comparisons_fit_into_eighty_columns():
+    for each in comparisons():
+        lines = list(_text(Speed(each.name, each.shapes, other, 1.0, 1.0, 1.0, 1.0, 1.0, 7) for other in each.others))
+        assert max(map(len, lines)) <= 80
+        assert len({len(line) for line in lines if "against" in line or "ms" in line.split()}) == 1
 
 
 def test_the_command_prints_a_ratio_for_every_way_and_says_where(monkeypatch):
