@@ -21,7 +21,7 @@ from benchmark.scoring.path_length import INTERCHANGES, path_length
 from benchmark.scoring.redundant_nodes import redundant_nodes, removable_pairs, silent_nodes
 from benchmark.scoring.robustness import robustness, unscored_robustness
 from benchmark.scoring.second_circuit import second_circuit, unscored_second_circuit
-from benchmark.scoring.sizes import found_sizes, sizes, verified_edges
+from benchmark.scoring.sizes import found_sizes, sizes, unscored_certificate, verified_edges
 
 Measured = Callable[[DiscoveredCircuit], list[Measurement]]
 """Measures a circuit. All draws come from the circuit's generator, so the order of scores matters."""
@@ -86,7 +86,7 @@ FAITHFULNESS = Score(faithfulness, AGREEMENTS)
 ROBUSTNESS = Score(robustness, unscored=unscored_robustness)
 
 SCORES: tuple[Score, ...] = (
-    Score(sizes, ("nodes", "edges", "touched_edges", "description_bits", "opaque_weights")),
+    Score(sizes, ("nodes", "edges", "touched_edges", "description_bits", "opaque_weights"), unscored_certificate),
     Score(verified_edges, ("verified_edges",)),
     FAITHFULNESS,
     Score(calibration, ("calibrated_loss",)),

@@ -37,6 +37,11 @@ def sizes(case: DiscoveredCircuit) -> list[Measurement]:
     return list(rows.values())
 
 
+def unscored_certificate(case: DiscoveredCircuit, reason: str) -> list[Measurement]:
+    """The row of `minimal_nodes`, without a value for a given reason, if the circuit was shrunk."""
+    return [] if case.found.minimal is None else [case.missing("minimal_nodes", reason)]
+
+
 def found_sizes(case: DiscoveredCircuit) -> list[Measurement]:
     """Nodes and edges of a circuit as it was found; `not_reached` if it misses the criterion on its own sample."""
     found, pairs = case.found, case.found.sample.clusters
