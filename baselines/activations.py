@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt16
 from torch import Tensor
 
 from benchmark.corpus.sampling import tokens_and_targets
-from benchmark.model.interface import unedited
+from benchmark.model.interface import begin, unedited
 from sparse_model.transformer import Transformer
 
 Windows = UInt16[np.ndarray, "window token"]
@@ -31,7 +31,7 @@ def activations(
 ) -> dict[str, Float[Tensor, "window position channel"]]:
     """Each MLP's input and output, and the residual stream after it, in the unedited dense model, by hook point."""
     found: dict[str, Tensor] = {}
-    residual = dense.start(tokens)["residual"]
+    residual = begin(dense, tokens)["residual"]
     for layer in range(dense.config.layers):
         residual = residual + dense.attention(layer, residual, unedited)
         mlp_in = dense.mlp_input(layer, residual, unedited)

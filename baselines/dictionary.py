@@ -74,7 +74,7 @@ def revived(
     norms = source.norm(dim=1, keepdim=True)
     long_enough = norms >= norms.mean() / 2  # a short row would need an arbitrarily large decoder
     chance = (missed.square().sum(1) + torch.finfo(missed.dtype).tiny) * long_enough[:, 0]
-    drawn = torch.multinomial(chance, max(count, 1), replacement=True, generator=generator)[:count]
+    drawn = torch.multinomial(chance.cpu(), max(count, 1), replacement=True, generator=generator)[:count]
     decoder = REVIVED_SHARE * missed[drawn] / ((1 - REVIVED_REACH) * norms[drawn])
     return source[drawn] / norms[drawn], -REVIVED_REACH * norms[drawn, 0], decoder
 

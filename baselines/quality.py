@@ -19,6 +19,7 @@ from benchmark import metrics
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import Facts
+from benchmark.model.devices import in_double
 from benchmark.model.interface import CircuitModel, Site, next_token_loss
 
 BATCH = 16
@@ -81,7 +82,7 @@ def mean_errors(model: Replacement, windows: Windows) -> list[Float[Tensor, " ch
     totals = [torch.zeros(model.dense.config.d_model, dtype=torch.float64) for _ in model.mean_error]
     for layers in _reconstructed(model, windows):
         for total, (_, prediction, target) in zip(totals, layers, strict=True):
-            total += (target - prediction).sum(0, dtype=torch.float64)
+            total += in_double(target - prediction).sum(0).cpu()
     return [(total / windows[:, 1:].size).float() for total in totals]
 
 

@@ -107,6 +107,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         self.biases = nn.ParameterList(biases)
         self.requires_grad_(False).eval()
         self.setup()
+        self.to(dense.W_E)
 
     @classmethod
     def of(
@@ -306,7 +307,8 @@ class ReplacedStream(Replacement):
         for index in changed.tolist():
             values = {source: edges.written[source] for source in sources}
             for source, mask in masks.items():
-                values[source] = torch.where(mask[index] > 0, ablated_edges.mean(source), values[source])
+                ablated, mean = mask[index].to(features.device) > 0, ablated_edges.mean(source).to(features)
+                values[source] = torch.where(ablated, mean, values[source])
             if EMBEDDING in values:
                 residual = values[EMBEDDING]
             else:

@@ -153,6 +153,7 @@ def fit(
         dead_feature_window=config.dead_after,
         feature_sampling_window=config.steps + 1,
         logger=LoggingConfig(log_to_wandb=False),
+        device=str(next(iter(saes.values())).device),
     )
     trainers = {name: SAETrainer(cfg=settings, sae=sae, data_provider=iter(())) for name, sae in saes.items()}
     for step in range(1, config.steps + 1):
@@ -199,6 +200,6 @@ def fold(sae: TopKTrainingSAE, source: Normaliser, target: Normaliser) -> None:
 
 def save(sae: TopKTrainingSAE, folder: Path) -> None:
     """Write what was trained, its settings sorted by name: sae-lens takes them from a set, in an order of chance."""
-    _, settings = sae.save_inference_model(folder)
+    _, settings = sae.to("cpu").save_inference_model(folder)
     path = Path(settings)
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True), encoding="utf-8")

@@ -175,7 +175,9 @@ class Method:
         Raises:
             ValueError: The model breaks the contract of a circuit model; the error names the method.
         """
-        model: CircuitModel = resolve(self.load)(folder, variant, needed)
+        from benchmark.model.devices import placed
+
+        model: CircuitModel = placed(resolve(self.load)(folder, variant, needed))
         if (self.load, folder, variant) not in _CHECKED:
             from benchmark.model.checks import check_model
 

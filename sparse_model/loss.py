@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.model.devices import device_of
 from benchmark.model.interface import run_stages
 from sparse_model.linear import product, weight_gradient
 from sparse_model.transformer import Transformer
@@ -27,6 +28,7 @@ def train_on(
 
     The same as `F.cross_entropy(model(tokens), targets).backward()`, but faster.
     """
+    tokens, targets = (each.to(device_of(model)) for each in (tokens, targets))
     read = model.ln_final(run_stages(model, model.start(tokens))["residual"])
     head = Head(read.detach().flatten(0, 1), model.W_U, model.bigram if model.config.bigram else None)
     loss, gradient = head.loss_and_gradient(tokens.flatten(), targets.flatten())
@@ -38,10 +40,11 @@ def train_on(
 def piecewise_losses(
     model: Transformer, tokens: Int[Tensor, "batch position"], targets: Int[Tensor, "batch position"]
 ) -> Float[Tensor, "batch position"]:
-    """The next-token cross entropy at every position, nats."""
+    """The next-token cross entropy at every position, nats; on the CPU."""
+    tokens, targets = (each.to(device_of(model)) for each in (tokens, targets))
     read = model.ln_final(run_stages(model, model.start(tokens))["residual"])
     head = Head(read.flatten(0, 1), model.W_U, model.bigram if model.config.bigram else None)
-    return head.losses(tokens.flatten(), targets.flatten()).view(tokens.shape)
+    return head.losses(tokens.flatten(), targets.flatten()).view(tokens.shape).cpu()
 
 
 @dataclass(frozen=True, eq=False)

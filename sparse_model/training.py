@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import DivergedError, Facts
+from benchmark.model.devices import chosen_device
 from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
 from sparse_model.batches import Batches
@@ -88,7 +89,7 @@ class Run:
     def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
         self.training = training
         shape = training.transformer(corpus.config.vocabulary, corpus.config.context)
-        self.model = Transformer(shape).initialise(torch.Generator().manual_seed(seed))
+        self.model = Transformer(shape).initialise(torch.Generator().manual_seed(seed)).to(chosen_device())
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             betas=(training.momentum, training.second_momentum),
@@ -145,7 +146,7 @@ class Run:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(state[f"weight/{name}"])
                 moments = {moment: state[f"{moment}/{name}"] for moment in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = moments
+                self.optimizer.state[parameter] = {key: each.to(parameter.device) for key, each in moments.items()}
 
     def curve(self) -> list[dict[str, int | float]]:
         """The loss by step, averaged over equal parts of the run."""

@@ -175,7 +175,7 @@ class CrossLayerTranscoder(nn.Module):
     @torch.no_grad()
     def dictionary(self, sources: Sequence[Normaliser], targets: Sequence[Normaliser]) -> Dictionary:
         """The transcoder for raw activations, its features scaled so that each one's decoders together have norm 1."""
-        encoders, scales = [], torch.tensor([target.scale for target in targets])
+        encoders, scales = [], self.b_dec.new_tensor([target.scale for target in targets])
         for layer, (source, norm) in enumerate(zip(sources, self.decoder_norms(), strict=True)):
             weight = self.W_enc[layer] * norm[:, None] * source.scale
             bias = self.b_enc[layer] * norm - weight @ source.mean

@@ -16,6 +16,7 @@ from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, Replacement, dense_of
 from benchmark.corpus import Corpus
 from benchmark.methods import DivergedError, Facts
+from benchmark.model.devices import device_of
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
 
@@ -34,6 +35,7 @@ def train(
     normalisers, batches = normalised_stream(dense, corpus.windows("train"), names, config.batch, generator)
     reads, writes = [normalisers[name] for name in sources], [normalisers[name] for name in targets]
     coder = CrossLayerTranscoder(config, len(reads[0].mean), len(writes[0].mean), len(reads), generator)
+    coder.to(device_of(dense))
     pairs = (([batch[name] for name in sources], [batch[name] for name in targets]) for batch in batches)
     fit(coder, pairs, config, generator, progress)
     save_cross_layer(coder.dictionary(reads, writes), folder)
@@ -55,7 +57,7 @@ def fit(
     """Train with Adam; the learning rate rises linearly, stays constant, then falls linearly to zero."""
     optimizer = torch.optim.Adam(coder.parameters(), lr=config.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, config))
-    silent_for = torch.zeros(coder.layers, config.features, dtype=torch.int64)
+    silent_for = torch.zeros(coder.layers, config.features, dtype=torch.int64, device=device_of(coder))
     for step in range(config.steps):
         inputs, targets = next(batches)
         loss = coder.loss(inputs, targets, silent_for > config.dead_after, step)

@@ -31,7 +31,7 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     for layer, name in enumerate(hook_points(dense, "resid_post")):
         values = torch.cat([part[name].flatten(0, 1) for part in parts])
-        directions = F.normalize(torch.randn(config.features, values.shape[1], generator=generator), dim=-1)
+        directions = F.normalize(torch.randn(config.features, values.shape[1], generator=generator), dim=-1).to(values)
         save_top_k(*fitted(directions, config.k, values), folder / name)
         progress(layer + 1, dense.config.layers)
     return finish(load_stream, corpus, config, needed, folder)

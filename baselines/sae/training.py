@@ -11,6 +11,7 @@ from baselines.replacement import dense_of, load_stream
 from baselines.sae import SAEConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
+from benchmark.model.devices import device_of
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
 
@@ -27,7 +28,7 @@ def train(
     normalisers, batches = normalised_stream(dense, corpus.windows("train"), names, config.batch, generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        saes = {name: new_sae(config, config.activation, dense.config.d_model) for name in names}
+        saes = {name: new_sae(config, config.activation, dense.config.d_model).to(device_of(dense)) for name in names}
     fit(saes, batches, config, generator, progress)
     for name, sae in saes.items():
         fold(sae, normalisers[name], normalisers[name])

@@ -12,6 +12,7 @@ from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, Replacement, dense_of
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts
+from benchmark.model.devices import device_of
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
 
@@ -35,7 +36,7 @@ def train(
     widths = [len(normalisers[name].mean) for name in sources]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        transcoders = [new_transcoder(config, width, dense.config.d_model) for width in widths]
+        transcoders = [new_transcoder(config, width, dense.config.d_model).to(device_of(dense)) for width in widths]
     pairs = list(zip(sources, targets, strict=True))
     joined = ({out: torch.cat([batch[read], batch[out]], dim=-1) for read, out in pairs} for batch in batches)
     fit(dict(zip(targets, transcoders, strict=True)), joined, config, generator, progress)

@@ -36,7 +36,7 @@ def attribution_orders(search: Search, budget: Budget, generator: torch.Generato
     found = values_and_gradients(difference)
     ablated = search.ablation_values(batch)
     scores = [
-        ((values - ablated(site, values)) * gradient).sum(1).abs().mean(0)
+        ((values - ablated(site, values).to(values)) * gradient).sum(1).abs().mean(0).float().cpu()
         for site, values, gradient in ((site, *found[site.name]) for site in search.sites if site.name in found)
     ]
     return [torch.cat(scores).argsort(descending=True, stable=True)]

@@ -13,7 +13,17 @@ from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.spending import FORWARD_SHARE, Spending
 from benchmark.interventions.ablation import AblationValues, AblationValuesOn, interpolate
 from benchmark.model.circuit import by_site
-from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, State, forward, run_stages, stage_count
+from benchmark.model.interface import (
+    CircuitModel,
+    EdgeAblation,
+    Edit,
+    Site,
+    State,
+    begin,
+    forward,
+    run_stages,
+    stage_count,
+)
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -124,7 +134,7 @@ class BatchedTrials(ABC):
     ) -> Iterator[State]:
         """States of a subset before each stage up to `last`."""
         masks, edges = self.interventions(base[None])
-        edit, state = ablate_each(masks, values, 1), self.model.start(batch.tokens)
+        edit, state = ablate_each(masks, values, 1), begin(self.model, batch.tokens)
         yield state
         for stage in range(last):
             state = run_stages(self.model, state, edit, first=stage, last=stage + 1, ablated_edges=edges)
@@ -257,8 +267,8 @@ def ablate_each(masks: Mapping[str, Bool[Tensor, "_candidate _node"]], values: A
         if site.name not in masks:
             return whole
         each = whole.view(count, -1, *whole.shape[1:])
-        ablated = torch.stack([values(site, one) for one in each])
+        ablated = torch.stack([values(site, one) for one in each]).to(whole)
         ablated = ablated.view(count, *(1 for _ in range(each.dim() - ablated.dim())), *ablated.shape[1:])
-        return torch.where(masks[site.name][:, None, None], each, ablated).view_as(whole)
+        return torch.where(masks[site.name].to(whole.device)[:, None, None], each, ablated).view_as(whole)
 
     return edit

@@ -26,6 +26,6 @@ def degrees(
     for each in connections:
         targets, sources = masks[each.target], masks[each.source]
         weight = torch.ones(len(targets), len(sources)) if each.weight is None else each.weight
-        found[each.target] += (weight[:, sources] != 0).sum(1)
-        found[each.source] += (weight[targets] != 0).sum(0)
+        found[each.target] += (weight[:, sources] != 0).sum(1).cpu()
+        found[each.source] += (weight[targets] != 0).sum(0).cpu()
     return torch.cat([found[name] for name in masks if name not in TERMINALS])

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.interventions.ablation import Means
 from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, SitePair
+from benchmark.model.devices import device_of, in_double
 from benchmark.model.edge_hooks import WROTE
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, Sources, run_stages
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, Sources, begin, run_stages
 from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
@@ -61,10 +62,10 @@ def source_means(model: CircuitModel, corpus: Int[Tensor, "window position"]) ->
     totals: dict[str, Tensor] = {}
     for rows in corpus.split(8):
         watch = _Watch()
-        state = run_stages(model, model.start(rows), ablated_edges=watch)
+        state = run_stages(model, begin(model, rows), ablated_edges=watch)
         written = {name.removeprefix(WROTE): values for name, values in state.items() if name.startswith(WROTE)}
         for name, values in {**watch.brought, **written}.items():
-            totals[name] = totals.get(name, torch.zeros(())) + values.sum((0, 1), dtype=torch.float64)
+            totals[name] = totals.get(name, torch.zeros(())) + in_double(values).sum((0, 1)).cpu()
     return {name: (total / corpus.numel()).float() for name, total in totals.items()}
 
 
@@ -74,12 +75,22 @@ def attributions(
     """Attribution of every edge between kept nodes, one matrix per connection."""
     watch = _Watch()
     values = _values(model, batch, edit_on(batch), watch)
-    real = torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]
+    real = _real(batch, device_of(model))
     opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
     return [
-        opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
-        for each in joined
+        found.float().cpu()
+        for found in (
+            opaque[each.pair]
+            if each.connection.weight is None
+            else _attribution(each, watch, values, means, batch, real)
+            for each in joined
+        )
     ]
+
+
+def _real(batch: PromptBatch, device: torch.device) -> Bool[Tensor, "prompt position"]:
+    """Where the prompts are, and not their padding."""
+    return (torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]).to(device)
 
 
 @torch.no_grad()
@@ -103,13 +114,13 @@ def _attribution(
     weight, full = each.connection.weight, each.connection.full
     assert weight is not None
     brought, scale = watch.seen[each.pair]
-    away = brought - means[each.connection.source]
+    away = brought - means[each.connection.source].to(brought)
     away = away if scale is None else away * scale
     if each.connection.target == LOGITS:
         assert full is not None
         along = full[batch.answer] - full[batch.other]  # [prompt, source]
         return (along * away[:, 0]).abs().mean(0)[None, each.sources]
-    active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).float()
+    active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).to(away)
     count = active.sum(0).clamp(min=1)[:, None]
     if each.connection.source == EMBEDDING:
         assert full is not None
@@ -122,7 +133,7 @@ def _integrated(
     model: CircuitModel, joined: Sequence[KeptConnection], means: Means, few: PromptBatch, edit_on: EditOn
 ) -> dict[SitePair, Float[Tensor, "_target _source"]]:
     """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
-    edit, real = edit_on(few), (torch.arange(few.tokens.shape[1]) <= few.last[:, None]).float()
+    edit, real = edit_on(few), _real(few, device_of(model)).float()
     hidden = [each for each in joined if each.connection.weight is None]
     found: dict[SitePair, Tensor] = {}
     for target in dict.fromkeys(each.connection.target for each in hidden):
@@ -143,13 +154,13 @@ def _from_sites(
     model: CircuitModel, into: Sequence[KeptConnection], means: Means, batch: PromptBatch, edit: Edit, real: Tensor
 ) -> dict[SitePair, Tensor]:
     """Integrated gradients of one target site with respect to all sites that reach it through its block."""
-    totals = {each.pair: torch.zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
+    totals = {each.pair: real.new_zeros(len(each.targets), *real.shape, len(each.sources)) for each in into}
     away: dict[str, Tensor] = {}
     for step in range(IG_STEPS):
         share = (step + 0.5) / IG_STEPS
         path = _Path({each.connection.source for each in into}, into[0].connection.target, means, edit, share)
         with torch.enable_grad():
-            run_stages(model, model.start(batch.tokens), path)
+            run_stages(model, begin(model, batch.tokens), path)
             for row, index in enumerate(into[0].targets.tolist()):
                 gradients = path.gradients((path.reached[..., index] * real).sum())
                 for each in into:

@@ -39,8 +39,8 @@ class ManyEdgeAblations:
             weighted = each.connection.weight is not None
             if weighted and each.connection.target == target and (source in direct or source in stream):
                 values = direct[source] if source in direct else stream[source]
-                away = (values - self.means[source]).view(len(kept), -1, values.shape[-1])
-                brought = _brought(each, 1 - kept, away).view(*values.shape[:-1], -1)
+                away = (values - self.means[source].to(values)).view(len(kept), -1, values.shape[-1])
+                brought = _brought(each, (1 - kept).to(values), away).view(*values.shape[:-1], -1)
                 brought = brought if source in direct or scale is None else brought * scale
                 total = brought if total is None else total + brought
         return total
@@ -73,7 +73,7 @@ def _brought(
     else:
         brought = away[..., each.sources] @ (ablated * weight[each.targets][:, each.sources]).mT
     whole = brought.new_zeros(*brought.shape[:-1], each.shape[0])
-    return whole.index_copy(-1, each.targets, brought)
+    return whole.index_copy(-1, each.targets.to(whole.device), brought)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmark.interventions.ablations import ABLATIONS, AblationContext
 from benchmark.model.circuit import Circuit, by_site
-from benchmark.model.interface import CircuitModel, Edit, Site, record, run_stages
+from benchmark.model.devices import in_double
+from benchmark.model.interface import CircuitModel, Edit, Site, begin, record, run_stages
 from benchmark.tasks.answers import partners
 from benchmark.tasks.prompts import PromptBatch
 
@@ -43,11 +44,11 @@ def octave_means(
     totals = {site.name: torch.zeros(int(of_position[-1]) + 1, site.size, dtype=torch.float64) for site in model.sites}
 
     def add(site: Site, values: Tensor) -> Tensor:
-        totals[site.name].index_add_(0, of_position, values.sum(0, dtype=torch.float64))
+        totals[site.name].index_add_(0, of_position, in_double(values).sum(0).cpu())
         return values
 
     for rows in tokens.split(batch):
-        run_stages(model, model.start(rows), add)
+        run_stages(model, begin(model, rows), add)
     counts = len(tokens) * of_position.bincount()[:, None]
     return {name: (total / counts).float() for name, total in totals.items()}
 
@@ -81,7 +82,9 @@ def ablate(circuit: Circuit, ablation_values: AblationValues) -> Edit:
 
     def edit(site: Site, values: Tensor) -> Tensor:
         mask = circuit.masks.get(site.name)
-        return values if mask is None else torch.where(mask, values, ablation_values(site, values))
+        if mask is None:
+            return values
+        return torch.where(mask.to(values.device), values, ablation_values(site, values).to(values))
 
     return edit
 
@@ -95,8 +98,8 @@ def interpolate(shares: Mapping[str, Float[Tensor, " node"]], ablation_values: A
     def edit(site: Site, values: Tensor) -> Tensor:
         if site.name not in shares:
             return values
-        ablated = ablation_values(site, values)
-        return torch.addcmul(ablated, values - ablated, shares[site.name])
+        ablated = ablation_values(site, values).to(values)
+        return torch.addcmul(ablated, values - ablated, shares[site.name].to(values))
 
     return edit
 
@@ -157,7 +160,7 @@ def off(batch: PromptBatch, context: AblationContext) -> AblationValues:
 
     A feature that is kept only to keep its mean out, and that never fires on the task's prompts, is then not needed.
     """
-    return lambda site, values: torch.zeros(site.size) if site.kind == "feature" else context.means[site.name]
+    return lambda site, values: values.new_zeros(site.size) if site.kind == "feature" else context.means[site.name]
 
 
 def resample(batch: PromptBatch, context: AblationContext) -> AblationValues:

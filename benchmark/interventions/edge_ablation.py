@@ -32,7 +32,7 @@ class KeptConnection:
 
     def spread(self, values: Float[Tensor, "target source"]) -> Float[Tensor, "_all_targets _all_sources"]:
         """Values of the edges between kept nodes, with zeros for all other edges."""
-        whole = torch.zeros(self.shape)
+        whole = values.new_zeros(self.shape)
         whole[self.targets[:, None], self.sources] = values
         return whole
 
@@ -79,7 +79,8 @@ class AblatedEdges:
             if weight is None:
                 masks[each.pair] = each.spread(mine)
             else:
-                matrices[each.pair] = each.spread(mine) * (weight if full is None else full)
+                weights = weight if full is None else full
+                matrices[each.pair] = each.spread(mine).to(weights) * weights
         return cls(matrices, masks, means)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> Tensor | None:
@@ -89,7 +90,7 @@ class AblatedEdges:
             for source, values in sources.items():
                 matrix = self.matrices.get((source, target))
                 if matrix is not None:
-                    carried = (values - self.means[source]) @ matrix.T
+                    carried = (values - self.means[source].to(values)) @ matrix.T
                     carried = carried if factor is None else carried * factor
                     total = carried if total is None else total + carried
         return total

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model.interface import CircuitModel, Edit, Site, State, forward, record, unedited
+from benchmark.model.devices import to_numpy
+from benchmark.model.interface import CircuitModel, Edit, Site, State, begin, forward, record, unedited
 from benchmark.tasks.answers import prompt_losses
 from benchmark.tasks.prompts import PromptBatch
 
@@ -72,9 +73,9 @@ class CachedRun:
 
     @torch.no_grad()
     def values(self, sites: Sequence[str]) -> dict[str, Float[Tensor, "row position node"]]:
-        """Values of all nodes of some sites, after the base edit."""
+        """Values of all nodes of some sites, after the base edit; on the CPU in float32."""
         parts = [record(self.model, rows, self._base) for rows in self.batch.tokens.split(self._rows)]
-        return {name: torch.cat([part[name] for part in parts]) for name in sites}
+        return {name: torch.cat([part[name] for part in parts]).float().cpu() for name in sites}
 
     @torch.no_grad()
     def node(self, node: Node) -> Float[np.ndarray, "row position"]:
@@ -88,7 +89,7 @@ class CachedRun:
             return edited
 
         self.model.advance(self._before(stage), stage, watch)
-        return found[0].numpy()
+        return to_numpy(found[0])
 
     def at(self, node: Node, value: float) -> Losses:
         """Losses with a node at one value everywhere; cached, since every control of a node needs them at its mean."""
@@ -132,7 +133,8 @@ class CachedRun:
             if site.name not in wanted:
                 return edited
             changed = edited.clone()
-            for index, new in wanted[site.name].items():
+            for index, given in wanted[site.name].items():
+                new = given.to(edited)
                 changed[..., index] = torch.where(new.isnan(), edited[..., index], new)
             return changed
 
@@ -142,7 +144,7 @@ class CachedRun:
     def _before(self, stage: int) -> State:
         """The state before a stage on all rows, with no node replaced."""
         if not self._states:
-            self._states[0] = self.model.start(self.batch.tokens)
+            self._states[0] = begin(self.model, self.batch.tokens)
         if stage not in self._states:
             pieces = {name: values.split(self._rows) for name, values in self._before(stage - 1).items()}
             rows = (dict(zip(pieces, piece, strict=True)) for piece in zip(*pieces.values(), strict=True))

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from benchmark.interventions.gradients import Tracked, values_and_gradients
 from benchmark.interventions.replacement import Node
+from benchmark.model.devices import to_numpy
 from benchmark.model.interface import (
     STREAM,
     CircuitModel,
     Edit,
     Site,
     State,
+    begin,
     forward,
     next_token_losses,
     run_stages,
@@ -100,7 +102,7 @@ class WindowRun:
     @property
     def has_stream(self) -> bool:
         """Whether the model's state holds a residual stream."""
-        return STREAM in self.model.start(self.tokens[:1])
+        return STREAM in begin(self.model, self.tokens[:1])
 
     @cached_property
     @torch.no_grad()
@@ -121,10 +123,10 @@ class WindowRun:
                     values, gradients = (each[..., part.index].clone() for each in piece[part.site])
                 else:
                     stream, gradient = piece[part.stage]
-                    values, gradients = stream @ part.read, gradient @ part.write
+                    values, gradients = stream @ part.read.to(stream), gradient @ part.write.to(gradient)
                 read.append((values, gradients))
         return {
-            part: Reading(*(torch.cat(each).numpy() for each in zip(*read, strict=True)))
+            part: Reading(*(to_numpy(torch.cat(each)) for each in zip(*read, strict=True)))
             for part, read in found.items()
         }
 
@@ -156,12 +158,12 @@ class WindowRun:
 
     @torch.no_grad()
     def streams(self, stages: Sequence[int]) -> dict[int, Float[Tensor, "window position channel"]]:
-        """The residual stream on all windows before some stages."""
+        """The residual stream on all windows before some stages, on the CPU in float32."""
         found: dict[int, list[Tensor]] = {stage: [] for stage in stages}
 
         def at(stage: int, stream: Tensor) -> Tensor:
             if stage in found:
-                found[stage].append(stream)
+                found[stage].append(stream.float().cpu())
             return stream
 
         for (tokens,) in self._split(self.tokens):
@@ -170,7 +172,7 @@ class WindowRun:
 
     def _state_after_all(self, tokens: Tensor, edit: Edit, at: Callable[[int, Tensor], Tensor]) -> State:
         """The state after all stages; `at` sees and may replace the residual stream before each and after the last."""
-        state = self.model.start(tokens)
+        state = begin(self.model, tokens)
         for stage in range(stage_count(self.model) + 1):
             if STREAM in state:
                 state = {**state, STREAM: at(stage, state[STREAM])}
@@ -195,7 +197,7 @@ class WindowRun:
         for start in range(0, len(windows), TOGETHER):
             rows = np.arange(start, min(start + TOGETHER, len(windows)))
             tokens, targets = self.tokens[windows[rows]], self.targets[windows[rows]]
-            state, stage = self.model.start(tokens), 0
+            state, stage = begin(self.model, tokens), 0
             for number in order:
                 first = self._first(changes[number])
                 state, stage = run_stages(self.model, state, self._base, first=stage, last=first), first
@@ -222,14 +224,15 @@ class WindowRun:
             if nodes[site.name]:
                 edited = edited.clone()
             for node in nodes[site.name]:
-                edited[..., node.index] = new[node]
+                edited[..., node.index] = new[node].to(edited)
             return edited
 
         stage = first
         for part in sorted(directions, key=lambda each: each.stage):
             state, stage = run_stages(self.model, state, edit, first=stage, last=part.stage), part.stage
-            moved = (new[part] - state[STREAM] @ part.read)[..., None] * part.write
-            state = {**state, STREAM: state[STREAM] + moved}
+            stream = state[STREAM]
+            moved = (new[part].to(stream) - stream @ part.read.to(stream))[..., None] * part.write.to(stream)
+            state = {**state, STREAM: stream + moved}
         logits = forward(self.model, tokens, edit, None, state, stage)
         return next_token_losses(logits, targets).numpy()
 

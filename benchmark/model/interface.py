@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.model.devices import device_of
+
 Kind = Literal["residual_read", "query", "key", "value", "residual_write", "neuron", "feature", "error"]
 """What a site's nodes are."""
 
@@ -196,6 +198,11 @@ def stage_count(model: CircuitModel) -> int:
     return max(site.stage for site in model.sites) + 1
 
 
+def begin(model: CircuitModel, tokens: Int[Tensor, "batch position"]) -> State:
+    """The state before stage 0, with the tokens moved to where the model is."""
+    return model.start(tokens.to(device_of(model)))
+
+
 def run_stages(
     model: CircuitModel,
     state: State,
@@ -238,8 +245,9 @@ def forward(
     Returns:
         Logits, in nats.
     """
-    begun = model.start(tokens) if state is None else state
+    begun = begin(model, tokens) if state is None else state
     ended = run_stages(model, begun, edit, first=stage, ablated_edges=ablated_edges)
+    positions = None if positions is None else positions.to(next(iter(ended.values())).device)
     if ablated_edges is None:
         return model.read_out(ended, positions)
     assert can_ablate_edges(model)
@@ -249,8 +257,9 @@ def forward(
 def next_token_losses(
     logits: Float[Tensor, "window position vocab"], targets: Int[Tensor, "window position"]
 ) -> Float[Tensor, "window position"]:
-    """Cross entropy of the token that follows each position, nats."""
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+    """Cross entropy of the token that follows each position, nats; on the CPU in float32."""
+    each, following = logits.flatten(0, 1).float(), targets.flatten().to(logits.device)
+    return F.cross_entropy(each, following, reduction="none").cpu().view(targets.shape)
 
 
 @torch.no_grad()
@@ -264,8 +273,7 @@ def next_token_loss(
     """Mean cross entropy of the next token over windows, run `batch` at a time, nats."""
     total = 0.0
     for rows, following in zip(tokens.split(batch), targets.split(batch), strict=True):
-        logits = forward(model, rows, edit).flatten(0, 1)
-        total += F.cross_entropy(logits, following.flatten(), reduction="sum").item()
+        total += next_token_losses(forward(model, rows, edit), following).sum().item()
     return total / targets.numel()
 
 
@@ -279,7 +287,7 @@ def record(
         seen[site.name] = edit(site, values)
         return seen[site.name]
 
-    run_stages(model, model.start(tokens), watch)
+    run_stages(model, begin(model, tokens), watch)
     return seen
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from benchmark.model.devices import device_of
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
@@ -33,7 +34,7 @@ def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
 def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
     """The same for any circuit, with the two levels fitted to the circuit's run of the `known` prompts."""
     seen = record(case.model, known.tokens, case.edit(known))
-    real = torch.arange(known.tokens.shape[1]) <= known.positions
+    real = (torch.arange(known.tokens.shape[1]) <= known.positions).to(device_of(case.model))
     masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
     levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
 
@@ -68,7 +69,7 @@ def _interchanged(case: CircuitUnderTest) -> Measurement:
         return case.missing("interchange_loss", "no two prompts share answer and length")
 
     def exchange(site: Site, values: Tensor) -> Tensor:
-        donors = class_donors(group, values.shape[-1], case.generator)
+        donors = class_donors(group, values.shape[-1], case.generator).to(values.device)
         return values.gather(0, donors[:, None, :].expand_as(values))
 
     edit = _changed(case, exchange)  # draws new donors in each run
@@ -96,7 +97,7 @@ def two_levels(values: Float[Tensor, "sample node"]) -> Float[Tensor, "3 node"]:
 
     Every threshold between two neighbouring values is tried. A constant node has its value as both levels.
     """
-    ordered = values.double().sort(dim=0).values
+    ordered = values.cpu().double().sort(dim=0).values
     count, sums = len(ordered), ordered.cumsum(dim=0)
     below = torch.arange(1, count, dtype=torch.float64)[:, None]
     low, high = sums[:-1] / below, (sums[-1] - sums[:-1]) / (count - below)
@@ -104,4 +105,4 @@ def two_levels(values: Float[Tensor, "sample node"]) -> Float[Tensor, "3 node"]:
     explained[ordered[1:] == ordered[:-1]] = -1.0
     best = explained.argmax(dim=0, keepdim=True)
     threshold = (ordered.gather(0, best) + ordered.gather(0, best + 1)) / 2
-    return torch.cat([threshold, low.gather(0, best), high.gather(0, best)]).to(values.dtype)
+    return torch.cat([threshold, low.gather(0, best), high.gather(0, best)]).to(values)

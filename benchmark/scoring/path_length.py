@@ -29,6 +29,7 @@ from benchmark.model.interface import (
     CircuitModel,
     Connection,
     Edit,
+    begin,
     can_ablate_edges,
     forward,
     run_stages,
@@ -111,7 +112,7 @@ def _why_no_interchange(model: CircuitModel, reference: CircuitModel, batch: Pro
         return f"the circuit has {ours} blocks, the reference model {theirs}"
     if ours == 1:
         return "one block has no stream between blocks"
-    if any(STREAM not in each.start(batch.tokens[:1]) for each in (model, reference)):
+    if any(STREAM not in begin(each, batch.tokens[:1]) for each in (model, reference)):
         return f"the model's state has no {STREAM!r}"
     return ""
 
@@ -135,7 +136,7 @@ def stream_effects(
     The rest of the state (pending decoder outputs) is left unchanged, and `edit` applies to both prompts.
     """
     unchanged = first_answer_difference(answer_logits(model, batch, edit), batch)
-    state, done, effects = model.start(batch.tokens), 0, []
+    state, done, effects = begin(model, batch.tokens), 0, []
     for stage in boundaries(model):
         before, state = state[STREAM], run_stages(model, state, edit, first=done, last=stage)
         mine = part(before, state[STREAM])

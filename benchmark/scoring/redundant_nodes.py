@@ -13,6 +13,7 @@ from benchmark.discovery.shrinking import without_each
 from benchmark.interventions.ablation import random_circuit
 from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
+from benchmark.model.devices import device_of, to_numpy
 from benchmark.model.interface import record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
@@ -38,7 +39,7 @@ def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
         run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
         ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
         values = {
-            name: ablated(sites[name], kept).expand_as(kept).numpy()
+            name: to_numpy(ablated(sites[name], kept).expand_as(kept))
             for name, kept in run.values(sorted({node.site for node in nodes})).items()
         }
         losses = run.losses([{node: values[node.site][..., node.index]} for node in nodes])
@@ -76,7 +77,7 @@ def silent_nodes(case: CircuitUnderTest) -> list[Measurement]:
     if not kept:
         return [case.missing("silent_share", "the circuit keeps no node")]
     values = record(case.model, case.batch.tokens, case.edit(case.batch))
-    inside = torch.arange(case.batch.tokens.shape[1]) <= case.batch.last[:, None]
+    inside = (torch.arange(case.batch.tokens.shape[1]) <= case.batch.last[:, None]).to(device_of(case.model))
     silent = 0
     for site, nodes in kept.items():
         seen = values[site][inside][:, nodes]  # [position, node]

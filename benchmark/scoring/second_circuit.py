@@ -13,6 +13,7 @@ from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
+from benchmark.model.devices import device_of
 from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
@@ -28,6 +29,11 @@ class Forbidding:
         self.sites = model.sites
         self._model = model
         self._ablate = keep_only(forbidden.complement(), means)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return device_of(self._model)
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """As in the model."""

@@ -16,8 +16,9 @@ def answer_logits(
 
 
 def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:
-    """Logit of the answer minus that of the alternative, per prompt."""
-    answer, other = logits.gather(1, torch.stack([batch.answer, batch.other], dim=1)).unbind(1)
+    """Logit of the answer minus that of the alternative, per prompt; on the CPU in float32."""
+    tokens = torch.stack([batch.answer, batch.other], dim=1).to(logits.device)
+    answer, other = logits.gather(1, tokens).float().cpu().unbind(1)
     return answer - other
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmark.interventions.replacement import Node
 from benchmark.interventions.window_run import Values, WindowRun
 from benchmark.metrics import average_precision, f1_threshold
+from benchmark.model.devices import to_numpy
 from benchmark.model.graph import RESIDUAL_CHANNELS
 from benchmark.model.interface import CircuitModel, Site
 from benchmark.validity.precision import average_precisions
@@ -174,7 +175,7 @@ def _on_windows(
 
 
 def _joined(parts: Sequence[Tensor]) -> Float[np.ndarray, "token node"]:
-    joined: Float[np.ndarray, "token node"] = torch.cat([part.detach().flatten(0, 1) for part in parts]).numpy()
+    joined: Float[np.ndarray, "token node"] = to_numpy(torch.cat([part.flatten(0, 1) for part in parts]))
     return joined
 
 

@@ -12,6 +12,7 @@ import torch
 from benchmark.concepts import Concept
 from benchmark.interventions.replacement import Node
 from benchmark.interventions.window_run import Change, Values, WindowRun
+from benchmark.model.devices import to_numpy
 from benchmark.model.interface import CircuitModel, Edit, record, unedited
 from benchmark.validity.sample import Sample, refusal
 from benchmark.validity.scoring import Judge, Score, at_mean, given_labels
@@ -98,7 +99,7 @@ def labels_on_corpus(
 def _values(model: CircuitModel, sample: Sample, base: Edit, nodes: Iterable[Node]) -> dict[Node, Values]:
     """Values of some nodes under an edit."""
     found = record(model, sample.tokens, base)
-    return {node: found[node.site][..., node.index].numpy() for node in nodes}
+    return {node: to_numpy(found[node.site][..., node.index]) for node in nodes}
 
 
 def _scores(

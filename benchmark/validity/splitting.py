@@ -69,7 +69,7 @@ def firing(model: CircuitModel, tokens: Int[Tensor, "window position"], batch: i
     parts = []
     for rows in tokens.split(batch):
         values = record(model, rows)
-        parts.append({name: (values[name] != 0).flatten(0, 1) for name in names})
+        parts.append({name: (values[name] != 0).flatten(0, 1).cpu() for name in names})
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in names}
 
 

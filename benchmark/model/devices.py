@@ -1,0 +1,74 @@
+"""Where a model computes, and how numbers get there and back.
+
+A model may be on any device and of any number type. What is computed from its activations stays there; prompts, masks
+of circuits, orders of nodes and losses of prompts are small, decide what is done next, and are on the CPU in float32.
+"""
+
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Model = TypeVar("Model")
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""What `--device` takes; `auto` is the first accelerator there is, else the CPU."""
+
+DEVICES: tuple[Device, ...] = get_args(Device)
+
+
+_chosen: list[torch.device] = [torch.device("cpu")]
+"""Where this process trains models and puts those that it loads."""
+
+
+def resolved(device: Device, worker: int = 0) -> str:
+    """The name of a device as torch knows it; several GPUs are shared out among the workers.
+
+    Raises:
+        ValueError: This machine, or this build of PyTorch, has no such device.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next((name for name in ("cuda", "mps") if present[name]), "cpu")
+    if not present[device]:
+        here = ", ".join(["auto", *(name for name, there in present.items() if there)])
+        raise ValueError(f"there is no device {device!r} here; choose from {here}")
+    return f"cuda:{worker % torch.cuda.device_count()}" if device == "cuda" else device
+
+
+def choose_device(name: str) -> None:
+    """Train models on a device from now on, and put those that are loaded there."""
+    _chosen[:] = [torch.device(name)]
+
+
+def chosen_device() -> torch.device:
+    """Where this process trains models and puts those that it loads; the CPU unless another was chosen."""
+    return _chosen[0]
+
+
+def placed(model: Model) -> Model:
+    """A model on the chosen device, if it is a module of torch; other models decide themselves where they are."""
+    return model.to(chosen_device()) if isinstance(model, torch.nn.Module) else model
+
+
+def device_of(model: object) -> torch.device:
+    """The device of a model: its attribute `device`, or that of its parameters; the CPU if it has neither."""
+    device = getattr(model, "device", None)
+    if isinstance(device, torch.device):
+        return device
+    if isinstance(model, torch.nn.Module):
+        return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return torch.device("cpu")
+
+
+def to_numpy(values: Float[Tensor, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Activations as a float32 array, from any device and number type."""
+    array: np.ndarray = values.detach().float().cpu().numpy()
+    return array
+
+
+def in_double(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Activations in double precision, for sums over the corpus; on the CPU if their device has none (MPS)."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
