@@ -1,10 +1,13 @@
-"""Linear maps of float32 on a CPU through oneDNN, which PyTorch itself uses only for other number types.
+"""Linear maps of float32 on a CPU, by PyTorch's own `F.linear` or by oneDNN, whichever was measured to be faster.
 
-`F.linear` calls MKL, which runs at half speed or less on processors not made by Intel; the kernel of PyTorch's compiler
-runs at full speed on all of them. Without that kernel, or for anything but float32 on a CPU, this is `F.linear`.
+`F.linear` calls the library that PyTorch was built with, usually MKL. The kernel of PyTorch's compiler, which calls
+oneDNN, takes half the time on some processors and a tenth more on others; the two agree within rounding. A process
+starts with the library, which every build has, and `sparse_model.kernels` measures. Anything but float32 on a CPU goes
+to the library.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,10 +16,40 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+LIBRARY, ONEDNN = "library", "onednn"
+"""The two ways."""
+
 KERNEL: Callable[..., Tensor] | None = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 )
 """oneDNN's `x @ weight.T + bias`; `None` if this build of PyTorch lacks it."""
+
+_way = LIBRARY
+"""The way of this process."""
+
+
+def available() -> tuple[str, ...]:
+    """The ways that this build of PyTorch has, the library first."""
+    return (LIBRARY,) if KERNEL is None else (LIBRARY, ONEDNN)
+
+
+def use(way: str) -> None:
+    """Compute in one of the available ways from now on, in this process."""
+    global _way
+    if way not in available():
+        raise ValueError(f"this build of torch has no way {way!r} of linear maps; choose from {', '.join(available())}")
+    _way = way
+
+
+@contextmanager
+def using(way: str) -> Iterator[None]:
+    """Compute in one of the available ways inside the context."""
+    before = _way
+    use(way)
+    try:
+        yield
+    finally:
+        use(before)
 
 
 def linear(
@@ -24,8 +57,8 @@ def linear(
     weight: Float[Tensor, "target source"],
     bias: Float[Tensor, " target"] | None = None,
 ) -> Float[Tensor, "*row target"]:
-    """`values @ weight.T + bias`, with gradients of first order only."""
-    if KERNEL is None or values.device.type != "cpu" or values.dtype != torch.float32:
+    """`values @ weight.T + bias`; rely on gradients of first order only, as oneDNN has no others."""
+    if not _by_onednn(values):
         return F.linear(values, weight, bias)
     mapped: Tensor = Linear.apply(values.reshape(-1, values.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
     return mapped.view(*values.shape[:-1], len(weight))
@@ -33,9 +66,15 @@ def linear(
 
 def product(left: Float[Tensor, "row shared"], right: Float[Tensor, "column shared"]) -> Float[Tensor, "row column"]:
     """`left @ right.T` of matrices, without gradients."""
-    if KERNEL is None or left.device.type != "cpu" or left.dtype != torch.float32:
+    if not _by_onednn(left):
         return left.detach() @ right.detach().T
+    assert KERNEL is not None
     return KERNEL(left.detach(), right.detach(), None, "none", [], "")
+
+
+def _by_onednn(values: Tensor) -> bool:
+    """Whether oneDNN computes a map of these values."""
+    return _way == ONEDNN and values.device.type == "cpu" and values.dtype == torch.float32
 
 
 class Linear(torch.autograd.Function):

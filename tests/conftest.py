@@ -7,6 +7,8 @@ import pytest
 import shape_checks
 import torch
 
+from sparse_model import linear
+
 shape_checks.install()
 hypothesis.settings.register_profile("no deadline", deadline=None)  # the machine may be busy
 hypothesis.settings.load_profile("no deadline")
@@ -15,6 +17,12 @@ hypothesis.settings.load_profile("no deadline")
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def kernels_are_the_same_on_every_machine():
+    with linear.using(linear.LIBRARY):
+        yield
 
 
 @pytest.fixture(autouse=True)

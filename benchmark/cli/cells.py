@@ -89,12 +89,13 @@ def held(store: Store, out: Path) -> Iterator[None]:
         yield
 
 
-def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds) -> "list[Outcome]":
+def compute(cells: Sequence[Cell], store: Store, out: Path, workers: int, seconds: Seconds) -> "list[Outcome]":
     """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C.
 
     Args:
         cells: The most urgent first.
         store: Where artifacts are looked up and put.
+        out: The folder of the tables; kernels that its `run.json` records are used.
         workers: Largest number of processes.
         seconds: How long each cell takes as stated; corrected by what cells in the store took.
     """
@@ -102,13 +103,16 @@ def compute(cells: Sequence[Cell], store: Store, workers: int, seconds: Seconds)
 
     from benchmark.running.estimates import Estimates
     from benchmark.running.executor import execute
+    from benchmark.running.experiment import recorded_kernels
     from benchmark.running.progress_display import Tally, display_on
 
     began = time.monotonic()
+    with user_errors():
+        kernels = recorded_kernels(out)
     display = display_on(Console(stderr=True, highlight=False), Tally(Estimates.of(seconds, cells, store)))
     try:
         with display:
-            outcomes = execute(cells, store, workers, display)
+            outcomes = execute(cells, store, workers, display, kernels)
     except KeyboardInterrupt:
         click.echo("stopped; the same command resumes from here", err=True)
         raise click.exceptions.Exit(STOPPED) from None

@@ -46,6 +46,7 @@ def leave_one_out(
     and measured in that form alone. Writes leave_one_out.csv, one row per search. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
+    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.running.plan import by_urgency
     from benchmark.studies import leave_one_out as study
@@ -63,9 +64,9 @@ def leave_one_out(
         click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, workers, run.estimated_seconds)
+        outcomes = compute(cells, place, out, workers, run.estimated_seconds)
         rows = study.rows_of(found, outcomes, place)
-    with user_errors(), adding_to(out, run, study.LEAVE_ONE_OUT):
+    with user_errors(), adding_to(out, run, study.LEAVE_ONE_OUT, kernels_of(outcomes)):
         rows = added(out / study.LEAVE_ONE_OUT, rows, study.KEY)
         write_frame(out / study.LEAVE_ONE_OUT, rows)
     click.echo("\n".join(text(study.by_method(rows, run.circuit.target_loss))))

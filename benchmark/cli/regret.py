@@ -80,6 +80,7 @@ def regret(
     than half of that. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
+    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
@@ -99,13 +100,13 @@ def regret(
         click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, workers, seconds)
+        outcomes = compute(cells, place, out, workers, seconds)
         ended = study.results(found, outcomes, place)
         settings = _settings(found, ended, place)
         with user_errors():
             best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
         spread = stability(found, ended, settings)
-    with user_errors(), adding_to(out, run, study.REGRET):
+    with user_errors(), adding_to(out, run, study.REGRET, kernels_of(outcomes)):
         rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best, run)
         write_frame(out / study.REGRET, rows)
         write_frame(out / STABILITY, added(out / STABILITY, spread, STABILITY_KEY))

@@ -65,7 +65,7 @@ def run(
         if fresh:
             for cell in cells:
                 place.discard(cell.key)
-        outcomes = compute(cells, place, workers, seconds)
+        outcomes = compute(cells, place, out, workers, seconds)
         with user_errors():
             write_tables(settings, outcomes, place, out, workers)
     if line := _unexpected_corpus(settings, made, place):

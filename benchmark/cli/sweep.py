@@ -39,6 +39,7 @@ def sweep(
     features of a dictionary concepts and features of another width split. Cells are shared with `bench run`; after a
     stop the same command resumes. Exit 1 if a cell failed; its point has a row all the same.
     """
+    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.running.plan import by_urgency
     from benchmark.studies.frontier import SWEEP, sweep_rows, write_sweep
@@ -59,10 +60,10 @@ def sweep(
         click.echo(dry_run_table(header, groups, cells, place, run.estimated_seconds, workers, remark))
         return
     with held(place, out):
-        outcomes = compute(cells, place, workers, run.estimated_seconds)
+        outcomes = compute(cells, place, out, workers, run.estimated_seconds)
     rows = sweep_rows(points, outcomes, place)
     swept = replace(run, methods=tuple(dict.fromkeys(point.family for point in points)))
-    with user_errors(), adding_to(out, swept, SWEEP):
+    with user_errors(), adding_to(out, swept, SWEEP, kernels_of(outcomes)):
         write_sweep(out, rows)
     click.echo(_tables(rows))
     click.echo(f"table in {out / SWEEP}, artifacts in {place.root}", err=True)

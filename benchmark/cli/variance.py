@@ -57,6 +57,7 @@ def variance(
     shared with it; its records are left alone. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
+    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.studies.variance import VARIANCE, repeated, variance_rows, write_variance
 
@@ -77,9 +78,9 @@ def variance(
         click.echo(dry_run_table(f"{'method':<20}{'finder seed':>11}", groups, cells, place, seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, workers, seconds)
+        outcomes = compute(cells, place, out, workers, seconds)
     rows = variance_rows(repeats, outcomes, place)
-    with user_errors(), adding_to(out, base, VARIANCE):
+    with user_errors(), adding_to(out, base, VARIANCE, kernels_of(outcomes)):
         write_variance(out, rows)
     click.echo("\n".join(text(rows)))
     click.echo(f"table in {out / VARIANCE}, artifacts in {place.root}", err=True)

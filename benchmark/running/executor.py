@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -11,8 +11,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Literal, Protocol, cast, runtime_checkable
 
 from benchmark.running.cells import KINDS, Cell
+from benchmark.running.kernels import Chosen, Settled
 from benchmark.running.store import CorruptArtifactError, Store
-from benchmark.running.worker import Advanced, Ended, Raised, work
+from benchmark.running.worker import Advanced, Ended, Raised, Settle, work
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,18 @@ class Outcome:
         cell: The cell.
         status: `found` in the store, `computed` now, or `failed`.
         reason: Why it failed, in one line.
+        kernels: The choices of kernels with which it was computed now.
     """
 
     cell: Cell
     status: Literal["found", "computed", "failed"]
     reason: str = ""
+    kernels: Chosen = field(default_factory=dict)
+
+
+def kernels_of(outcomes: Iterable[Outcome]) -> Chosen:
+    """The choices of kernels with which a run computed; empty if it found everything in the store."""
+    return {name: option for outcome in outcomes for name, option in outcome.kernels.items()}
 
 
 @runtime_checkable
@@ -53,16 +61,20 @@ class Display(Protocol):
         """A worker's cell has failed, and with it the cells that need it."""
 
 
-def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display) -> list[Outcome]:
+def execute(
+    cells: Sequence[Cell], store: Store, workers: int, display: Display, kernels: Chosen | None = None
+) -> list[Outcome]:
     """Compute the missing cells, in the given order as far as their needs allow.
 
-    An artifact that is corrupt is reported, removed and computed again.
+    An artifact that is corrupt is reported, removed and computed again. If anything is missing, the choices of kernels
+    are settled before the first cell, for all workers alike.
 
     Args:
         cells: The cells of a run by decreasing urgency, each after the cells that it needs.
         store: Where finished artifacts are looked up and put.
         workers: Largest number of processes.
         display: What shows the progress.
+        kernels: The choices of kernels that are recorded already; `None` if none is to be made.
 
     Returns:
         How each cell ended, in the order of `cells`.
@@ -85,6 +97,9 @@ def execute(cells: Sequence[Cell], store: Store, workers: int, display: Display)
     display.begin(schedule.waiting, len(found))
     pool = WorkerPool(store, min(workers, len(schedule.waiting)))
     try:
+        if schedule.waiting and kernels is not None:
+            for remark in pool.settle(kernels):
+                display.say(remark)
         _compute_all(schedule, pool, display)
     finally:
         pool.dismiss()
@@ -100,7 +115,7 @@ def _compute_all(schedule: "Schedule", pool: "WorkerPool", display: Display) -> 
             if isinstance(report, Advanced):
                 display.advanced(worker, report.done, report.total, report.note)
             elif isinstance(report, Ended):
-                schedule.finish(pool.release(worker))
+                schedule.finish(pool.release(worker), pool.kernels)
                 display.finished(worker, report.seconds)
             else:
                 display.failed(worker, report.reason, schedule.fail(pool.release(worker), report.reason))
@@ -136,10 +151,10 @@ class Schedule:
                 return cell
         return None
 
-    def finish(self, cell: Cell) -> None:
-        """Record that a cell that was taken has been computed."""
+    def finish(self, cell: Cell, kernels: Mapping[str, str] = {}) -> None:
+        """Record that a cell that was taken has been computed, with these choices of kernels."""
         self.done.add(cell.key)
-        self.outcomes[cell.key] = Outcome(cell, "computed")
+        self.outcomes[cell.key] = Outcome(cell, "computed", kernels=kernels)
 
     def fail(self, cell: Cell, reason: str) -> list[Cell]:
         """Record that a cell that was taken has failed; return the cells that fail with it.
@@ -179,10 +194,12 @@ class WorkerPool:
     Attributes:
         store: The store that they write to.
         size: Largest number of processes.
+        kernels: The choices of kernels that every new worker uses.
     """
 
     store: Store
     size: int
+    kernels: Chosen = field(default_factory=dict)
     _workers: dict[int, Worker] = field(default_factory=dict, init=False)
 
     @property
@@ -194,6 +211,22 @@ class WorkerPool:
     def has_room(self) -> bool:
         """Whether a cell could be assigned now."""
         return sum(worker.cell is not None for worker in self._workers.values()) < self.size
+
+    def settle(self, recorded: Chosen) -> Sequence[str]:
+        """Let a first worker settle the choices of kernels for all; return what there is to say about them.
+
+        Args:
+            recorded: The choices that are recorded already.
+        """
+        number = self._start_worker()
+        connection = self._workers[number].connection
+        try:
+            connection.send(Settle(recorded))
+            settled: Settled = connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return [f"no kernel was chosen: {self._exit_reason(number)}"]
+        self.kernels = settled.chosen
+        return settled.remarks
 
     def assign(self, cell: Cell) -> int:
         """Give a cell to an idle worker; return the worker's number, from 0."""
@@ -243,7 +276,7 @@ class WorkerPool:
         number = next(number for number in range(self.size) if number not in self._workers)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self.store.root), daemon=True)
+        process = context.Process(target=work, args=(theirs, self.store.root, self.kernels), daemon=True)
         with _interrupts_blocked():
             process.start()
         theirs.close()

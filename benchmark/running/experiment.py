@@ -15,6 +15,7 @@ from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
 from benchmark.running.config import SECTIONS, RunConfig
+from benchmark.running.kernels import Chosen
 from benchmark.running.plan import Planner
 from benchmark.tasks import FormsOfTask, forms_by_task, forms_digest
 
@@ -101,6 +102,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         forms: The forms of the tasks; `None` in a run from before tasks had forms.
         concepts: Digest of the list of concepts; `None` in a folder with rows from before it was recorded, whose labels
             may be others.
+        kernels: The choices of kernels with which the rows were computed, which later runs keep to; none in a run from
+            before they were recorded.
     """
 
     preset: str
@@ -110,10 +113,11 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     origins: tuple[Origin, ...]
     forms: Forms | None = None
     concepts: str | None = None
+    kernels: Chosen = {}
 
     @classmethod
-    def of(cls, run: RunConfig, table: str) -> "Experiment":
-        """The experiment of a run that writes a table."""
+    def of(cls, run: RunConfig, table: str, kernels: Chosen) -> "Experiment":
+        """The experiment of a run that writes a table, computed with these choices of kernels."""
         settings = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
         return cls(
             preset=run.preset,
@@ -123,6 +127,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             origins=(Origin.here(),),
             forms=Forms.of(forms_by_task(run.tasks)),
             concepts=concepts_digest(),
+            kernels=kernels,
         )
 
     def differences(self, other: "Experiment") -> Iterator[str]:
@@ -166,6 +171,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             origins=(*self.origins, *(one for one in other.origins if one not in self.origins)),
             forms=Forms.of({**self.forms_by_task, **other.forms_by_task}),
             concepts=self.concepts,
+            kernels={**self.kernels, **other.kernels},
         )
 
 
@@ -182,6 +188,16 @@ def read_experiment(folder: Path) -> Experiment | None:
         raise ValueError(f"{path} was not written by a run: {place}: {first['msg']}") from None
 
 
+def recorded_kernels(folder: Path) -> Chosen:
+    """The choices of kernels with which a folder's tables were computed; none without a `run.json`.
+
+    Raises:
+        ValueError: In one line, if the file is some other.
+    """
+    experiment = read_experiment(folder)
+    return experiment.kernels if experiment else {}
+
+
 def records_in(folder: Path) -> list[Record]:
     """The records of a folder; if there are none, `ValueError` in one line that says how to get some."""
     records = read_records(folder / RECORDS)
@@ -192,13 +208,13 @@ def records_in(folder: Path) -> list[Record]:
     return records
 
 
-def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
-    """The content of a folder's `run.json` once a run has written a table into it.
+def joined_experiment(folder: Path, run: RunConfig, table: str, kernels: Mapping[str, str] = {}) -> Experiment:
+    """The content of a folder's `run.json` once a run with these choices of kernels has written a table into it.
 
     Raises:
         ValueError: In one line, if the folder's tables were made with other settings or with unknown ones.
     """
-    new = Experiment.of(run, table)
+    new = Experiment.of(run, table, kernels)
     if not any((folder / name).exists() for name in TABLES):
         return new
     old = read_experiment(folder)
@@ -216,14 +232,20 @@ def joined_experiment(folder: Path, run: RunConfig, table: str) -> Experiment:
 
 
 @contextmanager
-def adding_to(folder: Path, run: RunConfig, table: str) -> Iterator[None]:
+def adding_to(folder: Path, run: RunConfig, table: str, kernels: Chosen) -> Iterator[None]:
     """Lock the tables of a folder and write a `run.json` that covers what is written there inside the context.
+
+    Args:
+        folder: The folder.
+        run: The settings of the run.
+        table: The table that is written.
+        kernels: The choices of kernels with which the run computed.
 
     Raises:
         ValueError: As for `joined_experiment`; what was computed is still in the store.
     """
     with locked(folder):
-        content = joined_experiment(folder, run, table).model_dump(mode="json")
+        content = joined_experiment(folder, run, table, kernels).model_dump(mode="json")
         replace_file(folder / RUN, json.dumps(content, indent=1, allow_nan=False) + "\n")
         yield
 

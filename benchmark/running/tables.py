@@ -29,7 +29,7 @@ from benchmark.records.table import (
 )
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig
-from benchmark.running.executor import Outcome
+from benchmark.running.executor import Outcome, kernels_of
 from benchmark.running.experiment import adding_to, joined_experiment
 from benchmark.running.store import Store
 
@@ -83,7 +83,7 @@ def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out:
         for point in read_points(store.artifact(outcome.cell.key))
     ]
     costs = [_cost(outcome.cell, run, store, workers) for outcome in outcomes if outcome.status == "computed"]
-    with adding_to(out, run, RECORDS):
+    with adding_to(out, run, RECORDS, kernels_of(outcomes)):
         records = table_text(merge(without_cells(read_records(out / RECORDS), ended), rows), Record)
         curves = merge(without_cells(read_curves(out / CURVES), ended), points)
         board = leaderboard(rows_in(records, Record), {run.preset: rules_of(run.circuit)})

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -16,7 +16,9 @@ from pathlib import Path
 import psutil
 
 from benchmark.plugins.registry import resolve
+from benchmark.running import kernels
 from benchmark.running.cells import Order
+from benchmark.running.kernels import Chosen, Settled
 from benchmark.running.store import Store
 
 SECONDS_BETWEEN_REPORTS = 0.2
@@ -24,6 +26,13 @@ SECONDS_BETWEEN_REPORTS = 0.2
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 """The environment variables that set the number of threads of the libraries we use."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Asks for the choices of kernels to be settled, given those that are recorded already."""
+
+    recorded: Chosen
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Raised:
     reason: str
 
 
-def work(connection: Connection, root: Path) -> None:
+def work(connection: Connection, root: Path, chosen: Chosen) -> None:
     """Compute the cells whose orders come through `connection`, until it is closed.
 
     Libraries get one thread each. The process ignores Ctrl-C and ends with the main process, however that ends.
@@ -57,6 +66,7 @@ def work(connection: Connection, root: Path) -> None:
     Args:
         connection: Receives orders and sends reports.
         root: The folder of the store.
+        chosen: The choices of kernels to use.
     """
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -65,16 +75,32 @@ def work(connection: Connection, root: Path) -> None:
     store = Store(root)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            order: Order = connection.recv()
-            connection.send(_compute(order, store, connection))
+            order: Order | Settle = connection.recv()
+            if isinstance(order, Settle):
+                settled = _settle(order.recorded, store)
+                chosen = settled.chosen
+                connection.send(settled)
+            else:
+                connection.send(_compute(order, store, connection, chosen))
 
 
-def _compute(order: Order, store: Store, connection: Connection) -> Ended | Raised:
+def _settle(recorded: Chosen, store: Store) -> Settled:
+    """Settle the choices of kernels; after an error there are none."""
+    with _output_in(store.log("kernels")):
+        try:
+            return kernels.settle(recorded, store.root)
+        except Exception as error:
+            traceback.print_exc()
+            return Settled({}, (f"no kernel was chosen: {_reason(error)}",))
+
+
+def _compute(order: Order, store: Store, connection: Connection, chosen: Mapping[str, str] = {}) -> Ended | Raised:
     """Compute one cell into its partial folder and put it into the store; an error becomes a report."""
     began = time.perf_counter()
     with _output_in(store.log(order.key)):
         try:
             _reset_peak_memory()
+            kernels.use(chosen)
             compute = resolve(order.compute)
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(1)
@@ -85,7 +111,12 @@ def _compute(order: Order, store: Store, connection: Connection) -> Ended | Rais
         except Exception as error:
             traceback.print_exc()
             store.discard_partial(order.key)
-            return Raised(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "))
+            return Raised(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 class Reporter:

@@ -90,7 +90,7 @@ def _loss(run: RunConfig, method: str, store: Store, display: Display) -> float:
     planner = Planner(run)
     profile = planner.profile(method, METHODS.named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]
-    outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, 1, display)
+    outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, 1, display, kernels={})
     for outcome in outcomes:
         if outcome.status == "failed":
             raise ValueError(f"{outcome.cell.label} failed: {outcome.reason}")

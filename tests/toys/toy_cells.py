@@ -54,3 +54,25 @@ def toy(diary, name, number=1, needs=(), **params):
 def times_computed(diary, name):
     file = Path(diary) / f"{name}.txt"
     return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def compute_with_kernels(params, inputs, folder, progress):
+    """Note down how linear maps are computed, once a second cell is being computed by another worker."""
+    from sparse_model import linear
+
+    (Path(params["diary"]) / f"{params['name']}.begun").touch()
+    for _ in range(600):
+        if (Path(params["diary"]) / f"{params['other']}.begun").exists():
+            break
+        time.sleep(0.05)
+    else:
+        raise TimeoutError(params["other"])
+    (folder / "way").write_text(linear._way)
+
+
+def kernels_seen(folder):
+    return (folder / "way").read_text()
+
+
+def end_at_once(*arguments):
+    os._exit(3)

@@ -51,12 +51,16 @@ def forged(record, **fields):
 
 @contextmanager
 def installed(*methods):
-    """These methods are the only installed ones, other people's unless they really are installed."""
+    """These methods are the only installed ones, other people's unless they really are installed.
+
+    No kernel is chosen, as toys compute nothing: workers would import torch for it.
+    """
     ours = METHODS.origin
     with pytest.MonkeyPatch.context() as patch:
         records = {method.name: method for method in methods}
         origins = {name: ours(name) if METHODS.get(name) is records[name] else "toys 1.0" for name in records}
         values = {name: "toy_methods:SOMETHING" for name in records if origins[name] == "toys 1.0"}
+        patch.setattr("benchmark.running.experiment.recorded_kernels", lambda folder: None)
         patch.setattr(METHODS, "_loaded", METHODS._sorted(Loaded(records, origins, values, ())))
         yield
 

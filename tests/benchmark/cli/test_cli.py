@@ -21,6 +21,9 @@ from toy_methods import FITTED, ROOT, SPARSE
 from benchmark.cli import main, ownership
 from benchmark.cli.list import REGISTRIES, paragraphs
 from benchmark.cli.ownership import check_ownership
+from benchmark.running import experiment
+from benchmark.running.experiment import recorded_kernels
+from benchmark.running.kernels import KERNELS
 
 RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "2")
 
@@ -70,6 +73,7 @@ def test_the_commands_and_their_options_stay_what_they_were():
                           "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
         "speed": ["--json", "--rounds"],
+        "growth": ["--json", "--rounds"],
     }  # fmt: skip
 
 
@@ -126,6 +130,32 @@ def test_a_run_writes_its_tables_and_prints_the_leaderboard():
         "claims",
         "circuit",
     }
+
+
+def test_a_run_measures_kernels_once_and_a_later_run_uses_those_that_run_json_records(monkeypatch):
+    run = (*RUN, "--workers", "1")
+    with toy_bench(ROOT):
+        monkeypatch.setattr(experiment, "recorded_kernels", recorded_kernels)  # toys have none otherwise
+        assert call(*run, "--dry-run").exit_code == 0
+        assert not Path("store").exists()
+        assert call(*run).exit_code == 0
+        kept, recorded = Path("store", KERNELS), Path("results/run.json")
+        [measured] = json.loads(kept.read_text())
+        assert json.loads(recorded.read_text())["kernels"] == measured["chosen"]
+        kept.unlink()
+        before = recorded.read_bytes()
+        assert call(*run).exit_code == 0  # finds everything
+        assert not kept.exists()
+        assert call(*run, "--fresh").exit_code == 0
+        assert not kept.exists()  # nothing was measured
+        assert recorded.read_bytes() == before
+        recorded.write_text(before.decode().replace(measured["chosen"]["linear"], "abacus"))
+        again = call(*run, "--fresh")
+    assert again.exit_code == 0
+    assert "the tables were computed with linear=abacus, which this build of torch does not have" in again.stderr
+    assert kept.exists()
+    assert json.loads(recorded.read_text())["kernels"].keys() == {"linear"}
+    assert "abacus" not in recorded.read_text()
 
 
 def test_statuses_stand_where_a_number_cannot():

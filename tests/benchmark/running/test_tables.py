@@ -17,7 +17,7 @@ from benchmark.running import experiment
 from benchmark.running.cells import Cell, Order
 from benchmark.running.config import configure
 from benchmark.running.executor import Outcome
-from benchmark.running.experiment import RUN, read_experiment
+from benchmark.running.experiment import RUN, read_experiment, recorded_kernels
 from benchmark.running.models import load_model
 from benchmark.running.plan import plan
 from benchmark.running.store import CorruptArtifactError, Store
@@ -225,6 +225,38 @@ def test_a_run_json_from_before_tasks_had_forms_takes_them_from_the_next_run(tmp
     (tmp_path / RUN).write_text(json.dumps(content))
     write(run_of(seeds=(1,)), tmp_path, store)
     assert read_experiment(tmp_path).forms.tasks.keys() == {"for_while"}
+
+
+def computed_with(run, store, out, **kernels):
+    outcomes = [replace(outcome, kernels=kernels) for outcome in finished(run, store)]
+    write_tables(run, outcomes, store, out, workers=2)
+
+
+def test_run_json_records_the_kernels_and_keeps_them_if_nothing_is_computed(tmp_path, store):
+    assert recorded_kernels(tmp_path) == {}
+    computed_with(run_of(), store, tmp_path, linear="onednn")
+    assert recorded_kernels(tmp_path) == {"linear": "onednn"}
+    before = (tmp_path / RUN).read_bytes()
+    found = [Outcome(cell, "found") for cell in plan(run_of()).cells]
+    write_tables(run_of(), found, store, tmp_path, workers=2)
+    assert (tmp_path / RUN).read_bytes() == before
+
+
+def test_other_kernels_are_no_other_settings_and_the_last_ones_are_recorded(tmp_path, store):
+    computed_with(run_of(), store, tmp_path, linear="onednn", other="slow")
+    check_tables(tmp_path, run_of(seeds=(1,)))
+    computed_with(run_of(seeds=(1,)), store, tmp_path, linear="library")
+    assert recorded_kernels(tmp_path) == {"linear": "library", "other": "slow"}
+
+
+def test_a_run_json_from_before_kernels_were_recorded_takes_them_from_the_next_run(tmp_path, store):
+    write(run_of(), tmp_path, store)
+    content = json.loads((tmp_path / RUN).read_text())
+    del content["kernels"]
+    (tmp_path / RUN).write_text(json.dumps(content))
+    assert recorded_kernels(tmp_path) == {}
+    computed_with(run_of(seeds=(1,)), store, tmp_path, linear="library")
+    assert recorded_kernels(tmp_path) == {"linear": "library"}
 
 
 def test_other_concepts_are_refused(tmp_path, store, monkeypatch):
