@@ -10,6 +10,7 @@ from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
 from benchmark.cli.forms import forms
+from benchmark.cli.growth import growth
 from benchmark.cli.leave_one_out import leave_one_out
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
@@ -35,5 +36,20 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # tokens are any text, terminals are not
 
 
-for command in (run, list_, match, forms, show, claims, compare, sweep, variance, regret, leave_one_out, audit, speed):
+for command in (
+    run,
+    list_,
+    match,
+    forms,
+    show,
+    claims,
+    compare,
+    sweep,
+    variance,
+    regret,
+    leave_one_out,
+    audit,
+    speed,
+    growth,
+):
     main.add_command(command)

@@ -30,3 +30,8 @@ def plural(noun: str) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def three_digits(value: float) -> str:
+    """A number of three digits, or all digits before the point of a larger one, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

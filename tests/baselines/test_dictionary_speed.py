@@ -1,0 +1,64 @@
+"""What ours is timed against gives the same as ours."""
+
+from itertools import repeat
+
+import torch
+from torch.testing import assert_close
+
+from baselines.clt import CLTConfig
+from baselines.clt.coder import CrossLayerTranscoder
+from baselines.clt.naive import NaiveTranscoder
+from baselines.config import DictionaryConfig
+from baselines.sae_lens_own import own_sae, own_transcoder
+from baselines.sae_lens_training import fit, new_sae, new_transcoder
+from baselines.speed import comparisons
+from benchmark.studies.speed import check
+
+
+def test_all_ways_that_are_timed_give_the_same():
+    found = comparisons(width=16, features=64, rows=64)
+    assert len(found) == 3
+    for comparison in found:
+        check(comparison)
+
+
+def loss_curve(sae, rows, config):
+    """The losses that are reported while it is trained, as text."""
+    told = []
+    fit({"": sae}, repeat({"": rows}), config, torch.Generator(), lambda done, total, note: told.append(note))
+    return told
+
+
+def test_ours_has_the_loss_curve_of_sae_lenss_own_step():
+    config = DictionaryConfig(features=64, k=4, batch=64, tokens=64 * 60, revivals=0, dead_after=60)
+    rows = torch.randn(64, 24, generator=torch.Generator().manual_seed(0))
+    for make, own in (
+        (lambda: new_sae(config, "topk", 24), own_sae),
+        (lambda: new_sae(config, "batchtopk", 24), own_sae),
+        (lambda: new_transcoder(config, 16, 8), own_transcoder),
+    ):
+        torch.manual_seed(0)
+        ours = make()
+        curves = [loss_curve(sae, rows, config) for sae in (own(ours), ours)]
+        assert curves[0] == curves[1]
+        assert len(curves[0]) == 3
+        assert len(set(curves[0])) == 3
+
+
+def test_the_naive_transcoder_has_the_loss_of_ours_and_no_decoder_towards_the_past():
+    config = CLTConfig(features=20, k=4, batch=32, tokens=32)
+    ours = CrossLayerTranscoder(config, 6, 5, 3, torch.Generator().manual_seed(0))
+    theirs = NaiveTranscoder(ours)
+    generator = torch.Generator().manual_seed(1)
+    inputs, targets = ([torch.randn(32, size, generator=generator) for _ in range(3)] for size in (6, 5))
+    dead = torch.zeros(3, 20, dtype=torch.bool)
+    losses = [coder.loss(inputs, targets, dead, 0) for coder in (ours, theirs)]
+    for loss in losses:
+        loss.total.backward()
+    assert_close(losses[0].total, losses[1].total)
+    assert_close(ours.W_enc.grad, theirs.W_enc.grad)
+    gradient = theirs.all_decoders.grad
+    assert not gradient[2, :2].any()
+    for source, decoder in enumerate(ours.W_dec):
+        assert_close(decoder.grad.unflatten(1, (-1, 5)).transpose(0, 1), gradient[source, source:])
+    assert_close(ours.batch_threshold, theirs.batch_threshold)
