@@ -112,7 +112,7 @@ def _reads(connections: Sequence[Connection], activity: Activity, permuted: Mapp
         fires = activity.fires[each.target]
         target, source = (activity.fires[name] > 0 for name in (each.target, each.source))
         apart = activity.deviation[each.source, each.target] / fires.clamp(min=1)[:, None]
-        weight = each.weight.detach().abs()
+        weight = each.weight.detach().float().cpu().abs()
         null = weight[:, permuted[each.source]] * apart
         matrices = (weight * apart, null, activity.together[each.source, each.target])
         parts.append([matrix[target][:, source] for matrix in matrices])

@@ -71,4 +71,7 @@ def to_numpy(values: Float[Tensor, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 def in_double(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Activations in double precision, for sums over the corpus; on the CPU if their device has none (MPS)."""
-    return values.cpu().double() if values.device.type == "mps" else values.double()
+    try:
+        return values.double()
+    except TypeError:
+        return values.cpu().double()
