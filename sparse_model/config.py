@@ -13,6 +13,10 @@ Positional = Literal["none", "learned", "concatenated"]
 """Position embeddings: none, added to the token embedding, or concatenated to every sublayer's input."""
 
 
+Precision = Literal["float32", "bfloat16"]
+"""Number types in which a training step may compute its products."""
+
+
 class ArchitectureConfig(Settings):
     """The architecture, except for what the corpus determines (paper A.1)."""
 
@@ -136,6 +140,9 @@ class TrainingConfig(Settings):
 
     epsilon: Positive = 0.1
     """Adam's epsilon; this large because gradients are scaled to a root mean square of 1."""
+
+    precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
+    """Number type of the products of a training step: `bfloat16` is autocast, with weights and sums in float32."""
 
     validation_windows: Size = 1024
     """Number of validation windows, from the first, on which the final loss is measured."""

@@ -68,7 +68,7 @@ class Head:
         logits = product(self.read[piece], self.unembedding)
         if self.bigram is not None:
             logits += self.bigram.index_select(0, tokens[piece])
-        return F.log_softmax(logits, dim=-1)
+        return F.log_softmax(logits.float(), dim=-1)
 
     def losses(self, tokens: Int[Tensor, " position"], targets: Int[Tensor, " position"]) -> Float[Tensor, " position"]:
         """The cross entropy at each position."""

@@ -10,6 +10,7 @@ embeddings is a separate setting instead of the block density times width / 256.
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import DivergedError, Facts
-from benchmark.model.devices import chosen_device
+from benchmark.model.devices import chosen_device, device_of
 from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
 from sparse_model.batches import Batches
@@ -119,7 +120,9 @@ class Run:
     def step(self, step: int) -> float:
         """Do one step of the recipe and return the loss before it, nats."""
         self.optimizer.zero_grad()
-        loss = train_on(self.model, *self.batches.at(step))
+        rounded = self.training.precision == "bfloat16"
+        with torch.autocast(device_of(self.model).type, torch.bfloat16) if rounded else nullcontext():
+            loss = train_on(self.model, *self.batches.at(step))
         normalise_gradient(list(self.model.parameters()))
         rate = learning_rate_at(step, self.total, self.training)
         self.optimizer.param_groups[0]["lr"] = rate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import STOPPED, names, seeds, user_errors
+from benchmark.cli.errors import STOPPED, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
@@ -55,6 +55,14 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
             show_default="one per core",
             help="Processes. Changes no number.",
         ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda", "mps", "auto"]),
+            default="cpu",
+            show_default=True,
+            callback=device,
+            help="Where models are trained and run. Numbers agree within rounding.",
+        ),
     )
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,7 +97,9 @@ def held(store: Store, out: Path) -> Iterator[None]:
         yield
 
 
-def compute(cells: Sequence[Cell], store: Store, out: Path, workers: int, seconds: Seconds) -> "list[Outcome]":
+def compute(
+    cells: Sequence[Cell], store: Store, out: Path, workers: int, device: str, seconds: Seconds
+) -> "list[Outcome]":
     """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C.
 
     Args:
@@ -97,6 +107,7 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, workers: int, second
         store: Where artifacts are looked up and put.
         out: The folder of the tables; kernels that its `run.json` records are used.
         workers: Largest number of processes.
+        device: The kind of device that models are on.
         seconds: How long each cell takes as stated; corrected by what cells in the store took.
     """
     from rich.console import Console
@@ -112,7 +123,7 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, workers: int, second
     display = display_on(Console(stderr=True, highlight=False), Tally(Estimates.of(seconds, cells, store)))
     try:
         with display:
-            outcomes = execute(cells, store, workers, display, kernels)
+            outcomes = execute(cells, store, workers, display, kernels, device)
     except KeyboardInterrupt:
         click.echo("stopped; the same command resumes from here", err=True)
         raise click.exceptions.Exit(STOPPED) from None

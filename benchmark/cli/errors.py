@@ -88,6 +88,18 @@ def seeds(context: click.Context, parameter: click.Parameter, value: str | None)
     return [int(name) for name in found]
 
 
+def device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Callback of the option for the device; `auto` becomes the kind of device that there is."""
+    if value == "cpu":
+        return value
+    from benchmark.model.devices import available
+
+    try:
+        return available(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
 class FiniteRange(click.FloatRange):
     """A `click.FloatRange` that also refuses `nan`, which lies outside no range."""
 

@@ -30,6 +30,7 @@ def forms(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     dry_run: bool,
 ) -> None:
     """List the forms of each task that count: those in which the references do it.
@@ -56,7 +57,7 @@ def forms(
         click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, workers))
         return
     with held(place, out):
-        exit_if_failed(compute(cells, place, out, workers, run.estimated_seconds))
+        exit_if_failed(compute(cells, place, out, workers, device, run.estimated_seconds))
         console = Console(stderr=True, highlight=False)
         with console.status("") as status:
             losses = list(form_losses(run, place, lambda task: status.update(f"task {task}")))

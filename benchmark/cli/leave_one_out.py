@@ -38,6 +38,7 @@ def leave_one_out(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     dry_run: bool,
 ) -> None:
     """Test circuits in a form of their task that their search has not seen.
@@ -64,7 +65,7 @@ def leave_one_out(
         click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, out, workers, run.estimated_seconds)
+        outcomes = compute(cells, place, out, workers, device, run.estimated_seconds)
         rows = study.rows_of(found, outcomes, place)
     with user_errors(), adding_to(out, run, study.LEAVE_ONE_OUT, kernels_of(outcomes)):
         rows = added(out / study.LEAVE_ONE_OUT, rows, study.KEY)

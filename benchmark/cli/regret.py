@@ -66,6 +66,7 @@ def regret(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     finder_seeds: Sequence[int],
     longest: int,
     algorithms: Sequence[str],
@@ -100,7 +101,7 @@ def regret(
         click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, out, workers, seconds)
+        outcomes = compute(cells, place, out, workers, device, seconds)
         ended = study.results(found, outcomes, place)
         settings = _settings(found, ended, place)
         with user_errors():

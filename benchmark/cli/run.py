@@ -30,6 +30,7 @@ def run(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     executor: str,
     fresh: bool,
     dry_run: bool,
@@ -65,7 +66,7 @@ def run(
         if fresh:
             for cell in cells:
                 place.discard(cell.key)
-        outcomes = compute(cells, place, out, workers, seconds)
+        outcomes = compute(cells, place, out, workers, device, seconds)
         with user_errors():
             write_tables(settings, outcomes, place, out, workers)
     if line := _unexpected_corpus(settings, made, place):

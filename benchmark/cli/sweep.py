@@ -30,6 +30,7 @@ def sweep(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     dry_run: bool,
 ) -> None:
     """Run each family at several settings: density, width, a dictionary's L0 and its number of features.
@@ -60,7 +61,7 @@ def sweep(
         click.echo(dry_run_table(header, groups, cells, place, run.estimated_seconds, workers, remark))
         return
     with held(place, out):
-        outcomes = compute(cells, place, out, workers, run.estimated_seconds)
+        outcomes = compute(cells, place, out, workers, device, run.estimated_seconds)
     rows = sweep_rows(points, outcomes, place)
     swept = replace(run, methods=tuple(dict.fromkeys(point.family for point in points)))
     with user_errors(), adding_to(out, swept, SWEEP, kernels_of(outcomes)):

@@ -47,6 +47,7 @@ def variance(
     out: Path,
     store: Path,
     workers: int,
+    device: str,
     finder_seeds: Sequence[int],
     dry_run: bool,
 ) -> None:
@@ -78,7 +79,7 @@ def variance(
         click.echo(dry_run_table(f"{'method':<20}{'finder seed':>11}", groups, cells, place, seconds, workers))
         return
     with held(place, out):
-        outcomes = compute(cells, place, out, workers, seconds)
+        outcomes = compute(cells, place, out, workers, device, seconds)
     rows = variance_rows(repeats, outcomes, place)
     with user_errors(), adding_to(out, base, VARIANCE, kernels_of(outcomes)):
         write_variance(out, rows)

@@ -4,7 +4,7 @@ A model may be on any device and of any number type. What is computed from its a
 of circuits, orders of nodes and losses of prompts are small, decide what is done next, and are on the CPU in float32.
 """
 
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,18 +13,12 @@ from torch import Tensor
 
 Model = TypeVar("Model")
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-"""What `--device` takes; `auto` is the first accelerator there is, else the CPU."""
-
-DEVICES: tuple[Device, ...] = get_args(Device)
-
-
 _chosen: list[torch.device] = [torch.device("cpu")]
 """Where this process trains models and puts those that it loads."""
 
 
-def resolved(device: Device, worker: int = 0) -> str:
-    """The name of a device as torch knows it; several GPUs are shared out among the workers.
+def available(device: str) -> str:
+    """The kind of device that a choice means here: `cpu`, `cuda` or `mps`.
 
     Raises:
         ValueError: This machine, or this build of PyTorch, has no such device.
@@ -32,9 +26,14 @@ def resolved(device: Device, worker: int = 0) -> str:
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         device = next((name for name in ("cuda", "mps") if present[name]), "cpu")
-    if not present[device]:
+    if not present.get(device):
         here = ", ".join(["auto", *(name for name, there in present.items() if there)])
         raise ValueError(f"there is no device {device!r} here; choose from {here}")
+    return device
+
+
+def of_worker(device: str, worker: int) -> str:
+    """The device of a worker, by the kind of device and the worker's number: several GPUs are shared out."""
     return f"cuda:{worker % torch.cuda.device_count()}" if device == "cuda" else device
 
 

@@ -111,7 +111,7 @@ class RunConfig:
 def preset_names() -> list[str]:
     """The names of the presets, the smallest first."""
     names = sorted(file.name.removesuffix(".toml") for file in PRESETS.iterdir() if file.name.endswith(".toml"))
-    return sorted(names, key=lambda name: len(load_preset(name).tasks) * len(load_preset(name).seeds))
+    return sorted(names, key=lambda name: sum(load_preset(name).seconds.values()) * len(load_preset(name).seeds))
 
 
 @cache

@@ -24,7 +24,7 @@ class Outcome:
         cell: The cell.
         status: `found` in the store, `computed` now, or `failed`.
         reason: Why it failed, in one line.
-        kernels: The choices of kernels with which it was computed now.
+        kernels: The choices of kernels with which it was computed now, and the kind of `device` if it was not the CPU.
     """
 
     cell: Cell
@@ -62,7 +62,12 @@ class Display(Protocol):
 
 
 def execute(
-    cells: Sequence[Cell], store: Store, workers: int, display: Display, kernels: Chosen | None = None
+    cells: Sequence[Cell],
+    store: Store,
+    workers: int,
+    display: Display,
+    kernels: Chosen | None = None,
+    device: str = "cpu",
 ) -> list[Outcome]:
     """Compute the missing cells, in the given order as far as their needs allow.
 
@@ -75,6 +80,7 @@ def execute(
         workers: Largest number of processes.
         display: What shows the progress.
         kernels: The choices of kernels that are recorded already; `None` if none is to be made.
+        device: The kind of device that models are on: `cpu`, `cuda` or `mps`.
 
     Returns:
         How each cell ended, in the order of `cells`.
@@ -95,7 +101,7 @@ def execute(
     checks = [cell for cell in cells if KINDS[cell.kind].check]
     schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
     display.begin(schedule.waiting, len(found))
-    pool = WorkerPool(store, min(workers, len(schedule.waiting)))
+    pool = WorkerPool(store, min(workers, len(schedule.waiting)), device)
     try:
         if schedule.waiting and kernels is not None:
             for remark in pool.settle(kernels):
@@ -115,7 +121,7 @@ def _compute_all(schedule: "Schedule", pool: "WorkerPool", display: Display) -> 
             if isinstance(report, Advanced):
                 display.advanced(worker, report.done, report.total, report.note)
             elif isinstance(report, Ended):
-                schedule.finish(pool.release(worker), pool.kernels)
+                schedule.finish(pool.release(worker), pool.used)
                 display.finished(worker, report.seconds)
             else:
                 display.failed(worker, report.reason, schedule.fail(pool.release(worker), report.reason))
@@ -194,13 +200,20 @@ class WorkerPool:
     Attributes:
         store: The store that they write to.
         size: Largest number of processes.
+        device: The kind of device that models are on.
         kernels: The choices of kernels that every new worker uses.
     """
 
     store: Store
     size: int
+    device: str = "cpu"
     kernels: Chosen = field(default_factory=dict)
     _workers: dict[int, Worker] = field(default_factory=dict, init=False)
+
+    @property
+    def used(self) -> Chosen:
+        """What the workers compute with, as it is recorded."""
+        return self.kernels if self.device == "cpu" else {**self.kernels, "device": self.device}
 
     @property
     def busy(self) -> bool:
@@ -276,7 +289,9 @@ class WorkerPool:
         number = next(number for number in range(self.size) if number not in self._workers)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self.store.root, self.kernels), daemon=True)
+        process = context.Process(
+            target=work, args=(theirs, self.store.root, self.kernels, self.device, number), daemon=True
+        )
         with _interrupts_blocked():
             process.start()
         theirs.close()

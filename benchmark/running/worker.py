@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -58,7 +59,7 @@ class Raised:
     reason: str
 
 
-def work(connection: Connection, root: Path, chosen: Chosen) -> None:
+def work(connection: Connection, root: Path, chosen: Chosen, device: str, number: int) -> None:
     """Compute the cells whose orders come through `connection`, until it is closed.
 
     Libraries get one thread each. The process ignores Ctrl-C and ends with the main process, however that ends.
@@ -67,6 +68,8 @@ def work(connection: Connection, root: Path, chosen: Chosen) -> None:
         connection: Receives orders and sends reports.
         root: The folder of the store.
         chosen: The choices of kernels to use.
+        device: The kind of device that models are on.
+        number: The number of this worker, from 0.
     """
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -81,7 +84,16 @@ def work(connection: Connection, root: Path, chosen: Chosen) -> None:
                 chosen = settled.chosen
                 connection.send(settled)
             else:
-                connection.send(_compute(order, store, connection, chosen))
+                connection.send(_compute(order, store, connection, partial(_use, chosen, device, number)))
+
+
+def _use(chosen: Chosen, device: str, number: int) -> None:
+    """Make this process compute with some kernels, on its share of the devices of a kind."""
+    kernels.use(chosen)
+    if device != "cpu":
+        from benchmark.model.devices import choose_device, of_worker
+
+        choose_device(of_worker(device, number))
 
 
 def _settle(recorded: Chosen, store: Store) -> Settled:
@@ -94,13 +106,15 @@ def _settle(recorded: Chosen, store: Store) -> Settled:
             return Settled({}, (f"no kernel was chosen: {_reason(error)}",))
 
 
-def _compute(order: Order, store: Store, connection: Connection, chosen: Mapping[str, str] = {}) -> Ended | Raised:
+def _compute(
+    order: Order, store: Store, connection: Connection, prepare: Callable[[], None] = lambda: None
+) -> Ended | Raised:
     """Compute one cell into its partial folder and put it into the store; an error becomes a report."""
     began = time.perf_counter()
     with _output_in(store.log(order.key)):
         try:
             _reset_peak_memory()
-            kernels.use(chosen)
+            prepare()
             compute = resolve(order.compute)
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(1)

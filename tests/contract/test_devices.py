@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from emulated_device import emulated_device
 from tiny_dense import (
     CONTEXT,
@@ -18,6 +19,7 @@ from tiny_dense import (
 )
 
 from benchmark.claims.measure import measure
+from benchmark.cli import main
 from benchmark.concepts import Concept
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.cutting import size_of
@@ -26,10 +28,14 @@ from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import corpus_means, keep_only, octave_means
+from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
-from benchmark.model.devices import choose_device, device_of, placed, resolved
+from benchmark.model.devices import available, choose_device, chosen_device, device_of, of_worker, placed
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import forward, next_token_loss, unedited
+from benchmark.running import worker
+from benchmark.running.executor import WorkerPool
+from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
 from benchmark.tasks.answers import answer_logits, logit_difference, prompt_losses
@@ -38,10 +44,14 @@ from benchmark.validity.assess import assess
 from benchmark.validity.rows import measurements
 from benchmark.validity.sample import Sample
 from benchmark.validity.settings import ValidityConfig
+from sparse_model.random_run import random_run
+
+FITTED = {"tokens": 640, "batch": 64, "revivals": 2, "dead_after": 2}
+"""Settings with which a dictionary is fitted in a few steps."""
 
 BUDGET = Budget(tokens=1_000, batch_pairs=4)
 
-FEW = ("concatenated positions", "clt", "saes")
+FEW = ("clt", "saes")
 
 MODELS = {
     "dense": (random_dense, "channel"),
@@ -168,7 +178,7 @@ def test_labels_replace_nodes_there(one_of_few, device):
 
 
 def sample(seed):
-    tokens = random_tokens(24, seed)
+    tokens = random_tokens(12, seed)
     labels = (tokens % 3 == 0).numpy().astype(np.int8)
     return Sample(tokens, tokens.roll(-1, 1), {"third": labels})
 
@@ -241,12 +251,71 @@ def test_a_chosen_device_takes_models_but_not_other_objects(device):
 def test_a_device_that_is_not_here_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert resolved("auto") == resolved("cpu") == "cpu"
+    assert available("auto") == available("cpu") == "cpu"
     with pytest.raises(ValueError, match=r"no device 'cuda' here; choose from auto, cpu$"):
-        resolved("cuda")
+        available("cuda")
 
 
 def test_several_gpus_are_shared_out_among_the_workers(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [resolved("auto", worker) for worker in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert available("auto") == "cuda"
+    assert [of_worker("cuda", worker) for worker in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert of_worker("mps", 1) == "mps"
+
+
+def test_a_worker_uses_its_share_of_the_devices_and_imports_nothing_for_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    try:
+        worker._use({}, "cpu", 1)
+        assert chosen_device() == torch.device("cpu")
+        worker._use({}, "cuda", 1)
+        assert chosen_device() == torch.device("cuda:1")
+    finally:
+        choose_device("cpu")
+
+
+def test_a_run_records_the_device_that_it_computed_on(tmp_path):
+    assert WorkerPool(Store(tmp_path), 1, "cuda", {"linear": "library"}).used == {"linear": "library", "device": "cuda"}
+    assert WorkerPool(Store(tmp_path), 1).used == {}
+
+
+def test_a_device_that_is_not_here_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    asked = CliRunner().invoke(main, ["run", "--preset", "smoke", "--device", "mps", "--dry-run"])
+    assert asked.exit_code == 2
+    assert "there is no device 'mps' here; choose from auto, cpu" in asked.output
+    assert asked.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(("method", "settings"), [("dense", {}), ("weight_sparse", {"density": 0.3})])
+def test_training_there_starts_like_on_the_cpu(method, settings, device):
+    training = METHODS[method].config(d_model=16, tokens=40 * 256, batch=2, **settings)
+    expected = steps_of(random_run(training, context=16))
+    choose_device(str(device))
+    try:
+        run = random_run(training, context=16)
+        assert device_of(run.model) == device
+        assert steps_of(run) == pytest.approx(expected, rel=1e-4)
+    finally:
+        choose_device("cpu")
+
+
+def steps_of(run):
+    for step in range(5):
+        run.losses.append(run.step(step))
+    return run.losses
+
+
+@pytest.mark.parametrize("method", ["sae", "transcoder", "clt", "random_dictionary"])
+def test_dictionaries_are_fitted_there(method, device, tmp_path):
+    config = METHODS[method].config(
+        features=24, k=4, measured_tokens=100, **({} if method == "random_dictionary" else FITTED)
+    )
+    facts = []
+    for place, dense in (("cpu", random_dense()), (str(device), random_dense().to(device))):
+        folder = tmp_path / place
+        folder.mkdir()
+        facts.append(METHODS[method].run_train(random_corpus(), config, 0, {"dense": dense}, folder, lambda *_: None))
+    assert facts[1].validation_loss == pytest.approx(facts[0].validation_loss, rel=1e-3)
+    assert facts[1].dictionary == pytest.approx(facts[0].dictionary, rel=1e-2, abs=1e-3)

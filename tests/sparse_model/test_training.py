@@ -153,3 +153,23 @@ def test_a_method_trains_and_loads_through_its_record(tmp_path, corpus, method):
     model = method.run_load(tmp_path, "native", {})
     assert isinstance(model, Transformer)
     assert facts.nonzero_parameters > 0
+
+
+def first_losses(corpus, **settings):
+    run = Run(corpus, CONFIG.model_copy(update=settings), 0)
+    steps = run.steps(quiet)
+    return [run.losses[-1] for _, _ in zip(range(6), steps, strict=False)], run
+
+
+@pytest.mark.parametrize("settings", [{}, {"sink": True, "positional": "concatenated"}])
+def test_products_in_bfloat16_change_losses_little_and_leave_weights_in_float32(corpus, settings):
+    exact, _ = first_losses(corpus, **settings)
+    rounded, run = first_losses(corpus, **settings, precision="bfloat16")
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert {parameter.dtype for parameter in run.model.parameters()} == {torch.float32}
+
+
+def test_training_in_float32_has_the_key_that_it_had_before_there_was_a_choice():
+    assert "precision" not in CONFIG.model_dump()
+    assert CorpusModelConfig(precision="bfloat16").model_dump()["precision"] == "bfloat16"

@@ -23,7 +23,7 @@ def _toy_methods():
 
 
 def test_presets_are_listed_the_smallest_first():
-    assert preset_names() == ["smoke", "quick", "standard"]
+    assert preset_names() == ["smoke", "quick", "standard", "paper"]
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -85,8 +85,8 @@ def test_changes_do_not_leak_into_the_next_run():
 
 
 REFUSED = [
-    ({"preset": "huge"}, "unknown preset 'huge'; choose from smoke, quick, standard"),
-    ({"preset": "../quick"}, "unknown preset '../quick'; choose from smoke, quick, standard"),
+    ({"preset": "huge"}, "unknown preset 'huge'; choose from smoke, quick, standard, paper"),
+    ({"preset": "../quick"}, "unknown preset '../quick'; choose from smoke, quick, standard, paper"),
     ({"method_names": ["bert"]}, "unknown method 'bert'; choose from root, sparse, fitted"),
     ({"tasks": ["poetry"]}, f"unknown task 'poetry'; choose from {', '.join(TASKS)}"),
     ({"changes": ["sparse.density"]}, "--set 'sparse.density' is not of the form section.key=value"),
@@ -140,7 +140,11 @@ def test_every_circuit_setting_says_what_it_is():
     assert described == set(CircuitConfig.model_fields)
 
 
-@pytest.mark.parametrize("name", preset_names())
+BUILT = [name for name in preset_names() if name != "paper"]
+"""The presets whose corpus is known; that of `paper` is too large to have been built."""
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_a_preset_states_the_digest_of_its_corpus_until_a_setting_of_the_corpus_is_changed(name):
     digest = load_preset(name).corpus_digest
     assert re.fullmatch("[0-9a-f]{64}", digest)
