@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from baselines.activations import Normaliser
 from baselines.config import DictionaryConfig
 from baselines.dictionary import REPORT_EVERY, auxiliary_loss, check_weights, forget_moments, kth_largest, revived
+from baselines.sparse_features import decode, fire, which_fired
 from benchmark.methods import DivergedError
 from benchmark.progress import Progress
 
@@ -38,25 +39,27 @@ class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
     """sae-lens's TopK SAE with a training step that is faster on a CPU; the loss is the same except for AuxK's ReLU.
 
     sae-lens multiplies pre-activations by their decoder's norm, selects, and divides by it again. Here the norms are
-    used for the selection only, which numpy does, and AuxK is computed for dead features only.
+    used for the selection only, which numpy does, what follows goes through the features that fired only, and AuxK is
+    computed for dead features only. The trainer is told which features fired in any row, all that it needs unless it
+    logs how often each does, and not in which.
     """
 
     def training_forward_pass(self, step_input: Any) -> Any:
         """sae-lens's step: squared error and AuxK."""
         source, target = self.source_and_target(step_input.sae_in)
-        before = source @ self.W_enc + self.b_enc
-        features = F.relu(before) * self.kept(before.detach() * self.W_dec.detach().norm(dim=1))
-        prediction = features @ self.W_dec + self.b_dec
+        before, norms = F.linear(source, self.W_enc.T, self.b_enc), self.W_dec.detach().norm(dim=1)
+        features = fire(before, norms, self.least(before.detach() * norms), source, self.W_enc.T, self.b_enc)
+        prediction = decode(features, self.W_dec) + self.b_dec
         error = (prediction - target).square().sum() / len(target)
         auxiliary, dead = error.new_zeros(()), step_input.dead_neuron_mask
         if dead.any():
             missed = (target - prediction).detach()
-            loss = auxiliary_loss(before[:, dead], self.W_dec[dead], missed)
-            auxiliary = float(self.cfg.aux_loss_coefficient) * loss
+            silent = F.linear(source, self.W_enc.T[dead], self.b_enc[dead])
+            auxiliary = float(self.cfg.aux_loss_coefficient) * auxiliary_loss(silent, self.W_dec[dead], missed)
         return TrainStepOutput(
             sae_in=target,
             sae_out=prediction,
-            feature_acts=features.detach(),
+            feature_acts=which_fired(features)[None],
             hidden_pre=before,
             loss=error + auxiliary,
             losses={"mse_loss": error, "auxiliary_reconstruction_loss": auxiliary},
@@ -66,9 +69,9 @@ class QuickTopK(TopKTrainingSAE):  # type: ignore[misc]
         """The input and what is to be predicted: the same for an SAE."""
         return rows, rows
 
-    def kept(self, strength: Float[Tensor, "row feature"]) -> Bool[Tensor, "row feature"]:
-        """The strongest features of each row."""
-        return strength >= kth_largest(strength, self.cfg.k)
+    def least(self, strength: Float[Tensor, "row feature"]) -> Float[Tensor, "#row 1"]:
+        """How strong a feature is at least if it is kept: as the weakest of the strongest of its row. Reorders rows."""
+        return kth_largest(strength, self.cfg.k, reorder=True)
 
 
 class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
@@ -76,11 +79,12 @@ class QuickBatchTopK(QuickTopK, BatchTopKTrainingSAE):  # type: ignore[misc]
 
     topk_threshold: Tensor
 
-    def kept(self, strength: Float[Tensor, "row feature"]) -> Bool[Tensor, "row feature"]:
-        """The strongest features of the whole batch; the threshold moves towards the weakest of them."""
-        weakest = kth_largest(strength.reshape(1, -1), int(self.cfg.k * len(strength))).clamp(min=0)
-        self.topk_threshold = torch.lerp(self.topk_threshold, weakest.double().squeeze(), self.cfg.topk_threshold_lr)
-        return strength >= weakest
+    def least(self, strength: Float[Tensor, "row feature"]) -> Float[Tensor, "#row 1"]:
+        """As strong as the weakest of the strongest of the batch; the threshold moves towards it. Reorders all."""
+        weakest = kth_largest(strength.view(1, -1), int(self.cfg.k * len(strength)), reorder=True).clamp(min=0)
+        target = weakest.squeeze().to(self.topk_threshold)
+        self.topk_threshold = torch.lerp(self.topk_threshold, target, self.cfg.topk_threshold_lr)
+        return weakest
 
 
 @dataclass

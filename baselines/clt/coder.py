@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from baselines.activations import Normaliser
 from baselines.clt import CLTConfig
 from baselines.dictionary import Dictionary, Encoder, auxiliary_loss, kth_largest, revived
+from baselines.sparse_features import Features, decode, dense, fire, which_fired
 
 THRESHOLD_MOVES = 0.01
 """Share of the way that BatchTopK's threshold moves towards a batch's smallest kept value."""
@@ -92,53 +93,55 @@ class CrossLayerTranscoder(nn.Module):
         """The norm of all decoders of a feature together."""
         return torch.stack([decoder.norm(dim=1) for decoder in self.W_dec])
 
-    def features(self, before: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row feature"]]:
-        """The sparse features of each layer."""
+    def features(self, before: Sequence[Float[Tensor, "row feature"]], inputs: Sources) -> Sequence[Features]:
+        """The sparse features of each layer, from its pre-activations and inputs."""
         if self.config.activation == "jumprelu":
             thresholds = self.log_threshold.exp()
             return [
                 JumpReLU.apply(F.relu(x), threshold, self.config.bandwidth)  # type: ignore[no-untyped-call]
                 for x, threshold in zip(before, thresholds, strict=True)
             ]
-        kept = self._strongest([x.detach() for x in before])
-        return [F.relu(x) * mask for x, mask in zip(before, kept, strict=True)]
+        norms = self.decoder_norms().detach()
+        given = zip(before, norms, self._least(before, norms), inputs, self.W_enc, self.b_enc, strict=True)
+        return [fire(*each) for each in given]
 
-    def predicted(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
+    def predicted(self, features: Sequence[Features]) -> list[Float[Tensor, "row channel"]]:
         """The predicted MLP output of each layer, by one product per source with all its decoders side by side."""
         written: list[Tensor | int] = [0] * self.layers
         for source, (values, decoder) in enumerate(zip(features, self.W_dec, strict=True)):
-            for target, write in enumerate((values @ decoder).split(self.d_out, dim=1), start=source):
+            for target, write in enumerate(decode(values, decoder).split(self.d_out, dim=1), start=source):
                 written[target] = written[target] + write
         return [write + bias for write, bias in zip(written, self.b_dec, strict=True)]
 
-    def _strongest(self, before: Sequence[Tensor]) -> list[Bool[Tensor, "row feature"]]:
-        """Which features are kept: those with the largest activation times decoder norm."""
-        norms = self.decoder_norms().detach()
-        strength = torch.stack([x * norm for x, norm in zip(before, norms, strict=True)])  # [layer, row, feature]
+    @torch.no_grad()
+    def _least(
+        self, before: Sequence[Float[Tensor, "row feature"]], norms: Float[Tensor, "layer feature"]
+    ) -> list[Float[Tensor, "#row 1"]]:
+        """How large activation times decoder norm is at least where a feature is kept."""
         if self.config.activation == "topk":
-            rows = kth_largest(strength.flatten(0, 1), self.config.k).view(len(before), -1, 1)
-            return list(strength >= rows)
+            return [kth_largest(x * norm, self.config.k, reorder=True) for x, norm in zip(before, norms, strict=True)]
+        strength = torch.stack(list(before)).mul_(norms[:, None])
         count = self.config.k * strength.shape[0] * strength.shape[1]
-        threshold = kth_largest(strength.view(1, -1), count).clamp(min=0)
+        threshold = kth_largest(strength.view(1, -1), count, reorder=True).clamp(min=0)
         if self.training:
             self.batch_threshold.lerp_(threshold.squeeze(), THRESHOLD_MOVES)
-        return list(strength >= threshold)
+        return [threshold] * self.layers
 
     def loss(self, inputs: Sources, targets: Targets, dead: Bool[Tensor, "layer feature"], step: int) -> Loss:
         """The loss on normalised inputs and outputs of the MLPs; the penalty rises with the step, counted from 0."""
         before = self.before(inputs)
-        features = self.features(before)
+        features = self.features(before, inputs)
         missed = [y - given for y, given in zip(targets, self.predicted(features), strict=True)]
         total = torch.stack([error.square().sum(1).mean() for error in missed]).sum()
         if self.config.activation == "jumprelu":
-            extra = self._penalty(before, features, step / self.config.steps)
+            extra = self._penalty(before, [dense(each) for each in features], step / self.config.steps)
         else:
-            extra = self._auxiliary(before, [error.detach() for error in missed], dead)
+            extra = self._auxiliary(inputs, [error.detach() for error in missed], dead)
         return Loss(
             total.item(),
             total + extra,
             [error.detach() for error in missed],
-            torch.stack([(x.detach() > 0).any(0) for x in features]),
+            torch.stack([which_fired(each) for each in features]),
         )
 
     def _penalty(self, before: Sequence[Tensor], features: Sequence[Tensor], progress: float) -> Tensor:
@@ -150,7 +153,7 @@ class CrossLayerTranscoder(nn.Module):
         ]
         return progress * self.config.sparsity * _per_row(fires) + self.config.revival * _per_row(silent)
 
-    def _auxiliary(self, before: Sequence[Tensor], missed: Targets, dead: Tensor) -> Tensor:
+    def _auxiliary(self, inputs: Sources, missed: Targets, dead: Tensor) -> Tensor:
         """AuxK over all layers at once: dead features of every layer predict the error of that layer and later ones."""
         if not dead.any():
             return missed[0].new_zeros(())
@@ -158,8 +161,11 @@ class CrossLayerTranscoder(nn.Module):
             F.pad(decoder[silent], (source * self.d_out, 0))
             for source, (decoder, silent) in enumerate(zip(self.W_dec, dead, strict=True))
         ]
-        silent_before = [x[:, silent] for x, silent in zip(before, dead, strict=True)]
-        loss = auxiliary_loss(torch.cat(silent_before, dim=1), torch.cat(decoders), torch.cat(list(missed), dim=1))
+        before = [
+            F.linear(x, weight[silent], bias[silent])
+            for x, weight, bias, silent in zip(inputs, self.W_enc, self.b_enc, dead, strict=True)
+        ]
+        loss = auxiliary_loss(torch.cat(before, dim=1), torch.cat(decoders), torch.cat(list(missed), dim=1))
         return self.config.auxiliary * loss
 
     @torch.no_grad()

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from baselines.clt.coder import THRESHOLD_MOVES, CrossLayerTranscoder
+from baselines.clt.coder import THRESHOLD_MOVES, CrossLayerTranscoder, Sources
+from baselines.sparse_features import Features, dense
 
 
 class NaiveTranscoder(CrossLayerTranscoder):
@@ -34,7 +35,9 @@ class NaiveTranscoder(CrossLayerTranscoder):
         """Pre-activations of each layer."""
         return list(torch.einsum("lrd,lfd->lrf", torch.stack(list(inputs)), self.W_enc) + self.b_enc[:, None])
 
-    def features(self, before: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row feature"]]:
+    def features(
+        self, before: Sequence[Float[Tensor, "row feature"]], inputs: Sources
+    ) -> list[Float[Tensor, "row feature"]]:
         """The largest activations times decoder norm of the whole batch."""
         together = torch.stack(list(before))
         norms = (self.all_decoders * self.later).square().sum((1, 3)).sqrt()
@@ -44,7 +47,10 @@ class NaiveTranscoder(CrossLayerTranscoder):
         kept = torch.zeros_like(strength).scatter(0, strongest.indices, 1.0).view_as(together)
         return list(together.relu() * kept)
 
-    def predicted(self, features: Sequence[Float[Tensor, "row feature"]]) -> list[Float[Tensor, "row channel"]]:
+    def predicted(self, features: Sequence[Features]) -> list[Float[Tensor, "row channel"]]:
         """The predicted MLP output of each layer."""
         decoders = self.all_decoders * self.later
-        return list(torch.einsum("srf,stfd->trd", torch.stack(list(features)), decoders) + self.b_dec[:, None])
+        return list(
+            torch.einsum("srf,stfd->trd", torch.stack([dense(each) for each in features]), decoders)
+            + self.b_dec[:, None]
+        )

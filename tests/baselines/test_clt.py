@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
+from baselines import sparse_features
 from baselines.activations import Normaliser
 from baselines.clt import CLT, CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder, JumpReLU
@@ -51,8 +52,10 @@ def naive_features(coder, inputs):
     return [x.relu() * mask for x, mask in zip(before, kept.view_as(strength), strict=True)]
 
 
+@pytest.mark.parametrize("densest", [0.0, 1.0], ids=["dense", "entries"])
 @ACTIVATIONS
-def test_the_coder_equals_the_three_lines_of_the_formula_and_so_do_its_gradients(activation):
+def test_the_coder_equals_the_three_lines_of_the_formula_and_so_do_its_gradients(activation, densest, monkeypatch):
+    monkeypatch.setattr(sparse_features, "DENSEST", densest)
     coder, (inputs, targets) = small_coder(activation=activation, sparsity=0.0, revival=0.0), rows()
     features = naive_features(coder, inputs)
     predicted = [
@@ -171,9 +174,9 @@ def test_training_lowers_fvu_on_planted_sparse_data(activation):
     )
     coder = CrossLayerTranscoder(config, 8, 8, 2, generator)
     inputs, targets = next(batches())
-    before = fvu(targets[1], coder.predicted(coder.features(coder.before(inputs)))[1])
+    before = fvu(targets[1], coder.predicted(coder.features(coder.before(inputs), inputs))[1])
     fit(coder, batches(), config, generator, silent)
-    after = fvu(targets[1], coder.predicted(coder.features(coder.before(inputs)))[1])
+    after = fvu(targets[1], coder.predicted(coder.features(coder.before(inputs), inputs))[1])
     assert before > 0.9
     assert after < 0.3
 

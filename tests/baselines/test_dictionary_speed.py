@@ -2,16 +2,20 @@
 
 from itertools import repeat
 
+import pytest
 import torch
 from torch.testing import assert_close
 
+from baselines import sparse_features
 from baselines.clt import CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder
 from baselines.clt.naive import NaiveTranscoder
+from baselines.clt.training import fit as fit_clt
 from baselines.config import DictionaryConfig
 from baselines.sae_lens_own import own_sae, own_transcoder
 from baselines.sae_lens_training import fit, new_sae, new_transcoder
 from baselines.speed import comparisons
+from benchmark.studies.live_memory import peak_bytes
 from benchmark.studies.speed import check
 
 
@@ -43,6 +47,29 @@ def test_ours_has_the_loss_curve_of_sae_lenss_own_step():
         assert curves[0] == curves[1]
         assert len(curves[0]) == 3
         assert len(set(curves[0])) == 3
+
+
+@pytest.mark.parametrize("activation", ["topk", "batchtopk"])
+def test_a_cross_layer_transcoder_has_the_loss_curve_of_dense_features(activation, monkeypatch):
+    config = CLTConfig(features=64, k=4, batch=64, tokens=64 * 60, revivals=0, activation=activation)
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = (list(torch.randn(3, 64, size, generator=generator)) for size in (16, 8))
+    curves = []
+    for densest in (0.0, sparse_features.DENSEST):
+        monkeypatch.setattr(sparse_features, "DENSEST", densest)
+        coder, told = CrossLayerTranscoder(config, 16, 8, 3, torch.Generator().manual_seed(0)), []
+        fit_clt(
+            coder, repeat((inputs, targets)), config, generator, lambda done, total, note, told=told: told.append(note)
+        )
+        curves.append(told)
+    assert curves[0] == curves[1]
+    assert len(set(curves[0])) == 3
+
+
+def test_steps_take_at_most_half_the_memory_of_others():
+    for comparison in comparisons(width=32, features=512, rows=256):
+        ((_, other),) = comparison.others.items()
+        assert peak_bytes(comparison.ours) <= peak_bytes(other) / 2, comparison.name
 
 
 def test_the_naive_transcoder_has_the_loss_of_ours_and_no_decoder_towards_the_past():

@@ -7,6 +7,7 @@ import torch
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
+from baselines import sparse_features
 from baselines.activations import activations
 from baselines.config import DictionaryConfig, WidthConfig
 from baselines.files import load_dictionary
@@ -37,9 +38,11 @@ def step_of(rows, dead):
 
 @pytest.mark.parametrize("activation", ["topk", "batchtopk"])
 @pytest.mark.parametrize("dead_features", [0, 3, 12])
+@pytest.mark.parametrize("densest", [0.0, 1.0], ids=["dense", "entries"])
 def test_a_quick_step_has_the_loss_and_the_gradients_of_sae_lenss_with_a_relu_in_auxk(
-    activation, dead_features, monkeypatch
+    activation, dead_features, densest, monkeypatch
 ):
+    monkeypatch.setattr(sparse_features, "DENSEST", densest)
     monkeypatch.setattr(topk_sae, "calculate_topk_aux_acts", lambda **given: calculate_topk_aux_acts(**given).relu())
     torch.manual_seed(0)
     quick = new_sae(CONFIG, activation, d_in=16)
@@ -53,13 +56,24 @@ def test_a_quick_step_has_the_loss_and_the_gradients_of_sae_lenss_with_a_relu_in
     results = [each.training_forward_pass(step_of(rows, dead)) for each in (quick, theirs)]
     for name, loss in results[1].losses.items():
         assert_close(results[0].losses[name], loss)
-    assert torch.equal(results[0].feature_acts != 0, results[1].feature_acts != 0)
+    assert torch.equal(results[0].feature_acts.any(0), (results[1].feature_acts != 0).any(0))
     for result in results:
         result.loss.backward()
     for (name, ours), known in zip(quick.named_parameters(), theirs.parameters(), strict=True):
         assert_close(ours.grad, known.grad, atol=1e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
     if isinstance(quick, QuickBatchTopK):
         assert_close(quick.topk_threshold, theirs.topk_threshold)
+
+
+@pytest.mark.parametrize("activation", ["topk", "batchtopk"])
+def test_a_quick_step_in_bfloat16_has_about_the_loss_of_one_in_float32(activation, monkeypatch):
+    monkeypatch.setattr(sparse_features, "DENSEST", 1.0)
+    torch.manual_seed(0)
+    sae, rows, dead = new_sae(CONFIG, activation, d_in=16), torch.randn(64, 16), torch.arange(32) < 3
+    full = sae.training_forward_pass(step_of(rows, dead))
+    half = sae.to(torch.bfloat16).training_forward_pass(step_of(rows.bfloat16(), dead))
+    half.loss.backward()
+    assert_close(half.loss.float(), full.loss, rtol=0.05, atol=0)
 
 
 def planted(generator, wide):
