@@ -23,6 +23,7 @@ from baselines.files import load_dictionary, load_mean_errors
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model.interface import (
+    POSITIONS,
     CircuitModel,
     Connection,
     EdgeAblation,
@@ -97,6 +98,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         sites = self._all_sites(dense, [len(encoder.bias) for encoder in encoders])
         self.sites = tuple(site for site in sites if site.kind != "error" or self.errors_available)
         self._site = {site.name: site for site in self.sites}
+        self.independent_from = self.sites[-1].stage  # after the last attention
         self.mean_error = nn.ParameterList(mean_error)
         for site in self.sites:
             _add_hook_point(self, site.name)
@@ -215,7 +217,7 @@ class ReplacedMLPs(Replacement):
 
     def _advance_mlp(self, state: State, layer: int, edit: Edit, edges: EdgeHooks) -> State:
         residual = state["residual"]
-        mlp_in = self.dense.mlp_input(layer, residual, unedited)
+        mlp_in = self.dense.mlp_input(layer, residual, unedited, state.get(POSITIONS))
         name = f"blocks.{layer}.feature"
         features = self.encoders[layer].fire(edges.into(name, self.encoders[layer].before(mlp_in), residual=residual))
         edited = self._edited(name, features, edit)
@@ -277,7 +279,7 @@ class ReplacedStream(Replacement):
         if not is_mlp:
             after = residual + self.dense.attention(layer, residual, unedited)
             return {**state, **edges.state(), "residual": after}
-        at, true = f"blocks.{layer}.resid_post", self._after_mlp(residual, layer)
+        at, true = f"blocks.{layer}.resid_post", self._after_mlp(residual, layer, state.get(POSITIONS))
         features = self.encoders[layer](true)
         if edges.ablation is not None:
             features = self._own_runs(features, layer, edges, edges.ablation)
@@ -291,9 +293,9 @@ class ReplacedStream(Replacement):
             edges.wrote(f"{at}.error", error)
         return {**state, **edges.state(), "residual": reconstruction + error}
 
-    def _after_mlp(self, residual: Tensor, layer: int) -> Tensor:
+    def _after_mlp(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> Tensor:
         """The stream after an MLP of the dense model."""
-        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited), unedited)
+        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited, positions), unedited)
 
     def _own_runs(self, features: Tensor, layer: int, edges: EdgeHooks, ablated_edges: EdgeAblation) -> Tensor:
         """Features with some of their edges through the block ablated, each recomputed in a run of its own."""

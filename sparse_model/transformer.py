@@ -26,6 +26,7 @@ from benchmark.model.graph import EMBEDDING, LOGITS, Read, Write, terminal_conne
 from benchmark.model.interface import (
     GRAPHS,
     KIND_OF_HOOK,
+    POSITIONS,
     Connection,
     EdgeAblation,
     Edit,
@@ -105,6 +106,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             self.bigram = _weight(config.vocabulary, config.vocabulary)
         self.sites = tuple(site for layer in range(config.layers) for site in _sites_of_block(config, layer))
         self._site = {site.name: site for site in self.sites}
+        self.independent_from = self.sites[-1].stage  # the last MLP, after the last attention
         self.setup()
 
     def initialise(self, generator: torch.Generator) -> "Transformer":
@@ -142,7 +144,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         layer, is_mlp = divmod(stage, 2)
         residual, edges = state["residual"], self.edge_hooks(state, ablated_edges)
         if is_mlp:
-            write = self.mlp(layer, self.mlp_input(layer, residual, edit), edit, edges, residual)
+            mlp_in = self.mlp_input(layer, residual, edit, state.get(POSITIONS))
+            write = self.mlp(layer, mlp_in, edit, edges, residual)
         else:
             write = self.attention(layer, residual, edit, edges)
         return {**state, **edges.state(), "residual": residual + write}
@@ -213,10 +216,14 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         return mixed.transpose(1, 2).flatten(2)  # [batch, position, head * d_head]
 
     def mlp_input(
-        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
+        self,
+        layer: int,
+        residual: Float[Tensor, "batch position channel"],
+        edit: Edit,
+        positions: Int[Tensor, "batch position"] | None = None,
     ) -> Float[Tensor, "batch position read"]:
-        """The input of a block's MLP: the site `mlp_in`."""
-        return self._at(layer, "mlp_in", self._normalised(self.blocks[layer], "ln2", residual), edit)
+        """The input of a block's MLP: the site `mlp_in`; `positions` says where the stream is, if not everywhere."""
+        return self._at(layer, "mlp_in", self._normalised(self.blocks[layer], "ln2", residual, positions), edit)
 
     def mlp(
         self,
@@ -234,13 +241,14 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         out = edges.into(f"{at}mlp_out", linear(neuron, block.W_out, block.b_out), {f"{at}neuron": neuron})
         return self._at(layer, "mlp_out", out, edit)
 
-    def _normalised(self, block: Block, norm: str, residual: Tensor) -> Tensor:
+    def _normalised(self, block: Block, norm: str, residual: Tensor, positions: Tensor | None = None) -> Tensor:
         """The normalised stream, followed by the position embedding if that is concatenated."""
         read: Tensor = getattr(block, norm)(residual)
         if self.config.positional != "concatenated":
             return read
-        positions = getattr(block, f"{norm}_pos")(self.W_pos[: residual.shape[1]])
-        return torch.cat([read, positions.expand(len(residual), -1, -1)], dim=-1)
+        embeddings = getattr(block, f"{norm}_pos")(self.W_pos[: residual.shape[1]] if positions is None else self.W_pos)
+        placed = embeddings.expand(len(residual), -1, -1) if positions is None else embeddings[positions]
+        return torch.cat([read, placed], dim=-1)
 
     def _at(self, layer: int, hook: str, values: Tensor, edit: Edit) -> Tensor:
         """The values of a site after AbsTopK, the edit and the hook point."""

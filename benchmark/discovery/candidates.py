@@ -21,8 +21,10 @@ from benchmark.model.interface import (
     State,
     begin,
     forward,
+    independent_from,
     run_stages,
     stage_count,
+    state_at,
 )
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import PromptBatch
@@ -135,9 +137,11 @@ class BatchedTrials(ABC):
         """States of a subset before each stage up to `last`."""
         masks, edges = self.interventions(base[None])
         edit, state = ablate_each(masks, values, 1), begin(self.model, batch.tokens)
-        yield state
-        for stage in range(last):
-            state = run_stages(self.model, state, edit, first=stage, last=stage + 1, ablated_edges=edges)
+        for stage in range(last + 1):
+            if stage > 0:
+                state = run_stages(self.model, state, edit, first=stage - 1, last=stage, ablated_edges=edges)
+            if stage == self.alone_from:
+                state = state_at(state, batch.positions)
             yield state
 
     def _run(
@@ -152,8 +156,25 @@ class BatchedTrials(ABC):
         masks, edges = self.interventions(candidates)
         rows = batch.rows(torch.arange(len(batch)).repeat(len(candidates)))
         edit = ablate_each(masks, values, len(candidates))
-        logits = forward(self.model, rows.tokens, edit, rows.positions, state, stage, edges)[:, 0]
+        if self.alone_from is not None and stage < self.alone_from:
+            state = run_stages(self.model, state, edit, first=stage, last=self.alone_from, ablated_edges=edges)
+            state, stage = state_at(state, rows.positions), self.alone_from
+        positions = rows.positions if self.alone_from is None else None  # else the state has no others
+        logits = forward(self.model, rows.tokens, edit, positions, state, stage, edges)[:, 0]
         return prompt_losses(logits, rows).view(len(candidates), -1)
+
+    @cached_property
+    def alone_from(self) -> int | None:
+        """The stage from which on only the positions of the answers are run; `None` if all are run to the end.
+
+        Nothing else is needed where positions do not interact any more. Their ablation values must be the same at all
+        positions, and edges through opaque blocks are ablated in runs of the whole block.
+        """
+        first = independent_from(self.model)
+        if first is None or self.together is not None:
+            return None
+        last = [site.name for site in self.sites if site.stage >= first]
+        return first if all(self._value_axes[name] == 1 for name in last) else None
 
     @cached_property
     def _blocks(self) -> list[Int[Tensor, " row"]]:
@@ -186,9 +207,13 @@ class BatchedTrials(ABC):
     @cached_property
     def _by_prompt(self) -> frozenset[str]:
         """The sites whose ablation values differ between prompts."""
+        return frozenset(name for name, axes in self._value_axes.items() if axes == 3)
+
+    @cached_property
+    def _value_axes(self) -> Mapping[str, int]:
+        """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ."""
         shape = tuple(self.batch.tokens.shape)
-        sites = self.sites
-        return frozenset(site.name for site in sites if self.values(site, torch.zeros(*shape, site.size)).dim() == 3)
+        return {site.name: self.values(site, torch.zeros(*shape, site.size)).dim() for site in self.sites}
 
     @cached_property
     @abstractmethod

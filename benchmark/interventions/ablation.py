@@ -152,7 +152,7 @@ def position_mean(batch: PromptBatch, context: AblationContext) -> AblationValue
 
 def zero(batch: PromptBatch, context: AblationContext) -> AblationValues:
     """Zero ablation."""
-    return lambda site, values: torch.zeros_like(values)
+    return lambda site, values: values.new_zeros(site.size)
 
 
 def off(batch: PromptBatch, context: AblationContext) -> AblationValues:

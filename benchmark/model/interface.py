@@ -37,6 +37,9 @@ KIND_OF_HOOK: dict[str, Kind] = {
 STREAM = "residual"
 """The name of the residual stream in the state of a model that has one."""
 
+POSITIONS = "positions"
+"""The entry of a state that holds only some positions: which they are, `[batch, position]`."""
+
 State = dict[str, Tensor]
 """What a model carries from stage to stage: the residual stream, pending decoder outputs, the tokens."""
 
@@ -289,6 +292,26 @@ def record(
 
     run_stages(model, begin(model, tokens), watch)
     return seen
+
+
+def independent_from(model: CircuitModel) -> int | None:
+    """The stage from which on positions do not interact, if a model says so by its attribute `independent_from`.
+
+    From there on, each entry of the state has the shape `[batch, position, ...]`, and what is computed at a position
+    depends on the state at that position alone: stages may be run at some positions only (`state_at`).
+    """
+    return getattr(model, "independent_from", None)
+
+
+def state_at(state: State, positions: Int[Tensor, "batch query"]) -> State:
+    """A state at some positions only, for a model whose positions do not interact any more; it names them."""
+    positions = positions.to(next(iter(state.values())).device)
+
+    def at(values: Tensor) -> Tensor:
+        index = positions.view(*positions.shape, *(1 for _ in values.shape[2:]))
+        return values.gather(1, index.expand(*positions.shape, *values.shape[2:]))
+
+    return {**{name: at(values) for name, values in state.items()}, POSITIONS: positions}
 
 
 def at_positions(
