@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.spending import FORWARD_SHARE, Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn, interpolate
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, alone_from, axes_of_values, interpolate
 from benchmark.model.circuit import by_site
 from benchmark.model.interface import (
     CircuitModel,
@@ -21,7 +21,6 @@ from benchmark.model.interface import (
     State,
     begin,
     forward,
-    independent_from,
     run_stages,
     stage_count,
     state_at,
@@ -167,14 +166,9 @@ class BatchedTrials(ABC):
     def alone_from(self) -> int | None:
         """The stage from which on only the positions of the answers are run; `None` if all are run to the end.
 
-        Nothing else is needed where positions do not interact any more. Their ablation values must be the same at all
-        positions, and edges through opaque blocks are ablated in runs of the whole block.
+        Edges through opaque blocks are ablated in runs of the whole block, which need all positions.
         """
-        first = independent_from(self.model)
-        if first is None or self.together is not None:
-            return None
-        last = [site.name for site in self.sites if site.stage >= first]
-        return first if all(self._value_axes[name] == 1 for name in last) else None
+        return alone_from(self.model, self._value_axes) if self.together is None else None
 
     @cached_property
     def _blocks(self) -> list[Int[Tensor, " row"]]:
@@ -211,9 +205,7 @@ class BatchedTrials(ABC):
 
     @cached_property
     def _value_axes(self) -> Mapping[str, int]:
-        """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ."""
-        shape = tuple(self.batch.tokens.shape)
-        return {site.name: self.values(site, torch.zeros(*shape, site.size)).dim() for site in self.sites}
+        return axes_of_values(self.values, self.sites, self.batch)
 
     @cached_property
     @abstractmethod
@@ -275,7 +267,8 @@ class NodeTrials(BatchedTrials):
         mask = kept.float().requires_grad_()
         with torch.enable_grad():
             edit = interpolate(by_site(self.sites, mask), self.values)
-            loss = prompt_losses(answer_logits(self.model, self.batch, edit), self.batch).mean()
+            logits = answer_logits(self.model, self.batch, edit, alone_from=self.alone_from)
+            loss = prompt_losses(logits, self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 
 

@@ -121,7 +121,8 @@ class EdgeTrials(BatchedTrials):
         mask = kept.float().requires_grad_()
         with torch.enable_grad():
             edit, ablated = ablate(self.circuit, self.values), self.ablation(mask[None])
-            loss = prompt_losses(answer_logits(self.model, self.batch, edit, ablated), self.batch).mean()
+            logits = answer_logits(self.model, self.batch, edit, ablated, self.alone_from)
+            loss = prompt_losses(logits, self.batch).mean()
             return torch.autograd.grad(loss, mask)[0]
 
     def ablation(self, kept: Float[Tensor, "candidate edge"]) -> ManyEdgeAblations:

@@ -98,7 +98,7 @@ def _learned_order(
 def _task_loss(search: Search, batch: PromptBatch, kept: Float[Tensor, " node"]) -> Float[Tensor, ""]:
     """Mean task loss of the masked model, nats."""
     edit = interpolate(by_site(search.sites, kept), search.ablation_values(batch))
-    return prompt_losses(answer_logits(search.model, batch, edit), batch).mean()
+    return prompt_losses(answer_logits(search.model, batch, edit, alone_from=search.alone_from), batch).mean()
 
 
 def _minibatches(batch: PromptBatch, pairs: int, generator: torch.Generator) -> Iterator[PromptBatch]:

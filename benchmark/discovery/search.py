@@ -13,7 +13,7 @@ from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.degrees import degrees
 from benchmark.discovery.spending import Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate, alone_from, axes_of_values
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Connection, Graph, Site
@@ -98,7 +98,12 @@ class Search:
     def sample_losses(self, circuit: Circuit) -> Float[Tensor, " prompt"]:
         """Loss of each prompt of the sample with all other nodes ablated, nats."""
         edit = ablate(circuit, self.ablation_on_sample)
-        return prompt_losses(answer_logits(self.model, self.sample, edit), self.sample)
+        return prompt_losses(answer_logits(self.model, self.sample, edit, alone_from=self.alone_from), self.sample)
+
+    @cached_property
+    def alone_from(self) -> int | None:
+        """The stage from which on only the positions of the answers need to be run; `None` if all are needed."""
+        return alone_from(self.model, axes_of_values(self.ablation_on_sample, self.sites, self.sample))
 
 
 def criterion_of(sample: PromptBatch, target: float, budget: Budget) -> Criterion:

@@ -5,7 +5,7 @@ faithful under another (Drori 2026, "Weight-sparse circuits may be interpretable
 therefore scored under several.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.interventions.ablations import ABLATIONS, AblationContext
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.devices import in_double
-from benchmark.model.interface import CircuitModel, Edit, Site, begin, record, run_stages
+from benchmark.model.interface import CircuitModel, Edit, Site, begin, independent_from, record, run_stages
 from benchmark.tasks.answers import partners
 from benchmark.tasks.prompts import PromptBatch
 
@@ -102,6 +102,27 @@ def interpolate(shares: Mapping[str, Float[Tensor, " node"]], ablation_values: A
         return torch.addcmul(ablated, values - ablated, shares[site.name].to(values))
 
     return edit
+
+
+def axes_of_values(values: AblationValues, sites: Iterable[Site], batch: PromptBatch) -> dict[str, int]:
+    """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ."""
+    shape = tuple(batch.tokens.shape)
+    return {site.name: values(site, torch.zeros(*shape, site.size)).dim() for site in sites}
+
+
+def alone_from(model: CircuitModel, axes: Mapping[str, int]) -> int | None:
+    """The stage from which on only the positions of the answers need to be run; `None` if all are needed.
+
+    Nothing else is needed where positions do not interact any more and ablation values are the same at all positions.
+
+    Args:
+        model: The model.
+        axes: Number of axes of the ablation values of each site that is edited.
+    """
+    first = independent_from(model)
+    if first is None or any(axes.get(site.name, 1) > 1 for site in model.sites if site.stage >= first):
+        return None
+    return first
 
 
 def ablation_values(

@@ -4,15 +4,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, forward
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, begin, forward, run_stages, state_at
 from benchmark.tasks.prompts import PromptBatch
 
 
 def answer_logits(
-    model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: EdgeAblation | None = None
+    model: CircuitModel,
+    batch: PromptBatch,
+    edit: Edit,
+    ablated_edges: EdgeAblation | None = None,
+    alone_from: int | None = None,
 ) -> Float[Tensor, "prompt vocab"]:
-    """Logits at the last position of each prompt."""
-    return forward(model, batch.tokens, edit, batch.positions, ablated_edges=ablated_edges)[:, 0]
+    """Logits at the last position of each prompt.
+
+    Args:
+        model: Any circuit model.
+        batch: The prompts.
+        edit: Called at every site.
+        ablated_edges: Edges that carry their sources' means.
+        alone_from: The stage from which on only the positions of the answers are run; `None` if all are. The model has
+            to allow it (`independent_from`), and `edit` to do the same at all positions from there on.
+    """
+    if alone_from is None:
+        return forward(model, batch.tokens, edit, batch.positions, ablated_edges=ablated_edges)[:, 0]
+    state = run_stages(model, begin(model, batch.tokens), edit, last=alone_from, ablated_edges=ablated_edges)
+    alone = state_at(state, batch.positions)
+    return forward(model, batch.tokens, edit, None, alone, alone_from, ablated_edges)[:, 0]
 
 
 def logit_difference(logits: Float[Tensor, "prompt vocab"], batch: PromptBatch) -> Float[Tensor, " prompt"]:

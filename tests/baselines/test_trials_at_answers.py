@@ -8,7 +8,7 @@ from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import EdgeTrials
-from benchmark.interventions.ablation import ablate, ablation_values, corpus_means, octave_means
+from benchmark.interventions.ablation import ablate, ablation_values, corpus_means, interpolate, octave_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit, by_site
 from benchmark.model.graph import node_sites
@@ -114,3 +114,16 @@ def test_a_state_at_some_positions_gives_the_logits_there():
         state = model.advance(state, stage, lambda site, values: values)
     found = forward(model, tokens, state=state_at(state, positions), stage=last)
     torch.testing.assert_close(found, forward(model, tokens, positions=positions), rtol=1e-5, atol=1e-5)
+
+
+def test_logits_and_gradients_of_masks_are_those_of_whole_runs(made):
+    trials = node_trials(*made)
+    mask = torch.rand(len(trials.stage), generator=torch.Generator().manual_seed(8)).requires_grad_()
+    edit = interpolate(by_site(trials.sites, mask), trials.values)
+    found, expected = (
+        answer_logits(trials.model, trials.batch, edit, alone_from=stage) for stage in (trials.alone_from, None)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(9))
+    gradients = [torch.autograd.grad((logits * weights).sum(), mask)[0] for logits in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
