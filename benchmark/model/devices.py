@@ -48,8 +48,11 @@ def chosen_device() -> torch.device:
 
 
 def placed(model: Model) -> Model:
-    """A model on the chosen device, if it is a module of torch; other models decide themselves where they are."""
-    return model.to(chosen_device()) if isinstance(model, torch.nn.Module) else model
+    """A model moved to the chosen device by its method `to`, as modules of torch have; others stay where they are."""
+    move = getattr(model, "to", None)
+    if move is not None and device_of(model) != chosen_device():
+        move(chosen_device())
+    return model
 
 
 def device_of(model: object) -> torch.device:

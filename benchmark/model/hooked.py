@@ -8,6 +8,7 @@ approximated.
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -44,6 +45,17 @@ class HookedCircuitModel:
             for layer in range(cfg.n_layers)
             for hook, size in sizes.items()
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def to(self, place: torch.device | torch.dtype) -> "HookedCircuitModel":
+        """Move the model to another device, or to another number type."""
+        self.model.to(place, print_details=False)
+        return self
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """The embedded tokens, with their positions."""

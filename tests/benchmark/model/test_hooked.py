@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from emulated_device import emulated_device
 from torch.testing import assert_close
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
@@ -9,6 +10,7 @@ from benchmark.discovery.edge_attribution import source_means
 from benchmark.interventions.ablation import corpus_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
+from benchmark.model.devices import choose_device, device_of, placed
 from benchmark.model.graph import node_sites
 from benchmark.model.hooked import HookedCircuitModel
 from benchmark.model.interface import EdgeAblatable, forward, record
@@ -91,3 +93,17 @@ def test_where_every_edge_is_kept_the_logits_stay():
 def test_what_cannot_be_ablated_exactly_is_refused_by_name(changes, part):
     with pytest.raises(ValueError, match=f"cannot be ablated exactly: it has {part}"):
         HookedCircuitModel(hooked(**changes))
+
+
+@pytest.mark.parametrize("changes", OPTIONS[:2])
+def test_it_moves_to_another_number_type_and_with_the_chosen_device(changes):
+    expected = forward(HookedCircuitModel(hooked(**changes)), TOKENS)
+    assert forward(HookedCircuitModel(hooked(**changes)).to(torch.bfloat16), TOKENS).dtype == torch.bfloat16
+    with emulated_device() as device:
+        choose_device(str(device))
+        try:
+            moved = placed(HookedCircuitModel(hooked(**changes)))
+        finally:
+            choose_device("cpu")
+        assert device_of(moved) == device
+        assert_close(forward(moved, TOKENS).cpu(), expected, rtol=1e-4, atol=1e-4)
