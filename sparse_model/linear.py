@@ -3,7 +3,8 @@
 `F.linear` calls the library that PyTorch was built with, usually MKL. The kernel of PyTorch's compiler, which calls
 oneDNN, takes half the time on some processors and a tenth more on others; the two agree within rounding. A process
 starts with the library, which every build has, and `sparse_model.kernels` measures. Anything but float32 on a CPU goes
-to the library.
+to the library. In either way, `sparse_model.zeros` computes the maps of weights that are mostly zeros and get no
+gradient.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from sparse_model.zeros import MostlyZeros, mostly_zeros, product_with
 
 LIBRARY, ONEDNN = "library", "onednn"
 """The two ways."""
@@ -58,10 +61,22 @@ def linear(
     bias: Float[Tensor, " target"] | None = None,
 ) -> Float[Tensor, "*row target"]:
     """`values @ weight.T + bias`; rely on gradients of first order only, as oneDNN has no others."""
+    if (few := mostly_zeros(weight, values)) is not None:
+        return _skipping_zeros(values, bias, few)
     if not _by_onednn(values):
         return F.linear(values, weight, bias)
     mapped: Tensor = Linear.apply(values.reshape(-1, values.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
     return mapped.view(*values.shape[:-1], len(weight))
+
+
+def _skipping_zeros(values: Tensor, bias: Tensor | None, few: MostlyZeros) -> Tensor:
+    """The linear map of a weight that is mostly zeros and gets no gradient."""
+    rows = values.reshape(-1, values.shape[-1])
+    if torch.is_grad_enabled() and (values.requires_grad or (bias is not None and bias.requires_grad)):
+        mapped: Tensor = SkippingZeros.apply(rows, bias, few)  # type: ignore[no-untyped-call]
+    else:
+        mapped = product_with(few.matrix, rows, bias)
+    return mapped.view(*values.shape[:-1], mapped.shape[-1])
 
 
 def product(left: Float[Tensor, "row shared"], right: Float[Tensor, "column shared"]) -> Float[Tensor, "row column"]:
@@ -98,6 +113,27 @@ class Linear(torch.autograd.Function):
             product(gradient, weight.T) if for_values else None,
             weight_gradient(gradient, values) if for_weight else None,
             gradient.sum(0) if for_bias else None,
+        )
+
+
+class SkippingZeros(torch.autograd.Function):
+    """The linear map of a weight that is mostly zeros and gets no gradient."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, bias: Tensor | None, few: MostlyZeros) -> Tensor:
+        """`values @ weight.T + bias` of a matrix of rows."""
+        context.transpose = few.transpose
+        return product_with(few.matrix, values, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradients with respect to the rows and the bias."""
+        for_values, for_bias, _ = context.needs_input_grad
+        return (
+            product_with(context.transpose, gradients[0]) if for_values else None,
+            gradients[0].sum(0) if for_bias else None,
+            None,
         )
 
 

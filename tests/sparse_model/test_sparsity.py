@@ -39,6 +39,18 @@ def test_ties_are_broken_by_lowest_index_and_exactly_count_are_kept(values, coun
     assert torch.equal(values * kept, stable_top_k(values, count)[0])
 
 
+@pytest.mark.parametrize("count", [1, 7, 50, 199])
+def test_rows_whose_thresholds_are_far_apart_are_each_searched_to_the_end(count):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(300, 200, generator=generator)
+    values *= 10 ** torch.empty(300, 1).uniform_(-40, 37, generator=generator)  # denormal numbers among them
+    values[::3] *= 10 ** torch.empty(100, 200).uniform_(-30, 0, generator=generator)  # and many octaves in a row
+    values[1::7] *= torch.rand(43, 200, generator=generator) < 0.1
+    values[2::7] = values[2::7, :1]
+    assert torch.equal(abs_top_k(values, count), stable_top_k(values, count)[0])
+    assert (largest_of_rows(values, count).sum(-1) == count).all()
+
+
 def test_the_kernel_and_torch_topk_agree_on_other_number_types():
     values = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(abs_top_k(values, 16).double(), abs_top_k(values.double(), 16))
