@@ -142,7 +142,7 @@ class TrainingConfig(Settings):
     """Adam's epsilon; this large because gradients are scaled to a root mean square of 1."""
 
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
-    """Number type of the products of a training step: `bfloat16` is autocast, with weights and sums in float32."""
+    """Number type of the products of a training step: `bfloat16` is autocast, with weights and losses in float32."""
 
     validation_windows: Size = 1024
     """Number of validation windows, from the first, on which the final loss is measured."""

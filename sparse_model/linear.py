@@ -89,7 +89,8 @@ def product(left: Float[Tensor, "row shared"], right: Float[Tensor, "column shar
 
 def _by_onednn(values: Tensor) -> bool:
     """Whether oneDNN computes a map of these values."""
-    return _way == ONEDNN and values.device.type == "cpu" and values.dtype == torch.float32
+    exact = values.device.type == "cpu" and values.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return _way == ONEDNN and exact
 
 
 class Linear(torch.autograd.Function):

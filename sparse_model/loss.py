@@ -65,10 +65,10 @@ class Head:
 
     def log_probabilities(self, piece: slice, tokens: Int[Tensor, " position"]) -> Float[Tensor, "piece vocab"]:
         """The log probabilities of a piece."""
-        logits = product(self.read[piece], self.unembedding)
+        logits = product(self.read[piece], self.unembedding).float()
         if self.bigram is not None:
             logits += self.bigram.index_select(0, tokens[piece])
-        return F.log_softmax(logits.float(), dim=-1)
+        return F.log_softmax(logits, dim=-1)
 
     def losses(self, tokens: Int[Tensor, " position"], targets: Int[Tensor, " position"]) -> Float[Tensor, " position"]:
         """The cross entropy at each position."""

@@ -58,7 +58,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, values: Float[Tensor, "*row channel"]) -> Float[Tensor, "*row channel"]:
-        """The normalised rows; epsilon is that of the number type, as in `torch.nn.RMSNorm`."""
+        """The normalised rows; epsilon is that of `F.rms_norm`."""
         return F.rms_norm(values, self.weight.shape, self.weight)
 
 

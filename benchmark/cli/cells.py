@@ -61,7 +61,7 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
             default="cpu",
             show_default=True,
             callback=device,
-            help="Where models are trained and run. Numbers agree within rounding.",
+            help="Where models are trained and run. Another device trains another model for the same seed.",
         ),
     )
 

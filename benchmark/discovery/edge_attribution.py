@@ -189,7 +189,7 @@ class _Path:
         """The edited values, or a point on the path through which gradients can be taken."""
         edited = self.edit(site, values)
         if site.name in self.sources:
-            mean = self.means[site.name]
+            mean = self.means[site.name].to(edited)
             self.away[site.name] = (edited - mean).detach()
             self.leaves[site.name] = (mean + self.share * self.away[site.name]).requires_grad_()
             return self.leaves[site.name]

@@ -105,9 +105,17 @@ def interpolate(shares: Mapping[str, Float[Tensor, " node"]], ablation_values: A
 
 
 def axes_of_values(values: AblationValues, sites: Iterable[Site], batch: PromptBatch) -> dict[str, int]:
-    """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ."""
+    """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ.
+
+    Values that depend on those of the site itself count as different everywhere.
+    """
     shape = tuple(batch.tokens.shape)
-    return {site.name: values(site, torch.zeros(*shape, site.size)).dim() for site in sites}
+
+    def axes(site: Site) -> int:
+        at_zero, at_one = (values(site, torch.full((1, 1, 1), each).expand(*shape, site.size)) for each in (0.0, 1.0))
+        return at_zero.dim() if torch.equal(at_zero, at_one) else 3
+
+    return {site.name: axes(site) for site in sites}
 
 
 def alone_from(model: CircuitModel, axes: Mapping[str, int]) -> int | None:

@@ -67,6 +67,10 @@ NO_EDGES_ABLATED = EdgeHooks()
 def norm_scale(
     residual: Float[Tensor, "batch position d_model"], eps: float | None = None
 ) -> Float[Tensor, "batch position 1"]:
-    """The factor by which an RMS norm scales the stream, without its gain; `eps` defaults as in `torch.nn.RMSNorm`."""
-    added = torch.finfo(residual.dtype).eps if eps is None else eps
-    return torch.rsqrt(residual.square().mean(-1, keepdim=True) + added)
+    """The factor by which an RMS norm scales the stream, without its gain.
+
+    `eps` defaults as in `F.rms_norm`, which computes narrower number types than float32 in float32.
+    """
+    stream = residual if residual.dtype == torch.float64 else residual.float()
+    added = torch.finfo(stream.dtype).eps if eps is None else eps
+    return torch.rsqrt(stream.square().mean(-1, keepdim=True) + added).to(residual.dtype)

@@ -14,7 +14,7 @@ from benchmark.discovery.finder import find_circuit
 from benchmark.interventions.ablation import Means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.devices import device_of
-from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State
+from benchmark.model.interface import CircuitModel, Connection, Edit, Graph, State, independent_from
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
 from benchmark.scoring.robustness import ablation_result
@@ -34,6 +34,11 @@ class Forbidding:
     def device(self) -> torch.device:
         """Where the model is."""
         return device_of(self._model)
+
+    @property
+    def independent_from(self) -> int | None:
+        """As in the model: the forbidden nodes are ablated alike at all positions."""
+        return independent_from(self._model)
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
         """As in the model."""

@@ -22,7 +22,9 @@ from benchmark.claims.measure import measure
 from benchmark.cli import main
 from benchmark.concepts import Concept
 from benchmark.corpus.sampling import spread_windows
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.cutting import size_of
+from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget
@@ -204,6 +206,23 @@ def test_published_claims_are_measured_there(made, device):
     found = measure(model.to(device), means, corpus, 200, "no reference", 0, lambda *_: None)
     for name, rates in expected.rates.items():
         np.testing.assert_allclose(found.rates[name], rates, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["device", torch.bfloat16])
+def test_edges_through_opaque_blocks_are_verified_there(place, device):
+    setting = setting_of(random_saes(random_dense(), "errors_ablated", features=4), "unit")
+    model = setting.model.to(device if place == "device" else place)
+    found = verify_edges(
+        model,
+        Circuit.whole(model.sites),
+        model.connections("unit"),
+        setting.means,
+        setting.prompts.validation,
+        setting.windows,
+        Criterion.mean(5.0, setting.prompts.validation),
+        tokens=500,
+    )
+    assert found.status == "ok"
 
 
 def test_no_double_precision_is_needed():

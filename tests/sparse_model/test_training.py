@@ -8,6 +8,7 @@ from toy_corpus import counting_corpus
 
 import sparse_model.training as module
 from baselines.random_weights import RANDOM_WEIGHTS
+from sparse_model import linear
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import WEIGHT_SPARSE
 from sparse_model.training import Run, normalise_gradient, project, train
@@ -161,10 +162,12 @@ def first_losses(corpus, **settings):
     return [run.losses[-1] for _, _ in zip(range(6), steps, strict=False)], run
 
 
+@pytest.mark.parametrize("way", linear.available())
 @pytest.mark.parametrize("settings", [{}, {"sink": True, "positional": "concatenated"}])
-def test_products_in_bfloat16_change_losses_little_and_leave_weights_in_float32(corpus, settings):
-    exact, _ = first_losses(corpus, **settings)
-    rounded, run = first_losses(corpus, **settings, precision="bfloat16")
+def test_products_in_bfloat16_change_losses_little_and_leave_weights_in_float32(corpus, settings, way):
+    with linear.using(way):
+        exact, _ = first_losses(corpus, **settings)
+        rounded, run = first_losses(corpus, **settings, precision="bfloat16")
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=0.02)
     assert {parameter.dtype for parameter in run.model.parameters()} == {torch.float32}
