@@ -48,12 +48,14 @@ from benchmark.validity.sample import Sample
 from benchmark.validity.settings import ValidityConfig
 from sparse_model.random_run import random_run
 
+pytestmark = pytest.mark.long
+
 FITTED = {"tokens": 640, "batch": 64, "revivals": 2, "dead_after": 2}
 """Settings with which a dictionary is fitted in a few steps."""
 
 BUDGET = Budget(tokens=1_000, batch_pairs=4)
 
-FEW = ("clt", "saes")
+FEW = (pytest.param("clt", marks=pytest.mark.slow), "saes")
 
 MODELS = {
     "dense": (random_dense, "channel"),
