@@ -44,10 +44,10 @@ def activity(
     sizes = {site.name: site.size for site in model.sites}
     wanted = list(dict.fromkeys(pairs))
     fires = {name: torch.zeros(size) for name, size in sizes.items()}
-    together, deviation = ({pair: torch.zeros(sizes[pair[1]], sizes[pair[0]]) for pair in wanted} for _ in range(2))
+    together = {pair: torch.zeros(sizes[pair[1]], sizes[pair[0]]) for pair in wanted}
+    deviation = {pair: torch.zeros(sizes[pair[1]], sizes[pair[0]]) for pair in wanted}
     for rows in tokens.split(batch):
-        values = {name: found.flatten(0, 1) for name, found in record(model, rows).items()}  # [batch * position, node]
-        values = {name: found.float() for name, found in values.items()}
+        values = {name: found.flatten(0, 1).float() for name, found in record(model, rows).items()}  # [token, node]
         active = {name: (found != 0).float() for name, found in values.items()}
         apart = {name: (values[name] - means[name].to(values[name])).abs() for name in {source for source, _ in wanted}}
         for name, found in active.items():

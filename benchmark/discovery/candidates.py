@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.spending import FORWARD_SHARE, Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn, alone_from, axes_of_values, interpolate
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, alone_from, interpolate
 from benchmark.model.circuit import by_site
 from benchmark.model.interface import (
     CircuitModel,
@@ -168,7 +168,7 @@ class BatchedTrials(ABC):
 
         Edges through opaque blocks are ablated in runs of the whole block, which need all positions.
         """
-        return alone_from(self.model, self._value_axes) if self.together is None else None
+        return None if self.together else alone_from(self.model, self.sites, self.values, self.batch)
 
     @cached_property
     def _blocks(self) -> list[Int[Tensor, " row"]]:
@@ -201,11 +201,9 @@ class BatchedTrials(ABC):
     @cached_property
     def _by_prompt(self) -> frozenset[str]:
         """The sites whose ablation values differ between prompts."""
-        return frozenset(name for name, axes in self._value_axes.items() if axes == 3)
-
-    @cached_property
-    def _value_axes(self) -> Mapping[str, int]:
-        return axes_of_values(self.values, self.sites, self.batch)
+        shape = tuple(self.batch.tokens.shape)
+        sites = self.sites
+        return frozenset(site.name for site in sites if self.values(site, torch.zeros(*shape, site.size)).dim() == 3)
 
     @cached_property
     @abstractmethod

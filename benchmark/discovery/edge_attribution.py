@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.interventions.ablation import Means
@@ -75,22 +75,13 @@ def attributions(
     """Attribution of every edge between kept nodes, one matrix per connection."""
     watch = _Watch()
     values = _values(model, batch, edit_on(batch), watch)
-    real = _real(batch, device_of(model))
+    real = batch.real.to(device_of(model))
     opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
-    return [
-        found.float().cpu()
-        for found in (
-            opaque[each.pair]
-            if each.connection.weight is None
-            else _attribution(each, watch, values, means, batch, real)
-            for each in joined
-        )
+    found = [
+        opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
+        for each in joined
     ]
-
-
-def _real(batch: PromptBatch, device: torch.device) -> Bool[Tensor, "prompt position"]:
-    """Where the prompts are, and not their padding."""
-    return (torch.arange(batch.tokens.shape[1]) <= batch.last[:, None]).to(device)
+    return [each.float().cpu() for each in found]
 
 
 @torch.no_grad()
@@ -133,7 +124,7 @@ def _integrated(
     model: CircuitModel, joined: Sequence[KeptConnection], means: Means, few: PromptBatch, edit_on: EditOn
 ) -> dict[SitePair, Float[Tensor, "_target _source"]]:
     """Attribution of edges through opaque blocks: gradients integrated from the sources' means to their values."""
-    edit, real = edit_on(few), _real(few, device_of(model)).float()
+    edit, real = edit_on(few), few.real.to(device_of(model)).float()
     hidden = [each for each in joined if each.connection.weight is None]
     found: dict[SitePair, Tensor] = {}
     for target in dict.fromkeys(each.connection.target for each in hidden):

@@ -13,7 +13,7 @@ from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.degrees import degrees
 from benchmark.discovery.spending import Spending
-from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate, alone_from, axes_of_values
+from benchmark.interventions.ablation import AblationValues, AblationValuesOn, ablate, alone_from
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, Connection, Graph, Site
@@ -103,7 +103,7 @@ class Search:
     @cached_property
     def alone_from(self) -> int | None:
         """The stage from which on only the positions of the answers need to be run; `None` if all are needed."""
-        return alone_from(self.model, axes_of_values(self.ablation_on_sample, self.sites, self.sample))
+        return alone_from(self.model, self.sites, self.ablation_on_sample, self.sample)
 
 
 def criterion_of(sample: PromptBatch, target: float, budget: Budget) -> Criterion:

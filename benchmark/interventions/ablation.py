@@ -104,33 +104,28 @@ def interpolate(shares: Mapping[str, Float[Tensor, " node"]], ablation_values: A
     return edit
 
 
-def axes_of_values(values: AblationValues, sites: Iterable[Site], batch: PromptBatch) -> dict[str, int]:
-    """Number of axes of each site's ablation values: 1 if they are the same everywhere, 3 if prompts differ.
-
-    Values that depend on those of the site itself count as different everywhere.
-    """
-    shape = tuple(batch.tokens.shape)
-
-    def axes(site: Site) -> int:
-        at_zero, at_one = (values(site, torch.full((1, 1, 1), each).expand(*shape, site.size)) for each in (0.0, 1.0))
-        return at_zero.dim() if torch.equal(at_zero, at_one) else 3
-
-    return {site.name: axes(site) for site in sites}
-
-
-def alone_from(model: CircuitModel, axes: Mapping[str, int]) -> int | None:
+def alone_from(model: CircuitModel, sites: Iterable[Site], values: AblationValues, batch: PromptBatch) -> int | None:
     """The stage from which on only the positions of the answers need to be run; `None` if all are needed.
 
     Nothing else is needed where positions do not interact any more and ablation values are the same at all positions.
 
     Args:
         model: The model.
-        axes: Number of axes of the ablation values of each site that is edited.
+        sites: The sites that are edited.
+        values: Their ablation values on the prompts.
+        batch: The prompts.
     """
     first = independent_from(model)
-    if first is None or any(axes.get(site.name, 1) > 1 for site in model.sites if site.stage >= first):
+    if first is None:
         return None
-    return first
+    return first if all(_same_everywhere(site, values, batch) for site in sites if site.stage >= first) else None
+
+
+def _same_everywhere(site: Site, values: AblationValues, batch: PromptBatch) -> bool:
+    """Whether a site's ablation values are one constant per node, whatever its own values are."""
+    shape = (*batch.tokens.shape, site.size)
+    at_zero, at_one = (values(site, torch.full((1, 1, 1), each).expand(shape)) for each in (0.0, 1.0))
+    return at_zero.dim() == 1 and torch.equal(at_zero, at_one)
 
 
 def ablation_values(

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from benchmark.model.devices import device_of
@@ -306,21 +306,17 @@ def independent_from(model: CircuitModel) -> int | None:
 def state_at(state: State, positions: Int[Tensor, "batch query"]) -> State:
     """A state at some positions only, for a model whose positions do not interact any more; it names them."""
     positions = positions.to(next(iter(state.values())).device)
-
-    def at(values: Tensor) -> Tensor:
-        index = positions.view(*positions.shape, *(1 for _ in values.shape[2:]))
-        return values.gather(1, index.expand(*positions.shape, *values.shape[2:]))
-
-    return {**{name: at(values) for name, values in state.items()}, POSITIONS: positions}
+    return {**{name: at_positions(values, positions) for name, values in state.items()}, POSITIONS: positions}
 
 
 def at_positions(
-    values: Float[Tensor, "batch position feature"], positions: Int[Tensor, "batch query"] | None
-) -> Float[Tensor, "batch query feature"]:
+    values: Shaped[Tensor, "batch position *each"], positions: Int[Tensor, "batch query"] | None
+) -> Shaped[Tensor, "batch query *each"]:
     """The rows of `values` at the query positions (`None`: all positions)."""
     if positions is None:
         return values
-    return values.gather(1, positions[:, :, None].expand(-1, -1, values.shape[-1]))
+    each = values.shape[2:]
+    return values.gather(1, positions.view(*positions.shape, *(1 for _ in each)).expand(*positions.shape, *each))
 
 
 def nonzero_parameters(module: torch.nn.Module) -> int:

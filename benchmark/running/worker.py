@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -75,16 +75,16 @@ def work(connection: Connection, root: Path, chosen: Chosen, device: str, number
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = Store(root)
+    store, prepare = Store(root), cache(partial(_use, chosen, device, number))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             order: Order | Settle = connection.recv()
             if isinstance(order, Settle):
                 settled = _settle(order.recorded, store)
-                chosen = settled.chosen
+                prepare = cache(partial(_use, settled.chosen, device, number))
                 connection.send(settled)
             else:
-                connection.send(_compute(order, store, connection, partial(_use, chosen, device, number)))
+                connection.send(_compute(order, store, connection, prepare))
 
 
 def _use(chosen: Chosen, device: str, number: int) -> None:

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmark.model.devices import device_of
 from benchmark.model.interface import Edit, Site, record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
@@ -34,9 +33,8 @@ def causal_scrubbing(case: DiscoveredCircuit) -> list[Measurement]:
 def scrubbed(case: CircuitUnderTest, known: PromptBatch) -> list[Measurement]:
     """The same for any circuit, with the two levels fitted to the circuit's run of the `known` prompts."""
     seen = record(case.model, known.tokens, case.edit(known))
-    real = (torch.arange(known.tokens.shape[1]) <= known.positions).to(device_of(case.model))
     masks = {name: mask for name, mask in case.circuit.masks.items() if mask.any()}
-    levels = {name: two_levels(seen[name][real][:, mask]) for name, mask in masks.items()}
+    levels = {name: two_levels(seen[name][known.real][:, mask]) for name, mask in masks.items()}
 
     def binarise(site: Site, values: Tensor) -> Tensor:
         threshold, low, high = levels[site.name]

@@ -60,12 +60,12 @@ def _effects_of_edits(
     prompts = EvalBatch(
         batch.tokens, batch.positions, lambda logits, row: -logit_difference(logits[:, 0], batch.rows(row))
     )
-    sites, real = [site.name for site in case.sites], torch.arange(batch.tokens.shape[1]) <= batch.positions
+    sites = [site.name for site in case.sites]
     whole = CachedRun(case.model, prompts, rows=len(batch))
     circuit = CachedRun(case.model, prompts, case.edit(batch), len(batch))
     values = whole.values(sites)
     moves = {
-        name: (found - found[partners(len(batch))]).abs()[real].amax(dim=0) > MOVES * found.abs().max()
+        name: (found - found[partners(len(batch))]).abs()[batch.real].amax(dim=0) > MOVES * found.abs().max()
         for name, found in values.items()
     }
     moving = [

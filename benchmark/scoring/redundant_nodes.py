@@ -13,7 +13,7 @@ from benchmark.discovery.shrinking import without_each
 from benchmark.interventions.ablation import random_circuit
 from benchmark.interventions.replacement import CachedRun, Node, task_eval
 from benchmark.model.circuit import Circuit
-from benchmark.model.devices import device_of, to_numpy
+from benchmark.model.devices import to_numpy
 from benchmark.model.interface import record
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import CircuitUnderTest, DiscoveredCircuit
@@ -77,10 +77,9 @@ def silent_nodes(case: CircuitUnderTest) -> list[Measurement]:
     if not kept:
         return [case.missing("silent_share", "the circuit keeps no node")]
     values = record(case.model, case.batch.tokens, case.edit(case.batch))
-    inside = (torch.arange(case.batch.tokens.shape[1]) <= case.batch.last[:, None]).to(device_of(case.model))
     silent = 0
     for site, nodes in kept.items():
-        seen = values[site][inside][:, nodes]  # [position, node]
+        seen = values[site][case.batch.real][:, nodes]  # [position, node]
         least, most = seen.aminmax(dim=0)
         silent += int((most - least <= ROUNDING * seen.abs().amax(0).clamp(min=1)).sum())
     return [case.measured("silent_share", silent / sum(map(len, kept.values())))]

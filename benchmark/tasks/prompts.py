@@ -7,7 +7,7 @@ from itertools import cycle, islice
 from random import Random
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -53,6 +53,11 @@ class PromptBatch:
     def positions(self) -> Int[Tensor, "prompt 1"]:
         """The query positions for `benchmark.model.interface.forward`."""
         return self.last[:, None]
+
+    @property
+    def real(self) -> Bool[Tensor, "prompt position"]:
+        """Where the prompts are, and not their padding."""
+        return torch.arange(self.tokens.shape[1]) <= self.last[:, None]
 
     @cached_property
     def pair(self) -> Int[Tensor, " prompt"]:

@@ -129,7 +129,7 @@ class _LabelledPrompts:
         )
         self._judges = [Judge(len(batch) // 2, generator) for batch in prompts]
         self._labels = labels
-        self._real = np.arange(prompts[0].tokens.shape[1]) <= prompts[0].last.numpy()[:, None]
+        self._real = prompts[0].real.numpy()
         found = self._choice.values(sorted({node.site for node in nodes}))
         self.values = {node: found[node.site][..., node.index].numpy() for node in nodes}
         holds = np.stack([of_concept[self._real] != 0 for of_concept in labels[0].values()])

@@ -1,5 +1,7 @@
 """Trials run the last sublayer at the answers only, which must not change a loss, whatever the model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_dense import CONTEXT, VOCABULARY, random_clt, random_dense, random_saes, random_tokens, random_transcoders
@@ -99,8 +101,10 @@ def test_fewer_positions_are_run(made):
     object.__setattr__(trials, "values", lambda site, at: seen.append((site.stage, at.shape[-2])) or whole(site, at))
     every = torch.ones(2, len(trials.stage), dtype=torch.bool)
     every[1, 0] = False
+    assert trials.alone_from is not None
+    assert not trials._by_prompt
+    seen.clear()  # what was asked of whole prompts to find that out
     trials.losses(every[0], every, torch.arange(4))
-    del seen[: len(trials.sites)]  # those that say how many axes there are
     last = model.sites[-1].stage
     assert {positions for stage, positions in seen if stage == last} == {1}
     assert {positions for stage, positions in seen if stage < last} <= {CONTEXT}
@@ -127,3 +131,11 @@ def test_logits_and_gradients_of_masks_are_those_of_whole_runs(made):
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(9))
     gradients = [torch.autograd.grad((logits * weights).sum(), mask)[0] for logits in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
+
+
+def test_ablation_values_that_depend_on_those_of_their_site_need_all_positions(made):
+    trials = replace(node_trials(*made), ablation_values=lambda batch: lambda site, values: values.mean((0, 1)))
+    assert trials.alone_from is None
+    every = torch.ones(2, len(trials.stage), dtype=torch.bool)
+    every[1, 0] = False
+    assert trials.losses(every[0], every, torch.arange(4)).isfinite().all()
