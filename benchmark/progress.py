@@ -3,8 +3,11 @@
 from typing import Protocol, runtime_checkable
 
 
-class StopRequested(Exception):  # noqa: N818 - it is no error
-    """The run is being stopped; a computation that can be resumed saves its state before it passes this on."""
+class StopRequested(BaseException):
+    """The run is being stopped; a computation that can be resumed saves its state before it passes this on.
+
+    Like `KeyboardInterrupt` it is no `Exception`, so that nothing takes it for a failure.
+    """
 
 
 @runtime_checkable

@@ -3,28 +3,60 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import STOPPED, device, names, seeds, user_errors
+from benchmark.cli.errors import FiniteRange, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
+from benchmark.cli.stopping import STOPPED, stop_requests
 from benchmark.cli.text import WIDTH, counted
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
+from benchmark.running.executors import EXECUTORS
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
-    from benchmark.running.executor import Outcome
+    from benchmark.running.schedule import Outcome
 
 Seconds = Callable[[Cell], float]
 """How long a cell is expected to take on one core."""
+
+LEAST_LIMIT = 3600.0
+"""Seconds that a cell may take at least, whatever is expected of it."""
+
+SLOWEST = 20.0
+"""A cell is taken for hanging after this many times the seconds that are expected of it."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how cells are computed, as the options of a command say.
+
+    Attributes:
+        executor: A name of `EXECUTORS`.
+        workers: Largest number of cells at the same time.
+        device: The kind of device that models are on.
+        cell_limit: Seconds after which a cell is stopped; `None` for 20 times what is expected, at least an hour.
+    """
+
+    executor: str
+    workers: int
+    device: str
+    cell_limit: float | None
+
+    def limit(self, expected: Seconds) -> Seconds:
+        """Seconds after which each cell is stopped, given those that are expected of it."""
+        if self.cell_limit is not None:
+            return lambda cell: self.cell_limit or LEAST_LIMIT
+        return lambda cell: max(LEAST_LIMIT, SLOWEST * expected(cell))
 
 
 def cell_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Callable[..., Any]:
@@ -63,12 +95,31 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
             callback=device,
             help="Where models are trained and run. Another device trains another model for the same seed.",
         ),
+        click.option(
+            "--executor",
+            type=click.Choice(tuple(EXECUTORS)),
+            default="local",
+            show_default=True,
+            help="What runs cells.",
+        ),
+        click.option(
+            "--cell-limit",
+            type=FiniteRange(1, 10**7),
+            metavar="SECONDS",
+            show_default="20 times what it is expected to take, at least an hour",
+            help="Stop a cell that takes longer, and record it as failed.",
+        ),
     )
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def gathered(**given: Any) -> Any:
+            engine = Engine(**{each.name: given.pop(each.name) for each in fields(Engine)})
+            return command(**given, engine=engine)
+
         for option in reversed(options):  # click shows first what was added last
-            command = option(command)
-        return command
+            gathered = option(gathered)
+        return gathered
 
     return decorated
 
@@ -87,46 +138,45 @@ def check_installation() -> None:
         registry_of(kind)
 
 
-@contextmanager
-def held(store: Store, out: Path) -> Iterator[None]:
-    """Hold the store for this process alone, with both folders writable; a usage error if that is not possible."""
-    with ExitStack() as stack:
-        with user_errors():
-            claim(out, store.root)
-            stack.enter_context(store.lock())
-        yield
+def claim_folders(store: Store, out: Path) -> None:
+    """Make sure that the folders of a run can be written to; a usage error if they cannot."""
+    with user_errors():
+        claim(out, store.root)
 
 
-def compute(
-    cells: Sequence[Cell], store: Store, out: Path, workers: int, device: str, seconds: Seconds
-) -> "list[Outcome]":
-    """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C.
+def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seconds: Seconds) -> "list[Outcome]":
+    """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C, 1 if the disk fails.
 
     Args:
         cells: The most urgent first.
         store: Where artifacts are looked up and put.
         out: The folder of the tables; kernels that its `run.json` records are used.
-        workers: Largest number of processes.
-        device: The kind of device that models are on.
+        engine: Where and how cells are computed.
         seconds: How long each cell takes as stated; corrected by what cells in the store took.
     """
     from rich.console import Console
 
     from benchmark.running.estimates import Estimates
-    from benchmark.running.executor import execute
+    from benchmark.running.execution import StoreFailedError, execute
+    from benchmark.running.executors import executor_named
     from benchmark.running.experiment import recorded_kernels
     from benchmark.running.progress_display import Tally, display_on
 
     began = time.monotonic()
     with user_errors():
         kernels = recorded_kernels(out)
-    display = display_on(Console(stderr=True, highlight=False), Tally(Estimates.of(seconds, cells, store)))
+        executor = executor_named(engine.executor, store, engine.workers, engine.device)
+    estimates = Estimates.of(seconds, cells, store)
+    display = display_on(Console(stderr=True, highlight=False), Tally(estimates))
     try:
-        with display:
-            outcomes = execute(cells, store, workers, display, kernels, device)
+        with display, stop_requests() as stop_requested:
+            outcomes = execute(cells, store, executor, display, kernels, engine.limit(estimates), stop_requested)
     except KeyboardInterrupt:
         click.echo("stopped; the same command resumes from here", err=True)
         raise click.exceptions.Exit(STOPPED) from None
+    except StoreFailedError as error:
+        click.echo(str(error), err=True)
+        raise click.exceptions.Exit(1) from None
     counts = Counter(outcome.status for outcome in outcomes)
     told = ", ".join(f"{counts[status]} {status}" for status in ("computed", "found", "failed") if counts[status])
     display.say(f"{len(outcomes)} cells: {told}; {duration(time.monotonic() - began)}")

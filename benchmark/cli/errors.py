@@ -8,11 +8,9 @@ from typing import Any
 
 import click
 
+from benchmark.cli.stopping import STOPPED, handled_by, interrupt
 from benchmark.running.store import CorruptArtifactError
 from benchmark.seeds import LARGEST_SEED
-
-STOPPED = 130
-"""The exit code after Ctrl-C."""
 
 
 class BadUsage(click.ClickException):
@@ -54,7 +52,7 @@ class OneLineGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Parse and run a command."""
         try:
-            with _one_line():
+            with _one_line(), handled_by(interrupt):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.cells import (
+    Engine,
+    cell_options,
+    check_installation,
+    claim_folders,
+    compute,
+    dry_run_table,
+    exit_if_failed,
+)
 from benchmark.cli.errors import user_errors
 from benchmark.cli.text import table_lines
 from benchmark.records.table import Value, csv_text, replace_file
@@ -29,8 +37,7 @@ def forms(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
+    engine: Engine,
     dry_run: bool,
 ) -> None:
     """List the forms of each task that count: those in which the references do it.
@@ -54,14 +61,14 @@ def forms(
         groups = {
             f"{method:<20}": [cell for cell in cells if cell.params.get("method") == method] for method in run.methods
         }
-        click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, workers))
+        click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, engine.workers))
         return
-    with held(place, out):
-        exit_if_failed(compute(cells, place, out, workers, device, run.estimated_seconds))
-        console = Console(stderr=True, highlight=False)
-        with console.status("") as status:
-            losses = list(form_losses(run, place, lambda task: status.update(f"task {task}")))
-        replace_file(out / FORMS, _as_csv(losses, run.circuit.target_loss))
+    claim_folders(place, out)
+    exit_if_failed(compute(cells, place, out, engine, run.estimated_seconds))
+    console = Console(stderr=True, highlight=False)
+    with console.status("") as status:
+        losses = list(form_losses(run, place, lambda task: status.update(f"task {task}")))
+    replace_file(out / FORMS, _as_csv(losses, run.circuit.target_loss))
     _print(losses, run.circuit.target_loss)
     click.echo("[circuit.forms]")
     for task, names in counted_forms(losses, run.circuit.target_loss).items():

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.cells import (
+    Engine,
     cell_options,
     check_installation,
+    claim_folders,
     compared_methods,
     compute,
     dry_run_table,
     exit_if_failed,
-    held,
 )
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.text import WIDTH, table_lines
@@ -37,8 +38,7 @@ def leave_one_out(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
+    engine: Engine,
     dry_run: bool,
 ) -> None:
     """Test circuits in a form of their task that their search has not seen.
@@ -47,9 +47,9 @@ def leave_one_out(
     and measured in that form alone. Writes leave_one_out.csv, one row per search. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
-    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.running.plan import by_urgency
+    from benchmark.running.schedule import kernels_of
     from benchmark.studies import leave_one_out as study
     from benchmark.studies.tables import added, write_frame
 
@@ -62,11 +62,11 @@ def leave_one_out(
     cells = by_urgency([each.cell for each in found], run.estimated_seconds)
     if dry_run:
         groups = {f"{method:<20}": [each.cell for each in found if each.method == method] for method in run.methods}
-        click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, workers))
+        click.echo(dry_run_table(f"{'method':<20}", groups, cells, place, run.estimated_seconds, engine.workers))
         return
-    with held(place, out):
-        outcomes = compute(cells, place, out, workers, device, run.estimated_seconds)
-        rows = study.rows_of(found, outcomes, place)
+    claim_folders(place, out)
+    outcomes = compute(cells, place, out, engine, run.estimated_seconds)
+    rows = study.rows_of(found, outcomes, place)
     with user_errors(), adding_to(out, run, study.LEAVE_ONE_OUT, kernels_of(outcomes)):
         rows = added(out / study.LEAVE_ONE_OUT, rows, study.KEY)
         write_frame(out / study.LEAVE_ONE_OUT, rows)

@@ -39,7 +39,7 @@ def match(
         place = Store(store)
         trial = None
         tally = Tally(Estimates(run.estimated_seconds))
-        with place.lock(), display_on(Console(stderr=True, highlight=False), tally) as display:
+        with display_on(Console(stderr=True, highlight=False), tally) as display:
             for trial in search(run, method, to, place, display, tolerance=tolerance, trials=trials):
                 display.say(f"{method} {trial.tokens:,} tokens: loss {trial.loss:.3f}, {trial.gap:+.3f} from {to}")
     assert trial is not None

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli.cells import (
+    Engine,
     cell_options,
     check_installation,
+    claim_folders,
     compared_methods,
     compute,
     dry_run_table,
     exit_if_failed,
-    held,
 )
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
@@ -65,8 +66,7 @@ def regret(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
+    engine: Engine,
     finder_seeds: Sequence[int],
     longest: int,
     algorithms: Sequence[str],
@@ -81,8 +81,8 @@ def regret(
     than half of that. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
-    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.running.schedule import kernels_of
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
     from benchmark.studies.stability import STABILITY, STABILITY_KEY, stability
@@ -98,15 +98,15 @@ def regret(
         joined_experiment(out, run, study.REGRET)
     if dry_run:
         header = f"{'algorithm':<20}{'budget':>6}"
-        click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, workers))
+        click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, engine.workers))
         return
-    with held(place, out):
-        outcomes = compute(cells, place, out, workers, device, seconds)
-        ended = study.results(found, outcomes, place)
-        settings = _settings(found, ended, place)
-        with user_errors():
-            best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
-        spread = stability(found, ended, settings)
+    claim_folders(place, out)
+    outcomes = compute(cells, place, out, engine, seconds)
+    ended = study.results(found, outcomes, place)
+    settings = _settings(found, ended, place)
+    with user_errors():
+        best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
+    spread = stability(found, ended, settings)
     with user_errors(), adding_to(out, run, study.REGRET, kernels_of(outcomes)):
         rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best, run)
         write_frame(out / study.REGRET, rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, held, what_is_left
+from benchmark.cli.cells import Engine, cell_options, check_installation, claim_folders, compute, what_is_left
 from benchmark.cli.errors import names, user_errors
 from benchmark.running.store import Store
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME.")
 @cell_options("the tables")
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Where cells run.")
 @click.option("--fresh", is_flag=True, help="Compute every cell of this run again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what is done; write nothing.")
 def run(
@@ -29,9 +28,7 @@ def run(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
-    executor: str,
+    engine: Engine,
     fresh: bool,
     dry_run: bool,
 ) -> None:
@@ -58,17 +55,17 @@ def run(
         missing = [cell for cell in cells if states[cell.key] != "done"]
         lines = [f"{states[cell.key]:<8} {cell.label}" for cell in cells]
         expected = Estimates.of(seconds, cells, place)
-        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, expected, workers)]))
+        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, expected, engine.workers)]))
         return
-    with held(place, out):
-        for note in notes:
-            click.echo(note, err=True)
-        if fresh:
-            for cell in cells:
-                place.discard(cell.key)
-        outcomes = compute(cells, place, out, workers, device, seconds)
+    claim_folders(place, out)
+    for note in notes:
+        click.echo(note, err=True)
+    if fresh:
         with user_errors():
-            write_tables(settings, outcomes, place, out, workers)
+            place.discard_all(cell.key for cell in cells)
+    outcomes = compute(cells, place, out, engine, seconds)
+    with user_errors():
+        write_tables(settings, outcomes, place, out, engine.workers)
     if line := _unexpected_corpus(settings, made, place):
         click.echo(line, err=True)
     click.echo(leaderboard_of(out, as_json=False))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.cells import (
+    Engine,
+    cell_options,
+    check_installation,
+    claim_folders,
+    compute,
+    dry_run_table,
+    exit_if_failed,
+)
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.text import WIDTH, table_lines
 from benchmark.running.store import Store
@@ -29,8 +37,7 @@ def sweep(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
+    engine: Engine,
     dry_run: bool,
 ) -> None:
     """Run each family at several settings: density, width, a dictionary's L0 and its number of features.
@@ -40,9 +47,9 @@ def sweep(
     features of a dictionary concepts and features of another width split. Cells are shared with `bench run`; after a
     stop the same command resumes. Exit 1 if a cell failed; its point has a row all the same.
     """
-    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
     from benchmark.running.plan import by_urgency
+    from benchmark.running.schedule import kernels_of
     from benchmark.studies.frontier import SWEEP, sweep_rows, write_sweep
     from benchmark.studies.sweep import sweep_points
 
@@ -58,10 +65,10 @@ def sweep(
     if dry_run:
         header = f"{'family':<15}{'point':<28}"
         remark = f"{len(points)} points, {{}}, if every point takes as long as the preset's own"
-        click.echo(dry_run_table(header, groups, cells, place, run.estimated_seconds, workers, remark))
+        click.echo(dry_run_table(header, groups, cells, place, run.estimated_seconds, engine.workers, remark))
         return
-    with held(place, out):
-        outcomes = compute(cells, place, out, workers, device, run.estimated_seconds)
+    claim_folders(place, out)
+    outcomes = compute(cells, place, out, engine, run.estimated_seconds)
     rows = sweep_rows(points, outcomes, place)
     swept = replace(run, methods=tuple(dict.fromkeys(point.family for point in points)))
     with user_errors(), adding_to(out, swept, SWEEP, kernels_of(outcomes)):

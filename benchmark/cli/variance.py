@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import cell_options, check_installation, compute, dry_run_table, exit_if_failed, held
+from benchmark.cli.cells import (
+    Engine,
+    cell_options,
+    check_installation,
+    claim_folders,
+    compute,
+    dry_run_table,
+    exit_if_failed,
+)
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
 from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted
@@ -46,8 +54,7 @@ def variance(
     changes: Sequence[str],
     out: Path,
     store: Path,
-    workers: int,
-    device: str,
+    engine: Engine,
     finder_seeds: Sequence[int],
     dry_run: bool,
 ) -> None:
@@ -58,8 +65,8 @@ def variance(
     shared with it; its records are left alone. Exit 1 if a cell failed.
     """
     from benchmark.running.config import configure
-    from benchmark.running.executor import kernels_of
     from benchmark.running.experiment import adding_to, joined_experiment
+    from benchmark.running.schedule import kernels_of
     from benchmark.studies.variance import VARIANCE, repeated, variance_rows, write_variance
 
     place = Store(store)
@@ -76,10 +83,10 @@ def variance(
             for method in repeats.run.methods
             for finder in repeats.runs
         }
-        click.echo(dry_run_table(f"{'method':<20}{'finder seed':>11}", groups, cells, place, seconds, workers))
+        click.echo(dry_run_table(f"{'method':<20}{'finder seed':>11}", groups, cells, place, seconds, engine.workers))
         return
-    with held(place, out):
-        outcomes = compute(cells, place, out, workers, device, seconds)
+    claim_folders(place, out)
+    outcomes = compute(cells, place, out, engine, seconds)
     rows = variance_rows(repeats, outcomes, place)
     with user_errors(), adding_to(out, base, VARIANCE, kernels_of(outcomes)):
         write_variance(out, rows)

@@ -62,14 +62,17 @@ class Cell:
     def key(self) -> str:
         """SHA-256 over the kind, its version, the parameters, the needed cells' keys and what lies outside."""
         needs = {role: cell.key for role, cell in self.needs.items()}
-        kind = {"kind": self.kind, "version": KINDS[self.kind].version}
-        return digest({**kind, "params": self.params, "needs": needs, "outside": self.outside})
+        return key_of(self.kind, KINDS[self.kind].version, self.params, needs, self.outside)
 
-    @property
-    def order(self) -> "Order":
-        """What a worker has to know about it."""
+    def order(self, run: str = "") -> "Order":
+        """What a worker has to know about it.
+
+        Args:
+            run: The name of the run that computes it.
+        """
+        kind = KINDS[self.kind]
         needs = {role: cell.key for role, cell in self.needs.items()}
-        return Order(self.key, self.kind, KINDS[self.kind].compute, dict(self.params), needs)
+        return Order(self.key, self.kind, kind.compute, dict(self.params), needs, kind.version, dict(self.outside), run)
 
     @property
     def ablation(self) -> str:
@@ -85,19 +88,41 @@ class Cell:
 
 @dataclass(frozen=True)
 class Order:
-    """A cell as it is sent to a worker, as text and JSON; `needs` has the keys of the needed cells by role."""
+    """A cell as it is sent to a worker, as text and JSON.
+
+    Attributes:
+        key: The key of the cell.
+        kind: A name of `KINDS`.
+        compute: The function that computes it, `module:function`.
+        params: Its parameters.
+        needs: The keys of the needed cells by role.
+        version: The version of its kind.
+        outside: Digests of what it reads from outside the store.
+        run: The name of the run that computes it.
+    """
 
     key: str
     kind: str
     compute: str
     params: Mapping[str, Any]
     needs: Mapping[str, str]
+    version: int = 0
+    outside: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
 
 
 def label(kind: str, params: Mapping[str, Any]) -> str:
     """The name for people of the cell of a kind with these parameters."""
     shown = {name: params[name] for name in KINDS[kind].shown if name in params} if kind in KINDS else {}
     return " ".join([kind, *(f"seed {value}" if name == "seed" else str(value) for name, value in shown.items())])
+
+
+def key_of(
+    kind: str, version: int, params: Mapping[str, Any], needs: Mapping[str, str], outside: Mapping[str, str]
+) -> str:
+    """SHA-256 over all that determines a cell; `needs` has the keys of the needed cells."""
+    content = {"kind": kind, "version": version, "params": params, "needs": needs, "outside": outside}
+    return digest(content)
 
 
 def digest(content: Mapping[str, Any]) -> str:

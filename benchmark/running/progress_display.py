@@ -78,12 +78,23 @@ class Tally:
         self.failures += 1 + len(lost)
         return self._end(worker, lost)
 
+    def give_back(self, worker: int) -> Cell:
+        """Take a worker's cell, which has yet to be computed, off the running ones; return the cell."""
+        return self.running.pop(worker).cell
+
+    def find(self, cell: Cell) -> None:
+        """Count a missing cell that another run has computed."""
+        self._count([cell])
+
     def _end(self, worker: int, lost: Sequence[Cell] = ()) -> Cell:
         cell = self.running.pop(worker).cell
-        for each in (cell, *lost):
-            self.done += 1
-            self._ended.append(self._missing.pop(each.key, each))
+        self._count([cell, *lost])
         return cell
+
+    def _count(self, cells: Sequence[Cell]) -> None:
+        for each in cells:
+            self.done += each.key in self._missing  # an artifact that was lost is computed once more than is counted
+            self._ended.append(self._missing.pop(each.key, each))
 
     @property
     def elapsed(self) -> float:
@@ -105,7 +116,7 @@ class Tally:
             return None
         expected = self._expected
         rest = {key: expected(cell) for key, cell in self._missing.items()}
-        rest |= {each.cell.key: rest[each.cell.key] * (1 - each.share) for each in self.running.values()}
+        rest |= {each.cell.key: expected(each.cell) * (1 - each.share) for each in self.running.values()}
         return max(sum(rest.values()) / self._workers, *rest.values())
 
     @property
@@ -175,6 +186,16 @@ class PlainDisplay:
         cell = self.tally.fail(worker, lost)
         others = f" ({len(lost)} more cells need it)" if lost else ""
         self.line(f"FAILED {cell.label}: {reason}{others}")
+
+    def given_back(self, worker: int, reason: str) -> None:
+        """A worker's cell has not ended and will be computed again."""
+        cell = self.tally.give_back(worker)
+        self.say(f"{cell.label}: {reason}; it will be computed again")
+
+    def found(self, cell: Cell) -> None:
+        """Another run has computed a missing cell."""
+        self.tally.find(cell)
+        self.line(f"found {cell.label}, computed by another run")
 
     def line(self, text: str) -> None:
         """Print a line with the number of cells that are done."""

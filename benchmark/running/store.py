@@ -6,25 +6,37 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from pydantic import ConfigDict, TypeAdapter
 
+from benchmark.disk import flush, flush_tree
 from benchmark.plugins.versions import code_version, library_versions
-from benchmark.running.cells import Order, digest, label
+from benchmark.running.cells import Order, digest, key_of, label
+from benchmark.running.leases import Leases
 
 MANIFEST = "manifest.json"
 """The file of an artifact that describes it and lists the checksums of its other files."""
 
+LARGEST_MANIFEST = 16 * 2**20
+"""Largest size of a manifest in bytes; a real one has a few kilobytes."""
+
 
 class CorruptArtifactError(ValueError):
-    """An artifact whose files are not those that were written; `flaw` says which file, and what is wrong with it."""
+    """An artifact whose files are not those that were written.
 
-    def __init__(self, artifact: str, flaw: str) -> None:
+    Attributes:
+        key: The name of its folder, which is the key of its cell.
+        flaw: Which file, and what is wrong with it.
+    """
+
+    def __init__(self, artifact: str, flaw: str, key: str) -> None:
         self.flaw = flaw
+        self.key = key
         super().__init__(f"{artifact} is corrupt: {flaw}; repeat the run that computed it, and it is computed again")
 
 
@@ -42,8 +54,12 @@ class Manifest:
         peak_memory: Largest resident memory of the process that computed it, bytes.
         code_version: Version of the code that computed it.
         library_versions: Versions of Python and of the libraries that computed it.
-        checksum: SHA-256 over all other fields; empty in manifests of the first releases.
+        version: Version of the kind of cell; 0 in stores from before it was recorded.
+        outside: Digests of what the cell read from outside the store.
+        checksum: SHA-256 over all other fields.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     key: str
     kind: str
@@ -54,19 +70,36 @@ class Manifest:
     peak_memory: int
     code_version: str
     library_versions: Mapping[str, str]
+    version: int = 0
+    outside: Mapping[str, str] = field(default_factory=dict)
     checksum: str = ""
 
     def digest(self) -> str:
-        """The correct `checksum`."""
-        return digest({name: value for name, value in asdict(self).items() if name != "checksum"})
+        """The correct `checksum`; stores from before the version was recorded have one without it."""
+        later = () if self.version else ("version", "outside")
+        return digest({name: value for name, value in asdict(self).items() if name not in ("checksum", *later)})
+
+    def flaw(self, key: str | None) -> str:
+        """Why it cannot be the manifest of an artifact, of any if no key is given; empty if it can be."""
+        if self.checksum != self.digest():
+            return f"{MANIFEST} does not have the checksum that was written"
+        if key is not None and self.key != key:
+            return f"{MANIFEST} belongs to the artifact {self.key[:12]}…"
+        if self.version and self.key != key_of(self.kind, self.version, self.params, self.needs, self.outside):
+            return f"{MANIFEST} does not describe the cell of this key"
+        return ""
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 class Store:
     """The artifacts of all runs that share a folder.
 
     Args:
-        root: The folder: `artifacts/KEY/` contains what is finished, `partial/KEY/` what is not, `logs/KEY.txt` what a
-            computation printed, `removed/` what is being deleted; `holder` names the process that has the `lock`.
+        root: The folder: `artifacts/KEY/` contains what is finished, `partial/KEY.RUN/` what a run has not finished,
+            `logs/KEY.txt` what a computation printed, `corrupt/` what was set aside, `removed/` what is being deleted,
+            `leases/` who computes what.
     """
 
     def __init__(self, root: Path) -> None:
@@ -90,10 +123,24 @@ class Store:
         """The file for what a computation prints."""
         return self.root / "logs" / f"{key}.txt"
 
-    def partial(self, key: str) -> Path:
-        """The folder in which an artifact is being computed; what an interrupted computation left is still there."""
-        folder = self.root / "partial" / key
-        folder.mkdir(parents=True, exist_ok=True)
+    def leases(self) -> Leases:
+        """The leases of one run on the cells that it computes."""
+        return Leases(self.root / "leases")
+
+    def partial(self, order: Order) -> Path:
+        """The folder in which a run computes an artifact; what an interrupted computation left is moved there.
+
+        Every run has a folder of its own, so that one that was taken for dead cannot write into another's.
+        """
+        folder = self.root / "partial" / f"{order.key}.{order.run}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        left = [other for other in self._partials(order.key) if other != folder]
+        if left and not folder.exists():
+            with suppress(OSError):  # another process has just taken or finished it
+                os.replace(left.pop(), folder)
+        for other in left:
+            self._remove(other)
+        folder.mkdir(exist_ok=True)
         return folder
 
     def find(self, key: str) -> Path | None:
@@ -107,10 +154,10 @@ class Store:
         folder = self._folder(key)
         if not folder.exists():
             return None
-        states = ((name, file.stat()) for name, file in _files(folder).items())
+        states = ((name, file.lstat()) for name, file in _files(folder).items())
         signature = {(name, state.st_size, state.st_mtime_ns) for name, state in states}
         if self._verified.get(key) != signature:
-            verify(folder)
+            verify(folder, key)
             self._verified[key] = signature
         return folder
 
@@ -142,7 +189,7 @@ class Store:
                 return "done"
         except CorruptArtifactError:
             return "corrupt"
-        return "begun" if (self.root / "partial" / key).exists() else "missing"
+        return "begun" if self._partials(key) else "missing"
 
     def manifest(self, key: str) -> Manifest:
         """What the store knows about a finished artifact.
@@ -150,7 +197,7 @@ class Store:
         Raises:
             CorruptArtifactError: The manifest is missing, changed or cannot be read.
         """
-        return read_manifest(self._folder(key))
+        return read_manifest(self._folder(key), key)
 
     def other_code(self, keys: Collection[str]) -> str:
         """One line on the given artifacts that another version of our code computed; empty if there are none.
@@ -173,8 +220,8 @@ class Store:
         )
 
     def commit(self, order: Order, seconds: float, peak_memory: int) -> Manifest:
-        """Turn the partial folder of a cell into its finished artifact, atomically."""
-        folder = self.partial(order.key)
+        """Turn the partial folder of a cell into its finished artifact, atomically, once all of it is on the disk."""
+        folder = self.partial(order)
         (folder / MANIFEST).unlink(missing_ok=True)
         manifest = Manifest(
             key=order.key,
@@ -186,14 +233,27 @@ class Store:
             peak_memory=peak_memory,
             code_version=code_version(),
             library_versions=library_versions(),
+            version=order.version,
+            outside=order.outside,
         )
         manifest = replace(manifest, checksum=manifest.digest())
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
+        flush_tree(folder)
         self._remove(self._folder(order.key))
         self._folder(order.key).parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, self._folder(order.key))
+        flush(self._folder(order.key).parent)
         return manifest
+
+    def set_aside(self, key: str) -> Path:
+        """Move a corrupt artifact out of the way and return its new place; nothing happens if it is gone."""
+        self._verified.pop(key, None)
+        aside = self.root / "corrupt" / f"{key}.{uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.replace(self._folder(key), aside)
+        return aside
 
     def discard(self, key: str) -> None:
         """Remove an artifact, finished or not."""
@@ -201,29 +261,44 @@ class Store:
         self._remove(self._folder(key))
         self.discard_partial(key)
 
-    def discard_partial(self, key: str) -> None:
-        """Remove what an interrupted computation left."""
-        self._remove(self.root / "partial" / key)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the store for one run; the lock is released with the process, however that ends.
+    def discard_all(self, keys: Iterable[str]) -> None:
+        """Remove artifacts, finished or not.
 
         Raises:
-            ValueError: Another run holds it.
+            ValueError: Another run is computing with this store.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        holder = self.root / "holder"  # a separate file, as Windows does not let a locked one be read
-        try:
-            lock = FileLock(self.root / "lock").acquire(timeout=0)
-        except Timeout:
-            process = holder.read_text(encoding="utf-8").strip() if holder.exists() else "unknown"
-            raise ValueError(
-                f"store {str(self.root)!r} is in use by process {process}; wait for it or choose another --store"
-            ) from None
-        with lock:
-            holder.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        with self.held():
+            for key in keys:
+                self.discard(key)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make sure that no run computes with this store, as far as that can be known, while it is cleaned up.
+
+        Raises:
+            ValueError: A run does.
+        """
+        with self.leases() as leases:
+            others = leases.held_by_others(leases.names("run."))
+            if others:
+                raise ValueError(
+                    f"store {str(self.root)!r} is in use by {next(iter(others.values()))}; wait for it or choose "
+                    "another --store"
+                )
             yield
+
+    def discard_partial(self, key: str) -> None:
+        """Remove what interrupted computations left."""
+        for folder in self._partials(key):
+            self._remove(folder)
+
+    def _partials(self, key: str) -> list[Path]:
+        """What interrupted computations left of an artifact, the oldest first."""
+        found = []
+        for folder in (self.root / "partial").glob(f"{key}*"):
+            with suppress(OSError):
+                found.append((folder.stat().st_mtime, folder))
+        return [folder for _, folder in sorted(found)]
 
     def _folder(self, key: str) -> Path:
         """The place of a finished artifact, which may be missing or corrupt."""
@@ -231,50 +306,69 @@ class Store:
 
     def _remove(self, folder: Path) -> None:
         """Remove a folder; it is first moved away at once, so that half of it is never taken for the whole."""
-        if folder.exists():
-            (self.root / "removed").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.root / "removed", ignore_cleanup_errors=True) as away:
-                os.replace(folder, Path(away) / folder.name)
+        (self.root / "removed").mkdir(parents=True, exist_ok=True)
+        with (
+            suppress(FileNotFoundError),
+            tempfile.TemporaryDirectory(dir=self.root / "removed", ignore_cleanup_errors=True) as away,
+        ):
+            os.replace(folder, Path(away) / folder.name)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an artifact's folder; `CorruptArtifactError` if it is missing or changed."""
+def read_manifest(folder: Path, key: str | None = None) -> Manifest:
+    """The manifest of an artifact's folder.
+
+    Raises:
+        CorruptArtifactError: It is missing or changed, or it is not that of the artifact with the given key.
+    """
     try:
-        manifest = Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-        sound = manifest.checksum in ("", manifest.digest())
-    except (OSError, ValueError, TypeError) as error:
-        raise CorruptArtifactError(
-            f"artifact {folder}", f"{MANIFEST} cannot be read ({type(error).__name__})"
-        ) from error
-    if not sound:
-        raise CorruptArtifactError(f"artifact {folder}", f"{MANIFEST} does not have the checksum that was written")
+        manifest = _MANIFEST.validate_json(_bytes_of(folder / MANIFEST))
+        flaw = manifest.flaw(key)
+    except (OSError, ValueError, RecursionError) as error:
+        flaw = f"{MANIFEST} cannot be read ({type(error).__name__})"
+        raise CorruptArtifactError(f"artifact {folder}", flaw, folder.name) from error
+    if flaw:
+        raise CorruptArtifactError(f"artifact {folder}", flaw, folder.name)
     return manifest
 
 
-def verify(folder: Path) -> Path:
+def verify(folder: Path, key: str | None = None) -> Path:
     """The folder of an artifact, after checking that its files are those that were written.
 
     Raises:
-        CorruptArtifactError: A file is missing, changed or unexpected.
+        CorruptArtifactError: A file is missing, changed or unexpected, or it is not the artifact with the given key.
     """
-    manifest, found = read_manifest(folder), _checksums(folder)
+    manifest, found = read_manifest(folder, key), _checksums(folder)
     for name in sorted(manifest.files.keys() | found.keys()):
         if manifest.files.get(name) != found.get(name):
             flaw = "does not have the checksum that was written" if name in found else "is missing"
-            raise CorruptArtifactError(f"artifact {folder} ({label(manifest.kind, manifest.params)})", f"{name} {flaw}")
+            named = f"artifact {folder} ({label(manifest.kind, manifest.params)})"
+            raise CorruptArtifactError(named, f"{name} {flaw}", folder.name)
     return folder
 
 
+def _bytes_of(manifest: Path) -> bytes:
+    """The content of a manifest; `ValueError` if it is no plain file of a sensible size."""
+    if manifest.is_symlink() or not manifest.is_file() or manifest.stat().st_size > LARGEST_MANIFEST:
+        raise ValueError(f"{manifest} is not a plain file of at most {LARGEST_MANIFEST} bytes")
+    return manifest.read_bytes()
+
+
 def _files(folder: Path) -> dict[str, Path]:
-    """All files under a folder, by their paths inside it."""
-    return {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    """Everything under a folder except plain folders, by its path inside the folder."""
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*"))}
+    return {name: file for name, file in found.items() if file.is_symlink() or not file.is_dir()}
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under a folder except the manifest, by its path inside the folder."""
+    """SHA-256 of every file under a folder except the manifest, by its path inside the folder.
+
+    A link, a device or the like has none, so that it is never taken for a file that was written.
+    """
     found = {}
     for name, file in _files(folder).items():
-        if name != MANIFEST:
+        if file.is_symlink() or not file.is_file():
+            found[name] = "not a plain file"
+        elif name != MANIFEST:
             with file.open("rb") as content:
                 found[name] = hashlib.file_digest(content, "sha256").hexdigest()
     return found

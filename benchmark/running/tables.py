@@ -29,8 +29,8 @@ from benchmark.records.table import (
 )
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig
-from benchmark.running.executor import Outcome, kernels_of
 from benchmark.running.experiment import adding_to, joined_experiment
+from benchmark.running.schedule import Outcome, kernels_of
 from benchmark.running.store import Store
 
 

@@ -14,7 +14,7 @@ from benchmark.methods import with_role
 from benchmark.metrics.registry import METRICS, SPLITS
 from benchmark.records.table import Keyed, Measurement, read_measurements, read_table, write_table
 from benchmark.running.cells import Cell
-from benchmark.running.executor import Outcome
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import geometric_mean, none_for_nan, size_ratio

@@ -8,8 +8,8 @@ import pandas as pd
 from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig
-from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.studies.tables import measured
 from benchmark.tasks import posed

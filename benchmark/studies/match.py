@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from benchmark.methods import METHODS
 from benchmark.records.table import read_measurements
 from benchmark.running.config import RunConfig
-from benchmark.running.executor import Display, execute
+from benchmark.running.execution import Display, execute
+from benchmark.running.executors.local import LocalExecutor
 from benchmark.running.plan import Planner
 from benchmark.running.store import Store
 from benchmark.settings import validated
@@ -90,7 +91,8 @@ def _loss(run: RunConfig, method: str, store: Store, display: Display) -> float:
     planner = Planner(run)
     profile = planner.profile(method, METHODS.named(method).variants[0].name, run.seeds[0])
     cells = [planner.corpus, *profile.needs.values(), profile]
-    outcomes = execute(list({cell.key: cell for cell in cells}.values()), store, 1, display, kernels={})
+    once = list({cell.key: cell for cell in cells}.values())
+    outcomes = execute(once, store, LocalExecutor(store, 1), display, kernels={})
     for outcome in outcomes:
         if outcome.status == "failed":
             raise ValueError(f"{outcome.cell.label} failed: {outcome.reason}")

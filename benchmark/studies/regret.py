@@ -17,8 +17,8 @@ from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig
-from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.studies.best_known import BestKnown, ModelAndTask, as_text, model_and_task
 from benchmark.studies.tables import measured

@@ -19,8 +19,8 @@ from benchmark.methods import METHODS
 from benchmark.records.table import Measurement, Value, csv_text, read_measurements, replace_file
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, configure
-from benchmark.running.executor import Outcome
 from benchmark.running.plan import Planner, by_urgency
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.statistics.intervals import Interval, detectable_difference, none_for_nan
 from benchmark.statistics.variance_components import Component, variance_split

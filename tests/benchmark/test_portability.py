@@ -1,6 +1,5 @@
 """What only POSIX has is not needed."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,9 +9,12 @@ from types import SimpleNamespace
 import pytest
 from toy_cells import KIND, toy
 
-from benchmark.running import executor, worker
+from benchmark.running import computing
 from benchmark.running.cells import KINDS
-from benchmark.running.executor import WorkerPool, execute
+from benchmark.running.execution import execute
+from benchmark.running.executors import local
+from benchmark.running.executors.local import LocalExecutor
+from benchmark.running.reports import Corrupted, Ended, Raised
 from benchmark.running.store import Store
 
 IMPORTS = """
@@ -51,22 +53,23 @@ def test_every_module_is_imported_without_the_modules_that_only_posix_has():
 
 def test_workers_compute_and_die_where_signals_cannot_be_blocked_and_there_is_no_sigkill(tmp_path, monkeypatch):
     names = [SimpleNamespace(name=each.name, value=each.value) for each in signal.Signals if each.name != "SIGKILL"]
-    monkeypatch.setattr(executor, "signal", SimpleNamespace(SIGINT=signal.SIGINT, Signals=names))
+    monkeypatch.setattr(local, "signal", SimpleNamespace(SIGINT=signal.SIGINT, Signals=names))
     dying, good = toy(tmp_path, "dying", behaviour="die"), toy(tmp_path, "good")
-    outcomes = execute([dying, good], Store(tmp_path / "store"), 1, Silent())
+    store = Store(tmp_path / "store")
+    outcomes = execute([dying, good], store, LocalExecutor(store, 1), Silent())
     assert [outcome.status for outcome in outcomes] == ["failed", "computed"]
     assert outcomes[0].reason == "WorkerDied: the process was killed by signal 9"
 
 
 def test_peak_memory_is_windows_own_where_it_has_one_and_the_whole_lifes_elsewhere(monkeypatch):
-    here = worker._peak_memory()
-    monkeypatch.setattr(worker, "Path", lambda place: tmp_path_that_is_missing)
-    assert worker._peak_memory() > 0.9 * here > 2**20  # the kernel counts in two ways
+    here = computing._peak_memory()
+    monkeypatch.setattr(computing, "Path", lambda place: tmp_path_that_is_missing)
+    assert computing._peak_memory() > 0.9 * here > 2**20  # the kernel counts in two ways
     process = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=42))
-    monkeypatch.setattr(worker.psutil, "Process", lambda: process)
+    monkeypatch.setattr(computing.psutil, "Process", lambda: process)
     monkeypatch.setitem(sys.modules, "resource", None)
-    worker._reset_peak_memory()
-    assert worker._peak_memory() == 42
+    computing._reset_peak_memory()
+    assert computing._peak_memory() == 42
 
 
 def missing(*arguments, **options):
@@ -77,34 +80,28 @@ tmp_path_that_is_missing = SimpleNamespace(read_text=missing, write_text=missing
 
 
 def test_an_idle_worker_that_died_is_replaced(tmp_path):
-    pool = WorkerPool(Store(tmp_path / "store"), 1)
+    pool = LocalExecutor(Store(tmp_path / "store"), 1)
     try:
         for name in ("one", "two"):
-            number = pool.assign(toy(tmp_path, name))
-            reports = [report for _ in range(9) if pool.busy for report in ended(pool)]
-            assert len(reports) == 1, reports
-            os.kill(pool._workers[number].process.pid, signal.SIGTERM)
+            number = pool.assign(toy(tmp_path, name).order())
+            while not pool.has_room:
+                reports = list(pool.reports(60.0))
+            assert isinstance(reports[-1][1], Ended)
+            os.kill(pool._workers[number].process.pid, signal.SIGKILL)
             pool._workers[number].process.join()
     finally:
-        pool.dismiss()
-
-
-def ended(pool):
-    for number, report in pool.reports():
-        if isinstance(report, worker.Ended):
-            pool.release(number)
-            yield report
+        pool.close()
 
 
 def test_a_worker_names_the_needed_artifact_that_is_corrupt(tmp_path):
     one, store = toy(tmp_path, "one"), Store(tmp_path / "store")
-    execute([one], store, 1, Silent())
-    two, (connection, _) = toy(tmp_path, "two", needs=[one]), multiprocessing.Pipe()
+    execute([one], store, LocalExecutor(store, 1), Silent())
+    two = toy(tmp_path, "two", needs=[one])
     (store.artifact(one.key) / "total.json").write_text("7")
-    reason = worker._compute(two.order, store, connection).reason
-    assert reason.startswith("CorruptArtifactError: artifact ")
-    assert f"{one.key} (toy one) is corrupt: total.json does not have" in reason
+    found = computing.compute(two.order(), store, Silent())
+    assert found == Corrupted(one.key, "total.json does not have the checksum that was written")
     store.discard(one.key)
-    reason = worker._compute(two.order, store, connection).reason
-    assert reason.startswith("ValueError: ")
-    assert f"has no artifact {one.key[:12]}" in reason
+    found = computing.compute(two.order(), store, Silent())
+    assert isinstance(found, Raised)
+    assert found.reason.startswith("ValueError: ")
+    assert f"has no artifact {one.key[:12]}" in found.reason

@@ -36,7 +36,7 @@ from benchmark.model.devices import available, choose_device, chosen_device, dev
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import forward, next_token_loss, unedited
 from benchmark.running import worker
-from benchmark.running.executor import WorkerPool
+from benchmark.running.executors.local import LocalExecutor
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit
@@ -297,8 +297,11 @@ def test_a_worker_uses_its_share_of_the_devices_and_imports_nothing_for_the_cpu(
 
 
 def test_a_run_records_the_device_that_it_computed_on(tmp_path):
-    assert WorkerPool(Store(tmp_path), 1, "cuda", {"linear": "library"}).used == {"linear": "library", "device": "cuda"}
-    assert WorkerPool(Store(tmp_path), 1).used == {}
+    assert LocalExecutor(Store(tmp_path), 1, "cuda", {"linear": "library"}).used == {
+        "linear": "library",
+        "device": "cuda",
+    }
+    assert LocalExecutor(Store(tmp_path), 1).used == {}
 
 
 def test_a_device_that_is_not_here_is_refused_in_one_line(monkeypatch):

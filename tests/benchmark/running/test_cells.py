@@ -65,6 +65,6 @@ def test_labels_name_what_people_look_for():
 
 def test_an_order_holds_the_keys_of_the_needed_cells():
     need = toy("diary", "a")
-    order = toy("diary", "b", needs=[need]).order
+    order = toy("diary", "b", needs=[need]).order("r")
     assert order.needs == {"need 0": need.key}
     assert order.compute == "toy_cells:compute"

@@ -158,8 +158,9 @@ def test_a_run_says_in_one_line_that_its_corpus_is_another_than_the_preset_state
     assert _unexpected_corpus(settings, made, store) == ""
     (corpus,) = (cell for cell in made.cells if cell.kind == "corpus")
     config = settings.corpus.model_copy(update={"sources": {"idioms": 1.0}, "tokens": 5000})
-    build(config, store.partial(corpus.key), lambda done, total, note="": None)
-    store.commit(Order(corpus.key, corpus.kind, "toy:compute", {}, {}), seconds=1.0, peak_memory=1)
+    order = Order(corpus.key, corpus.kind, "toy:compute", {}, {})
+    build(config, store.partial(order), lambda done, total, note="": None)
+    store.commit(order, seconds=1.0, peak_memory=1)
     said = _unexpected_corpus(settings, made, store)
     assert re.match(r"the digest of this corpus is \w{12}, preset smoke expects \w{12}: .*constraints\.txt", said)
     assert "\n" not in said

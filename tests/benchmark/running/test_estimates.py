@@ -58,8 +58,8 @@ def test_cells_that_the_store_holds_say_how_long_others_take(tmp_path, monkeypat
     monkeypatch.setitem(KINDS, "toy", KIND)
     store, wanted = Store(tmp_path), [toy("diary", f"cell {number}") for number in range(4)]
     for cell in wanted[:2]:
-        store.partial(cell.key)
-        store.commit(cell.order, seconds=50.0, peak_memory=0)
+        store.partial(cell.order())
+        store.commit(cell.order(), seconds=50.0, peak_memory=0)
     estimates = Estimates.of(lambda cell: 1.0, wanted, store)
     assert estimates(wanted[3]) == pytest.approx(50.0, rel=0.2)
     assert Estimates.of(lambda cell: 1.0, wanted[2:], store)(wanted[3]) == 1.0

@@ -7,13 +7,19 @@ import pytest
 from toy_cells import KIND, times_computed, toy
 
 from benchmark.running.cells import KINDS
-from benchmark.running.executor import Schedule, execute
+from benchmark.running.execution import execute as execute_on
+from benchmark.running.executors.local import LocalExecutor
+from benchmark.running.schedule import Schedule
 from benchmark.running.store import Store
 
 
 @pytest.fixture(autouse=True)
 def _toy_kind(monkeypatch):
     monkeypatch.setitem(KINDS, "toy", KIND)
+
+
+def execute(cells, store, workers, display, **options):
+    return execute_on(cells, store, LocalExecutor(store, workers), display, **options)
 
 
 @dataclass
@@ -40,6 +46,12 @@ class Diary:
 
     def failed(self, worker, reason, lost):
         self.events.append(("failed", reason, [cell.params["name"] for cell in lost]))
+
+    def given_back(self, worker, reason):
+        self.events.append(("given back", reason))
+
+    def found(self, cell):
+        self.events.append(("found", cell.params["name"]))
 
 
 def total(store, cell):
@@ -91,7 +103,7 @@ def test_a_cell_that_raises_fails_with_those_that_need_it_and_the_rest_go_on(tmp
     log = store.log(bad.key).read_text()
     assert "about to raise" in log
     assert "Traceback" in log
-    assert not (store.root / "partial" / bad.key).exists()
+    assert list((store.root / "partial").iterdir()) == []
 
 
 def test_a_failed_cell_is_tried_again_by_the_next_run(tmp_path):
@@ -101,21 +113,24 @@ def test_a_failed_cell_is_tried_again_by_the_next_run(tmp_path):
     assert times_computed(tmp_path, "bad") == 2
 
 
-def test_a_worker_that_is_killed_fails_its_cell_and_is_replaced(tmp_path):
+def test_a_worker_that_is_killed_is_replaced_and_its_cell_fails_if_that_happens_twice(tmp_path):
     dying, good = toy(tmp_path, "dying", behaviour="die"), toy(tmp_path, "good")
-    outcomes = execute([dying, good], Store(tmp_path / "store"), 1, Diary())
+    store, diary = Store(tmp_path / "store"), Diary()
+    outcomes = execute([dying, good], store, 1, diary)
     assert statuses(outcomes) == {"dying": "failed", "good": "computed"}
     assert outcomes[0].reason == "WorkerDied: the process was killed by SIGKILL; out of memory?"
+    assert times_computed(tmp_path, "dying") == 2
+    assert [event for event in diary.events if event[0] == "given back"] == [("given back", outcomes[0].reason)]
+    assert list((store.root / "leases").glob("[!.]*")) == []
 
 
 def test_a_cell_goes_on_from_where_it_was_killed(tmp_path):
     cell = toy(tmp_path, "slow", steps=4, at=2, behaviour="die once")
-    store = Store(tmp_path / "store")
-    assert statuses(execute([cell], store, 1, Diary())) == {"slow": "failed"}
-    assert (store.root / "partial" / cell.key / "steps").read_text() == "2"
-    diary = Diary()
-    assert statuses(execute([cell], store, 1, diary)) == {"slow": "computed"}
-    assert next(event[1:] for event in diary.events if event[0] == "advanced") == (3, 4, "at 3")
+    after, diary = toy(tmp_path, "after", needs=[cell]), Diary()
+    outcomes = execute([cell, after], Store(tmp_path / "store"), 1, diary)
+    assert statuses(outcomes) == {"slow": "computed", "after": "computed"}
+    given_back = diary.events.index(("given back", "WorkerDied: the process was killed by SIGKILL; out of memory?"))
+    assert next(event[1:] for event in diary.events[given_back:] if event[0] == "advanced") == (3, 4, "at 3")
 
 
 def test_a_corrupt_artifact_is_said_and_computed_again_alone(tmp_path):
@@ -126,9 +141,12 @@ def test_a_corrupt_artifact_is_said_and_computed_again_alone(tmp_path):
     (store.artifact(one.key) / "total.json").write_text("7")
     outcomes = execute([one, two], Store(tmp_path / "store"), 1, diary)
     assert statuses(outcomes) == {"one": "computed", "two": "found"}
+    [aside] = (store.root / "corrupt").iterdir()
     assert diary.said == [
-        "corrupt artifact of toy one: total.json does not have the checksum that was written; computing it again"
+        "corrupt artifact of toy one: total.json does not have the checksum that was written; set aside in "
+        f"{aside}, computing it again"
     ]
+    assert (aside / "total.json").read_text() == "7"
     assert total(store, one) == 1
 
 
@@ -140,13 +158,18 @@ def test_progress_reaches_the_display(tmp_path):
     assert len(told) >= 2
 
 
+def take(schedule):
+    cell = next(schedule.ready(), None)
+    return None if cell is None else schedule.take(cell)
+
+
 def test_the_most_urgent_cell_whose_needs_are_there_is_taken(tmp_path):
     one = toy(tmp_path, "one")
     two, three = toy(tmp_path, "two", needs=[one]), toy(tmp_path, "three")
     schedule = Schedule([one, two, three], set())
-    assert [schedule.take(), schedule.take(), schedule.take()] == [one, three, None]
+    assert [take(schedule), take(schedule), take(schedule)] == [one, three, None]
     schedule.finish(one)
-    assert schedule.take() is two
+    assert take(schedule) is two
 
 
 def checked_schedule(tmp_path, done=()):
@@ -162,31 +185,31 @@ def checked_schedule(tmp_path, done=()):
 
 def test_nothing_is_trained_before_every_task_is_checked(tmp_path):
     schedule, corpus, checks, model, _ = checked_schedule(tmp_path)
-    assert [schedule.take(), schedule.take()] == [corpus, None]
+    assert [take(schedule), take(schedule)] == [corpus, None]
     schedule.finish(corpus)
-    assert [schedule.take(), schedule.take(), schedule.take()] == [*checks, None]
+    assert [take(schedule), take(schedule), take(schedule)] == [*checks, None]
     schedule.finish(checks[0])
-    assert schedule.take() is None
+    assert take(schedule) is None
     schedule.finish(checks[1])
-    assert schedule.take() is model
+    assert take(schedule) is model
 
 
 @pytest.mark.parametrize("done", [(), ("corpus", "task 1")])
 def test_a_task_that_cannot_be_done_loses_its_circuits_alone(tmp_path, done):
     schedule, _, checks, model, circuits = checked_schedule(tmp_path, done)
     if not done:
-        schedule.finish(schedule.take())
-    assert schedule.take() is checks[0]
+        schedule.finish(take(schedule))
+    assert take(schedule) is checks[0]
     assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
     if not done:
-        schedule.finish(schedule.take())
-    assert schedule.take() is model
+        schedule.finish(take(schedule))
+    assert take(schedule) is model
     assert "two tokens" in schedule.outcomes[circuits[0].key].reason
 
 
 def test_nothing_is_trained_if_no_task_can_be_done(tmp_path):
     schedule, _, checks, model, circuits = checked_schedule(tmp_path, ("corpus",))
-    assert [schedule.take(), schedule.take()] == checks
+    assert [take(schedule), take(schedule)] == checks
     assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
     assert schedule.fail(checks[1], "ValueError: too long") == [circuits[1], model]
     assert schedule.outcomes[model.key].reason == (
@@ -199,8 +222,8 @@ def test_a_cell_that_needs_two_failed_ones_fails_once(tmp_path):
     one, two = toy(tmp_path, "one"), toy(tmp_path, "two")
     both = toy(tmp_path, "both", needs=[one, two])
     schedule = Schedule([one, two, both], set())
-    assert schedule.take() is one
+    assert take(schedule) is one
     assert schedule.fail(one, "Error: x") == [both]
-    assert schedule.take() is two
+    assert take(schedule) is two
     assert schedule.fail(two, "Error: y") == []
     assert schedule.outcomes[both.key].reason.endswith("Error: x")

@@ -6,10 +6,13 @@ import platform
 import pytest
 from toy_cells import end_at_once, kernels_seen, toy
 
-from benchmark.running import executor, kernels
+from benchmark.running import kernels
 from benchmark.running.cells import KINDS, CellKind
-from benchmark.running.executor import WorkerPool, execute, kernels_of
+from benchmark.running.execution import execute as execute_on
+from benchmark.running.executors import local
+from benchmark.running.executors.local import LocalExecutor
 from benchmark.running.kernels import KERNELS, SECONDS, KernelChoice, Machine, fastest, settle
+from benchmark.running.schedule import kernels_of
 from benchmark.running.store import Store
 
 HERE = Machine(processor="P", instructions="AVX2", platform="Linux x86_64", torch="2.13.0")
@@ -185,6 +188,10 @@ class Diary:
         return lambda *arguments: None
 
 
+def execute(cells, store, workers, display, **options):
+    return execute_on(cells, store, LocalExecutor(store, workers), display, **options)
+
+
 @pytest.fixture
 def toys(monkeypatch):
     monkeypatch.setitem(KINDS, "toy", CellKind(1, "toy_cells:compute_with_kernels", ("name",)))
@@ -216,11 +223,11 @@ def test_a_choice_that_cannot_be_made_is_said_and_does_not_stop_a_run(toys, tmp_
 
 
 def test_a_worker_that_dies_over_the_choice_is_named_and_nothing_is_chosen(tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "work", end_at_once)
-    pool = WorkerPool(Store(tmp_path), 1)
+    monkeypatch.setattr(local, "work", end_at_once)
+    pool = LocalExecutor(Store(tmp_path), 1)
     try:
         said = pool.settle({"linear": "library"})
     finally:
-        pool.dismiss()
+        pool.close()
     assert said == ["no kernel was chosen: WorkerDied: the process ended with exit code 3"]
-    assert pool.kernels == {}
+    assert pool.used == {}

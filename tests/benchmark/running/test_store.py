@@ -1,7 +1,7 @@
 """The store gives back exactly what was put in, or says that it cannot."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +9,7 @@ import pytest
 from toy_cells import KIND, toy
 
 from benchmark.running.cells import KINDS
-from benchmark.running.store import MANIFEST, CorruptArtifactError, Store, verify
+from benchmark.running.store import MANIFEST, CorruptArtifactError, Manifest, Store, verify
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +29,10 @@ def cell():
 
 def put(store, cell, **files):
     for name, text in files.items():
-        file = store.partial(cell.key) / name.replace("__", "/")
+        file = store.partial(cell.order()) / name.replace("__", "/")
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-    return store.commit(cell.order, 1.5, 1024)
+    return store.commit(cell.order(), 1.5, 1024)
 
 
 def test_what_is_committed_is_found_with_all_its_files(store, cell):
@@ -41,7 +41,7 @@ def test_what_is_committed_is_found_with_all_its_files(store, cell):
     found = store.find(cell.key)
     assert {file.name for file in found.iterdir()} == {"one", "folder", MANIFEST}
     assert (found / "folder" / "two").read_text() == "2"
-    assert not (store.root / "partial" / cell.key).exists()
+    assert list((store.root / "partial").iterdir()) == []
 
 
 def test_the_manifest_tells_what_was_computed_from_what_by_which_code(store, cell):
@@ -58,10 +58,12 @@ def test_the_manifest_tells_what_was_computed_from_what_by_which_code(store, cel
 
 
 def test_a_partial_folder_is_no_artifact_and_keeps_what_is_in_it(store, cell):
-    (store.partial(cell.key) / "checkpoint").write_text("half")
+    (store.partial(cell.order("a")) / "checkpoint").write_text("half")
     assert store.find(cell.key) is None
     assert store.state(cell.key) == "begun"
-    assert (Store(store.root).partial(cell.key) / "checkpoint").read_text() == "half"
+    assert (Store(store.root).partial(cell.order("a")) / "checkpoint").read_text() == "half"
+    assert (Store(store.root).partial(cell.order("b")) / "checkpoint").read_text() == "half"
+    assert len(list((store.root / "partial").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_damaged_artifact_is_never_taken_for_a_sound_one(store, cell, damage, 
 def test_a_process_computes_checksums_once_and_again_when_a_file_has_changed(store, cell, monkeypatch):
     put(store, cell, one="1")
     computed = []
-    monkeypatch.setattr("benchmark.running.store.verify", lambda folder: computed.append(folder) or verify(folder))
+    monkeypatch.setattr("benchmark.running.store.verify", lambda *place: computed.append(place) or verify(*place))
     for _ in range(3):
         assert store.find(cell.key) is not None
     assert len(computed) == 1
@@ -121,14 +123,65 @@ def test_a_manifest_that_was_changed_is_corrupt(store, cell, name, value):
             reading(cell.key)
 
 
-def test_a_manifest_of_the_first_releases_has_no_checksum_and_is_read(store, cell):
+def signed(content):
+    """A manifest whose checksum fits, whatever else is wrong with it."""
+    return json.dumps({**content, "checksum": Manifest(**{**content, "checksum": ""}).digest()})
+
+
+def test_a_manifest_from_before_versions_were_recorded_is_read(store, cell):
     put(store, cell, one="1")
     file = store.artifact(cell.key) / MANIFEST
     content = json.loads(file.read_text())
-    del content["checksum"]
-    file.write_text(json.dumps(content))
+    del content["version"], content["outside"]
+    file.write_text(signed(content))
     assert Store(store.root).manifest(cell.key).files.keys() == {"one"}
     assert Store(store.root).find(cell.key) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"key": "0" * 64}, "belongs to the artifact 000000000000"),
+        ({"kind": "train"}, "does not describe the cell of this key"),
+        ({"params": {"name": "b"}}, "does not describe the cell of this key"),
+        ({"needs": {"need 0": "0" * 64}}, "does not describe the cell of this key"),
+        ({"outside": {"plug-in": "1"}}, "does not describe the cell of this key"),
+        ({"version": 2}, "does not describe the cell of this key"),
+        ({"files": None}, "cannot be read"),
+        ({"files": {"one": 1}}, "cannot be read"),
+        ({"seconds": float("nan")}, "cannot be read"),
+        ({"surplus": 1}, "cannot be read"),
+    ],
+)
+def test_a_manifest_is_bound_to_its_folder_and_to_its_cell(store, cell, changes, said):
+    put(store, cell, one="1")
+    file = store.artifact(cell.key) / MANIFEST
+    content = json.loads(file.read_text()) | changes
+    try:
+        file.write_text(signed(content))
+    except (TypeError, ValueError):
+        file.write_text(json.dumps(content))
+    with pytest.raises(CorruptArtifactError, match=said):
+        Store(store.root).find(cell.key)
+
+
+def test_the_folder_of_another_artifact_is_not_taken_for_the_one_it_replaced(store, cell):
+    other = toy("diary", "b")
+    for each in (cell, other):
+        put(store, each, one=each.params["name"])
+    shutil.rmtree(store.root / "artifacts" / cell.key)
+    shutil.copytree(store.root / "artifacts" / other.key, store.root / "artifacts" / cell.key)
+    with pytest.raises(CorruptArtifactError, match=f"belongs to the artifact {other.key[:12]}"):
+        Store(store.root).find(cell.key)
+
+
+def test_a_link_out_of_an_artifact_is_not_followed(store, cell, tmp_path):
+    put(store, cell, one="1")
+    (tmp_path / "elsewhere").write_text("1")
+    (store.artifact(cell.key) / "one").unlink()
+    (store.root / "artifacts" / cell.key / "one").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptArtifactError, match="one does not have"):
+        Store(store.root).find(cell.key)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +213,7 @@ def test_artifacts_of_other_code_are_counted_by_version_and_told_once(store, mon
 
 def test_discarding_forgets_finished_and_partial_artifacts(store, cell):
     put(store, cell, one="1")
-    store.partial(cell.key)
+    store.partial(cell.order())
     store.discard(cell.key)
     assert store.state(cell.key) == "missing"
     assert list((store.root / "removed").iterdir()) == []
@@ -173,18 +226,14 @@ def test_committing_again_replaces_the_artifact(store, cell):
     assert not (store.artifact(cell.key) / "two").exists()
 
 
-def test_a_second_run_on_the_same_store_is_refused_and_told_by_whom(store):
+def test_a_store_is_not_cleaned_up_while_a_run_computes_with_it_and_the_run_is_named(store, cell):
+    put(store, cell, one="1")
     imports = "from pathlib import Path; from benchmark.running.store import Store"
-    program = f"{imports}\nwith Store(Path({str(store.root)!r})).lock(): pass"
-    with store.lock():
+    program = f"{imports}\nStore(Path({str(store.root)!r})).discard_all([{cell.key!r}])"
+    with store.leases() as leases:
+        leases.acquire(f"run.{leases.holder.token}")
         second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "is in use by process" in second.stderr.splitlines()[-1]
+    assert f"is in use by {leases.holder}" in second.stderr.splitlines()[-1]
+    assert store.find(cell.key) is not None
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
-
-
-def test_a_lock_that_a_killed_run_left_does_not_hold(store):
-    store.root.mkdir(parents=True)
-    for name in ("lock", "holder"):
-        (store.root / name).write_text("1\n")
-    with store.lock():
-        assert json.loads((store.root / "holder").read_text()) == os.getpid()
+    assert Store(store.root).find(cell.key) is None

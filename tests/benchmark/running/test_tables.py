@@ -16,10 +16,10 @@ from benchmark.records.table import Measurement, Record, read_costs, read_record
 from benchmark.running import experiment
 from benchmark.running.cells import Cell, Order
 from benchmark.running.config import configure
-from benchmark.running.executor import Outcome
 from benchmark.running.experiment import RUN, read_experiment, recorded_kernels
 from benchmark.running.models import load_model
 from benchmark.running.plan import plan
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import CorruptArtifactError, Store
 from benchmark.running.tables import check_tables, write_tables
 from benchmark.tasks import TASKS, FormsOfTask, forms_by_task, forms_digest
@@ -49,11 +49,11 @@ def finished(run, store, failing=()) -> list[Outcome]:
         if cell.kind in failing:
             outcomes.append(Outcome(cell, "failed", "WorkerDied: was killed by SIGKILL"))
             continue
-        folder = store.partial(cell.key)
+        order = Order(cell.key, cell.kind, "toy:compute", {}, {})
+        folder = store.partial(order)
         write_measurements(measured(cell), folder)
         if cell.kind in ("circuit", "claims"):
             write_points([CurvePoint("depth", "layers", 1.0, "kl", 0.5, 8)], folder)
-        order = Order(cell.key, cell.kind, "toy:compute", {}, {})
         store.commit(order, seconds=1.0, peak_memory=2**20)
         outcomes.append(Outcome(cell, "computed"))
     return outcomes
@@ -366,8 +366,8 @@ def test_rows_are_not_made_from_an_artifact_that_was_changed(tmp_path, store):
 
 def test_a_model_is_not_loaded_from_an_artifact_that_was_changed(tmp_path, store):
     cell = Cell("train", {"method": "root", "seed": 0})
-    (store.partial(cell.key) / "model.safetensors").write_text("weights")
-    folder = store.artifact(store.commit(cell.order, 1.0, 1).key)
+    (store.partial(cell.order()) / "model.safetensors").write_text("weights")
+    folder = store.artifact(store.commit(cell.order(), 1.0, 1).key)
     (tmp_path / "run").mkdir()
     shutil.copytree(folder, tmp_path / "run" / "root")
     (tmp_path / "run" / "root" / "model.safetensors").write_text("Weights")

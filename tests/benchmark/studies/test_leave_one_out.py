@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmark.cli import main
 from benchmark.cli.leave_one_out import text
 from benchmark.running.config import configure
-from benchmark.running.executor import Outcome
+from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.studies.leave_one_out import by_method, rows_of, searches
 from benchmark.tasks import TASKS

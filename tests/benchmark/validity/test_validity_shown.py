@@ -35,8 +35,9 @@ def run(found, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()
     store = Store(Path("store"))
-    write_validity(found, store.partial(KEY))
-    store.commit(Order(KEY, "validity", "", {"method": "dense", "variant": "native", "seed": 0}, {}), 1.0, 1)
+    order = Order(KEY, "validity", "", {"method": "dense", "variant": "native", "seed": 0}, {})
+    write_validity(found, store.partial(order))
+    store.commit(order, 1.0, 1)
     rows = [
         Record.of(row, preset="quick", method="dense", variant="native", seed=0, config_hash=KEY[:12])
         for row in measurements(found)

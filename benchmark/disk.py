@@ -1,0 +1,80 @@
+"""Writes files so that whatever is at a path is whole and lasts: flushed to the disk first, renamed then."""
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+FULL_OR_BROKEN = {
+    number
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE")
+    if (number := getattr(errno, name, None)) is not None
+}
+"""The errors of a disk that fails whatever is written to it next."""
+
+
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Replace files in this order, once all contents are on the disk; each is replaced atomically or not at all.
+
+    Folders are created if missing.
+
+    Raises:
+        OSError: A file cannot be written; no file that was not replaced yet is changed, and nothing is left over.
+    """
+    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in contents}
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial[path].open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, written in partial.items():
+            os.replace(written, path)
+        for folder in {path.parent for path in contents}:
+            flush(folder)
+    finally:
+        for written in partial.values():
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
+
+
+def flush_tree(folder: Path) -> None:
+    """Make sure that everything under a folder is on the disk."""
+    for place in [*folder.rglob("*"), folder]:
+        flush(place)
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file, or the list of files in a folder, is on the disk.
+
+    Raises:
+        OSError: The disk failed to write what a process had written to the file before.
+    """
+    if path.is_dir() and os.name == "nt":  # Windows opens no folder, and needs no flush of one
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def disk_failure(error: BaseException) -> str:
+    """What is wrong with the disk, in the system's words; empty if an error has another cause.
+
+    Libraries written in other languages report such errors as text that ends in `(os error 28)`.
+    """
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, OSError) and each.errno in FULL_OR_BROKEN:
+            return os.strerror(each.errno or 0)
+        found = re.search(r"os error (\d+)", str(each)) if each is not None else None
+        if found and int(found[1]) in FULL_OR_BROKEN:
+            return os.strerror(int(found[1]))
+    return ""

@@ -1,0 +1,162 @@
+"""Computes one cell in this process, on one thread, and puts it into the store."""
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from benchmark.disk import disk_failure
+from benchmark.plugins.registry import resolve
+from benchmark.progress import Progress, StopRequested
+from benchmark.running import kernels
+from benchmark.running.cells import Order
+from benchmark.running.kernels import Chosen, Settled
+from benchmark.running.reports import Corrupted, DiskFailed, Ended, Raised, Report, Stopped
+from benchmark.running.store import CorruptArtifactError, Store
+
+SECONDS_BETWEEN_REPORTS = 0.2
+"""Progress is reported at most this often."""
+
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+"""The environment variables that set the number of threads of the libraries we use."""
+
+
+class ReportedProgress:
+    """The `Progress` of a cell: passes reports on at a limited rate, and stops the cell when asked to.
+
+    Args:
+        send: Receives the steps done, all steps and a short text.
+        stop_requested: Whether the cell is to be stopped.
+    """
+
+    def __init__(self, send: Callable[[int, int, str], None], stop_requested: Callable[[], bool]) -> None:
+        self._send = send
+        self._stop_requested = stop_requested
+        self._last = -SECONDS_BETWEEN_REPORTS
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` steps; `note` is a short text."""
+        if self._stop_requested():
+            raise StopRequested
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_REPORTS:
+            self._last = now
+            self._send(done, total, note)
+
+
+def use_one_thread() -> None:
+    """Give the libraries that this process has yet to load one thread each."""
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@cache
+def prepare(chosen: tuple[tuple[str, str], ...], device: str, number: int) -> None:
+    """Make this process compute with some kernels, on its share of the devices of a kind.
+
+    Args:
+        chosen: The option taken for each choice, by the choice's name.
+        device: The kind of device that models are on.
+        number: The number of this process among those that compute at the same time, from 0.
+    """
+    kernels.use(dict(chosen))
+    if device != "cpu":
+        from benchmark.model.devices import choose_device, of_worker
+
+        choose_device(of_worker(device, number))
+
+
+def settle(recorded: Chosen, store: Store) -> Settled:
+    """Settle the choices of kernels; after an error there are none."""
+    try:
+        with _output_in(store.log("kernels")):
+            try:
+                return kernels.settle(recorded, store.root)
+            except Exception:
+                traceback.print_exc()
+                raise
+    except Exception as error:
+        return Settled({}, (f"no kernel was chosen: {_reason(error)}",))
+
+
+def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[], None] = lambda: None) -> Report:
+    """Compute one cell into its partial folder and put it into the store; an error becomes a report."""
+    began = time.perf_counter()
+    try:
+        with _output_in(store.log(order.key)):
+            try:
+                _compute(order, store, progress, prepared, began)
+            except Exception:
+                traceback.print_exc()
+                raise
+        return Ended(time.perf_counter() - began)
+    except StopRequested:
+        return Stopped()
+    except CorruptArtifactError as error:
+        return Corrupted(error.key, error.flaw)
+    except Exception as error:
+        if failure := disk_failure(error):
+            return DiskFailed(failure)
+        with contextlib.suppress(OSError):
+            store.discard_partial(order.key)
+        return Raised(_reason(error))
+
+
+def _compute(order: Order, store: Store, progress: Progress, prepared: Callable[[], None], began: float) -> None:
+    _reset_peak_memory()
+    prepared()
+    function = resolve(order.compute)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    inputs = {role: store.artifact(key) for role, key in order.needs.items()}
+    function(order.params, inputs, store.partial(order), progress)
+    store.commit(order, time.perf_counter() - began, _peak_memory())
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+@contextlib.contextmanager
+def _output_in(log: Path) -> Iterator[None]:
+    """Redirect everything that is printed, by libraries too, into a file; an empty file is removed."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    saved = [(stream, os.dup(stream.fileno())) for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
+    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        for stream, _ in saved:
+            os.dup2(file.fileno(), stream.fileno())
+        try:
+            yield
+        finally:
+            for stream, descriptor in saved:
+                os.dup2(descriptor, stream.fileno())
+                os.close(descriptor)
+    if log.stat().st_size == 0:
+        log.unlink()
+
+
+def _reset_peak_memory() -> None:
+    """Reset the kernel's peak memory (Linux only; elsewhere the peak is over the whole life of the process)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process in bytes since the reset, or over its whole life without a reset."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak: int | None = getattr(psutil.Process().memory_info(), "peak_wset", None)  # only on Windows
+    if peak is None:
+        import resource  # on every system but Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak

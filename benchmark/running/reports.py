@@ -1,0 +1,71 @@
+"""What is said between a run and the processes that compute its cells."""
+
+from dataclasses import dataclass
+
+from benchmark.running.kernels import Chosen
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Asks for the choices of kernels to be settled, given those that are recorded already."""
+
+    recorded: Chosen
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Asks for the current cell to be stopped once its state is saved."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A cell has done `done` of `total` steps; `note` is a short text."""
+
+    done: int
+    total: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell has been computed in `seconds` and is in the store."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A cell raised an error; `reason` is one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """An artifact that a cell needs is corrupt: its key, and what is wrong with it."""
+
+    key: str
+    flaw: str
+
+
+@dataclass(frozen=True)
+class DiskFailed:
+    """The store cannot be written to; `reason` is what the system says."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process that computed a cell is gone; `reason` is one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A cell was stopped as asked for; what it had done so far is kept."""
+
+
+Report = Advanced | Ended | Raised | Corrupted | DiskFailed | Died | Stopped
+"""What is reported of a cell; all but `Advanced` are the last report."""
