@@ -16,30 +16,35 @@ FULL_OR_BROKEN = {
 """The errors of a disk that fails whatever is written to it next."""
 
 
-def replace_files(contents: Mapping[Path, bytes]) -> None:
-    """Replace files in this order, once all contents are on the disk; each is replaced atomically or not at all.
+def replace_files(texts: Mapping[Path, str]) -> None:
+    """Replace files in this order, once all texts are on the disk; each is replaced atomically or not at all.
 
     Folders are created if missing.
 
     Raises:
         OSError: A file cannot be written; no file that was not replaced yet is changed, and nothing is left over.
     """
-    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in contents}
+    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in texts}
     try:
-        for path, content in contents.items():
+        for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial[path].open("xb") as file:
-                file.write(content)
+                file.write(text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
         for path, written in partial.items():
             os.replace(written, path)
-        for folder in {path.parent for path in contents}:
+        for folder in {path.parent for path in texts}:
             flush(folder)
     finally:
         for written in partial.values():
             with suppress(OSError):
                 written.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file atomically or not at all; its folder is created if missing."""
+    replace_files({path: text})
 
 
 def flush_tree(folder: Path) -> None:

@@ -17,7 +17,8 @@ from benchmark.cli.cells import (
 )
 from benchmark.cli.errors import user_errors
 from benchmark.cli.text import table_lines
-from benchmark.records.table import Value, csv_text, replace_file
+from benchmark.disk import replace_file
+from benchmark.records.table import Value, csv_text
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:

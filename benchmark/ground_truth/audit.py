@@ -27,6 +27,7 @@ from jaxtyping import Float
 
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.search import Budget
+from benchmark.disk import replace_file
 from benchmark.ground_truth.circuit_metrics import CANDIDATES, TARGET, Case, RankableMetric
 from benchmark.ground_truth.planted_models import PlantedModel
 from benchmark.ground_truth.rank_agreement import Examined, RankAgreement, agreement, degraded, examined
@@ -34,7 +35,7 @@ from benchmark.ground_truth.trained_models import TrainedModel
 from benchmark.interventions.ablation import random_circuit
 from benchmark.metrics.registry import METRICS, Direction
 from benchmark.metrics.shares import share, shares
-from benchmark.records.table import csv_text, replace_file
+from benchmark.records.table import csv_text
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import none_for_nan
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
-from uuid import uuid4
 
+from benchmark.disk import replace_file
 from benchmark.metrics.registry import METRICS
 
 Status = Literal[
@@ -375,25 +374,6 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def replace_files(texts: Mapping[Path, str]) -> None:
-    """Replace files in this order, once all texts are on disk; each is replaced atomically or not at all."""
-    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in texts}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial[path].write_text(text, encoding="utf-8", newline="")
-        for path, written in partial.items():
-            os.replace(written, path)
-    finally:
-        for written in partial.values():
-            written.unlink(missing_ok=True)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file atomically or not at all; its folder is created if missing."""
-    replace_files({path: text})
 
 
 def table_text(rows: Iterable[Row], kind: type[Row]) -> str:

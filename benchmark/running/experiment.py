@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from benchmark.concepts import concepts_digest
+from benchmark.disk import replace_file
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
-from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records, replace_file
+from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.kernels import Chosen
 from benchmark.running.plan import Planner

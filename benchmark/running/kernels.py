@@ -17,7 +17,7 @@ from time import perf_counter, process_time
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from benchmark.records.table import replace_file
+from benchmark.disk import replace_file
 
 GROUP = "sparse_circuit_bench.kernels"
 """The entry-point group of the choices."""

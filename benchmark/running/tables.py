@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.discovery.settings import CircuitConfig
+from benchmark.disk import replace_files
 from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, rules_of, table
 from benchmark.metrics import METRICS
 from benchmark.plugins.versions import code_version
@@ -22,7 +23,6 @@ from benchmark.records.table import (
     read_costs,
     read_measurements,
     read_records,
-    replace_files,
     rows_in,
     table_text,
     without_cells,

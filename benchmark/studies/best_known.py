@@ -17,9 +17,10 @@ import torch
 from benchmark import metrics
 from benchmark.discovery.search import Search
 from benchmark.discovery.settings import CircuitConfig
+from benchmark.disk import replace_file
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Site
-from benchmark.records.table import csv_text, replace_file
+from benchmark.records.table import csv_text
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.running.store import Store

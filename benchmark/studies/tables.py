@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.records.table import Measurement, csv_text, read_measurements, replace_file
+from benchmark.disk import replace_file
+from benchmark.records.table import Measurement, csv_text, read_measurements
 from benchmark.running.cells import Cell
 from benchmark.running.store import Store
 

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from benchmark.disk import replace_file
 from benchmark.methods import METHODS
-from benchmark.records.table import Measurement, Value, csv_text, read_measurements, replace_file
+from benchmark.records.table import Measurement, Value, csv_text, read_measurements
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, configure
 from benchmark.running.plan import Planner, by_urgency

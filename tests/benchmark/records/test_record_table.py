@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import benchmark.records.table
+from benchmark.disk import replace_files
 from benchmark.records.table import (
     Cost,
     Measurement,
@@ -19,7 +20,6 @@ from benchmark.records.table import (
     read_costs,
     read_measurements,
     read_records,
-    replace_files,
     table_text,
     without_cells,
     write_measurements,
