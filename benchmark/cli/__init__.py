@@ -14,10 +14,12 @@ from benchmark.cli.growth import growth
 from benchmark.cli.leave_one_out import leave_one_out
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
+from benchmark.cli.records import records
 from benchmark.cli.regret import regret
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.speed import speed
+from benchmark.cli.store import store
 from benchmark.cli.sweep import sweep
 from benchmark.cli.variance import variance
 
@@ -51,5 +53,7 @@ for command in (
     audit,
     speed,
     growth,
+    store,
+    records,
 ):
     main.add_command(command)

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Seconds = Callable[[Cell], float]
 """How long a cell is expected to take on one core."""
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
 LEAST_LIMIT = 3600.0
 """Seconds that a cell may take at least, whatever is expected of it."""
@@ -59,14 +62,30 @@ class Engine:
         return lambda cell: max(LEAST_LIMIT, SLOWEST * expected(cell))
 
 
-def cell_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Callable[..., Any]:
+def cell_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Decorator:
     """Decorator that adds the options shared by all commands that compute cells, always in the same order.
+
+    The command receives what the last of them say as an `engine`.
 
     Args:
         writes: What is written into the folder of `--out`.
         default_tasks: The tasks if none are given; `None` for the preset's.
         default_seeds: The training seeds if none are given; `None` for the preset's.
     """
+
+    def decorated(command: Command) -> Command:
+        @wraps(command)
+        def gathered(**given: Any) -> Any:
+            engine = Engine(**{each.name: given.pop(each.name) for each in fields(Engine)})
+            return command(**given, engine=engine)
+
+        return run_options(writes, default_tasks, default_seeds)(_with_options(gathered, ENGINE_OPTIONS))
+
+    return decorated
+
+
+def run_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Decorator:
+    """Decorator that adds the options that say which cells a command is about; the arguments are as above."""
 
     def default(value: str | None) -> dict[str, Any]:
         return {"show_default": "the preset's"} if value is None else {"default": value, "show_default": True}
@@ -80,48 +99,48 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
         ),
         click.option("--out", default="results", show_default=True, type=FOLDER, help=f"Folder of {writes}."),
         click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts."),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 1024),
-            default=lambda: os.cpu_count() or 1,
-            show_default="one per core",
-            help="Processes. Changes no number.",
-        ),
-        click.option(
-            "--device",
-            type=click.Choice(["cpu", "cuda", "mps", "auto"]),
-            default="cpu",
-            show_default=True,
-            callback=device,
-            help="Where models are trained and run. Another device trains another model for the same seed.",
-        ),
-        click.option(
-            "--executor",
-            type=click.Choice(tuple(EXECUTORS)),
-            default="local",
-            show_default=True,
-            help="What runs cells.",
-        ),
-        click.option(
-            "--cell-limit",
-            type=FiniteRange(1, 10**7),
-            metavar="SECONDS",
-            show_default="20 times what it is expected to take, at least an hour",
-            help="Stop a cell that takes longer, and record it as failed.",
-        ),
     )
+    return partial(_with_options, options=options)
 
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(command)
-        def gathered(**given: Any) -> Any:
-            engine = Engine(**{each.name: given.pop(each.name) for each in fields(Engine)})
-            return command(**given, engine=engine)
 
-        for option in reversed(options):  # click shows first what was added last
-            gathered = option(gathered)
-        return gathered
+ENGINE_OPTIONS = (
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 1024),
+        default=lambda: os.cpu_count() or 1,
+        show_default="one per core",
+        help="Processes. Changes no number.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda", "mps", "auto"]),
+        default="cpu",
+        show_default=True,
+        callback=device,
+        help="Where models are trained and run. Another device trains another model for the same seed.",
+    ),
+    click.option(
+        "--executor",
+        type=click.Choice(tuple(EXECUTORS)),
+        default="local",
+        show_default=True,
+        help="What runs cells.",
+    ),
+    click.option(
+        "--cell-limit",
+        type=FiniteRange(1, 10**7),
+        metavar="SECONDS",
+        show_default="20 times what it is expected to take, at least an hour",
+        help="Stop a cell that takes longer, and record it as failed.",
+    ),
+)
+"""The options that say where and how cells are computed."""
 
-    return decorated
+
+def _with_options(command: Command, options: Sequence[Decorator]) -> Command:
+    for option in reversed(options):  # click shows first what was added last
+        command = option(command)
+    return command
 
 
 def compared_methods() -> str:

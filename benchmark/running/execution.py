@@ -100,6 +100,8 @@ def execute(
         StoreFailedError: The disk of the store is full or broken; the workers are gone, as above.
     """
     found = {cell.key for cell in cells if store.state(cell.key) == "done"}
+    for key in found:
+        store.touch(key)
     if told := store.other_code(found):
         display.say(told)
     checks = [cell for cell in cells if KINDS[cell.kind].check]

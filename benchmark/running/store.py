@@ -139,7 +139,7 @@ class Store:
             with suppress(OSError):  # another process has just taken or finished it
                 os.replace(left.pop(), folder)
         for other in left:
-            self._remove(other)
+            self.remove(other)
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -160,6 +160,11 @@ class Store:
             verify(folder, key)
             self._verified[key] = signature
         return folder
+
+    def touch(self, key: str) -> None:
+        """Note that a run has used an artifact."""
+        with suppress(OSError):
+            os.utime(self._folder(key))
 
     def key_of(self, beginning: str) -> str:
         """The whole key of a finished artifact, given the beginning that the records contain.
@@ -240,7 +245,7 @@ class Store:
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
         flush_tree(folder)
-        self._remove(self._folder(order.key))
+        self.remove(self._folder(order.key))
         self._folder(order.key).parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, self._folder(order.key))
         flush(self._folder(order.key).parent)
@@ -258,7 +263,7 @@ class Store:
     def discard(self, key: str) -> None:
         """Remove an artifact, finished or not."""
         self._verified.pop(key, None)
-        self._remove(self._folder(key))
+        self.remove(self._folder(key))
         self.discard_partial(key)
 
     def discard_all(self, keys: Iterable[str]) -> None:
@@ -290,7 +295,7 @@ class Store:
     def discard_partial(self, key: str) -> None:
         """Remove what interrupted computations left."""
         for folder in self._partials(key):
-            self._remove(folder)
+            self.remove(folder)
 
     def _partials(self, key: str) -> list[Path]:
         """What interrupted computations left of an artifact, the oldest first."""
@@ -304,8 +309,8 @@ class Store:
         """The place of a finished artifact, which may be missing or corrupt."""
         return self.root / "artifacts" / key
 
-    def _remove(self, folder: Path) -> None:
-        """Remove a folder; it is first moved away at once, so that half of it is never taken for the whole."""
+    def remove(self, folder: Path) -> None:
+        """Remove a folder or file of the store; it is moved away first, so half of it never looks whole."""
         (self.root / "removed").mkdir(parents=True, exist_ok=True)
         with (
             suppress(FileNotFoundError),

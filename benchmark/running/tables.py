@@ -56,7 +56,9 @@ def check_tables(out: Path, run: RunConfig) -> None:
             )
 
 
-def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int) -> None:
+def write_tables(
+    run: RunConfig, outcomes: Iterable[Outcome], store: Store, out: Path, workers: int | None = None
+) -> None:
     """Bring `run.json` and the tables of a folder up to date, all at once; no old row of the run's cells stays.
 
     The same outcomes give the same bytes, whatever rows of these cells the folder had before, except for costs: a cell
@@ -67,7 +69,7 @@ def write_tables(run: RunConfig, outcomes: Iterable[Outcome], store: Store, out:
         outcomes: How its cells ended.
         store: Where their artifacts are.
         out: The folder of the tables; rows of cells that are not part of the run stay.
-        workers: Number of processes that computed.
+        workers: Number of processes that computed; `None` if unknown.
 
     Raises:
         ValueError: In one line, if another process has meanwhile written tables of other settings.
@@ -111,7 +113,7 @@ def _records(outcome: Outcome, run: RunConfig, store: Store) -> Iterator[Record]
         yield Record.of(measurement, **named, code_version=computed_by)
 
 
-def _cost(cell: Cell, run: RunConfig, store: Store, workers: int) -> Cost:
+def _cost(cell: Cell, run: RunConfig, store: Store, workers: int | None) -> Cost:
     manifest = store.manifest(cell.key)
     return Cost(
         preset=run.preset,

@@ -1,5 +1,6 @@
 """Cells that add numbers, count how often they are computed, and misbehave on demand."""
 
+import errno
 import json
 import os
 import signal
@@ -33,6 +34,12 @@ def misbehave(params, step):
         case "raise":
             sys.stdout.write("about to raise\n")
             raise ValueError("this is\nwrong")
+        case "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        case "full in Rust":
+            raise ValueError("I/O error: No space left on device (os error 28)")
+        case "hang":
+            time.sleep(600)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "die once" if not (Path(params["diary"]) / f"{params['name']}.died").exists():

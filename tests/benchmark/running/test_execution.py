@@ -1,14 +1,20 @@
 """Nothing is computed twice, nothing is lost, and one failure does not stop the rest."""
 
 import json
+import tempfile
+import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from toy_cells import KIND, times_computed, toy
 
 from benchmark.running.cells import KINDS
+from benchmark.running.execution import Execution, StoreFailedError
 from benchmark.running.execution import execute as execute_on
 from benchmark.running.executors.local import LocalExecutor
+from benchmark.running.leases import Leases
+from benchmark.running.reports import Ended
 from benchmark.running.schedule import Schedule
 from benchmark.running.store import Store
 
@@ -148,6 +154,141 @@ def test_a_corrupt_artifact_is_said_and_computed_again_alone(tmp_path):
     ]
     assert (aside / "total.json").read_text() == "7"
     assert total(store, one) == 1
+
+
+def test_an_artifact_that_turns_out_corrupt_when_it_is_needed_is_computed_again(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    slow, two = toy(tmp_path, "slow", seconds=0.2, at=-1, steps=3), toy(tmp_path, "two", 2, [one])
+    store = Store(tmp_path / "store")
+    execute([one], store, 1, Diary())
+
+    class Spoiler(Diary):
+        def started(self, worker, cell):
+            super().started(worker, cell)
+            if cell is slow:
+                (store.root / "artifacts" / one.key / "total.json").write_text("7")
+
+    diary = Spoiler()
+    assert statuses(execute([one, slow, two], store, 1, diary)) == {
+        "one": "computed",
+        "slow": "computed",
+        "two": "computed",
+    }
+    reason = "toy one is corrupt: total.json does not have the checksum that was written"
+    assert ("given back", reason) in diary.events
+    assert total(store, two) == 3
+    assert times_computed(tmp_path, "one") == 2
+
+
+def test_a_cell_that_hangs_is_stopped_after_its_limit_and_the_rest_goes_on(tmp_path):
+    hanging, good = toy(tmp_path, "hanging", behaviour="hang"), toy(tmp_path, "good")
+    after = toy(tmp_path, "after", needs=[hanging])
+    limits = {hanging.key: 3.0}
+    outcomes = execute(
+        [hanging, after, good],
+        Store(tmp_path / "store"),
+        2,
+        Diary(),
+        limit=lambda cell: limits.get(cell.key, 60.0),
+    )
+    assert statuses(outcomes) == {"hanging": "failed", "after": "failed", "good": "computed"}
+    assert outcomes[0].reason == "TimedOut: stopped after 3.0 s, its limit"
+
+
+@pytest.mark.parametrize("behaviour", ["full", "full in Rust"])
+def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_was_done(tmp_path, behaviour):
+    good, full = toy(tmp_path, "good"), toy(tmp_path, "full", behaviour=behaviour, steps=3, at=1)
+    store = Store(tmp_path / "store")
+    with pytest.raises(StoreFailedError, match=r"^cannot write to store '.*': No space left on device; .* resumes$"):
+        execute([good, full], store, 1, Diary())
+    assert [store.state(cell.key) for cell in (good, full)] == ["done", "begun"]
+    assert list((store.root / "leases").glob("[!.]*")) == []
+
+
+def test_a_run_that_is_asked_to_stop_lets_its_cells_save_their_state(tmp_path):
+    slow, waiting = toy(tmp_path, "slow", steps=40, at=-1, seconds=0.1), toy(tmp_path, "waiting")
+    store, diary = Store(tmp_path / "store"), Diary()
+
+    def begun():
+        return any(event[0] == "advanced" for event in diary.events)
+
+    with pytest.raises(KeyboardInterrupt):
+        execute([slow, waiting], store, 1, diary, stop_requested=begun)
+    assert diary.said == ["stopping once the running cells have saved their state; a second Ctrl-C stops at once"]
+    assert ("given back", "stopped") in diary.events
+    [left] = (store.root / "partial").iterdir()
+    assert int((left / "steps").read_text()) >= 1
+    assert statuses(execute([slow, waiting], store, 1, Diary())) == {"slow": "computed", "waiting": "computed"}
+
+
+def test_four_runs_on_one_store_compute_every_cell_once(tmp_path):
+    base = toy(tmp_path, "base", steps=3, at=-1, seconds=0.1)
+    cells = [base, *(toy(tmp_path, f"cell {index}", index, [base]) for index in range(12))]
+    ended, diaries = {}, [Diary() for _ in range(4)]
+
+    def run(number):
+        ended[number] = execute(cells, Store(tmp_path / "store"), 1, diaries[number])
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [times_computed(tmp_path, cell.params["name"]) for cell in cells] == [1] * 13
+    computed = [sum(outcome.status == "computed" for outcome in ended[number]) for number in range(4)]
+    assert sum(computed) == 13
+    assert all(outcome.status != "failed" for number in range(4) for outcome in ended[number])
+    found = [sum(event[0] == "found" for event in diary.events) for diary in diaries]
+    assert [a + b for a, b in zip(computed, found, strict=True)] == [13] * 4
+
+
+def test_two_thousand_cells_that_do_nothing_are_scheduled_at_once():
+    class Nothing:
+        """An executor whose cells end as soon as they begin."""
+
+        def __init__(self):
+            self.has_room, self.used, self.running = True, {}, []
+
+        def settle(self, recorded):
+            return []
+
+        def assign(self, order):
+            self.running.append(order)
+            self.has_room = False
+            return 0
+
+        def reports(self, seconds):
+            self.has_room = True
+            self.running.clear()
+            yield 0, Ended(0.0)
+
+        def cancel(self, number): ...
+
+        def stop(self): ...
+
+        def close(self): ...
+
+    base = toy("", "base")
+    models = [toy("", f"model {index}", needs=[base]) for index in range(100)]
+    cells = [base, *models, *(toy("", f"cell {index}", needs=[models[index % 100]]) for index in range(1900))]
+
+    class Kept(Leases):
+        calls = 0
+
+        def acquire(self, name):
+            Kept.calls += 1
+            return True
+
+        def release(self, name): ...
+
+    schedule = Schedule(cells, set())
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        Execution(
+            schedule, store, Kept(Path(folder)), Nothing(), Diary(), lambda cell: 60.0, lambda: False
+        ).compute_all()
+    assert len(schedule.outcomes) == 2001
+    assert Kept.calls <= 2 * 2001
 
 
 def test_progress_reaches_the_display(tmp_path):
