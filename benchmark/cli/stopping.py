@@ -2,12 +2,16 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPPED = 130
 """The exit code after Ctrl-C or SIGTERM."""
+
+SECONDS_OF_ONE_REQUEST = 0.5
+"""Signals within this time count as one: `timeout` and Slurm send theirs to a process and to its group."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -43,15 +47,16 @@ def handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[N
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Take the first Ctrl-C or SIGTERM as a request to stop, which the given function tells; the second interrupts."""
-    requests: list[int] = []
+    requested: list[float] = []
 
     def request(number: int, frame: FrameType | None) -> None:
-        requests.append(number)
-        if len(requests) > 1:
+        now = time.monotonic()
+        requested.append(now)
+        if now - requested[0] > SECONDS_OF_ONE_REQUEST:
             raise KeyboardInterrupt
 
     with handled_by(request):
-        yield lambda: bool(requests)
+        yield lambda: bool(requested)
 
 
 def _is_heeded(number: signal.Signals) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -236,6 +236,8 @@ def joined_experiment(folder: Path, run: RunConfig, table: str, kernels: Mapping
 def adding_to(folder: Path, run: RunConfig, table: str, kernels: Chosen) -> Iterator[None]:
     """Lock the tables of a folder and write a `run.json` that covers what is written there inside the context.
 
+    The file becomes what it was before if that cannot be written.
+
     Args:
         folder: The folder.
         run: The settings of the run.
@@ -247,8 +249,15 @@ def adding_to(folder: Path, run: RunConfig, table: str, kernels: Chosen) -> Iter
     """
     with locked(folder):
         content = joined_experiment(folder, run, table, kernels).model_dump(mode="json")
-        replace_file(folder / RUN, json.dumps(content, indent=1, allow_nan=False) + "\n")
-        yield
+        file = folder / RUN
+        before = file.read_text(encoding="utf-8") if file.exists() else None
+        replace_file(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # a disk that fails may fail here too
+                file.unlink() if before is None else replace_file(file, before)
+            raise
 
 
 def _shareable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class Leases:
 
     def __enter__(self) -> "Leases":
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_dead()
         threading.Thread(target=self._touch_all, daemon=True).start()
         return self
 
@@ -149,11 +150,23 @@ class Leases:
         found = {name: self.holder_of(name) for name in names if name not in self._held}
         return {name: holder for name, holder in found.items() if holder is not None and not holder.is_dead}
 
+    def _remove_dead(self) -> None:
+        """Remove what processes left that are known to have ended."""
+        with self._lock():
+            for path in self.folder.iterdir():
+                holder = _holder_in(_content(path))
+                if holder is not None and holder.is_dead:
+                    path.unlink(missing_ok=True)
+
+    def _lock(self) -> FileLock:
+        """The lock under which leases of others are removed or replaced."""
+        return FileLock(self.folder / ".lock")
+
     def _take_over(self, name: str, mine: Path) -> bool:
         """Replace an expired lease with the file `mine`; whether that was possible."""
         if not self._has_expired(name):
             return False
-        with FileLock(self.folder / ".taking-over"):  # of two processes that see it expire, one must see the other's
+        with self._lock():  # of two processes that see it expire, one must see the other's lease
             if not self._has_expired(name):
                 return False
             os.replace(mine, self.folder / name)

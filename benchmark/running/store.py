@@ -284,11 +284,10 @@ class Store:
             ValueError: A run does.
         """
         with self.leases() as leases:
-            others = leases.held_by_others(leases.names("run."))
-            if others:
+            for name, holder in leases.held_by_others(leases.names("run.")).items():
                 raise ValueError(
-                    f"store {str(self.root)!r} is in use by {next(iter(others.values()))}; wait for it or choose "
-                    "another --store"
+                    f"store {str(self.root)!r} is in use by {holder}; wait for it, or remove {leases.folder / name} if "
+                    "that machine is gone"
                 )
             yield
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.methods import METHODS
-from benchmark.running.store import Store
+from benchmark.running.store import MANIFEST, CorruptArtifactError, Store
 
 pytestmark = pytest.mark.long
 
@@ -26,6 +27,9 @@ FEWER = (
 """What is left out of the preset: more of the same would show nothing else."""
 
 SMOKE = ("--preset", "smoke", *FEWER)
+
+POSITIONS, LENGTHS = 200, 20
+"""How many bytes of an artifact are flipped, and at how many lengths it is cut off."""
 
 BENCH = [str(Path(sys.executable).with_name("bench"))]
 
@@ -94,6 +98,88 @@ def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run, tmp_path):
     again = bench(folder, "run", *SMOKE, "--workers", "1", "--method", "clt")
     assert again.returncode == 0, again.stderr[-2000:]
     assert (folder / "results" / "records.csv").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def kinds(run):
+    """The store of the run, and one artifact of each kind of cell by kind."""
+    store = Store(run[0] / "store")
+    found = {}
+    for folder in sorted((store.root / "artifacts").iterdir()):
+        found.setdefault(store.manifest(folder.name).kind, folder.name)
+    assert {"corpus", "prompts", "train", "profile", "circuit", "validity", "claims"} <= found.keys()
+    return store, found
+
+
+def copied(store, key, folder):
+    """A store of one artifact, and its files."""
+    copy = Store(folder / "store")
+    target = copy.root / "artifacts" / key
+    shutil.copytree(store.root / "artifacts" / key, target)
+    return copy, sorted(path for path in target.rglob("*") if path.is_file())
+
+
+def is_detected(store, key):
+    try:
+        return Store(store.root).find(key) is None
+    except CorruptArtifactError:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["corpus", "prompts", "train", "profile", "circuit", "validity", "claims"])
+def test_every_flipped_byte_and_every_truncation_is_found_out(kinds, tmp_path, kind):
+    store, found = kinds
+    copy, files = copied(store, found[kind], tmp_path)
+    chance, tried = random.Random(kind), 0
+    assert not is_detected(copy, found[kind])
+    for file in files:
+        content = file.read_bytes()
+        changes = [
+            _flipped(content, chance) for _ in range(POSITIONS if len(files) < 3 or file.name == MANIFEST else 40)
+        ]
+        changes += [content[: chance.randrange(len(content))] for _ in range(LENGTHS)] if content else []
+        for changed in changes:
+            file.write_bytes(changed)
+            assert is_detected(copy, found[kind]), (file.name, len(changed))
+            tried += 1
+        file.write_bytes(content)
+    assert not is_detected(copy, found[kind])
+    assert tried >= POSITIONS + LENGTHS
+
+
+def _flipped(content, chance):
+    if not content:
+        return b"\0"
+    position = chance.randrange(len(content))
+    return content[:position] + bytes([content[position] ^ (1 << chance.randrange(8))]) + content[position + 1 :]
+
+
+def test_an_artifact_in_the_place_of_another_is_found_out(kinds, tmp_path):
+    store, found = kinds
+    for kind, key in found.items():
+        for other_kind, other in found.items():
+            if kind != other_kind:
+                copy = Store(tmp_path / f"{kind} {other_kind}")
+                shutil.copytree(store.root / "artifacts" / other, copy.root / "artifacts" / key)
+                assert is_detected(copy, key)
+
+
+def test_files_of_another_artifact_of_the_same_kind_are_found_out(kinds, tmp_path):
+    store, found = kinds
+    key = found["circuit"]
+    other = next(
+        folder
+        for folder in sorted((store.root / "artifacts").iterdir())
+        if folder.name != key and store.manifest(folder.name).kind == "circuit"
+    )
+    copy, files = copied(store, key, tmp_path)
+    for file in files:
+        content = file.read_bytes()
+        if (other / file.name).read_bytes() != content:
+            shutil.copy(other / file.name, file)
+            assert is_detected(copy, key), file.name
+            file.write_bytes(content)
+    assert not is_detected(copy, key)
 
 
 @pytest.mark.slow

@@ -395,7 +395,11 @@ def test_ctrl_c_stops_with_130_and_the_same_command_goes_on():
         os.killpg(running.pid, signal.SIGINT)
         told = running.stderr.read()
         assert running.wait(10) == 130
-    assert told.splitlines() == ["stopped; the same command resumes from here"]
+    assert told.splitlines() == [
+        "stopping once the running cells have saved their state; a second Ctrl-C stops at once",
+        "train slow seed 0: stopped; it will be computed again",
+        "stopped; the same command resumes from here",
+    ]
     assert not Path("results/records.csv").exists()
     (steps,) = Path("store/partial").glob("*/steps")
     assert int(steps.read_text()) < 20

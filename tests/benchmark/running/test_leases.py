@@ -46,7 +46,7 @@ def test_one_of_two_runs_holds_a_lease_until_it_gives_it_back(folder):
         assert not two.acquire("cell")
         one.release("cell")
         assert two.acquire("cell")
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("[!.]*")) == []
 
 
 def test_of_many_threads_that_ask_at_once_one_gets_the_lease(folder):
@@ -70,12 +70,22 @@ def test_the_lease_of_a_process_that_ended_on_this_machine_is_taken_over_at_once
         "import os, sys; from pathlib import Path; from benchmark.running.leases import Leases\n"
         f"leases = Leases(Path({str(folder)!r})).__enter__(); assert leases.acquire('cell'); os._exit(1)"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
     with Leases(folder) as run:
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
         assert run.holder_of("cell").process != os.getpid()
         assert run.held_by_others(["cell"]) == {}
         assert run.acquire("cell")
         assert run.holder_of("cell") == run.holder
+
+
+def test_whatever_a_dead_process_left_is_removed_when_a_run_begins(folder):
+    dead = replace(Holder.here(), started=0.0)
+    for name in ("cell", "run.1", f".cell.{dead.token}"):
+        left_by(folder, dead, name)
+    left_by(folder, elsewhere(), "other")
+    with Leases(folder):
+        pass
+    assert {path.name for path in folder.iterdir()} == {"other", ".lock"}
 
 
 def test_a_process_number_that_was_given_to_another_process_is_not_the_holder(folder):
@@ -154,4 +164,4 @@ def test_a_holder_touches_what_it_holds_and_no_lease_that_was_taken_from_it(fold
             threading.Event().wait(0.05)
         assert (folder / "kept").stat().st_mtime > 0
         assert (folder / "lost").stat().st_mtime == 0
-    assert [path.name for path in folder.iterdir()] == ["lost"]
+    assert [path.name for path in folder.glob("[!.]*")] == ["lost"]
