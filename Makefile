@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 # A file's tests run in one worker, as they share fixtures; files keep their order, the long ones first.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test check slow format
+.PHONY: bench test check slow chaos format
 .DEFAULT_GOAL := bench
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -25,6 +25,9 @@ test: $(VENV)/installed
 
 slow: $(VENV)/installed
 	$(PYTEST) -m slow
+
+chaos: $(VENV)/installed
+	$(BIN)/pytest -q tests/chaos
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """The command `bench`, also as `python -m benchmark`."""
 
-from benchmark.cli.stopping import handled_by, stop_at_once
+from benchmark.stopping import handled_by, stop_at_once
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial, wraps
 from pathlib import Path
@@ -16,12 +17,12 @@ from benchmark.cli.errors import FiniteRange, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
-from benchmark.cli.stopping import STOPPED, stop_requests
 from benchmark.cli.text import WIDTH, counted
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
 from benchmark.running.executors import EXECUTORS
 from benchmark.running.store import Store
+from benchmark.stopping import STOPPED, stop_requests
 
 if TYPE_CHECKING:
     from benchmark.running.schedule import Outcome
@@ -48,12 +49,14 @@ class Engine:
         workers: Largest number of cells at the same time.
         device: The kind of device that models are on.
         cell_limit: Seconds after which a cell is stopped; `None` for 20 times what is expected, at least an hour.
+        log: The file to which events are appended, one line of JSON each; `None` for none.
     """
 
     executor: str
     workers: int
     device: str
     cell_limit: float | None
+    log: Path | None
 
     def limit(self, expected: Seconds) -> Seconds:
         """Seconds after which each cell is stopped, given those that are expected of it."""
@@ -133,6 +136,7 @@ ENGINE_OPTIONS = (
         show_default="20 times what it is expected to take, at least an hour",
         help="Stop a cell that takes longer, and record it as failed.",
     ),
+    click.option("--log", type=FOLDER, metavar="FILE", help="Append what happens to a file, one line of JSON each."),
 )
 """The options that say where and how cells are computed."""
 
@@ -176,6 +180,7 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
     from rich.console import Console
 
     from benchmark.running.estimates import Estimates
+    from benchmark.running.event_log import LoggedDisplay, log, logged_to
     from benchmark.running.execution import StoreFailedError, execute
     from benchmark.running.executors import executor_named
     from benchmark.running.experiment import recorded_kernels
@@ -187,16 +192,23 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
         executor = executor_named(engine.executor, store, engine.workers, engine.device)
     estimates = Estimates.of(seconds, cells, store)
     display = display_on(Console(stderr=True, highlight=False), Tally(estimates))
-    try:
-        with display, stop_requests() as stop_requested:
-            outcomes = execute(cells, store, executor, display, kernels, engine.limit(estimates), stop_requested)
-    except KeyboardInterrupt:
-        click.echo("stopped; the same command resumes from here", err=True)
-        raise click.exceptions.Exit(STOPPED) from None
-    except StoreFailedError as error:
-        click.echo(str(error), err=True)
-        raise click.exceptions.Exit(1) from None
-    counts = Counter(outcome.status for outcome in outcomes)
+    with ExitStack() as stack:
+        with user_errors():
+            stack.enter_context(logged_to(engine.log))
+        try:
+            with display, stop_requests() as stop_requested:
+                shown, limit = LoggedDisplay(display), engine.limit(estimates)
+                outcomes = execute(cells, store, executor, shown, kernels, limit, stop_requested)
+        except KeyboardInterrupt:
+            log("run stopped")
+            click.echo("stopped; the same command resumes from here", err=True)
+            raise click.exceptions.Exit(STOPPED) from None
+        except StoreFailedError as error:
+            log("store failed", reason=str(error))
+            click.echo(str(error), err=True)
+            raise click.exceptions.Exit(1) from None
+        counts = Counter[str](outcome.status for outcome in outcomes)
+        log("run ended", **counts, seconds=round(time.monotonic() - began, 3))
     told = ", ".join(f"{counts[status]} {status}" for status in ("computed", "found", "failed") if counts[status])
     display.say(f"{len(outcomes)} cells: {told}; {duration(time.monotonic() - began)}")
     return outcomes

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from benchmark.cli.stopping import STOPPED, handled_by, interrupt
 from benchmark.running.store import CorruptArtifactError
 from benchmark.seeds import LARGEST_SEED
+from benchmark.stopping import STOPPED, handled_by, interrupt
 
 
 class BadUsage(click.ClickException):

@@ -115,9 +115,17 @@ def execute(
                     for remark in executor.settle(kernels):
                         display.say(remark)
                 Execution(schedule, store, leases, executor, display, limit, stop_requested).compute_all()
+    except OSError as error:
+        raise _store_failed(store, error.strerror or str(error)) from error
     finally:
         executor.close()
     return [schedule.outcomes.get(cell.key, Outcome(cell, "found")) for cell in cells]
+
+
+def _store_failed(store: Store, reason: str) -> StoreFailedError:
+    return StoreFailedError(
+        f"cannot write to store {str(store.root)!r}: {reason}; what was finished is kept, and the same command resumes"
+    )
 
 
 @dataclass(frozen=True)
@@ -212,10 +220,7 @@ class Execution:
             self.leases.release(cell.key)
             self.display.finished(number, report.seconds)
         elif isinstance(report, DiskFailed):
-            raise StoreFailedError(
-                f"cannot write to store {str(self.store.root)!r}: {report.reason}; what was finished is kept, and the "
-                "same command resumes"
-            )
+            raise _store_failed(self.store, report.reason)
         elif isinstance(report, Died) and self._may_try_again(cell):
             self.schedule.give_back(cell)
             self.display.given_back(number, report.reason)
