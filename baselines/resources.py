@@ -17,6 +17,7 @@ from sparse_model.resources import (
     MOMENTS,
     blocks_flops,
     forward_flops,
+    largest_tensor,
     parameters,
     terminal_weights,
     unit_connections,
@@ -211,11 +212,11 @@ def _measured(config: WidthConfig, dense: TransformerConfig) -> int:
     return max(1, config.measured_tokens // dense.context) * dense.context
 
 
-def _measuring(config: WidthConfig, widths: Widths) -> float:
-    """Numbers that are held while the quality is measured: all features, those of one layer again, and a forward pass."""
+def _measuring(config: WidthConfig, widths: Widths) -> int:
+    """Numbers held while the quality is measured: all features, those of one layer again, and a forward pass."""
     measured, of_layer = _measured(config, widths.dense), widths.features + 2 * widths.dense.d_model
-    forward = WINDOWS * widths.dense.context * (3.25 * widths.features + 4 * widths.dense.d_model)
-    return measured * (widths.layers + 1) * of_layer + max(1.25 * measured * widths.features, forward)
+    forward = WINDOWS * widths.dense.context * _held(widths)
+    return measured * (widths.layers + 1) * of_layer + max(5 * measured * widths.features // 4, forward)
 
 
 def _measuring_flops(config: WidthConfig, widths: Widths) -> int:
@@ -250,9 +251,17 @@ def _model(widths: Widths, *, errors: bool) -> ModelSize:
         site_count=layers * hooks,
         units=layers * (attention + features + error),
         meaningful=layers * (attention + features),
-        connections=between + ends,
+        held=_held(widths),
+        largest=max(largest_tensor(dense), max(widths.targets) * features * width, features * widths.source),
+        connections=between,
+        terminals=ends,
         flops=_replaced_flops(widths, errors=errors),
     )
+
+
+def _held(widths: Widths) -> int:
+    """Numbers per position that a forward pass without gradients holds: the stream, and features before and after."""
+    return 4 * widths.dense.d_model + max(round(3.25 * widths.features), 2 * widths.dense.neurons)
 
 
 def _replaced_flops(widths: Widths, *, errors: bool) -> int:

@@ -59,7 +59,10 @@ class ModelSize:
         site_count: Number of sites.
         units: How many of the values are nodes of the unit graph.
         meaningful: How many of the values are not reconstruction errors.
-        connections: Number of weights of the connections of the unit graph that are not opaque.
+        held: Numbers per position that a forward pass without gradients holds at one time, logits not included.
+        largest: Number of entries of the largest tensor.
+        connections: Number of weights between units in the unit graph, those through opaque blocks left out.
+        terminals: Number of weights from the embeddings to units, and from units to the logits.
         flops: Operations per position of a forward pass, logits included.
     """
 
@@ -68,7 +71,10 @@ class ModelSize:
     site_count: int
     units: int
     meaningful: int
+    held: int
+    largest: int
     connections: int
+    terminals: int
     flops: int
 
 

@@ -69,8 +69,10 @@ def model_size(shape: TransformerConfig) -> ModelSize:
         site_count=8 * shape.layers,
         units=shape.layers * (3 * shape.d_model + shape.neurons),
         meaningful=shape.layers * block,
-        connections=unit_connections(shape.layers, 3 * shape.d_model, shape.d_model, shape.neurons, shape.neurons)
-        + terminal_weights(shape, 3 * shape.d_model + shape.neurons, shape.d_model + shape.neurons),
+        held=held_by_forward(shape),
+        largest=largest_tensor(shape),
+        connections=unit_connections(shape.layers, 3 * shape.d_model, shape.d_model, shape.neurons, shape.neurons),
+        terminals=terminal_weights(shape, 3 * shape.d_model + shape.neurons, shape.d_model + shape.neurons),
         flops=forward_flops(shape),
     )
 
@@ -104,6 +106,11 @@ def bigram_table(shape: TransformerConfig) -> int:
 def parameters(shape: TransformerConfig) -> int:
     """Number of parameters, the bigram table included."""
     return block_weights(shape) + vectors(shape) + embeddings(shape) + bigram_table(shape)
+
+
+def largest_tensor(shape: TransformerConfig) -> int:
+    """Entries of the largest tensor."""
+    return max(bigram_table(shape), shape.neurons * shape.d_read, shape.vocabulary * shape.d_model)
 
 
 def store_bytes(shape: TransformerConfig, points: int) -> int:
@@ -174,7 +181,7 @@ def kept_by_forward(config: CorpusModelConfig, shape: TransformerConfig) -> int:
     """Numbers (of four bytes) that the forward pass of one batch keeps for its backward pass.
 
     A block keeps the normalised stream, the input of its products, queries, keys, values and what attention mixes, the
-    neurons before and after their activation function, the stream after each sublayer, and a byte per entry for AbsTopK.
+    neurons before and after their activation function, the stream after each sublayer, and AbsTopK's mask of bytes.
     """
     positions = config.batch * shape.context
     per_position = shape.d_model + shape.layers * _kept_by_block(config, shape) + 2 * shape.d_model + 1
@@ -208,11 +215,17 @@ def _masks(shape: TransformerConfig) -> int:
     return sum(sizes.get(hook, shape.d_model) for hook in SPARSE_HOOKS if hook in shape.activation_sites)
 
 
+def held_by_forward(shape: TransformerConfig) -> int:
+    """Numbers per position that a forward pass without gradients holds: the stream, and neurons before and after."""
+    selects = shape.activation_density < 1 and "neuron" in shape.activation_sites
+    return 4 * shape.d_model + round((3.25 if selects else 2) * shape.neurons)
+
+
 def validation_bytes(shape: TransformerConfig, windows: int = 16) -> int:
     """Bytes of activations in a pass without gradients over some windows, a piece of the logits at a time."""
     positions = windows * shape.context
     logits = shape.vocabulary * min(positions, max(1, LOGITS_AT_ONCE // shape.vocabulary))
-    blocks = positions * (2 * shape.d_model + shape.d_read + 2 * shape.neurons)
+    blocks = positions * held_by_forward(shape)
     return NUMBER * max(blocks, positions * 2 * shape.d_model + 2 * logits)
 
 

@@ -105,7 +105,7 @@ def test_the_models_have_as_many_sites_connections_and_operations_as_stated(meth
             for each in model.connections("unit")
             if each.weight is not None
         ]
-        check_stated(size.connections, sum(weights))
+        check_stated(size.connections + size.terminals, sum(weights))
         tokens = torch.zeros(2, CONTEXT, dtype=torch.int64)
         with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
             forward(model, tokens)

@@ -60,7 +60,7 @@ def test_the_constants_are_those_of_the_modules_that_import_torch():
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_parameters_are_counted_exactly(name):
-    config, corpus, shapes = case(name)
+    config, _, shapes = case(name)
     model = Transformer(config.transformer(shapes.vocabulary, shapes.context))
     assert resources(config, shapes).training.parameters == sum(each.numel() for each in model.parameters())
 
@@ -132,10 +132,11 @@ def test_the_model_has_as_many_sites_connections_and_operations_as_stated(name):
     units = [site.size for site in model.sites if site.kind not in ("residual_read", "residual_write")]
     assert (size.sites, size.units) == (sum(site.size for site in model.sites), sum(units))
     assert size.site_count == len(model.sites)
+    assert size.largest == max(each.numel() for each in model.parameters())
     weights = [
         each.weight.numel() + (0 if each.full is None else each.full.numel()) for each in model.connections("unit")
     ]
-    assert size.connections == sum(weights)
+    assert size.connections + size.terminals == sum(weights)
     tokens = torch.zeros(2, shapes.context, dtype=torch.int64)
     with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
         forward(model, tokens)

@@ -1,9 +1,10 @@
 """Compares what a formula states with what was measured, such that a formula that is off by 30 % fails."""
 
+from pathlib import Path
+
 import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
-from pathlib import Path
 
 from benchmark.corpus import Corpus, CorpusConfig
 
