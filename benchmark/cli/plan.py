@@ -136,7 +136,8 @@ def _remarks(found: "Sequence[Row]", device: str) -> Iterator[str]:
         "Parameters, activations, moments of the optimizer, dictionary and memory are those of the largest cell of a "
         "row; files, operations, tokens and hours those of all its cells, each of which asks for that many cores and "
         "GPUs. Disk is files and, while it trains, a checkpoint. Hours are those that the preset states, on one core.",
-        f"{UNKNOWN}: not stated, and left out of the total. How much a search runs depends on what it finds.",
+        f"{UNKNOWN}: not stated, and left out of the total. What a search runs depends on what it finds, and the "
+        "activations of circuits are an estimate.",
     ]
     trained = [row.asked.gpu_bytes or 0 for row in found if row.label.startswith("train ")]
     if device != "cpu" and trained:

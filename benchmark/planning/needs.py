@@ -32,7 +32,8 @@ CHUNK = 4_096
 """Prompt tokens that a search runs at once."""
 
 KEPT = 4
-"""Numbers per value of a site that a search keeps for its gradients."""
+"""Numbers per value of a site that a search keeps for its gradients. An estimate: how many prompts it runs with
+gradients depends on what it finds."""
 
 MASK_BYTES, ORDER_BYTES, SITE_BYTES = 1, 8, 75
 """Bytes in the files of a circuit: per node its mask and its place in the order, and per site a header."""

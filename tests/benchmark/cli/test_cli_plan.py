@@ -18,7 +18,6 @@ RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "2")
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DIARY, str(tmp_path / "diary.txt"))
-    monkeypatch.setattr("benchmark.cli.cells.check_ownership", lambda: None)
 
 
 def call(*arguments):
