@@ -12,5 +12,6 @@ ACTIVATION_SPARSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    resources="sparse_model.resources:resources",
     matched_to="weight_sparse",
 )

@@ -22,6 +22,7 @@ DENSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    resources="sparse_model.resources:resources",
     role="reference",
     matched_to="weight_sparse",
     family="primary",

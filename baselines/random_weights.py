@@ -16,6 +16,7 @@ RANDOM_WEIGHTS = Method(
     variants=NATIVE,
     train="baselines.random_weights:train",
     load="sparse_model.transformer:load",
+    resources="sparse_model.resources:resources_untrained",
     role="control",
 )
 

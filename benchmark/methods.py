@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from benchmark.plugins.registry import Registry, resolve
 from benchmark.progress import Progress
+from benchmark.resources import Resources, Shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +127,8 @@ class Method:
             in which it is compared with every reference, as any method of another distribution has.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
+        resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
+            models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
     """
 
     name: str
@@ -142,6 +145,7 @@ class Method:
     family: str = ""
     sweep: tuple[Axis, ...] = ()
     version: int = 1
+    resources: str | None = None
 
     @property
     def depends_on(self) -> tuple[str, ...]:
@@ -168,6 +172,19 @@ class Method:
         except DivergedError as error:
             raise ValueError(f"{self.name}: {error}") from error
         return facts
+
+    def stated_resources(self, config: BaseModel, shapes: Shapes) -> Resources | None:
+        """What the method says that it takes with these settings; `None` if it does not say.
+
+        Raises:
+            ValueError: Its function returned something else; the error names the method.
+        """
+        if self.resources is None:
+            return None
+        stated = resolve(self.resources)(config, shapes)
+        if not isinstance(stated, Resources):
+            raise ValueError(f"{METHODS.called(self.name)}: {self.resources} returned {type(stated).__name__}")
+        return stated
 
     def run_load(self, folder: "Path", variant: str, needed: Mapping[str, "CircuitModel"]) -> "CircuitModel":
         """Load the circuit model of a trained artifact, checked on a few tokens once per process.
@@ -204,6 +221,8 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
+    if not (method.resources is None or isinstance(method.resources, str)):
+        raise ValueError(f"resources is {method.resources!r}, not of the form 'module:function'")
     if not method.variants:
         raise ValueError("it has no variants")
     for variant in method.variants:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count as count_from
 
+from benchmark.resources import NUMBER
 from benchmark.studies.growth import Workload
-from sparse_model.config import CorpusModelConfig
-from sparse_model.loss import LOGITS_AT_ONCE
+from sparse_model.config import CorpusModelConfig, TransformerConfig
 from sparse_model.random_run import VOCABULARY, random_run
+from sparse_model.resources import block_weights, embeddings, training_bytes
 
 WIDTHS, LAYERS, CONTEXTS = (64, 128, 256, 512), (2, 3, 4, 6, 8), (64, 128, 256, 512, 1_024)
 """The sizes."""
@@ -39,25 +40,29 @@ class Shape:
         return WINDOWS * self.context
 
     @property
-    def block_weights(self) -> int:
-        """Entries of the matrices of all blocks."""
-        return 12 * self.layers * self.width**2
+    def training(self) -> CorpusModelConfig:
+        """The settings."""
+        return CorpusModelConfig(d_model=self.width, layers=self.layers, batch=WINDOWS, density=0.07)
+
+    @property
+    def model(self) -> TransformerConfig:
+        """The transformer."""
+        return self.training.transformer(VOCABULARY, self.context)
 
     @property
     def weights(self) -> int:
         """Entries of all matrices except the bigram table."""
-        return self.block_weights + 2 * VOCABULARY * self.width
+        return block_weights(self.model) + embeddings(self.model)
 
     def prepare(self) -> Callable[[], object]:
         """One step after another, from where the density has reached its final value."""
-        training = CorpusModelConfig(d_model=self.width, layers=self.layers, batch=WINDOWS, density=0.07)
-        run = random_run(training, self.context)
+        run = random_run(self.training, self.context)
         steps = count_from(run.total // 2)
         return lambda: run.step(next(steps))
 
     def operations(self) -> int:
         """Products and attention, forward and backward; AbsTopK; softmax; Adam; the projection."""
-        products = 6 * self.tokens * (self.block_weights + VOCABULARY * self.width)
+        products = 6 * self.tokens * (block_weights(self.model) + VOCABULARY * self.width)
         attention = 6 * self.layers * self.tokens * self.context * self.width
         abs_top_k = BISECTION * 11 * self.layers * self.tokens * self.width
         softmax = 10 * self.tokens * VOCABULARY
@@ -65,10 +70,8 @@ class Shape:
         return products + attention + abs_top_k + softmax + adam + BISECTION * self.weights
 
     def numbers(self) -> int:
-        """Parameters, gradients and two moments; what each block keeps for its gradients; logits."""
-        parameters = 4 * (self.weights + VOCABULARY**2)
-        activations = 20 * self.layers * self.tokens * self.width
-        return parameters + activations + 2 * min(LOGITS_AT_ONCE, self.tokens * VOCABULARY)
+        """What tensors take at their peak, as it is stated for `bench plan`."""
+        return training_bytes(self.training, self.model) // NUMBER
 
 
 def workloads() -> list[Workload]:

@@ -23,6 +23,7 @@ WEIGHT_SPARSE = Method(
     variants=NATIVE,
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
+    resources="sparse_model.resources:resources",
     role="reference",
     sweep=(Axis("density", (0.4, 1.0, 2.5), "density", least=_least_density, most=1.0),),
 )

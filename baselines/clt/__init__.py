@@ -38,6 +38,7 @@ CLT = Method(
     variants=VARIANTS,
     train="baselines.clt.training:train",
     load="baselines.clt.training:load",
+    resources="baselines.resources:resources_clt",
     needs=("dense",),
     explains="dense",
     family="primary",

@@ -11,6 +11,7 @@ RANDOM_DICTIONARY = Method(
     variants=VARIANTS,
     train="baselines.random_dictionary.fitting:train",
     load="baselines.replacement:load_stream",
+    resources="baselines.resources:resources_random",
     needs=("dense",),
     explains="dense",
     role="control",

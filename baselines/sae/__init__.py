@@ -21,6 +21,7 @@ SAE = Method(
     variants=VARIANTS,
     train="baselines.sae.training:train",
     load="baselines.replacement:load_stream",
+    resources="baselines.resources:resources_sae",
     needs=("dense",),
     explains="dense",
     family="primary",

@@ -14,6 +14,7 @@ TRANSCODER = Method(
     variants=VARIANTS,
     train="baselines.transcoder.training:train",
     load="baselines.transcoder.training:load",
+    resources="baselines.resources:resources_transcoder",
     needs=("dense",),
     explains="dense",
     family="primary",

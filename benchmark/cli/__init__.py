@@ -14,6 +14,7 @@ from benchmark.cli.growth import growth
 from benchmark.cli.leave_one_out import leave_one_out
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
+from benchmark.cli.plan import plan
 from benchmark.cli.records import records
 from benchmark.cli.regret import regret
 from benchmark.cli.run import run
@@ -40,6 +41,7 @@ def main() -> None:
 
 for command in (
     run,
+    plan,
     list_,
     match,
     forms,

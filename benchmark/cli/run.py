@@ -8,6 +8,7 @@ import click
 
 from benchmark.cli.cells import Engine, cell_options, check_installation, claim_folders, compute, what_is_left
 from benchmark.cli.errors import names, user_errors
+from benchmark.cli.plan import needs_of_run
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -50,15 +51,17 @@ def run(
         check_tables(out, settings)
     cells, seconds = made.cells, settings.estimated_seconds
     notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
+    states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
+    missing = [cell for cell in cells if states[cell.key] != "done"]
+    needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device)
     if dry_run:
-        states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
-        missing = [cell for cell in cells if states[cell.key] != "done"]
         lines = [f"{states[cell.key]:<8} {cell.label}" for cell in cells]
         expected = Estimates.of(seconds, cells, place)
-        click.echo("\n".join([*notes, *lines, *what_is_left(cells, missing, place, expected, engine.workers)]))
+        left = what_is_left(cells, missing, place, expected, engine.workers)
+        click.echo("\n".join([*notes, *lines, *needed, *lacking, *left]))
         return
     claim_folders(place, out)
-    for note in notes:
+    for note in [*notes, *lacking]:
         click.echo(note, err=True)
     if fresh:
         with user_errors():

@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from stated import bytes_of_files, check_stated
 
 from benchmark.methods import METHODS
+from benchmark.planning.needs import Planned
+from benchmark.running.config import configure
+from benchmark.running.plan import plan
 from benchmark.running.store import MANIFEST, CorruptArtifactError, Store
 
 pytestmark = pytest.mark.long
@@ -55,6 +59,24 @@ def rows(folder, name="records.csv"):
 def test_every_method_is_on_the_leaderboard_of_a_smoke_run(run):
     folder, _ = run
     assert {row["method"] for row in rows(folder, "leaderboard.csv")} == set(METHODS)
+
+
+def test_the_plan_states_the_files_and_parameters_that_the_run_has(run):
+    folder, _ = run
+    settings = configure("smoke", tasks=["single_double_quote"], changes=FEWER[3::2])
+    planned, stated, stored = Planned(settings), {}, {}
+    for cell in plan(settings).cells:
+        kind, artifact = cell.kind, folder / "store" / "artifacts" / cell.key
+        stated[kind] = stated.get(kind, 0) + planned.needs(cell).store_bytes
+        stored[kind] = stored.get(kind, 0) + bytes_of_files(artifact)
+        if kind == "train":
+            facts = json.loads((artifact / "facts.json").read_text())
+            size = planned.resources(METHODS[cell.params["method"]]).variants
+            most = max(variant.parameters for variant in size.values())
+            assert facts["parameters"] + facts["bigram_parameters"] <= 1.01 * most
+    for kind in ("corpus", "train", "profile", "circuit"):
+        check_stated(stated[kind], stored[kind])
+    check_stated(sum(stated.values()), sum(stored.values()))
 
 
 def test_every_circuit_has_a_row_for_every_size_and_none_failed(run):

@@ -58,6 +58,7 @@ def test_the_commands_and_their_options_stay_what_they_were():
     assert options == {
         "run": ["--device", "--dry-run", "--executor", "--fresh", "--method", "--out", "--preset", "--seeds", "--set",
                 "--store", "--tasks", "--workers"],
+        "plan": ["--device", "--json", "--method", "--preset", "--seeds", "--set", "--tasks"],
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "claims": ["--json", "--out", "--preset"],

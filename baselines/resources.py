@@ -1,0 +1,272 @@
+"""What fitting a dictionary to the dense model takes, in closed form: the numbers that `bench plan` prints.
+
+Each formula counts what one function of this package does, and its test compares it with a measurement of that
+function. Features are counted as dense arrays: where few fire, a CPU computes with those alone and needs fewer
+operations. What happens to dead features depends on how many there are, and is not counted. Imports no torch.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from baselines.clt import CLTConfig
+from baselines.config import DictionaryConfig, WidthConfig
+from benchmark.resources import NUMBER, ModelSize, Resources, Shapes, Training
+from sparse_model.config import CorpusModelConfig, TransformerConfig
+from sparse_model.resources import (
+    MOMENTS,
+    blocks_flops,
+    forward_flops,
+    largest_tensor,
+    parameters,
+    terminal_weights,
+    unit_connections,
+)
+
+MIXED_BATCHES = 4
+"""Batches whose activations are shuffled together: those of `baselines.activations`, which imports torch."""
+
+WINDOWS = 16
+"""Windows per forward pass when a dictionary is measured: those of `baselines.quality`, which imports torch."""
+
+LAYER_BYTES, JSON_BYTES = 1_050, 700
+"""Bytes in files of the headers, the settings and the quality of a layer, and of the facts."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The sizes of a dictionary.
+
+    Attributes:
+        dense: The dense model.
+        source: Channels that an encoder reads.
+        features: Features per layer.
+        targets: By layer, the number of layers that its features write to.
+        replaces_mlps: Whether features stand in the place of MLPs, not of the residual stream.
+        trained: Numbers per feature that are trained besides encoder and decoder.
+    """
+
+    dense: TransformerConfig
+    source: int
+    features: int
+    targets: tuple[int, ...]
+    replaces_mlps: bool
+    trained: int = 1
+
+    @property
+    def layers(self) -> int:
+        """Number of replaced layers."""
+        return self.dense.layers
+
+    @property
+    def encoders(self) -> int:
+        """Entries of all encoders."""
+        return self.layers * self.source * self.features
+
+    @property
+    def decoders(self) -> int:
+        """Entries of all decoders."""
+        return sum(self.targets) * self.dense.d_model * self.features
+
+    @property
+    def vectors(self) -> int:
+        """Entries of all biases, and of one threshold per feature."""
+        return self.layers * (2 * self.features + self.dense.d_model)
+
+    @property
+    def weights(self) -> int:
+        """Entries of a dictionary as it is saved."""
+        return self.encoders + self.decoders + self.vectors
+
+    @property
+    def found(self) -> int:
+        """Numbers per position of all activations that a pass of the dense model returns."""
+        return self.layers * (self.dense.d_read + 2 * self.dense.d_model)
+
+    @property
+    def rows(self) -> int:
+        """Numbers per position of the activations that are trained on."""
+        both = self.source + self.dense.d_model if self.replaces_mlps else self.source
+        return self.layers * both
+
+
+def resources_sae(config: DictionaryConfig, shapes: Shapes) -> Resources:
+    """What SAEs after every block take: the `resources` of a `Method`."""
+    widths = _stream(config, shapes)
+    return Resources(_trained(config, widths, *_one_after_another(config, widths)), _variants(widths))
+
+
+def resources_transcoder(config: DictionaryConfig, shapes: Shapes) -> Resources:
+    """What a transcoder for every MLP takes."""
+    dense = _dense(shapes)
+    widths = Widths(dense, dense.d_read, config.features, (1,) * dense.layers, replaces_mlps=True)
+    return Resources(_trained(config, widths, *_one_after_another(config, widths)), _variants(widths))
+
+
+def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
+    """What a cross-layer transcoder takes."""
+    dense = _dense(shapes)
+    targets = tuple(range(dense.layers, 0, -1))
+    widths = Widths(dense, dense.d_read, config.features, targets, replaces_mlps=True)
+    return Resources(_trained(config, widths, *_all_at_once(config, widths)), _variants(widths))
+
+
+def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
+    """What random directions after every block take."""
+    widths = _stream(config, shapes)
+    measured = _measured(config, widths.dense)
+    found = measured * (widths.found + widths.dense.d_model)
+    at_once = found + max(measured * 3.25 * widths.features, widths.weights + _measuring(config, widths))
+    numbers = parameters(widths.dense) + widths.weights + at_once
+    flops = measured * blocks_flops(widths.dense) + 2 * measured * (widths.encoders + widths.decoders)
+    drawn = Training(
+        parameters=widths.weights,
+        activation_bytes=0,
+        optimizer_bytes=0,
+        dictionary_bytes=NUMBER * widths.weights,
+        memory_bytes=round(NUMBER * numbers),
+        store_bytes=_store_bytes(widths),
+        flops=flops + _measuring_flops(config, widths),
+        tokens=0,
+    )
+    return Resources(drawn, _variants(widths))
+
+
+def _stream(config: WidthConfig, shapes: Shapes) -> Widths:
+    dense = _dense(shapes)
+    return Widths(dense, dense.d_model, config.features, (1,) * dense.layers, replaces_mlps=False)
+
+
+def _dense(shapes: Shapes) -> TransformerConfig:
+    """The dense model that a dictionary is fitted to."""
+    config = shapes.configs["dense"]
+    assert isinstance(config, CorpusModelConfig)
+    return config.transformer(shapes.vocabulary, shapes.context)
+
+
+# Training
+
+
+def _trained(config: DictionaryConfig, widths: Widths, kept: int, between: int) -> Training:
+    """What training takes, given the numbers besides weights and activations that a step holds and that stay after it.
+
+    The peak is in a step, while gradients of other layers do not exist; when the next activations are computed, while
+    the last ones are still there; or when the quality is measured, with weights, gradients and what is loaded.
+    """
+    dense, weights = widths.dense, widths.weights
+    drawn = _drawn(config, dense)
+    stored = widths.found * drawn
+    step = max(kept + weights / widths.layers, 2 * weights)
+    refreshed = stored + between + drawn * 2 * dense.neurons
+    batches = 2 * widths.rows * config.batch
+    trained = (1 + MOMENTS) * weights + stored + batches + max(step, refreshed)
+    measured = 3 * weights + stored + batches + _measuring(config, widths)
+    passes = math.ceil(config.steps / MIXED_BATCHES) + 1
+    per_position = 4 * widths.encoders + 6 * widths.decoders
+    flops = config.steps * config.batch * per_position + passes * drawn * blocks_flops(dense)
+    return Training(
+        parameters=weights,
+        activation_bytes=round(NUMBER * kept),
+        optimizer_bytes=NUMBER * MOMENTS * weights,
+        dictionary_bytes=NUMBER * weights,
+        memory_bytes=round(NUMBER * (parameters(dense) + max(trained, measured))),
+        store_bytes=_store_bytes(widths),
+        flops=flops + _measuring_flops(config, widths),
+        tokens=config.steps * config.batch,
+    )
+
+
+def _one_after_another(config: DictionaryConfig, widths: Widths) -> tuple[int, int]:
+    """Numbers held by steps of per-layer dictionaries, whose outputs of all layers are kept until the next step ends.
+
+    A transcoder's inputs and targets are copied side by side.
+    """
+    features, channels = config.batch * widths.features, config.batch * widths.dense.d_model
+    joined = config.batch * widths.rows * widths.replaces_mlps
+    outputs = widths.layers * (features + channels)
+    return 2 * outputs + features + 2 * channels + joined, outputs + joined
+
+
+def _all_at_once(config: CLTConfig, widths: Widths) -> tuple[int, int]:
+    """Numbers held by steps of a cross-layer transcoder, which keeps its errors until the next step ends."""
+    channels = widths.layers * config.batch * widths.dense.d_model
+    return 2 * widths.layers * config.batch * widths.features + channels, channels
+
+
+def _drawn(config: DictionaryConfig, dense: TransformerConfig) -> int:
+    """Positions of the windows that are drawn at once."""
+    return math.ceil(MIXED_BATCHES * config.batch / dense.context) * dense.context
+
+
+def _store_bytes(widths: Widths) -> int:
+    """Bytes of the files of a dictionary; the mean errors are among them."""
+    errors = widths.layers * widths.dense.d_model
+    return NUMBER * (widths.weights + errors) + LAYER_BYTES * widths.layers + JSON_BYTES
+
+
+# Measuring what was trained
+
+
+def _measured(config: WidthConfig, dense: TransformerConfig) -> int:
+    """Positions of the windows on which the quality is measured."""
+    return max(1, config.measured_tokens // dense.context) * dense.context
+
+
+def _measuring(config: WidthConfig, widths: Widths) -> int:
+    """Numbers held while the quality is measured: all features, those of one layer again, and a forward pass."""
+    measured, of_layer = _measured(config, widths.dense), widths.features + 2 * widths.dense.d_model
+    forward = WINDOWS * widths.dense.context * _held(widths)
+    return measured * (widths.layers + 1) * of_layer + max(5 * measured * widths.features // 4, forward)
+
+
+def _measuring_flops(config: WidthConfig, widths: Widths) -> int:
+    """Operations of the mean errors, the quality and the losses with all layers replaced."""
+    dense = widths.dense
+    dictionary = 2 * (widths.encoders + widths.decoders)
+    passes = 2 * (blocks_flops(dense) + dictionary) + forward_flops(dense) + 2 * _replaced_flops(widths, errors=False)
+    return _measured(config, dense) * passes
+
+
+# The models
+
+
+def _variants(widths: Widths) -> Mapping[str, ModelSize]:
+    """How large the dense model is with a dictionary in it."""
+    return {"errors_ablated": _model(widths, errors=False), "errors_available": _model(widths, errors=True)}
+
+
+def _model(widths: Widths, *, errors: bool) -> ModelSize:
+    dense, layers, features = widths.dense, widths.layers, widths.features
+    width, error = dense.d_model, errors * dense.d_model
+    if widths.replaces_mlps:
+        attention, hooks = 3 * width, 4 + errors
+        between = unit_connections(layers, attention, width, features, features + error)
+        ends = terminal_weights(dense, attention + features, width + features + error)
+    else:
+        attention, hooks, between = 0, 1 + errors, 0
+        ends = (features + error) * (1 + dense.vocabulary)
+    return ModelSize(
+        parameters=parameters(dense) + widths.weights,
+        sites=layers * (attention + features + error),
+        site_count=layers * hooks,
+        units=layers * (attention + features + error),
+        meaningful=layers * (attention + features),
+        held=_held(widths),
+        largest=max(largest_tensor(dense), max(widths.targets) * features * width, features * widths.source),
+        connections=between,
+        terminals=ends,
+        flops=_replaced_flops(widths, errors=errors),
+    )
+
+
+def _held(widths: Widths) -> int:
+    """Numbers per position that a forward pass without gradients holds: the stream, and features before and after."""
+    return 4 * widths.dense.d_model + max(round(3.25 * widths.features), 2 * widths.dense.neurons)
+
+
+def _replaced_flops(widths: Widths, *, errors: bool) -> int:
+    """Operations per position of a forward pass with all layers replaced, logits included."""
+    dense = widths.dense
+    mlps = 2 * dense.layers * dense.neurons * (dense.d_read + dense.d_model)
+    unused = mlps if widths.replaces_mlps and not errors else 0
+    return forward_flops(dense) - unused + 2 * (widths.encoders + widths.decoders)
