@@ -8,10 +8,13 @@ embeddings is a separate setting instead of the block density times width / 256.
 """
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
@@ -21,7 +24,7 @@ from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
 from sparse_model.batches import Batches
 from sparse_model.checkpoint import Checkpoints, State, digest_of, write_json, write_tensors
-from sparse_model.config import CorpusModelConfig, TrainingConfig
+from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
 from sparse_model.loss import piecewise_losses, train_on
 from sparse_model.resuming import moments_of, restore_moments, train_to_end
 from sparse_model.schedule import annealed, learning_rate_at
@@ -69,20 +72,42 @@ def train(
         "corpus": digest_of(corpus.windows("train")),
     }
     checkpoints = Checkpoints(folder, identity)
-    run = Run(corpus, config, seed)
-    train_to_end(run, progress, checkpoints)
+    with new_run(corpus, config, seed) as run:
+        train_to_end(run, progress, checkpoints)
     facts = facts_of(run.model, corpus, config)
     save_transformer(run.model, folder, curve=run.curve())
     checkpoints.remove()
     return facts
 
 
-class Run:
-    """A training run in memory: the model, Adam's moments, and the loss of every step so far."""
+def new_run(corpus: Corpus, config: CorpusModelConfig, seed: int) -> AbstractContextManager["Run"]:
+    """A run that has not taken a step yet, in this process or in as many processes as it has ranks.
 
-    def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
+    Raises:
+        ValueError: It has several ranks, and Lightning Fabric is not installed.
+    """
+    if config.ranks == 1:
+        return nullcontext(Run(corpus, config, seed))
+    if find_spec("lightning_fabric") is None:
+        raise ValueError(
+            f"ranks {config.ranks} needs Lightning Fabric; install sparse-circuit-bench[distributed] or choose 1"
+        )
+    from sparse_model.ranks import leading_run
+
+    return leading_run(corpus, config, seed)
+
+
+class Learner:
+    """A model in training: its weights, Adam's moments and the step of the recipe, for any tokens.
+
+    Args:
+        shape: The architecture.
+        training: The recipe.
+        seed: Determines the initial weights.
+    """
+
+    def __init__(self, shape: TransformerConfig, training: CorpusModelConfig, seed: int) -> None:
         self.training = training
-        shape = training.transformer(corpus.config.vocabulary, corpus.config.context)
         self.model = Transformer(shape).initialise(torch.Generator().manual_seed(seed)).to(chosen_device())
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
@@ -90,8 +115,33 @@ class Run:
             eps=training.epsilon,
             fused=True,
         )
-        self.batches = Batches(corpus.windows("train"), training.batch, seed)
         self.total = training.steps(shape.context)
+
+    def set_gradient(self, tokens: Int[Tensor, "batch position"], targets: Int[Tensor, "batch position"]) -> float:
+        """Set the gradient of the mean loss on these tokens, and return the loss, nats."""
+        self.optimizer.zero_grad()
+        rounded = self.training.precision == "bfloat16"
+        with torch.autocast(device_of(self.model).type, torch.bfloat16) if rounded else nullcontext():
+            return train_on(self.model, tokens, targets)
+
+    def update(self, step: int) -> None:
+        """Update the weights with the gradient that has been set."""
+        normalise_gradient(list(self.model.parameters()))
+        rate = learning_rate_at(step, self.total, self.training)
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        density = annealed(step / self.total, self.training.density, self.training)
+        embedding_density = annealed(step / self.total, self.training.embedding_density, self.training)
+        project(self.model, self.training, density, embedding_density)
+        decay_weights(self.model, rate * self.training.weight_decay)
+
+
+class Run(Learner):
+    """A training run on a corpus, with the loss of every step so far."""
+
+    def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
+        super().__init__(training.transformer(corpus.config.vocabulary, corpus.config.context), training, seed)
+        self.batches = Batches(corpus.windows("train"), training.batch, seed)
         self.losses: list[float] = []
         self._begun = 0
 
@@ -115,18 +165,8 @@ class Run:
 
     def step(self, step: int) -> float:
         """Do one step of the recipe and return the loss before it, nats."""
-        self.optimizer.zero_grad()
-        rounded = self.training.precision == "bfloat16"
-        with torch.autocast(device_of(self.model).type, torch.bfloat16) if rounded else nullcontext():
-            loss = train_on(self.model, *self.batches.at(step))
-        normalise_gradient(list(self.model.parameters()))
-        rate = learning_rate_at(step, self.total, self.training)
-        self.optimizer.param_groups[0]["lr"] = rate
-        self.optimizer.step()
-        density = annealed(step / self.total, self.training.density, self.training)
-        embedding_density = annealed(step / self.total, self.training.embedding_density, self.training)
-        project(self.model, self.training, density, embedding_density)
-        decay_weights(self.model, rate * self.training.weight_decay)
+        loss = self.set_gradient(*self.batches.at(step))
+        self.update(step)
         return loss
 
     def state(self) -> State:
