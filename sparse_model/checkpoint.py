@@ -8,7 +8,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmark.disk import flush
 from benchmark.plugins.versions import code_version, library_versions
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -83,16 +84,19 @@ class Checkpoints:
         return time.monotonic() - self._saved_at >= max(CHECKPOINT_SECONDS, self._took / LARGEST_SHARE)
 
     def save(self, state: State) -> None:
-        """Write a checkpoint in the place of the last one, which stays if the file cannot be written."""
+        """Write a checkpoint in the place of the last one.
+
+        Raises:
+            OSError: It cannot be written; the last one stays.
+        """
         began = time.monotonic()
         texts = {"identity": _text(self._identity), "values": _text(state.values)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(self._path, state.tensors, {**texts, "checksum": _checksum(state.tensors, texts)})
-        except OSError as error:
-            LOG.warning("no checkpoint could be written: %s", error)
-        self._saved_at = time.monotonic()
-        self._took = self._saved_at - began
+        finally:
+            self._saved_at = time.monotonic()
+            self._took = self._saved_at - began
 
     def load(self) -> State | None:
         """The state of an interrupted run; `None` if there is none, or none from which this run can resume.
@@ -183,18 +187,11 @@ def written_atomically(path: Path) -> Iterator[Path]:
     partial = path.with_name(_partial(path.name, uuid.uuid4().hex))
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush(partial)
         os.replace(partial, path)
-    except BaseException:
+        flush(path.parent)
+    finally:
         partial.unlink(missing_ok=True)
-        raise
-    with suppress(OSError):  # Windows opens no folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _partial(name: str, unique: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.progress import Progress, StopRequested
-from sparse_model.checkpoint import Checkpoints, State
+from sparse_model.checkpoint import LOG, Checkpoints, State
 
 REPORT_SECONDS = 0.25
 """Seconds between two progress reports, each of which may ask to stop."""
@@ -56,6 +56,7 @@ def train_to_end(training: Training, progress: Progress, checkpoints: Checkpoint
 
     Raises:
         StopRequested: Passed on from `progress` after a checkpoint of the last finished step has been written.
+        OSError: That checkpoint cannot be written.
     """
     if checkpoints is not None and (found := checkpoints.load()) is not None:
         training.resume(found)
@@ -68,11 +69,19 @@ def train_to_end(training: Training, progress: Progress, checkpoints: Checkpoint
                 progress(*training.report(now - began))
                 reported = now
             if checkpoints is not None and checkpoints.due:
-                checkpoints.save(training.state())
+                _save_if_possible(training, checkpoints)
     except StopRequested:
         if checkpoints is not None:
             checkpoints.save(training.state())
         raise
+
+
+def _save_if_possible(training: Training, checkpoints: Checkpoints) -> None:
+    """Write a checkpoint; training goes on without it if the disk does not take it now."""
+    try:
+        checkpoints.save(training.state())
+    except OSError as error:
+        LOG.warning("no checkpoint could be written: %s", error)
 
 
 def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

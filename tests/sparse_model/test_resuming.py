@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmark.progress import StopRequested
 from sparse_model import checkpoint
 from sparse_model.checkpoint import CHECKPOINT, SET_ASIDE, Checkpoints, State
 from sparse_model.resuming import moments_of, restore_moments, train_to_end
@@ -152,6 +153,23 @@ def test_training_goes_on_when_a_checkpoint_cannot_be_written(tmp_path, monkeypa
     assert run.done == 5
     assert "no checkpoint could be written" in caplog.text
     assert loaded(tmp_path) == 1
+
+
+def test_a_stop_without_its_checkpoint_is_an_error(tmp_path, monkeypatch):
+    saved(tmp_path, done=1)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    def stop(done, total, note=""):
+        raise StopRequested
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            train_to_end(Counting(), stop, Checkpoints(tmp_path, RUN))
+    assert loaded(tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
 
 def test_what_a_killed_write_has_left_is_removed_with_the_checkpoint(tmp_path):
