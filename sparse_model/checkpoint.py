@@ -1,4 +1,7 @@
-"""The files of a training run: written atomically, and read with one-line errors that name the file and the remedy."""
+"""The files of a training run: written atomically, and read with one-line errors that name the file and the remedy.
+
+A checkpoint is one safetensors file with the state of a run, what the run trains, and a checksum over all of it.
+"""
 
 import hashlib
 import json
@@ -92,7 +95,6 @@ class Checkpoints:
         began = time.monotonic()
         texts = {"identity": _text(self._identity), "values": _text(state.values)}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(self._path, state.tensors, {**texts, "checksum": _checksum(state.tensors, texts)})
         finally:
             self._saved_at = time.monotonic()
@@ -116,8 +118,7 @@ class Checkpoints:
         """Remove what training is resumed from, once it is done, and what interrupted writes have left."""
         for name in (CHECKPOINT, SET_ASIDE):
             self._path.with_name(name).unlink(missing_ok=True)
-        for left in self._path.parent.rglob(_partial("*", "*")):
-            left.unlink(missing_ok=True)
+        remove_partial(self._path.parent)
 
     def _read(self) -> State:
         """The state in the file; `ValueError` in one line if it is damaged or not of this run."""
@@ -192,6 +193,12 @@ def written_atomically(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what interrupted writes have left in a folder and below."""
+    for left in folder.rglob(_partial("*", "*")):
+        left.unlink(missing_ok=True)
 
 
 def _partial(name: str, unique: str) -> str:

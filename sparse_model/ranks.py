@@ -152,12 +152,12 @@ class Group:
         *parts, last = together.split([gradient.numel() for gradient in gradients] + [1])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        return last.item()
+        return float(last)
 
 
 def _empty_moments(learner: Learner) -> dict[str, Tensor]:
     """What `moments_of` gives for Adam after a step, without its values."""
-    moments = {}
+    moments: dict[str, Tensor] = {}
     for number, parameter in enumerate(learner.model.parameters()):
         moments |= {f"{number}/{name}": torch.empty_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
         moments[f"{number}/step"] = torch.empty((), device=parameter.device)
@@ -196,13 +196,13 @@ def leading_run(corpus: Corpus, training: CorpusModelConfig, seed: int) -> Itera
         ValueError: This machine has not as many devices.
         RuntimeError: A rank has ended, or has other weights at the end.
     """
-    devices = devices_of(training.ranks)
+    devices, port = devices_of(training.ranks), _free_port()
     shape = training.transformer(corpus.config.vocabulary, corpus.config.context)
     order = {
         "shape": shape.model_dump(),
         "training": training.model_dump(),
         "devices": devices,
-        "port": _free_port(),
+        "port": port,
         "linear": linear.current(),
     }
     others: list[subprocess.Popen[str]] = []
@@ -213,7 +213,7 @@ def leading_run(corpus: Corpus, training: CorpusModelConfig, seed: int) -> Itera
             assert other.stdout is not None
             other.stdout.readline()  # it has started, or it has ended
         _raise_for_ended(others, seconds=0.0)
-        run = LeadingRun(corpus, training, seed, Group(0, devices, order["port"]))
+        run = LeadingRun(corpus, training, seed, Group(0, devices, port))
         yield run
         run.check()
     except RuntimeError:
