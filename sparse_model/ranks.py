@@ -27,9 +27,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import ClusterEnvironment
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from benchmark.corpus import Corpus
@@ -38,8 +35,6 @@ from sparse_model import linear
 from sparse_model.config import CorpusModelConfig, TransformerConfig
 from sparse_model.resuming import moments_of, restore_moments
 from sparse_model.training import Learner, Run
-
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 HERE = "127.0.0.1"
 """The address at which ranks find each other: all are on one machine."""
@@ -54,15 +49,13 @@ COMPARE = -1
 """The number of a step that asks for the digest of the weights instead."""
 
 
-class OneMachine(ClusterEnvironment):  # type: ignore[misc]
-    """Tells Fabric which of the ranks this process is, and that all have been started."""
+class OneMachine:
+    """Tells Fabric which of the ranks this process is, and that all have been started: a `ClusterEnvironment`."""
 
     creates_processes_externally = True
     main_address = HERE
-    main_port = 0
 
     def __init__(self, rank: int, ranks: int, port: int) -> None:
-        super().__init__()
         self._rank, self._ranks, self.main_port = rank, ranks, port
 
     @staticmethod
@@ -94,6 +87,13 @@ class OneMachine(ClusterEnvironment):  # type: ignore[misc]
         """The number of this machine."""
         return 0
 
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """Fabric has as many devices as there are ranks."""
+        assert (num_devices, num_nodes) == (self._ranks, 1)
+
+    def teardown(self) -> None:
+        """Nothing of the process was changed."""
+
 
 class Group:
     """One rank's connection to all others.
@@ -105,6 +105,12 @@ class Group:
     """
 
     def __init__(self, rank: int, devices: Sequence[str], port: int) -> None:
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import ClusterEnvironment
+        from lightning_fabric.strategies import DDPStrategy
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        ClusterEnvironment.register(OneMachine)
         self.rank, self.ranks = rank, len(devices)
         strategy = DDPStrategy(cluster_environment=OneMachine(rank, self.ranks, port), timeout=PATIENCE)
         kind = torch.device(devices[0]).type
