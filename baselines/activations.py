@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.model.interface import begin, unedited
+from sparse_model.checkpoint import State
 from sparse_model.transformer import Transformer
 
 Windows = UInt16[np.ndarray, "window token"]
@@ -45,22 +46,51 @@ def activations(
     return found
 
 
-def stream(
-    dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
-) -> Iterator[dict[str, Float[Tensor, "batch channel"]]]:
+class ActivationStream:
     """Endless batches of activations at the given hook points, all taken from the same pass of the dense model.
 
     Windows are drawn at random with replacement, and the positions of `MIXED_BATCHES` batches are shuffled together.
     """
-    wanted = tuple(names)
-    drawn = math.ceil(MIXED_BATCHES * batch / (windows.shape[1] - 1))
-    while True:
-        chosen = torch.randint(len(windows), (drawn,), generator=generator)
-        found = activations(dense, tokens_and_targets(windows[chosen.numpy()])[0])
-        rows = {name: found[name].flatten(0, 1) for name in wanted}
-        order = torch.randperm(len(rows[wanted[0]]), generator=generator)
-        for part in order.split(batch)[:MIXED_BATCHES]:
-            yield {name: values[part] for name, values in rows.items()}
+
+    def __init__(
+        self, dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
+    ) -> None:
+        self._dense, self._windows, self._names, self._batch = dense, windows, tuple(names), batch
+        self._generator = generator
+        self._taken = MIXED_BATCHES
+
+    def __iter__(self) -> "ActivationStream":
+        return self
+
+    def __next__(self) -> dict[str, Float[Tensor, "batch channel"]]:
+        """The activations of a batch by hook point."""
+        if self._taken == MIXED_BATCHES:
+            self._mix()
+            self._taken = 0
+        part = self._parts[self._taken]
+        self._taken += 1
+        return {name: values[part] for name, values in self._rows.items()}
+
+    def state(self) -> State:
+        """The generator before the batches in memory were drawn, and how many of them have been taken."""
+        assert self._taken > 0, "nothing has been drawn"
+        return State({"drawn_from": self._drawn_from}, {"taken": self._taken})
+
+    def resume(self, state: State) -> None:
+        """Draw the batches in memory again; afterwards the generator is where it was when they had been drawn."""
+        self._generator.set_state(state.tensors["drawn_from"])
+        self._mix()
+        self._taken = state.values["taken"]
+
+    def _mix(self) -> None:
+        """Draw windows, and shuffle their activations."""
+        self._drawn_from = self._generator.get_state()
+        drawn = math.ceil(MIXED_BATCHES * self._batch / (self._windows.shape[1] - 1))
+        chosen = torch.randint(len(self._windows), (drawn,), generator=self._generator)
+        found = activations(self._dense, tokens_and_targets(self._windows[chosen.numpy()])[0])
+        self._rows = {name: found[name].flatten(0, 1) for name in self._names}
+        order = torch.randperm(len(self._rows[self._names[0]]), generator=self._generator)
+        self._parts = order.split(self._batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +115,9 @@ class Normaliser:
 
 
 def normalised_stream(
-    dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
+    stream: ActivationStream,
 ) -> tuple[dict[str, Normaliser], Iterator[dict[str, Float[Tensor, "batch channel"]]]]:
-    """A normaliser for each hook point, fitted to the first batches of a stream, and the later batches normalised."""
-    batches = stream(dense, windows, names, batch, generator)
-    first = [next(batches) for _ in range(MIXED_BATCHES)]
+    """A normaliser for each hook point, fitted to the next batches of a stream, and the later batches normalised."""
+    first = [next(stream) for _ in range(MIXED_BATCHES)]
     normalisers = {name: Normaliser.of(torch.cat([rows[name] for rows in first])) for name in first[0]}
-    return normalisers, ({name: normalisers[name](rows[name]) for name in rows} for rows in batches)
+    return normalisers, ({name: normalisers[name](rows[name]) for name in rows} for rows in stream)

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from baselines.config import DictionaryConfig
 from benchmark.methods import DivergedError
 
-REPORT_EVERY = 20
-"""Training steps between two reports of progress."""
-
 REVIVED_REACH = 0.5
 """A revived feature fires on rows that project onto its direction by more than this share of its own row's norm."""
 

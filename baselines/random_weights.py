@@ -27,6 +27,7 @@ def train(
     """Draw the weights with which training would start, and keep as many as it would end with."""
     import torch
 
+    from sparse_model.checkpoint import remove_partial
     from sparse_model.training import facts_of, project, save_transformer
     from sparse_model.transformer import Transformer
 
@@ -34,5 +35,6 @@ def train(
     model = Transformer(shape).initialise(torch.Generator().manual_seed(seed))
     project(model, config, config.density, config.embedding_density)
     save_transformer(model, folder, curve=[])
+    remove_partial(folder)
     progress(1, 1, "")
     return facts_of(model, corpus, config, trained=False)

@@ -6,6 +6,7 @@ it only to train.
 
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from baselines.activations import Normaliser
+from baselines.activations import ActivationStream, Normaliser
 from baselines.config import DictionaryConfig
-from baselines.dictionary import REPORT_EVERY, auxiliary_loss, check_weights, forget_moments, kth_largest, revived
+from baselines.dictionary import auxiliary_loss, check_weights, forget_moments, kth_largest, revived
+from baselines.dictionary_training import DictionaryTraining, restore_adam, state_of_adam
 from baselines.sparse_features import decode, fire, which_fired
-from benchmark.methods import DivergedError
 from benchmark.progress import Progress
+from sparse_model.checkpoint import Checkpoints, State
+from sparse_model.resuming import train_to_end
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # sae-lens imports TransformerLens's old names
@@ -136,42 +139,77 @@ def new_transcoder(config: DictionaryConfig, d_in: int, d_out: int) -> TrainingT
     return TrainingTranscoder(TranscoderTrainingConfig(**settings))
 
 
+class SAETraining(DictionaryTraining):
+    """SAEs that are trained in lockstep, each on the activations of its own name in a batch.
+
+    `sae_lens.training.multi_sae_trainer` does the same, but prints a progress bar and does not revive dead features.
+    """
+
+    def __init__(
+        self,
+        saes: Mapping[str, TopKTrainingSAE],
+        batches: Iterator[Mapping[str, Float[Tensor, "batch channel"]]],
+        config: DictionaryConfig,
+        generator: torch.Generator,
+        stream: ActivationStream | None = None,
+    ) -> None:
+        super().__init__(config, generator, stream)
+        self._batches = batches
+        settings = SAETrainerConfig(
+            total_training_samples=config.steps * config.batch,
+            train_batch_size_samples=config.batch,
+            lr=config.learning_rate,
+            lr_end=config.learning_rate,  # without it the trainer raises a bare AssertionError
+            lr_warm_up_steps=int(config.warm_up * config.steps),
+            lr_decay_steps=int(config.decay * config.steps),
+            dead_feature_window=config.dead_after,
+            feature_sampling_window=config.steps + 1,
+            logger=LoggingConfig(log_to_wandb=False),
+            device=str(next(iter(saes.values())).device),
+        )
+        self._trainers = {name: SAETrainer(cfg=settings, sae=sae, data_provider=iter(())) for name, sae in saes.items()}
+
+    def step(self) -> float:
+        """One step of every SAE, and the revival of dead features when it is time; the mean of the losses."""
+        batch = next(self._batches)
+        outputs = {name: trainer.step(batch[name]) for name, trainer in self._trainers.items()}
+        loss = float(sum(output.loss.item() for output in outputs.values()) / len(outputs))
+        for name, trainer in self._trainers.items():
+            trainer.n_training_steps += 1
+            if self.config.revives(self.done + 1) and math.isfinite(loss):
+                revive(trainer, batch[name], outputs[name], self.generator)
+        return loss
+
+    def parts(self) -> dict[str, State]:
+        """For each SAE its parameters, Adam, and for how many steps each feature has not fired."""
+        found = {}
+        for name, trainer in self._trainers.items():
+            silent_for = State({"steps": trainer.n_forward_passes_since_fired})
+            adam = state_of_adam(trainer.optimizer, trainer.lr_scheduler)
+            found[name] = State.joined({"sae": State(trainer.sae.state_dict()), "adam": adam, "silent_for": silent_for})
+        return found
+
+    def restore(self, state: State) -> None:
+        """Restore what `parts` has given, joined."""
+        for name, trainer in self._trainers.items():
+            own = state.part(name)
+            trainer.sae.load_state_dict(own.part("sae").tensors)
+            restore_adam(trainer.optimizer, trainer.lr_scheduler, own.part("adam"))
+            trainer.n_forward_passes_since_fired.copy_(own.part("silent_for").tensors["steps"])
+            trainer.n_training_steps = state.part("run").values["done"]
+
+
 def fit(
     saes: Mapping[str, TopKTrainingSAE],
     batches: Iterator[Mapping[str, Float[Tensor, "batch channel"]]],
     config: DictionaryConfig,
     generator: torch.Generator,
     progress: Progress,
+    stream: ActivationStream | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train SAEs in lockstep, each on the activations of its own name in a batch.
-
-    `sae_lens.training.multi_sae_trainer` does the same, but prints a progress bar and does not revive dead features.
-    """
-    settings = SAETrainerConfig(
-        total_training_samples=config.steps * config.batch,
-        train_batch_size_samples=config.batch,
-        lr=config.learning_rate,
-        lr_end=config.learning_rate,  # without it the trainer raises a bare AssertionError
-        lr_warm_up_steps=int(config.warm_up * config.steps),
-        lr_decay_steps=int(config.decay * config.steps),
-        dead_feature_window=config.dead_after,
-        feature_sampling_window=config.steps + 1,
-        logger=LoggingConfig(log_to_wandb=False),
-        device=str(next(iter(saes.values())).device),
-    )
-    trainers = {name: SAETrainer(cfg=settings, sae=sae, data_provider=iter(())) for name, sae in saes.items()}
-    for step in range(1, config.steps + 1):
-        batch = next(batches)
-        outputs = {name: trainer.step(batch[name]) for name, trainer in trainers.items()}
-        if told := step % REPORT_EVERY == 0 or step == config.steps or config.revives(step):
-            loss = sum(output.loss.item() for output in outputs.values()) / len(outputs)
-            DivergedError.unless_finite(loss, step, config)
-        for name, trainer in trainers.items():
-            trainer.n_training_steps += 1
-            if config.revives(step):
-                revive(trainer, batch[name], outputs[name], generator)
-        if told:
-            progress(step * config.batch, config.steps * config.batch, f"loss {loss:.3f}")
+    """Train SAEs in lockstep; with checkpoints, the batches must come from the stream."""
+    train_to_end(SAETraining(saes, batches, config, generator, stream), progress, checkpoints)
     check_weights(saes.values(), config)
     for sae in saes.values():
         sae.eval()

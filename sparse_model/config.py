@@ -144,6 +144,9 @@ class TrainingConfig(Settings):
     precision: Precision = Field("float32", exclude_if=lambda precision: precision == "float32")
     """Number type of the products of a training step: `bfloat16` is autocast, with weights and losses in float32."""
 
+    ranks: int = Field(1, ge=1, le=1024, exclude_if=lambda ranks: ranks == 1)
+    """Processes on as many devices of one machine among which every batch is split, by Lightning Fabric."""
+
     validation_windows: Size = 1024
     """Number of validation windows, from the first, on which the final loss is measured."""
 
@@ -152,6 +155,15 @@ class TrainingConfig(Settings):
         if self.anneal_until < self.anneal_from:
             least = self.anneal_from
             raise ValueError(f"anneal_until {self.anneal_until} is before anneal_from {least}; choose at least {least}")
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_share_the_batch(self) -> "TrainingConfig":
+        if self.batch % self.ranks:
+            choices = [ranks for ranks in range(1, min(self.batch, self.ranks) + 1) if self.batch % ranks == 0]
+            raise ValueError(
+                f"batch {self.batch} is not a multiple of ranks {self.ranks}; choose {', '.join(map(str, choices))}"
+            )
         return self
 
     def steps(self, context: int) -> int:

@@ -36,6 +36,11 @@ def available() -> tuple[str, ...]:
     return (LIBRARY,) if KERNEL is None else (LIBRARY, ONEDNN)
 
 
+def current() -> str:
+    """The way of this process."""
+    return _way
+
+
 def use(way: str) -> None:
     """Compute in one of the available ways from now on, in this process."""
     global _way

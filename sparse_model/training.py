@@ -8,12 +8,12 @@ embeddings is a separate setting instead of the block density times width / 256.
 """
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from benchmark.corpus import Corpus
@@ -23,9 +23,10 @@ from benchmark.model.devices import chosen_device, device_of
 from benchmark.model.interface import nonzero_parameters
 from benchmark.progress import Progress
 from sparse_model.batches import Batches
-from sparse_model.checkpoint import load_checkpoint, save_checkpoint, write_json, write_tensors
-from sparse_model.config import CorpusModelConfig, TrainingConfig
+from sparse_model.checkpoint import Checkpoints, State, digest_of, write_json, write_tensors
+from sparse_model.config import CorpusModelConfig, TrainingConfig, TransformerConfig
 from sparse_model.loss import piecewise_losses, train_on
+from sparse_model.resuming import moments_of, restore_moments, train_to_end
 from sparse_model.schedule import annealed, learning_rate_at
 from sparse_model.sparsity import Axis, keep_largest
 from sparse_model.transformer import Transformer
@@ -43,12 +44,6 @@ NEURON_AXES: dict[str, Axis] = {
 CURVE_POINTS = 200
 """Number of points of the training curve."""
 
-CHECKPOINT_SECONDS = 60.0
-"""Seconds between two checkpoints."""
-
-REPORT_SECONDS = 0.5
-"""Seconds between two progress reports."""
-
 
 def train(
     corpus: Corpus, config: CorpusModelConfig, seed: int, needed: object, folder: Path, progress: Progress
@@ -62,34 +57,57 @@ def train(
         config: The architecture and the recipe.
         seed: Determines the initial weights and the order of the tokens.
         needed: Unused: no other model is needed.
-        folder: Receives `model.safetensors`, `config.json` and `training.json`, and a checkpoint until then.
+        folder: Receives `model.safetensors`, `config.json` and `training.json`, and a checkpoint until then. A damaged
+            checkpoint, or one of other settings, another corpus or other code, is set aside.
         progress: Receives the loss, the density and the speed.
 
     Raises:
-        ValueError: If the folder contains a checkpoint of other settings, or the training diverges.
+        ValueError: The training diverges.
+        StopRequested: Passed on from `progress`; the folder contains a checkpoint of the last finished step.
     """
-    run = Run(corpus, config, seed)
-    identity = {"model": run.model.config.model_dump(), "training": config.model_dump(), "seed": seed}
-    checkpoint = load_checkpoint(folder, identity)
-    if checkpoint is not None:
-        run.resume(checkpoint)
-    saved_at = time.monotonic()
-    for _ in run.steps(progress):
-        if time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
-            save_checkpoint(folder, run.state(), identity)
-            saved_at = time.monotonic()
+    identity = {
+        "model": config.transformer(corpus.config.vocabulary, corpus.config.context).model_dump(),
+        "training": config.model_dump(),
+        "seed": seed,
+        "corpus": digest_of(corpus.windows("train")),
+    }
+    checkpoints = Checkpoints(folder, identity)
+    with new_run(corpus, config, seed) as run:
+        train_to_end(run, progress, checkpoints)
     facts = facts_of(run.model, corpus, config)
     save_transformer(run.model, folder, curve=run.curve())
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    checkpoints.remove()
     return facts
 
 
-class Run:
-    """A training run in memory: the model, Adam's moments, and the loss of every step so far."""
+def new_run(corpus: Corpus, config: CorpusModelConfig, seed: int) -> AbstractContextManager["Run"]:
+    """A run that has not taken a step yet, in this process or in as many processes as it has ranks.
 
-    def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
+    Raises:
+        ValueError: It has several ranks, and Lightning Fabric is not installed.
+    """
+    if config.ranks == 1:
+        return nullcontext(Run(corpus, config, seed))
+    if find_spec("lightning_fabric") is None:
+        raise ValueError(
+            f"ranks {config.ranks} needs Lightning Fabric; install sparse-circuit-bench[distributed] or choose 1"
+        )
+    from sparse_model.ranks import leading_run
+
+    return leading_run(corpus, config, seed)
+
+
+class Learner:
+    """A model in training: its weights, Adam's moments and the step of the recipe, for any tokens.
+
+    Args:
+        shape: The architecture.
+        training: The recipe.
+        seed: Determines the initial weights.
+    """
+
+    def __init__(self, shape: TransformerConfig, training: CorpusModelConfig, seed: int) -> None:
         self.training = training
-        shape = training.transformer(corpus.config.vocabulary, corpus.config.context)
         self.model = Transformer(shape).initialise(torch.Generator().manual_seed(seed)).to(chosen_device())
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
@@ -97,32 +115,17 @@ class Run:
             eps=training.epsilon,
             fused=True,
         )
-        self.batches = Batches(corpus.windows("train"), training.batch, seed)
         self.total = training.steps(shape.context)
-        self.losses: list[float] = []
 
-    def steps(self, progress: Progress) -> Iterator[int]:
-        """Do the remaining steps, one per item."""
-        begun, started, reported = len(self.losses), time.monotonic(), -math.inf
-        for step in range(begun, self.total):
-            loss = self.step(step)
-            DivergedError.unless_finite(loss, step, self.training)
-            self.losses.append(loss)
-            now = time.monotonic()
-            if now - reported >= REPORT_SECONDS or step + 1 == self.total:
-                speed = (step + 1 - begun) * self.training.batch * self.model.config.context / (now - started)
-                density = annealed(step / self.total, self.training.density, self.training)
-                note = f"loss {loss:.2f}  density {density:.2f}  {speed / 1000:.0f}k tokens/s"
-                progress(step + 1, self.total, note)
-                reported = now
-            yield step
-
-    def step(self, step: int) -> float:
-        """Do one step of the recipe and return the loss before it, nats."""
+    def set_gradient(self, tokens: Int[Tensor, "batch position"], targets: Int[Tensor, "batch position"]) -> float:
+        """Set the gradient of the mean loss on these tokens, and return the loss, nats."""
         self.optimizer.zero_grad()
         rounded = self.training.precision == "bfloat16"
         with torch.autocast(device_of(self.model).type, torch.bfloat16) if rounded else nullcontext():
-            loss = train_on(self.model, *self.batches.at(step))
+            return train_on(self.model, tokens, targets)
+
+    def update(self, step: int) -> None:
+        """Update the weights with the gradient that has been set."""
         normalise_gradient(list(self.model.parameters()))
         rate = learning_rate_at(step, self.total, self.training)
         self.optimizer.param_groups[0]["lr"] = rate
@@ -131,25 +134,53 @@ class Run:
         embedding_density = annealed(step / self.total, self.training.embedding_density, self.training)
         project(self.model, self.training, density, embedding_density)
         decay_weights(self.model, rate * self.training.weight_decay)
+
+
+class Run(Learner):
+    """A training run on a corpus, with the loss of every step so far."""
+
+    def __init__(self, corpus: Corpus, training: CorpusModelConfig, seed: int) -> None:
+        super().__init__(training.transformer(corpus.config.vocabulary, corpus.config.context), training, seed)
+        self.batches = Batches(corpus.windows("train"), training.batch, seed)
+        self.losses: list[float] = []
+        self._begun = 0
+
+    @property
+    def done(self) -> int:
+        """Number of steps that have been done."""
+        return len(self.losses)
+
+    def advance(self) -> None:
+        """Do the next step."""
+        loss = self.step(self.done)
+        DivergedError.unless_finite(loss, self.done, self.training)
+        self.losses.append(loss)
+
+    def report(self, seconds: float) -> tuple[int, int, str]:
+        """The loss, the density and the speed since the run was begun or resumed."""
+        speed = (self.done - self._begun) * self.training.batch * self.model.config.context / max(seconds, 1e-9)
+        density = annealed((self.done - 1) / self.total, self.training.density, self.training)
+        note = f"loss {self.losses[-1]:.2f}  density {density:.2f}  {speed / 1000:.0f}k tokens/s"
+        return self.done, self.total, note
+
+    def step(self, step: int) -> float:
+        """Do one step of the recipe and return the loss before it, nats."""
+        loss = self.set_gradient(*self.batches.at(step))
+        self.update(step)
         return loss
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything that later steps depend on."""
-        state = {"losses": torch.tensor(self.losses, dtype=torch.float64)}
-        for name, parameter in self.model.named_parameters():
-            moments = self.optimizer.state[parameter]
-            state |= {f"weight/{name}": parameter.detach()}
-            state |= {f"{moment}/{name}": moments[moment] for moment in ("step", "exp_avg", "exp_avg_sq")}
-        return state
+    def state(self) -> State:
+        """Everything that later steps depend on; the tokens of a step are a function of its number."""
+        parts = {"weights": State(self.model.state_dict()), "moments": State(moments_of(self.optimizer))}
+        parts["losses"] = State({"by_step": torch.tensor(self.losses, dtype=torch.float64)})
+        return State.joined(parts)
 
-    def resume(self, state: dict[str, Tensor]) -> None:
+    def resume(self, state: State) -> None:
         """Restore the run that `state` was taken from."""
-        self.losses = state["losses"].tolist()
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(state[f"weight/{name}"])
-                moments = {moment: state[f"{moment}/{name}"] for moment in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = {key: each.to(parameter.device) for key, each in moments.items()}
+        self.model.load_state_dict(state.part("weights").tensors)
+        restore_moments(self.optimizer, state.part("moments").tensors)
+        self.losses = state.part("losses").tensors["by_step"].tolist()
+        self._begun = self.done
 
     def curve(self) -> list[dict[str, int | float]]:
         """The loss by step, averaged over equal parts of the run."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from baselines.activations import hook_points, normalised_stream
+from baselines.activations import ActivationStream, hook_points, normalised_stream
 from baselines.config import DictionaryConfig
+from baselines.dictionary_training import checkpoints_of
 from baselines.files import load_dictionary, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, Replacement, dense_of
@@ -25,25 +26,29 @@ def train(
     folder: Path,
     progress: Progress,
 ) -> Facts:
-    """Train from the seed alone, all layers on one stream of activations; an interrupted run starts over."""
+    """Train all layers on one stream of activations; an interrupted run resumes and gives the same bytes."""
     from baselines.sae_lens_training import fit, fold, new_transcoder, save
 
     dense = dense_of(needed)
     sources, targets = hook_points(dense, "mlp_in"), hook_points(dense, "mlp_out")
     generator = torch.Generator().manual_seed(seed)
     names = [*sources, *targets]
-    normalisers, batches = normalised_stream(dense, corpus.windows("train"), names, config.batch, generator)
+    stream = ActivationStream(dense, corpus.windows("train"), names, config.batch, generator)
+    normalisers, batches = normalised_stream(stream)
+    checkpoints = checkpoints_of("transcoder", corpus, config, seed, dense, folder)
     widths = [len(normalisers[name].mean) for name in sources]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transcoders = [new_transcoder(config, width, dense.config.d_model).to(device_of(dense)) for width in widths]
     pairs = list(zip(sources, targets, strict=True))
     joined = ({out: torch.cat([batch[read], batch[out]], dim=-1) for read, out in pairs} for batch in batches)
-    fit(dict(zip(targets, transcoders, strict=True)), joined, config, generator, progress)
+    fit(dict(zip(targets, transcoders, strict=True)), joined, config, generator, progress, stream, checkpoints)
     for source, target, transcoder in zip(sources, targets, transcoders, strict=True):
         fold(transcoder, normalisers[source], normalisers[target])
         save(transcoder, folder / target)
-    return finish(load, corpus, config, needed, folder, config.tokens)
+    facts = finish(load, corpus, config, needed, folder, config.tokens)
+    checkpoints.remove()
+    return facts
 
 
 def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:

@@ -17,6 +17,12 @@ from baselines.sae_lens_training import fit, new_sae, new_transcoder
 from baselines.speed import comparisons
 from benchmark.studies.live_memory import peak_bytes
 from benchmark.studies.speed import check
+from sparse_model import resuming
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_reported(monkeypatch):
+    monkeypatch.setattr(resuming, "REPORT_SECONDS", 0)
 
 
 def test_all_ways_that_are_timed_give_the_same():
@@ -45,8 +51,8 @@ def test_ours_has_the_loss_curve_of_sae_lenss_own_step():
         ours = make()
         curves = [loss_curve(sae, rows, config) for sae in (own(ours), ours)]
         assert curves[0] == curves[1]
-        assert len(curves[0]) == 3
-        assert len(set(curves[0])) == 3
+        assert len(curves[0]) == 60
+        assert len(set(curves[0])) > 3
 
 
 @pytest.mark.parametrize("activation", ["topk", "batchtopk"])
@@ -61,9 +67,9 @@ def test_a_cross_layer_transcoder_has_the_loss_curve_of_dense_features(activatio
         fit_clt(
             coder, repeat((inputs, targets)), config, generator, lambda done, total, note, told=told: told.append(note)
         )
-        curves.append(told)
-    assert curves[0] == curves[1]
-    assert len(set(curves[0])) == 3
+        curves.append([float(note.removeprefix("loss ")) for note in told])
+    assert curves[0] == pytest.approx(curves[1], abs=2e-3)
+    assert len(set(curves[0])) > 3
 
 
 def test_steps_take_at_most_half_the_memory_of_others():

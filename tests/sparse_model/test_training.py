@@ -8,7 +8,7 @@ from toy_corpus import counting_corpus
 
 import sparse_model.training as module
 from baselines.random_weights import RANDOM_WEIGHTS
-from sparse_model import linear
+from sparse_model import linear, resuming
 from sparse_model.config import CorpusModelConfig
 from sparse_model.method import WEIGHT_SPARSE
 from sparse_model.training import Run, normalise_gradient, project, train
@@ -27,45 +27,6 @@ def corpus():
 
 def quiet(done, total, note=""):
     pass
-
-
-class StoppedError(Exception):
-    pass
-
-
-def stop_at(step):
-    def progress(done, total, note=""):
-        if done == step:
-            raise StoppedError
-
-    return progress
-
-
-def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypatch, corpus):
-    monkeypatch.setattr(module, "REPORT_SECONDS", 0)
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    straight.mkdir(), stopped.mkdir()
-    expected = train(corpus, CONFIG, 0, {}, straight, quiet)
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
-    for step in (7, 12):
-        with pytest.raises(StoppedError):
-            train(corpus, CONFIG, 0, {}, stopped, stop_at(step))
-    seen = []
-    found = train(corpus, CONFIG, 0, {}, stopped, lambda done, total, note="": seen.append(done))
-    assert seen == list(range(12, 21))
-    assert found == expected
-    for name in ("model.safetensors", "config.json", "training.json"):
-        assert (straight / name).read_bytes() == (stopped / name).read_bytes()
-    assert sorted(path.name for path in stopped.iterdir()) == ["config.json", "model.safetensors", "training.json"]
-
-
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path, monkeypatch, corpus):
-    monkeypatch.setattr(module, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
-    with pytest.raises(StoppedError):
-        train(corpus, CONFIG, 0, {}, tmp_path, stop_at(3))
-    with pytest.raises(ValueError, match="is a checkpoint of a run with other settings; choose an empty folder"):
-        train(corpus, CONFIG, 1, {}, tmp_path, quiet)
 
 
 def test_every_matrix_ends_with_its_share_and_every_neuron_with_its_minimum(tmp_path, corpus):
@@ -87,7 +48,7 @@ def test_every_matrix_ends_with_its_share_and_every_neuron_with_its_minimum(tmp_
 
 
 def test_training_learns_and_says_how_far_it_is(tmp_path, monkeypatch, corpus):
-    monkeypatch.setattr(module, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(resuming, "REPORT_SECONDS", 0)
     seen = []
     longer = CONFIG.model_copy(update={"tokens": 5 * CONFIG.tokens})
     facts = train(corpus, longer, 0, {}, tmp_path, lambda done, total, note="": seen.append((done, total, note)))
@@ -158,8 +119,9 @@ def test_a_method_trains_and_loads_through_its_record(tmp_path, corpus, method):
 
 def first_losses(corpus, **settings):
     run = Run(corpus, CONFIG.model_copy(update=settings), 0)
-    steps = run.steps(quiet)
-    return [run.losses[-1] for _, _ in zip(range(6), steps, strict=False)], run
+    for _ in range(6):
+        run.advance()
+    return run.losses, run
 
 
 @pytest.mark.parametrize("way", linear.available())
