@@ -27,7 +27,7 @@ def train(
     """Draw the weights with which training would start, and keep as many as it would end with."""
     import torch
 
-    from sparse_model.checkpoint import remove_partial
+    from benchmark.disk import remove_partial
     from sparse_model.training import facts_of, project, save_transformer
     from sparse_model.transformer import Transformer
 

@@ -3,8 +3,8 @@
 import errno
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ def replace_files(texts: Mapping[Path, str]) -> None:
     Raises:
         OSError: A file cannot be written; no file that was not replaced yet is changed, and nothing is left over.
     """
-    partial = {path: path.with_name(f".{path.name}.{uuid4().hex}.partial") for path in texts}
+    partial = {path: path.with_name(_partial(path.name, uuid4().hex)) for path in texts}
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +45,30 @@ def replace_files(texts: Mapping[Path, str]) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Replace a file atomically or not at all; its folder is created if missing."""
     replace_files({path: text})
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A file of a unique name, which takes the place of `path` once it is complete and on the disk."""
+    partial = path.with_name(_partial(path.name, uuid4().hex))
+    try:
+        yield partial
+        flush(partial)
+        os.replace(partial, path)
+        flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, *, below: bool = False) -> None:
+    """Remove what interrupted writes have left in a folder, and in all folders below it if asked to."""
+    for left in (folder.rglob if below else folder.glob)(_partial("*", "*")):
+        left.unlink(missing_ok=True)
+
+
+def _partial(name: str, unique: str) -> str:
+    """The name under which a file is written."""
+    return f".{name}.{unique}.partial"
 
 
 def flush_tree(folder: Path) -> None:

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import time
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark.disk import flush
+from benchmark.disk import remove_partial, written_atomically
 from benchmark.plugins.versions import code_version, library_versions
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -118,7 +117,7 @@ class Checkpoints:
         """Remove what training is resumed from, once it is done, and what interrupted writes have left."""
         for name in (CHECKPOINT, SET_ASIDE):
             self._path.with_name(name).unlink(missing_ok=True)
-        remove_partial(self._path.parent)
+        remove_partial(self._path.parent, below=True)
 
     def _read(self) -> State:
         """The state in the file; `ValueError` in one line if it is damaged or not of this run."""
@@ -180,30 +179,6 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically."""
     with written_atomically(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
-    """A file of a unique name, which takes the place of `path` once it is complete and on the disk."""
-    partial = path.with_name(_partial(path.name, uuid.uuid4().hex))
-    try:
-        yield partial
-        flush(partial)
-        os.replace(partial, path)
-        flush(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove what interrupted writes have left in a folder and below."""
-    for left in folder.rglob(_partial("*", "*")):
-        left.unlink(missing_ok=True)
-
-
-def _partial(name: str, unique: str) -> str:
-    """The name under which a file is written."""
-    return f".{name}.{unique}.partial"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
-from benchmark.disk import replace_file
+from benchmark.disk import remove_partial, replace_file
 from benchmark.metrics.registry import METRICS
 
 Status = Literal[
@@ -369,8 +369,7 @@ def locked(folder: Path) -> Iterator[None]:
             "another --out"
         ) from None
     try:
-        for leftover in folder.glob(".*.partial"):  # of a killed process: a live one would hold the lock
-            leftover.unlink()
+        remove_partial(folder)  # of a killed process: a live one would hold the lock
         yield
     finally:
         lock.release()
