@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import STOPPED, device, names, seeds, user_errors
+from benchmark.cli.errors import NAME, STOPPED, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
@@ -22,6 +22,9 @@ from benchmark.running.store import Store
 
 if TYPE_CHECKING:
     from benchmark.running.executor import Outcome
+
+MOST_WORKERS = 1024
+"""Most processes of a run."""
 
 Seconds = Callable[[Cell], float]
 """How long a cell is expected to take on one core."""
@@ -40,7 +43,9 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
         return {"show_default": "the preset's"} if value is None else {"default": value, "show_default": True}
 
     options = (
-        click.option("--preset", default="quick", show_default=True, help="Settings; see `bench list presets`."),
+        click.option(
+            "--preset", default="quick", show_default=True, type=NAME, help="Settings; see `bench list presets`."
+        ),
         click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **default(default_tasks)),
         click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),
         click.option(
@@ -50,8 +55,8 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
         click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts."),
         click.option(
             "--workers",
-            type=click.IntRange(1, 1024),
-            default=lambda: os.cpu_count() or 1,
+            type=click.IntRange(1, MOST_WORKERS),
+            default=lambda: min(os.cpu_count() or 1, MOST_WORKERS),
             show_default="one per core",
             help="Processes. Changes no number.",
         ),

@@ -13,7 +13,8 @@ from conftest import write_python_folder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmark.corpus import SPLITS, CorpusConfig, build, source_version
+from benchmark import files
+from benchmark.corpus import SPLITS, CorpusConfig, build, source_version, sources
 from benchmark.corpus.config import MIXED
 from benchmark.corpus.documents import passages
 from benchmark.corpus.sources import open_source, read_folder, split_files
@@ -37,7 +38,9 @@ def test_binary_and_non_utf8_files_are_skipped_and_named(python_folder, tmp_path
 
 
 def test_a_folder_without_text_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder contains no text$"):
+    with pytest.raises(
+        ValueError, match=f"path:{tmp_path}: the folder contains no text; add files of UTF-8 text, three or more$"
+    ):
         opened(f"path:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.py").write_text("\n")
@@ -217,14 +220,12 @@ def test_a_folder_with_odd_entries_has_the_version_of_its_files(odd_folder):
 
 
 def test_a_file_that_may_not_be_read_is_skipped_and_named(odd_folder, monkeypatch):
-    read = Path.read_bytes
-
     def refused(path):
         if path.name == "b.py":
             raise PermissionError(13, "Permission denied")
-        return read(path)
+        return files.open_regular(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(sources, "open_regular", refused)
     texts, skipped = read_folder(odd_folder)
     assert "b.py" not in texts
     assert skipped["b.py"] == "unreadable (Permission denied)"
