@@ -169,12 +169,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_as(path: Path, kind: type[Content]) -> Content:
     """The object in a JSON file as a dataclass; `CorruptFileError` if its fields are not those of the dataclass."""
-    return _validated(path, kind)
+    found: Content = _validated(path, kind)
+    return found
 
 
 def read_rows(path: Path, kind: type[Content]) -> list[Content]:
     """The objects in the list of a JSON file as a dataclass; `CorruptFileError` as for `read_as`."""
-    return _validated(path, list[kind])  # type: ignore[valid-type]
+    found: list[Content] = _validated(path, list[kind])  # type: ignore[valid-type]
+    return found
 
 
 def _validated(path: Path, kind: Any) -> Any:

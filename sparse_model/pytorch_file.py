@@ -129,10 +129,10 @@ def _loaded(path: Path, file: BinaryIO) -> object:
 
 def _is_plain(name: object, value: object) -> bool:
     """Whether an entry is a name with a tensor of numbers that are all in memory."""
+    if not isinstance(name, str) or not isinstance(value, Tensor) or type(value) not in (Tensor, nn.Parameter):
+        return False
     return (
-        isinstance(name, str)
-        and type(value) in (Tensor, nn.Parameter)
-        and value.layout == torch.strided
+        value.layout == torch.strided
         and value.device.type == "cpu"
         and not (value.is_quantized or value.is_complex())
         and value.numel() * value.element_size() <= value.untyped_storage().nbytes()

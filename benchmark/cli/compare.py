@@ -77,7 +77,7 @@ def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     records, experiment = records_in(out), read_experiment(out)
     presets = {row.preset for row in records}
     if experiment is not None:
-        circuit = validated(CircuitConfig, experiment.settings["circuit"], f"{out / RUN}: circuit")
+        circuit = validated(CircuitConfig, experiment.settings.get("circuit", {}), f"{out / RUN}: circuit")
         return records, dict.fromkeys(presets, rules_of(circuit))
     rules = dict.fromkeys(presets, Rules())
     for preset in presets:

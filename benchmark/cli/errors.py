@@ -82,7 +82,7 @@ class OneLineGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Name(click.ParamType):
+class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """The name of a method, a task, a concept or a preset: printable, and not of any length."""
 
     name = "text"

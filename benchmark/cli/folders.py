@@ -20,7 +20,7 @@ LEAST_FREE = 16 * MIB
 """Bytes that must be free where tables and artifacts are written."""
 
 
-class Folder(click.ParamType):
+class Folder(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """The path of a folder: not empty, printable, and short enough for the system."""
 
     name = "path"

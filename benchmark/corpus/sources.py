@@ -47,12 +47,15 @@ class Limits(NamedTuple):
     """All files together."""
     entries: int
     """Number of files, not bytes."""
+    links_out: bool = False
+    """Whether links out of the folder are followed."""
 
 
 LIMITS = Limits(file=256 * MIB, line=MIB, folder=2048 * MIB, entries=200_000)
+"""For folders that may come from anybody."""
 
-NO_LIMITS = Limits(*[2**62] * 4)
-"""For datasets, whose own reader holds a few rows at a time."""
+TRUSTED = Limits(*[2**62] * 4, links_out=True)
+"""For the standard library, and for datasets, which other code reads: they are only hashed here."""
 
 NAMED = 20
 """Most skipped files that a message names."""
@@ -102,7 +105,7 @@ def open_source(name: str, config: CorpusConfig) -> Source:
         case "idioms":
             return Source(name, lambda split: _generated(config.seed, split), generated=True)
         case "stdlib":
-            texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), ".py", NOT_LIBRARY))
+            texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), TRUSTED, ".py", NOT_LIBRARY))
             return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
         case "package":
             texts, skipped = _texts(_distribution_contents(argument))
@@ -143,7 +146,7 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
     if kind == "package":
         contents = _distribution_contents(argument)
     else:
-        contents = _contents(Path(argument), limits=NO_LIMITS if kind == "hf" else LIMITS)
+        contents = _contents(Path(argument), TRUSTED if kind == "hf" else LIMITS)
     for file, content, reason in contents:
         if not reason:
             digest.update(f"{file}\0{len(content)}\0".encode() + content)
@@ -168,7 +171,7 @@ def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """
     if not folder.is_dir():
         raise ValueError(f"corpus source path:{folder}: there is no such folder")
-    texts, skipped = _texts(_contents(folder))
+    texts, skipped = _texts(_contents(folder, LIMITS))
     if not texts:
         reasons = f" (skipped: {reasons_of(skipped)})" if skipped else ""
         raise ValueError(
@@ -202,18 +205,18 @@ def _texts(contents: Iterable[tuple[str, bytes, str]]) -> tuple[dict[str, str], 
 
 
 def _contents(
-    folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset(), limits: Limits = LIMITS
+    folder: Path, limits: Limits, suffix: str = "", left_out: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, bytes, str]]:
     """Name, bytes and the reason for a lack of bytes, for each entry below a folder (or the one file), ordered by name.
 
-    The only reader of folders: it opens only regular files inside the folder, and follows neither links to folders nor
-    links out of it. Hidden entries and the folders left out are ignored.
+    The only reader of folders: it opens only regular files, and does not follow links to folders, nor links out of the
+    folder unless the limits allow it. Hidden entries and the folders left out are ignored.
 
     Raises:
         ValueError: The folder contains more than the limit.
     """
     unreadable: list[OSError] = []
-    total, entries, root = 0, 0, folder.resolve()
+    total, entries, root = 0, 0, None if limits.links_out else folder.resolve()
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
         links = [name for name in folders if Path(parent, name).is_symlink()]
@@ -251,7 +254,7 @@ def _distribution_contents(name: str) -> Iterator[tuple[str, bytes, str]]:
         found = "only compiled files" if any(file.suffix in COMPILED for file in listed) else "no Python files"
         raise ValueError(f"corpus source package:{name}: the distribution contains {found}")
     for file in files:
-        content, reason = _content(Path(str(file.locate())), LIMITS)
+        content, reason = _content(Path(str(file.locate())), TRUSTED)
         yield file.as_posix(), content.replace(b"\r\n", b"\n"), reason
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
-from benchmark.files import printable, read_tensors
+from benchmark.files import check_shapes, printable, read_tensors
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
@@ -99,8 +99,12 @@ def _read(row: Record, store: Store) -> Row:
     key = store.key_of(row.config_hash)
     inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
-    circuit = Circuit.load(store.artifact(key) / "circuit.safetensors")
-    means = read_tensors(inputs["profile"] / "means.safetensors")
+    sizes = {site.name: (site.size,) for site in model.sites}
+    path = store.artifact(key) / "circuit.safetensors"
+    circuit = Circuit.load(path)
+    wanted = {name: size for name, size in sizes.items() if name in circuit.masks}
+    check_shapes(path, {name: mask.shape for name, mask in circuit.masks.items()}, wanted)
+    means = read_tensors(inputs["profile"] / "means.safetensors", sizes)
     points = read_points(store.artifact(key))
     names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
     return {

@@ -132,7 +132,7 @@ def from_text(text: str, sites: Sequence[Site]) -> Circuit:
     circuit = Circuit.empty(sites)
     for part in filter(None, text.split("; ")):
         name, *nodes = part.split()
-        if name not in circuit.masks or not all(int(node) < len(circuit.masks[name]) for node in nodes):
+        if name not in circuit.masks or not all(0 <= int(node) < len(circuit.masks[name]) for node in nodes):
             raise ValueError(f"the model has no nodes {part!r}")
         circuit.masks[name][[int(node) for node in nodes]] = True
     return circuit
