@@ -96,4 +96,7 @@ def load_mean_errors(folder: Path) -> list[Float[Tensor, " channel"]]:
     """Read the ablation values of the errors, layer by layer."""
     errors = read_tensors(folder / MEAN_ERROR)
     with readable(folder / MEAN_ERROR, "file of mean errors"):
-        return [errors[f"blocks.{layer}"] for layer in range(len(errors))]
+        found = [errors[f"blocks.{layer}"] for layer in range(len(errors))]
+        if any(error.dim() != 1 or error.dtype != torch.float32 for error in found):
+            raise ValueError("mean errors that are not rows of float32 numbers")
+    return found

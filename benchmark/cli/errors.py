@@ -121,7 +121,11 @@ def _check_each_once(found: Sequence[object], context: click.Context, parameter:
 
 def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
     """Callback of an option that takes `0,1,2`."""
-    found = names(context, parameter, value)
+    if value is None:
+        return ()
+    found = [name.strip() for name in value.split(",") if name.strip()]
+    if not found:
+        raise click.BadParameter("names none", context, parameter)
     if not all(re.fullmatch("[0-9]{1,10}", name) and int(name) <= LARGEST_SEED for name in found):
         wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
         shown = repr(value) if len(repr(value)) <= LONGEST_NAME else f"{repr(value)[:LONGEST_NAME]}…"

@@ -45,7 +45,7 @@ def test_every_option_has_a_type_with_bounds(command, option):
     elif kind is click.STRING:
         assert option.callback in (names, seeds) or option.name == "changes"
     else:
-        assert option.is_flag or isinstance(kind, click.Choice) or kind in (NAME, FOLDER)
+        assert isinstance(kind, click.Choice | click.types.BoolParamType) or kind in (NAME, FOLDER)
 
 
 LONG, CONTROL = "a" * 5000, "de\x1b[31mnse\n"
@@ -75,9 +75,9 @@ REFUSED = [
     (["--device", "tpu"], "'tpu' is not one of 'cpu'"),
     (["--set", "root.density=" + "[" * 10_000], "root.density: its value is nested too deeply"),
     (["--set", "root.density=" + "9" * 30_000], "has 30,013 characters; choose at most 20,000"),
-    (["--set", "root.density=true"], "root.density = True: input should be a valid number"),
-    (["--set", "root.steps=true"], "root.steps = True: input should be a valid integer"),
-    (["--set", 'root.steps="1"'], "root.steps = '1': input should be a valid integer"),
+    (["--set", "circuit.target_loss=true"], "circuit.target_loss = True: input should be a valid number"),
+    (["--set", "corpus.tokens=true"], "corpus.tokens = True: input should be a valid integer"),
+    (["--set", 'corpus.tokens="1"'], "corpus.tokens = '1': input should be a valid integer"),
     (["--set", "circuit.coefficients=[-1]"], "circuit.coefficients.0 = -1"),
     (["--set", "circuit.forms.for_while.x=1"], "circuit.forms.for_while = {'x': 1}: input should be a valid list"),
     (["--set", "circuit.held_out='" + "a" * 300 + "'"], "at most 200 characters"),
