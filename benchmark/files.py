@@ -137,12 +137,21 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
+def read_beyond(file: BinaryIO, largest: int) -> bytes:
+    """The bytes of a file; of a larger one more than the largest number, but not all; none if it has none at hand."""
+    parts, total = list[bytes](), 0
+    while total <= largest and (part := file.read(MIB)):
+        parts.append(part)
+        total += len(part)
+    return b"".join(parts)
+
+
 def read_bytes(path: Path, largest: int, kind: str = "file") -> bytes:
     """The bytes of a regular file of at most a given size; `CorruptFileError` if it is not one."""
     with readable(path, kind), open_regular(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > largest:
             raise CorruptFileError(path, f"has {size:,} bytes; a {kind} has at most {largest:,}")
-        content = file.read(largest + 1) or b""
+        content = read_beyond(file, largest)
     if len(content) > largest:  # it has grown, or is no file on a disk
         raise CorruptFileError(path, f"has more than {largest:,} bytes, the most that a {kind} has")
     return content

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
-from benchmark.files import MIB, open_regular
+from benchmark.files import MIB, open_regular, read_beyond
 from benchmark.plugins.registry import resolve
 
 CHARACTERS_PER_POSITION = 3
@@ -292,7 +292,7 @@ def _content(path: Path, limits: Limits, root: Path | None = None) -> tuple[byte
         if root is not None and path.is_symlink() and not path.resolve().is_relative_to(root):
             return b"", "a link out of the folder, which is not followed"
         with open_regular(path) as file:
-            content = file.read(limits.file + 1) or b""  # nothing, where a device would keep us waiting
+            content = read_beyond(file, limits.file)
         if len(content) > limits.file:
             return b"", f"larger than {limits.file // MIB} MiB"
         if len(content) > limits.line and _has_longer_line(content, limits.line):

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -440,7 +441,7 @@ def rows_in(text: str, kind: type[Row]) -> list[Row]:
 def _check_header(header: Sequence[str], kind: type) -> None:
     missing = [name for name in columns(kind) if name not in header]
     foreign = [name for name in header if name not in columns(kind)]
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if missing:
         raise ValueError(f"is not a {kind.__name__.lower()}s file: it lacks the columns {', '.join(missing)}")
     if foreign:
