@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
-from sparse_model.checkpoint import read_json, read_tensors, readable
+from benchmark.files import CorruptFileError, read_json, read_tensors, readable
 
 WEIGHTS, SETTINGS, MEAN_ERROR = "sae_weights.safetensors", "cfg.json", "mean_error.safetensors"
 ARCHITECTURES = ("topk", "jumprelu", "jumprelu_transcoder")
@@ -19,23 +21,46 @@ def load_dictionary(folder: Path, hook_points: Iterable[str]) -> Dictionary:
     """Read what sae-lens saved at each hook point, without importing it; every decoder writes to its own layer.
 
     Raises:
-        ValueError: For a damaged file, or an architecture that is not supported here.
+        CorruptFileError: For a damaged file, or an architecture that is not supported here.
     """
     encoders, decoders, biases = [], [], []
     for path in (folder / name for name in hook_points):
         settings, weights = read_json(path / SETTINGS), read_tensors(path / WEIGHTS)
         if (architecture := settings.get("architecture")) not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {architecture!r} in {path}; choose from {', '.join(ARCHITECTURES)}")
+            told = f"has the unknown architecture {architecture!r}; choose from {', '.join(ARCHITECTURES)}"
+            raise CorruptFileError(path / SETTINGS, told)
         with readable(path / WEIGHTS, "dictionary"):
+            threshold = weights["threshold"] if architecture != "topk" else None
+            check_widths(weights["W_enc"].T, weights["b_enc"], weights["W_dec"], weights["b_dec"], threshold)
             bias = weights["b_enc"]
             if settings["apply_b_dec_to_input"]:
                 bias = bias - weights["b_dec"] @ weights["W_enc"]
-            k = settings["k"] if architecture == "topk" else None
-            threshold = weights["threshold"] if architecture != "topk" else None
+            k = checked_k(settings["k"], len(bias)) if architecture == "topk" else None
             encoders.append(Encoder(weights["W_enc"].T.contiguous(), bias, k=k, threshold=threshold))
             decoders.append([weights["W_dec"].T.contiguous()])
             biases.append(weights["b_dec"])
     return Dictionary(encoders, decoders, biases)
+
+
+def check_widths(
+    encoder: Tensor, bias: Tensor, decoder: Tensor, decoder_bias: Tensor, threshold: Tensor | None = None
+) -> None:
+    """`ValueError` if the weights of a dictionary do not go together: `[feature, d_in]` and `[feature, ..., d_out]`."""
+    all_of_it = [encoder, bias, decoder, decoder_bias, *([] if threshold is None else [threshold])]
+    features, d_out = len(bias), len(decoder_bias)
+    found = [tuple(each.shape) for each in all_of_it]
+    wanted = [(features, encoder.shape[-1]), (features,), (*decoder.shape[:-1], d_out), (d_out,)]
+    if found != [*wanted, (features,)][: len(found)] or len(decoder) != features:
+        raise ValueError(f"shapes that do not fit each other: {', '.join(map(str, found))}")
+    if not all(each.dtype == torch.float32 and each.isfinite().all() for each in all_of_it):
+        raise ValueError("weights that are not finite float32 numbers")
+
+
+def checked_k(k: Any, features: int) -> int:
+    """Number of features that fire; `ValueError` if it is not one."""
+    if type(k) is not int or not 1 <= k <= features:
+        raise ValueError(f"k is {k!r}; choose 1 to {features}")
+    return k
 
 
 def save_top_k(
@@ -70,4 +95,8 @@ def save_mean_errors(errors: Sequence[Float[Tensor, " channel"]], folder: Path) 
 def load_mean_errors(folder: Path) -> list[Float[Tensor, " channel"]]:
     """Read the ablation values of the errors, layer by layer."""
     errors = read_tensors(folder / MEAN_ERROR)
-    return [errors[f"blocks.{layer}"] for layer in range(len(errors))]
+    with readable(folder / MEAN_ERROR, "file of mean errors"):
+        found = [errors[f"blocks.{layer}"] for layer in range(len(errors))]
+        if any(error.dim() != 1 or error.dtype != torch.float32 for error in found):
+            raise ValueError("mean errors that are not rows of float32 numbers")
+    return found

@@ -23,6 +23,7 @@ from baselines.config import DictionaryConfig
 from baselines.dictionary import auxiliary_loss, check_weights, forget_moments, kth_largest, revived
 from baselines.dictionary_training import DictionaryTraining, restore_adam, state_of_adam
 from baselines.sparse_features import decode, fire, which_fired
+from benchmark.files import read_json
 from benchmark.progress import Progress
 from sparse_model.checkpoint import Checkpoints, State
 from sparse_model.resuming import train_to_end
@@ -244,4 +245,4 @@ def save(sae: TopKTrainingSAE, folder: Path) -> None:
     """Write what was trained, its settings sorted by name: sae-lens takes them from a set, in an order of chance."""
     _, settings = sae.to("cpu").save_inference_model(folder)
     path = Path(settings)
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True), encoding="utf-8")
+    path.write_text(json.dumps(read_json(path), sort_keys=True), encoding="utf-8")

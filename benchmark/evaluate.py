@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch import Tensor
 
 from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
@@ -23,8 +24,9 @@ from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.settings import CircuitConfig
+from benchmark.files import check_shapes, read_as, read_tensors
 from benchmark.interventions.ablation import octave_means, over_octaves
-from benchmark.methods import METHODS
+from benchmark.methods import METHODS, Facts
 from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
@@ -87,11 +89,11 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     save_file(over_octaves(position_means, tokens.shape[1]), folder / "means.safetensors")
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, *spread_windows(corpus, "validation", params["validation_tokens"]))
-    facts = json.loads((inputs[params["method"]] / "facts.json").read_text(encoding="utf-8"))
+    facts = read_as(inputs[params["method"]] / "facts.json", Facts)
     values = {
         "validation_loss": loss,
-        **{name: facts[name] for name in ("parameters", "nonzero_parameters", "training_flops")},
-        **facts["dictionary"],
+        **{name: getattr(facts, name) for name in ("parameters", "nonzero_parameters", "training_flops")},
+        **facts.dictionary,
     }
     write_measurements([Measurement(metric=name, value=value) for name, value in values.items()], folder)
 
@@ -122,9 +124,10 @@ def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progr
     """Measure on a variant the numbers behind the published claims about sparse circuits and their competitors."""
     config = ClaimsConfig(**{name: params[name] for name in ClaimsConfig.model_fields})
     seed = seed_of("claims", params["seed"])
+    model = load_variant(params["method"], params["variant"], inputs)
     found = measure(
-        load_variant(params["method"], params["variant"], inputs),
-        load_file(inputs["profile"] / "means.safetensors"),
+        model,
+        means_of(model, inputs["profile"]),
         Corpus.load(inputs["corpus"]),
         config.tokens,
         load_reference(params["method"], config.reference, inputs),
@@ -182,14 +185,29 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
     return Setting(
         model=model,
         reference=model if method.explains is None else load_native(method.explains, inputs),
-        means=load_file(inputs["profile"] / "means.safetensors"),
+        means=means_of(model, inputs["profile"]),
         graph=params["graph"],
         prompts=task_prompts(params["task"], corpus, config, params["seed"]),
         windows=spread_windows(corpus, "train", config.edge_tokens)[0],
         seed=params["seed"],
-        position_means=load_file(inputs["profile"] / "position_means.safetensors"),
+        position_means=position_means_of(model, inputs["profile"]),
         ablation=config.ablation,
     )
+
+
+def means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
+    """The mean of each node in a profile; `CorruptFileError` if it is the profile of another model."""
+    return read_tensors(profile / "means.safetensors", {site.name: (site.size,) for site in model.sites})
+
+
+def position_means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
+    """The mean of each node in each octave; `CorruptFileError` if it is the profile of another model."""
+    path = profile / "position_means.safetensors"
+    found = read_tensors(path)
+    octaves = next((len(means) for means in found.values() if means.dim()), 0)
+    shapes = {site.name: (octaves, site.size) for site in model.sites}
+    check_shapes(path, {name: means.shape for name, means in found.items()}, shapes)
+    return found
 
 
 def discover(setting: Setting, params: Params, config: CircuitConfig, folder: Path) -> FoundCircuit:

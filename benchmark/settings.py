@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import PydanticSerializationError
 
+from benchmark.files import CorruptFileError, read_json
 from benchmark.plugins.registry import Registry
 from benchmark.seeds import LARGEST_SEED
 
@@ -19,6 +21,9 @@ Size = Annotated[int, Field(ge=1, le=10**6)]
 
 Tokens = Annotated[int, Field(ge=1, le=10**12)]
 """A number of tokens."""
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(lambda name: _printable(name))]
+"""A name of something: of one line, and not of any length."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 """A seed of random numbers."""
@@ -34,6 +39,12 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 """A learning rate, a temperature, a loss in nats."""
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name has no control characters")
+    return name
 
 
 def known_in(records: Registry[Any]) -> AfterValidator:
@@ -91,6 +102,18 @@ def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> C
         if not math.isfinite(value):
             raise ValueError(f"{place} = {value}: input should be a finite number")
     return settings
+
+
+def read_settings(path: Path, model: type[Checked], *keys: str) -> Checked:
+    """The settings in a JSON file, at a path of keys if any are given; `CorruptFileError` if they do not fit."""
+    table = read_json(path)
+    for key in keys:
+        if not isinstance(table := table.get(key, {}), dict):
+            raise CorruptFileError(path, f"has no table {key!r}")
+    try:
+        return validated(model, table, "settings")
+    except ValueError as error:
+        raise CorruptFileError(path, f"does not fit: {str(error).removeprefix('settings').lstrip('.: ')}") from error
 
 
 def _numbers(place: str, content: Any) -> Iterator[tuple[str, float]]:

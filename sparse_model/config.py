@@ -35,7 +35,7 @@ class ArchitectureConfig(Settings):
     activation_density: PositiveShare = 0.25
     """Share of a site's entries that AbsTopK keeps; 1 turns it off."""
 
-    activation_sites: tuple[str, ...] = Field(SPARSE_HOOKS, strict=False)
+    activation_sites: tuple[str, ...] = Field(SPARSE_HOOKS, strict=False, max_length=len(SPARSE_HOOKS))
     """The sites of every block at which AbsTopK is applied."""
 
     positional: Positional = "none"

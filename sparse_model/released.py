@@ -5,17 +5,19 @@ configs contain keys that its own loader refuses; here every key that does not c
 others must have a value that this transformer supports.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from benchmark.files import MIB, CorruptFileError, check_finite, check_shapes, read_json
 from benchmark.settings import PositiveShare, Size, validated
-from sparse_model.checkpoint import check_tensors, read_json, readable
 from sparse_model.config import Positional, TransformerConfig
+from sparse_model.pytorch_file import read_state_dict
 from sparse_model.transformer import Transformer, with_parameters
 
 HOOK_OF_LOCATION = {
@@ -48,7 +50,7 @@ class ReleasedConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    n_layer: Size
+    n_layer: int = Field(ge=1, le=1000)
     n_head: Size
     d_model: Size
     vocab_size: Size
@@ -76,11 +78,13 @@ def load_released(folder: Path) -> Transformer:
     """
     path = folder / "final_model.pt"
     settings = released_config(read_json(folder / "beeg_config.json"), str(folder / "beeg_config.json"))
-    weights = tied(read_weights(path), settings, path)
     shapes = shapes_of(settings)
+    weights = tied(read_weights(path, most_bytes(settings, shapes)), settings, path)
     if "final_logits_bias" not in weights:
         del shapes["final_logits_bias"]
-    check_tensors(path, weights, shapes)
+    check_shapes(path, {name: tensor.shape for name, tensor in weights.items()}, shapes)
+    weights = {name: tensor.float() for name, tensor in weights.items()}
+    check_finite(path, weights)
     config = config_of(settings, weights)
     return with_parameters(config, parameters_of(weights, config), path)
 
@@ -94,18 +98,19 @@ def released_config(content: Mapping[str, Any], name: str = "beeg_config.json") 
     return settings
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint in float32, without the prefixes of `torch.compile`."""
-    with readable(path, "PyTorch checkpoint"):
-        released = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(released, dict):
-        raise ValueError(f"{path} contains a {type(released).__name__}; save only the model's state_dict()")
-    others = ", ".join([str(name) for name, value in released.items() if not isinstance(value, Tensor)][:5])
-    if others:
-        raise ValueError(f"{path} contains more than tensors: {others}; save only the model's state_dict()")
-    weights = {name.replace("_orig_mod.", ""): value.float() for name, value in released.items()}
+def most_bytes(settings: ReleasedConfig, shapes: Mapping[str, Sequence[int]]) -> int:
+    """The most bytes that a checkpoint of a config may have: float64, everything twice, masks of the attention."""
+    masks = settings.n_layer * settings.block_size**2 * 8
+    return sum(math.prod(shape) for shape in shapes.values()) * 16 + masks + 16 * MIB
+
+
+def read_weights(path: Path, largest: int) -> dict[str, Tensor]:
+    """The weights of a checkpoint of at most so many bytes, without the prefixes of `torch.compile`."""
+    released = read_state_dict(path, largest)
+    weights = {name.replace("_orig_mod.", ""): value for name, value in released.items()}
     if len(weights) < len(released):
-        raise ValueError(f"{path} contains the same weights with and without the prefix _orig_mod.; remove one of them")
+        told = "contains the same weights with and without the prefix _orig_mod.; remove one of them"
+        raise CorruptFileError(path, told)
     return {name: value for name, value in weights.items() if not name.endswith(".attn.bias")}  # the causal mask
 
 
@@ -117,7 +122,7 @@ def tied(weights: dict[str, Tensor], settings: ReleasedConfig, path: Path) -> di
     if read is not None and written is not None:
         if settings.tied_unembed and not torch.equal(read, written):
             names = "transformer.wte.weight and lm_head.weight"
-            raise ValueError(f"{path}: {names} differ, but the config has tied_unembed true; set it to false")
+            raise CorruptFileError(path, f"contains {names} that differ, but its config has tied_unembed true")
         return weights
     either = written if read is None else read
     assert either is not None

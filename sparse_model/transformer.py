@@ -21,6 +21,7 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
+from benchmark.files import check_finite, check_shapes, read_tensors
 from benchmark.model.edge_hooks import NO_EDGES_ABLATED, EdgeHooks
 from benchmark.model.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
 from benchmark.model.interface import (
@@ -36,9 +37,8 @@ from benchmark.model.interface import (
     State,
     at_positions,
 )
-from benchmark.settings import validated
+from benchmark.settings import read_settings
 from sparse_model.attention import attend_with_sink
-from sparse_model.checkpoint import check_tensors, read_json, read_tensors
 from sparse_model.config import TransformerConfig
 from sparse_model.linear import linear
 from sparse_model.sparsity import abs_top_k
@@ -305,15 +305,20 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
 
 def load_transformer(folder: Path) -> Transformer:
     """The trained transformer in an artifact's folder, in evaluation mode and without gradients."""
-    config = validated(TransformerConfig, read_json(folder / "config.json"), str(folder / "config.json"))
-    return with_parameters(config, read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    config, path = read_settings(folder / "config.json", TransformerConfig), folder / "model.safetensors"
+    return with_parameters(config, read_tensors(path, parameter_shapes(config)), path)
+
+
+def parameter_shapes(config: TransformerConfig) -> dict[str, torch.Size]:
+    """The shape of every parameter of a transformer, without allocating any."""
+    with torch.device("meta"):
+        return {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
 
 
 def with_parameters(config: TransformerConfig, parameters: Mapping[str, Tensor], path: Path) -> Transformer:
     """A transformer in evaluation mode and without gradients, from the parameters in a file, which errors name."""
-    with torch.device("meta"):
-        shapes = {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
-    check_tensors(path, parameters, shapes)
+    check_shapes(path, {name: tensor.shape for name, tensor in parameters.items()}, parameter_shapes(config))
+    check_finite(path, parameters)
     model = Transformer(config)
     model.load_state_dict(parameters)
     model.eval().requires_grad_(False)

@@ -13,7 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from baselines.dictionary import Dictionary, Encoder
-from sparse_model.checkpoint import read_json, read_tensors, readable
+from baselines.files import check_widths, checked_k
+from benchmark.files import read_json, read_tensors, readable
+
+MOST_LAYERS = 1000
+"""Most layers of a model."""
 
 
 def save_cross_layer(dictionary: Dictionary, folder: Path) -> None:
@@ -38,12 +42,21 @@ def load_cross_layer(folder: Path) -> Dictionary:
     encoders, decoders, biases = [], [], []
     with readable(folder / "clt.json", "cross-layer transcoder"):
         layers, k = settings["layers"], settings["k"]
+        if type(layers) is not int or not 1 <= layers <= MOST_LAYERS:
+            raise ValueError(f"layers is {layers!r}; choose 1 to {MOST_LAYERS}")
     for layer in range(layers):
         path = folder / f"W_enc_{layer}.safetensors"
         weights = read_tensors(path) | read_tensors(folder / f"W_dec_{layer}.safetensors")
         with readable(path, "cross-layer transcoder"):
-            threshold = None if k else weights[f"threshold_{layer}"]
-            encoders.append(Encoder(weights[f"W_enc_{layer}"], weights[f"b_enc_{layer}"], k=k, threshold=threshold))
+            names = [f"{name}_{layer}" for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")]
+            weight, bias, _, _, threshold = (weights[name] for name in names)
+            check_widths(*(weights[name] for name in names))
+            if weights[f"W_dec_{layer}"].shape[1] != layers - layer:
+                raise ValueError(
+                    f"a decoder for {weights[f'W_dec_{layer}'].shape[1]} layers instead of {layers - layer}"
+                )
+            fires = None if k is None else checked_k(k, len(bias))
+            encoders.append(Encoder(weight, bias, k=fires, threshold=threshold if k is None else None))
             decoders.append([decoder.T.contiguous() for decoder in weights[f"W_dec_{layer}"].unbind(1)])
             biases.append(weights[f"b_dec_{layer}"])
     return Dictionary(encoders, decoders, biases)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import FiniteRange, device, names, seeds, user_errors
+from benchmark.cli.errors import NAME, FiniteRange, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
@@ -26,6 +26,9 @@ from benchmark.stopping import STOPPED, stop_requests
 
 if TYPE_CHECKING:
     from benchmark.running.schedule import Outcome
+
+MOST_WORKERS = 1024
+"""Most processes of a run."""
 
 Seconds = Callable[[Cell], float]
 """How long a cell is expected to take on one core."""
@@ -94,7 +97,9 @@ def run_options(writes: str, default_tasks: str | None = None, default_seeds: st
         return {"show_default": "the preset's"} if value is None else {"default": value, "show_default": True}
 
     options = (
-        click.option("--preset", default="quick", show_default=True, help="Settings; see `bench list presets`."),
+        click.option(
+            "--preset", default="quick", show_default=True, type=NAME, help="Settings; see `bench list presets`."
+        ),
         click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **default(default_tasks)),
         click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),
         click.option(
@@ -109,8 +114,8 @@ def run_options(writes: str, default_tasks: str | None = None, default_seeds: st
 ENGINE_OPTIONS = (
     click.option(
         "--workers",
-        type=click.IntRange(1, 1024),
-        default=lambda: os.cpu_count() or 1,
+        type=click.IntRange(1, MOST_WORKERS),
+        default=lambda: min(os.cpu_count() or 1, MOST_WORKERS),
         show_default="one per core",
         help="Processes. Changes no number.",
     ),

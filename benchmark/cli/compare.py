@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import user_errors
+from benchmark.cli.errors import NAME, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted, plural
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@click.option("--preset", help="The preset whose records are compared, where the folder has several.")
+@click.argument("first", metavar="A", type=NAME)
+@click.argument("second", metavar="B", type=NAME)
+@click.option("--preset", type=NAME, help="The preset whose records are compared, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
@@ -77,7 +77,7 @@ def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     records, experiment = records_in(out), read_experiment(out)
     presets = {row.preset for row in records}
     if experiment is not None:
-        circuit = validated(CircuitConfig, experiment.settings["circuit"], f"{out / RUN}: circuit")
+        circuit = validated(CircuitConfig, experiment.settings.get("circuit", {}), f"{out / RUN}: circuit")
         return records, dict.fromkeys(presets, rules_of(circuit))
     rules = dict.fromkeys(presets, Rules())
     for preset in presets:

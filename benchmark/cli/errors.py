@@ -2,24 +2,36 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from benchmark.files import CorruptFileError, printable
 from benchmark.running.store import CorruptArtifactError
 from benchmark.seeds import LARGEST_SEED
 from benchmark.stopping import STOPPED, handled_by, interrupt
 
+LONGEST_MESSAGE = 4000
+"""Most characters of an error message."""
+
+LONGEST_NAME = 200
+"""Most characters of the name of a method, a task, a concept or a preset."""
+
+LONGEST_LIST = 20_000
+"""Most characters of a list of names or seeds."""
+
 
 class BadUsage(click.ClickException):
-    """What the user asked for cannot be done; shown as one line."""
+    """What the user asked for cannot be done; shown as one line that drives no terminal."""
 
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = printable(" ".join(message.split()))
+        super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…")
 
 
 @contextmanager
@@ -37,7 +49,7 @@ def _one_line() -> Iterator[None]:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
-    except (click.UsageError, CorruptArtifactError) as error:
+    except (click.UsageError, CorruptArtifactError, CorruptFileError) as error:
         raise BadUsage(error.format_message() if isinstance(error, click.UsageError) else str(error)) from error
 
 
@@ -67,23 +79,57 @@ class OneLineGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The name of a method, a task, a concept or a preset: printable, and not of any length."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name without the spaces around it."""
+        name = str(value).strip()
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            limits = f"at most {LONGEST_NAME} characters and no control characters"
+            self.fail(f"{name[:40]!r} is not a name, which has {limits}", param, ctx)
+        return name
+
+
+NAME = Name()
+
+
 def names(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[str]:
-    """Callback of an option that takes `NAME,NAME`."""
+    """Callback of an option that takes `NAME,NAME`, each once."""
+    if value is None:
+        return ()
+    if len(value) > LONGEST_LIST:
+        told = f"{value[:40]!r}… has {len(value):,} characters; give at most {LONGEST_LIST:,}"
+        raise click.BadParameter(told, context, parameter)
+    found = [NAME.convert(name, parameter, context) for name in value.split(",") if name.strip()]
+    if not found:
+        raise click.BadParameter("names none", context, parameter)
+    _check_each_once(found, context, parameter)
+    return found
+
+
+def _check_each_once(found: Sequence[object], context: click.Context, parameter: click.Parameter) -> None:
+    twice = [each for each, times in Counter(found).items() if times > 1]
+    if twice:
+        raise click.BadParameter(f"{twice[0]!s} is given twice; give each once", context, parameter)
+
+
+def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
+    """Callback of an option that takes `0,1,2`."""
     if value is None:
         return ()
     found = [name.strip() for name in value.split(",") if name.strip()]
     if not found:
         raise click.BadParameter("names none", context, parameter)
-    return found
-
-
-def seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[int]:
-    """Callback of an option that takes `0,1,2`."""
-    found = names(context, parameter, value)
     if not all(re.fullmatch("[0-9]{1,10}", name) and int(name) <= LARGEST_SEED for name in found):
         wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
-        raise click.BadParameter(f"{value!r} is not a list of {wanted}", context, parameter)
-    return [int(name) for name in found]
+        shown = repr(value) if len(repr(value)) <= LONGEST_NAME else f"{repr(value)[:LONGEST_NAME]}…"
+        raise click.BadParameter(f"{shown} is not a list of {wanted}", context, parameter)
+    numbers = [int(name) for name in found]
+    _check_each_once(numbers, context, parameter)
+    return numbers
 
 
 def device(context: click.Context, parameter: click.Parameter, value: str) -> str:

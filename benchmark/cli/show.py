@@ -5,17 +5,20 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.errors import user_errors
+from benchmark.cli.errors import NAME, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import WIDTH, table_lines
+from benchmark.files import CorruptFileError, read_text
 
 
 @click.command()
-@click.argument("method", required=False)
-@click.argument("task", required=False)
+@click.argument("method", required=False, type=NAME)
+@click.argument("task", required=False, type=NAME)
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
-@click.option("--concept", help="How METHOD's nodes represent a concept, and how well its labels replace them.")
+@click.option(
+    "--concept", type=NAME, help="How METHOD's nodes represent a concept, and how well its labels replace them."
+)
 @click.option("--names", is_flag=True, help="What the names of METHOD's nodes are worth; illusions in full.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(
@@ -56,6 +59,14 @@ def show(
             click.echo(describe_concept(out, store, method, concept, as_json))
 
 
+def _text_or_none(file: Path) -> str | None:
+    """The text of a table; `None` if it cannot be read."""
+    try:
+        return read_text(file, encoding="utf-8-sig")
+    except CorruptFileError:
+        return None
+
+
 def leaderboard_of(out: Path, as_json: bool) -> str:
     """The leaderboard computed from the records of a folder, whatever its `leaderboard.csv` says.
 
@@ -71,7 +82,7 @@ def leaderboard_of(out: Path, as_json: bool) -> str:
     standings = leaderboard(records, rules)
     file = out / LEADERBOARD
     known = (out / RUN).is_file()  # an older version of the code may have computed it in another way
-    if known and file.is_file() and file.read_text(encoding="utf-8-sig", errors="replace") != table(standings):
+    if known and file.exists() and _text_or_none(file) != table(standings):
         click.echo(f"{file} does not follow from the records beside it; this leaderboard does", err=True)
     rows = [standing.row for standing in standings]
     return json.dumps(rows, indent=1) if as_json else "\n".join(table_lines(leaderboard_table(rows, WIDTH)))

@@ -56,7 +56,7 @@ def sweep(
     place = Store(store)
     with user_errors():
         check_installation()
-        points = sweep_points(preset, () if "all" in families else families, tasks, seeds, changes)
+        points = sweep_points(preset, families, tasks, seeds, changes)
         run = points[0].run
         wanted = [cell for point in points for cell in point.wanted]  # made here: the folder of a corpus may be missing
         groups = {f"{point.family:<15}{point.name:<28}": point.cells for point in points}

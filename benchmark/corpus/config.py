@@ -1,6 +1,7 @@
 """The settings of a corpus: its sources and their shares, its size, its vocabulary and its seed."""
 
 import math
+import re
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -18,6 +19,9 @@ END_OF_TEXT = "<|endoftext|>"
 HELD_OUT = 0.05
 """Tokens of the validation split, and of the test split, as a share of the training tokens."""
 
+
+LONGEST_SOURCE_NAME = 4096
+"""Most characters of the name of a source, paths included."""
 
 MIXED = {
     "idioms": 0.7,
@@ -42,6 +46,10 @@ functions (mpmath), graph algorithms (networkx), typed modern classes (pydantic)
 def check_source(name: str) -> None:
     """Raise `ValueError` with the choices if no source has that name."""
     kind, _, argument = name.partition(":")
+    if not name.isprintable() or len(name) > LONGEST_SOURCE_NAME:
+        raise ValueError(f"corpus source {name[:80]!r} has control characters, or more than {LONGEST_SOURCE_NAME}")
+    if kind == "package" and not re.fullmatch(r"[A-Za-z0-9._-]+", argument):
+        raise ValueError(f"corpus source {name!r} does not name a distribution, such as package:sympy")
     if name not in ("idioms", "stdlib") and not (kind in ("package", "path", "hf") and argument):
         raise ValueError(f"unknown corpus source {name!r}; choose from idioms, package:NAME, stdlib, path:DIR, hf:NAME")
 
@@ -49,7 +57,7 @@ def check_source(name: str) -> None:
 class CorpusConfig(Settings):
     """Settings of a corpus."""
 
-    sources: dict[str, PositiveShare] = Field(default=MIXED, min_length=1)
+    sources: dict[str, PositiveShare] = Field(default=MIXED, min_length=1, max_length=1000)
     """Share of the tokens by source: `idioms`, `package:NAME`, `stdlib`, `path:DIR` or `hf:NAME`; adding up to 1."""
 
     tokens: Tokens = 4_000_000

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+LONGEST_SOURCE = 4_000_000
+"""Characters of a longer text, which is cut into passages: its syntax tree could take several gigabytes."""
+
 _LEXEME = re.compile(
     r"""
     \"\"\"(?:\\.|[^\\])*?\"\"\" | '''(?:\\.|[^\\])*?'''
@@ -73,7 +76,9 @@ def passages(text: str, longest: int) -> list[str]:
 
 
 def _parses(text: str) -> bool:
-    """Whether a text is Python, as the Python that runs this sees it."""
+    """Whether a text is Python, as the Python that runs this sees it; not asked of a text that is too long."""
+    if len(text) > LONGEST_SOURCE:
+        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in other people's strings

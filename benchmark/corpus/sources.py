@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
 from benchmark.corpus.documents import definitions, documents_of
+from benchmark.files import MIB, open_regular, read_beyond
 from benchmark.plugins.registry import resolve
 
 CHARACTERS_PER_POSITION = 3
@@ -31,11 +32,41 @@ TESTS = frozenset(["test", "tests", "testing"])
 COMPILED = frozenset([".so", ".pyd", ".dylib", ".dll"])
 """Endings of compiled modules."""
 
-READER = "4"
-"""Raised by hand when the same files give other documents."""
+READER, FOLDER_READER = "4", "5"
+"""Raised by hand when the same files of a distribution, or of a folder, give other documents."""
+
+
+class Limits(NamedTuple):
+    """What is read of a folder, bytes; what exceeds it is skipped or refused."""
+
+    file: int
+    """The largest file."""
+    line: int
+    """The longest line."""
+    folder: int
+    """All files together."""
+    entries: int
+    """Number of files, not bytes."""
+    links_out: bool = False
+    """Whether links out of the folder are followed."""
+
+
+LIMITS = Limits(file=256 * MIB, line=MIB, folder=2048 * MIB, entries=200_000)
+"""For folders that may come from anybody."""
+
+TRUSTED = Limits(file=2**62, line=2**62, folder=2**62, entries=2**62, links_out=True)
+"""For the standard library, and for datasets, which other code reads: they are only hashed here."""
+
+NAMED = 20
+"""Most skipped files that a message names."""
 
 LOOKED_AT = 1000
 """Rows of a dataset that are examined to determine its text column."""
+
+LINE_ENDS = (b"\n", b"\r")
+
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How files in UTF-16 begin."""
 
 TEXT_FIELDS = ("text", "content", "code")
 """Preferred names of a dataset's text column, in this order."""
@@ -53,6 +84,8 @@ class Source:
     """Whether documents are generated endlessly as they are drawn."""
     files: Mapping[str, int] = field(default_factory=dict)
     """Number of files read, by split; empty for a source without files."""
+    characters: int = 0
+    """Number of characters of its files; 0 for a source without files."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Files and folders that could not be read as text, with the reason."""
 
@@ -72,7 +105,7 @@ def open_source(name: str, config: CorpusConfig) -> Source:
         case "idioms":
             return Source(name, lambda split: _generated(config.seed, split), generated=True)
         case "stdlib":
-            texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), ".py", NOT_LIBRARY))
+            texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), TRUSTED, ".py", NOT_LIBRARY))
             return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
         case "package":
             texts, skipped = _texts(_distribution_contents(argument))
@@ -93,7 +126,7 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
 
     Args:
         name: As in `CorpusConfig.sources`.
-        config: The settings of the corpus; the default ones if left out.
+        config: The settings of the corpus; if left out, the default ones, and a folder may have too little text.
 
     Raises:
         ValueError: No source has that name, or the distribution or folder cannot be used, so that a run fails before it
@@ -106,9 +139,14 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
     if kind == "idioms":
         return ""
     if kind == "path":
-        open_source(name, config or CorpusConfig(sources={name: 1.0}))
-    digest = hashlib.sha256(READER.encode())
-    contents = _distribution_contents(argument) if kind == "package" else _contents(Path(argument))
+        source = open_source(name, config or CorpusConfig(sources={name: 1.0}))
+        if config is not None and len(config.sources) == 1:
+            _check_enough(source, config)
+    digest = hashlib.sha256((READER if kind == "package" else FOLDER_READER).encode())
+    if kind == "package":
+        contents = _distribution_contents(argument)
+    else:
+        contents = _contents(Path(argument), TRUSTED if kind == "hf" else LIMITS)
     for file, content, reason in contents:
         if not reason:
             digest.update(f"{file}\0{len(content)}\0".encode() + content)
@@ -129,20 +167,23 @@ def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     Hidden files and folders are ignored.
 
     Raises:
-        ValueError: There is no such folder, or it contains no text.
+        ValueError: There is no such folder, or it contains no text or too much.
     """
     if not folder.is_dir():
         raise ValueError(f"corpus source path:{folder}: there is no such folder")
-    texts, skipped = _texts(_contents(folder))
+    texts, skipped = _texts(_contents(folder, LIMITS))
     if not texts:
         reasons = f" (skipped: {reasons_of(skipped)})" if skipped else ""
-        raise ValueError(f"corpus source path:{folder}: the folder contains no text{reasons}")
+        raise ValueError(
+            f"corpus source path:{folder}: the folder contains no text{reasons}; add files of UTF-8 text, three or more"
+        )
     return texts, skipped
 
 
 def reasons_of(skipped: Mapping[str, str]) -> str:
     """The skipped entries of a source and why each was skipped, as text."""
-    return ", ".join(f"{name} is {reason}" for name, reason in skipped.items())
+    named = [f"{name} is {reason}" for name, reason in islice(skipped.items(), NAMED)]
+    return ", ".join([*named, *[f"and {len(skipped) - NAMED} more"] * (len(skipped) > NAMED)])
 
 
 def _texts(contents: Iterable[tuple[str, bytes, str]]) -> tuple[dict[str, str], dict[str, str]]:
@@ -154,7 +195,9 @@ def _texts(contents: Iterable[tuple[str, bytes, str]]) -> tuple[dict[str, str], 
             text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError:
             text, reason = "", "not UTF-8"
-        if reason or b"\0" in content:
+        if content.startswith(UTF_16):
+            skipped[name] = "UTF-16, not UTF-8"
+        elif reason or b"\0" in content:
             skipped[name] = reason if b"\0" not in content else "binary"
         elif text.strip():
             texts[name] = text
@@ -162,24 +205,35 @@ def _texts(contents: Iterable[tuple[str, bytes, str]]) -> tuple[dict[str, str], 
 
 
 def _contents(
-    folder: Path, suffix: str = "", left_out: frozenset[str] = frozenset()
+    folder: Path, limits: Limits, suffix: str = "", left_out: frozenset[str] = frozenset()
 ) -> Iterator[tuple[str, bytes, str]]:
     """Name, bytes and the reason for a lack of bytes, for each entry below a folder (or the one file), ordered by name.
 
-    The only reader of folders: it opens only regular files, and does not follow links to folders. Hidden entries and
-    the folders left out are ignored.
+    The only reader of folders: it opens only regular files, and does not follow links to folders, nor links out of the
+    folder unless the limits allow it. Hidden entries and the folders left out are ignored.
+
+    Raises:
+        ValueError: The folder contains more than the limit.
     """
     unreadable: list[OSError] = []
+    total, entries, root = 0, 0, None if limits.links_out else folder.resolve()
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in sorted([*links, *(name for name in files if not name.startswith(".") and name.endswith(suffix))]):
-            yield (_displayed(Path(parent, name), folder), *_content(Path(parent, name)))
+            content, reason = _content(Path(parent, name), limits, root)
+            total, entries = total + len(content), entries + 1
+            if total > limits.folder or entries > limits.entries:
+                raise ValueError(
+                    f"corpus source path:{folder}: the folder contains more than {limits.folder // MIB:,} MiB or "
+                    f"{limits.entries:,} files; choose a smaller one"
+                )
+            yield _displayed(Path(parent, name), folder), content, reason
     for error in unreadable:
         if Path(error.filename) != folder or folder.is_dir():
             yield _displayed(Path(error.filename), folder), b"", f"unreadable ({error.strerror})"
     if folder.is_file():
-        yield (".", *_content(folder))
+        yield (".", *_content(folder, limits, root))
 
 
 def _distribution_contents(name: str) -> Iterator[tuple[str, bytes, str]]:
@@ -200,7 +254,7 @@ def _distribution_contents(name: str) -> Iterator[tuple[str, bytes, str]]:
         found = "only compiled files" if any(file.suffix in COMPILED for file in listed) else "no Python files"
         raise ValueError(f"corpus source package:{name}: the distribution contains {found}")
     for file in files:
-        content, reason = _content(Path(str(file.locate())))
+        content, reason = _content(Path(str(file.locate())), TRUSTED)
         yield file.as_posix(), content.replace(b"\r\n", b"\n"), reason
 
 
@@ -220,14 +274,30 @@ def _displayed(path: Path, folder: Path) -> str:
     return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
 
 
-def _content(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file, or the reason why there are none."""
+def _content(path: Path, limits: Limits, root: Path | None = None) -> tuple[bytes, str]:
+    """The bytes of a file, or the reason why there are none.
+
+    Args:
+        path: The file.
+        limits: What is too large to be read.
+        root: The resolved folder that a link may not leave; `None` if links may lead anywhere.
+    """
     try:
         path.name.encode()
         mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            return path.read_bytes(), ""
-        return b"", "a link to a folder, which is not followed" if stat.S_ISDIR(mode) else "not a regular file"
+        if stat.S_ISDIR(mode):
+            return b"", "a link to a folder, which is not followed"
+        if not stat.S_ISREG(mode):
+            return b"", "not a regular file"
+        if root is not None and path.is_symlink() and not path.resolve().is_relative_to(root):
+            return b"", "a link out of the folder, which is not followed"
+        with open_regular(path) as file:
+            content = read_beyond(file, limits.file)
+        if len(content) > limits.file:
+            return b"", f"larger than {limits.file // MIB} MiB"
+        if len(content) > limits.line and _has_longer_line(content, limits.line):
+            return b"", f"a file with a line of more than {limits.line:,} bytes"
+        return content, ""
     except UnicodeEncodeError:
         return b"", "not named in UTF-8"
     except OSError as error:
@@ -235,11 +305,44 @@ def _content(path: Path) -> tuple[bytes, str]:
         return b"", "a dangling link" if dangling else f"unreadable ({error.strerror})"
 
 
+def _has_longer_line(content: bytes, longest: int) -> bool:
+    """Whether any line has more bytes than that; such a line fills one of the blocks of half as many."""
+    half = longest // 2
+    for at in range(0, len(content), half):
+        if any(mark in content[at : at + half] for mark in LINE_ENDS):
+            continue
+        before = max(content.rfind(mark, max(at - longest - 1, 0), at) for mark in LINE_ENDS)
+        start = max(before + 1, at - longest)
+        ends = [content.find(mark, at, start + longest + 1) for mark in LINE_ENDS]
+        end = min((end for end in ends if end >= 0), default=len(content))
+        if end - start > longest:
+            return True
+    return False
+
+
+def _check_enough(source: Source, config: CorpusConfig) -> None:
+    """`ValueError` if the only source of a corpus certainly has no window of tokens in one of the splits.
+
+    A token has at least one byte, so this is certain before there is a tokenizer.
+    """
+    enough = round(config.window / HELD_OUT)
+    if source.characters > 100 * enough:
+        return
+    for split in SPLITS:
+        most = sum(min(len(document.encode()) + 1, config.window) for document in source.documents(split))
+        if most < config.window:
+            raise ValueError(
+                f"corpus source {source.name}: {source.characters:,} characters give at most {most:,} tokens for "
+                f"{split}, less than one window of {config.window:,}; add text (about {enough:,} in all), or choose a "
+                "smaller corpus.context"
+            )
+
+
 def _of_files(
     name: str, texts: Mapping[str, str], skipped: Mapping[str, str], seed: int, cut: Callable[[str], list[str]]
 ) -> Source:
     """A source of files, each in one split; if there are too few files, their documents are split instead."""
-    whole = len(texts) >= len(SPLITS)
+    characters, whole = sum(map(len, texts.values())), len(texts) >= len(SPLITS)
     if not whole:
         pieces = [document for file in sorted(texts) for document in cut(texts[file])]
         texts = {f"document {number:09}": document for number, document in enumerate(pieces)}
@@ -251,7 +354,7 @@ def _of_files(
         yield from found
 
     files: dict[str, int] = {split: len(parts[split]) for split in SPLITS} if whole else {}
-    return Source(name, documents, files=files, skipped=skipped)
+    return Source(name, documents, files=files, characters=characters, skipped=skipped)
 
 
 def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, list[str]]:

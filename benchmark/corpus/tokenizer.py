@@ -1,11 +1,15 @@
 """The byte-level BPE tokenizer with the paper's tinypython pattern."""
 
+import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from benchmark.corpus.config import END_OF_TEXT
+from benchmark.files import CorruptFileError, read_json, readable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
@@ -20,14 +24,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     It has at most `vocabulary` tokens, including `END_OF_TEXT` (id 0) and the 256 bytes; texts with few distinct pairs
     give fewer.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = untrained()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[END_OF_TEXT],
@@ -36,6 +33,54 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return as_plain_text(tokenizer)
+
+
+def untrained() -> Tokenizer:
+    """The tokenizer without merges."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def read_tokenizer(path: Path, vocabulary: int) -> Tokenizer:
+    """A tokenizer that `train_tokenizer` has trained.
+
+    The file may choose the vocabulary and the merges, and nothing else: another regular expression could take forever.
+
+    Args:
+        path: Its JSON file.
+        vocabulary: The most tokens that it may have.
+
+    Raises:
+        CorruptFileError: The file is damaged, or is that of another kind of tokenizer.
+    """
+    content = read_json(path)
+    with readable(path, "tokenizer"):
+        ids = sorted(content["model"]["vocab"].values())
+        if ids != list(range(len(ids))) or len(ids) > vocabulary:
+            raise ValueError(f"{len(ids):,} tokens that are not numbered from 0 to at most {vocabulary - 1:,}")
+        tokenizer = Tokenizer.from_str(json.dumps(content))
+    found, expected = _without_vocabulary(tokenizer), _without_vocabulary(untrained())
+    different = [key for key in expected if found.get(key) != expected[key]]
+    if different or tokenizer.token_to_id(END_OF_TEXT) != 0 or len(tokenizer.get_added_tokens_decoder()) != 1:
+        told = f"another {different[0]}" if different else f"other special tokens than {END_OF_TEXT}"
+        raise CorruptFileError(path, f"is not a tokenizer of this benchmark: it has {told}")
+    return as_plain_text(tokenizer)
+
+
+def _without_vocabulary(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Everything that decides how a tokenizer works except its vocabulary."""
+    content: dict[str, Any] = json.loads(tokenizer.to_str())
+    del content["added_tokens"]
+    for key in ("vocab", "merges"):
+        del content["model"][key]
+    return content
 
 
 def as_plain_text(tokenizer: Tokenizer) -> Tokenizer:

@@ -1,16 +1,18 @@
 """A built corpus: its tokenizer, and the windows on which models are trained and measured."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64, UInt16
+from jaxtyping import Int64, Shaped, UInt16
 from tokenizers import Tokenizer
 
 from benchmark.corpus.config import END_OF_TEXT, CorpusConfig, Split
-from benchmark.corpus.tokenizer import as_plain_text
+from benchmark.corpus.tokenizer import read_tokenizer
+from benchmark.files import CorruptFileError, read_json, readable
+from benchmark.settings import read_settings
 
 Offsets = Int64[np.ndarray, " boundary"]
 Tokens = UInt16[np.ndarray, " _"]
@@ -27,14 +29,18 @@ class Corpus:
 
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
-        """Open a corpus; its tokens stay on disk until they are needed."""
-        config = CorpusConfig.model_validate(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["config"])
-        return cls(folder, config, as_plain_text(Tokenizer.from_file(str(folder / "tokenizer.json"))))
+        """Open a corpus; its tokens stay on disk until they are needed.
+
+        Raises:
+            CorruptFileError: A file of it is damaged, or is not one that `build` writes.
+        """
+        config = read_settings(folder / "corpus.json", CorpusConfig, "config")
+        return cls(folder, config, read_tokenizer(folder / "tokenizer.json", config.vocabulary))
 
     @staticmethod
     def digest(folder: Path) -> str:
         """SHA-256 of the tokens of all splits and of the tokenizer of a corpus."""
-        return str(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["digest"])
+        return str(read_json(folder / "corpus.json").get("digest", ""))
 
     @property
     def end_of_text(self) -> int:
@@ -50,13 +56,33 @@ class Corpus:
         end of text. A document cut by the end of a window starts the next window, unless it started the window itself.
         So adjacent windows may share tokens: shuffle windows rather than documents.
         """
-        tokens = np.load(self.folder / f"{split}.tokens.npy", mmap_mode="r")
-        starts = window_starts(np.load(self.folder / f"{split}.offsets.npy"), self.config.window)
+        path = self.folder / f"{split}.offsets.npy"
+        tokens, offsets = self._tokens(split), _array(path, np.int64)
+        if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(tokens) or (np.diff(offsets) < 0).any():
+            raise CorruptFileError(path, "does not say where the documents of its tokens start")
+        starts = window_starts(offsets, self.config.window)
         return np.asarray(tokens[starts[:, None] + np.arange(self.config.window)])
+
+    def _tokens(self, split: Split) -> Tokens:
+        """The tokens of a split, on disk."""
+        path = self.folder / f"{split}.tokens.npy"
+        tokens = _array(path, np.uint16, mmap_mode="r")
+        if len(tokens) and int(tokens.max()) >= self.config.vocabulary:
+            raise CorruptFileError(path, f"has tokens that are not in a vocabulary of {self.config.vocabulary:,}")
+        return tokens
 
     def decode(self, ids: Sequence[int] | Tokens) -> str:
         """The text of token ids."""
         return self.tokenizer.decode([int(token) for token in ids], skip_special_tokens=False)
+
+
+def _array(path: Path, kind: type[np.generic], mmap_mode: Literal["r"] | None = None) -> Shaped[np.ndarray, " _"]:
+    """The numbers of a file, in one row; `CorruptFileError` if it has others. Nothing in it is unpickled."""
+    with readable(path, "NumPy file"):
+        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        if found.dtype != kind or found.ndim != 1:
+            raise ValueError(f"{found.dtype} with {found.ndim} axes")
+    return np.asarray(found) if mmap_mode is None else found
 
 
 def window_starts(offsets: Offsets, window: int) -> Int64[np.ndarray, " window"]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablations import ABLATIONS
-from benchmark.settings import Positive, Seed, Settings, Size, Tokens, Weight, known_in
+from benchmark.settings import Name, Positive, Seed, Settings, Size, Tokens, Weight, known_in
 
 if TYPE_CHECKING:
     from benchmark.discovery.search import Budget
@@ -44,11 +44,11 @@ class CircuitConfig(Settings):
     test_pairs: Size = 64
     """Prompt pairs on which all scores are reported."""
 
-    forms: dict[str, list[str]] = Field(default_factory=dict)
+    forms: dict[Name, Annotated[list[Name], Field(max_length=1000)]] = Field(default_factory=dict, max_length=1000)
     """The forms that count, by task: those in which the reference models do the task (`bench forms`). A task that is
     not listed is posed in all of its forms."""
 
-    held_out: str = ""
+    held_out: Name = ""
     """A form that all test prompts have and no others (`bench leave-one-out`); empty if none is held out."""
 
     ranking: Annotated[str, known_in(RANKINGS)] = "mask"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Int, Shaped
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark.files import CorruptFileError, read_tensors
 from benchmark.model.interface import Site
 
 
@@ -65,5 +66,9 @@ class Circuit:
 
     @classmethod
     def load(cls, path: Path) -> "Circuit":
-        """Read masks written by `save`."""
-        return cls({name: mask.to(torch.bool) for name, mask in load_file(path).items()})
+        """Read masks written by `save`; `CorruptFileError` if the file has other tensors."""
+        masks = read_tensors(path)
+        for name, mask in masks.items():
+            if mask.dtype != torch.uint8 or mask.dim() != 1 or (mask > 1).any():
+                raise CorruptFileError(path, f"has no mask of nodes as {name[:200]}")
+        return cls({name: mask.to(torch.bool) for name, mask in masks.items()})

@@ -18,6 +18,9 @@ from benchmark.plugins.versions import DISTRIBUTION, Reference, outside_sources
 GROUPS = "sparse_circuit_bench"
 """Every entry-point group is `sparse_circuit_bench.KIND`, such as `sparse_circuit_bench.tasks`."""
 
+LONGEST_TEXT = 2000
+"""Most characters of the summary and of the source of a record from elsewhere."""
+
 Entry = TypeVar("Entry")
 """A frozen dataclass with a `name`, a `summary` of one sentence and a `source`."""
 
@@ -160,8 +163,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """`ValueError` if something is wrong with a record."""
         if not isinstance(record, self.record):
             raise ValueError(f"{called} is a {type(record).__name__}, not a {self.record.__name__}")
-        if not re.fullmatch(r"[\w-]+", _name(record)) or _name(record) == "all":
-            raise ValueError(f"a name has letters, digits, _ and -, and is not 'all': {_name(record)!r}")
+        if not re.fullmatch(r"[\w-]{1,100}", _name(record)) or _name(record) == "all":
+            raise ValueError(f"a name has letters, digits, _ and -, and is not 'all': {_name(record)[:100]!r}")
+        for attribute in ("summary", "source"):
+            text = getattr(record, attribute, "")
+            if not isinstance(text, str) or not text.isprintable() or len(text) > LONGEST_TEXT:
+                raise ValueError(f"its {attribute} is not one printable line of at most {LONGEST_TEXT:,} characters")
         for function in self.functions:
             reference = getattr(record, function)
             named = isinstance(reference, str) and re.fullmatch(r"[\w.]+:[\w.]+", reference)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.files import read_rows
 from benchmark.records.table import CellName, Keyed, read_table
 
 CURVES = "curves.csv"
@@ -77,9 +78,9 @@ def write_points(points: Iterable[CurvePoint], folder: Path) -> None:
 
 
 def read_points(folder: Path) -> list[CurvePoint]:
-    """The points in a cell's folder; none if the cell has no curve."""
+    """The points in a cell's folder, none if the cell has no curve; `CorruptFileError` if the file is damaged."""
     path = folder / OF_CELL
-    return [CurvePoint(**point) for point in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return read_rows(path, CurvePoint) if path.exists() else []
 
 
 def read_curves(path: Path) -> list[CurveRow]:

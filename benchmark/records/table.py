@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
 from benchmark.disk import remove_partial, replace_file
+from benchmark.files import LONGEST_INTEGER, CorruptFileError, printable, read_rows, read_text
 from benchmark.metrics.registry import METRICS
 
 Status = Literal[
@@ -279,14 +281,9 @@ def write_measurements(measurements: Iterable[Measurement], folder: Path) -> Non
 
 
 def read_measurements(folder: Path) -> list[Measurement]:
-    """What a cell measured, none if it measures nothing; `ValueError` naming the file if it is damaged."""
+    """What a cell measured, none if it measures nothing; `CorruptFileError` if the file is damaged."""
     path = folder / MEASUREMENTS
-    if not path.exists():
-        return []
-    try:
-        return [Measurement(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a list of measurements: {error}") from error
+    return read_rows(path, Measurement) if path.exists() else []
 
 
 def read_records(path: Path) -> list[Record]:
@@ -336,7 +333,7 @@ def printed(value: Value) -> str:
     if value is None:
         return ""
     if not isinstance(value, float):
-        return " ".join(str(value).split())
+        return printable(" ".join(str(value).split()))
     rounded = f"{value:.10g}"
     return rounded if math.isfinite(float(rounded)) else repr(value)  # rounding up can exceed the range of a float
 
@@ -390,17 +387,16 @@ def read_table(path: Path, kind: type[Row]) -> list[Row]:
     """The rows of a file of a kind, none if there is no file.
 
     Raises:
-        ValueError: In one line: if the header does not match, with the line and column of an invalid value, or with
-            both lines of two rows that have the same key.
+        CorruptFileError: If the header does not match, with the line and column of an invalid value, or with both
+            lines of two rows that have the same key.
     """
     if not path.exists():
         return []
+    text = read_text(path, kind=f"{kind.__name__.lower()}s file", encoding="utf-8-sig")
     try:
-        return rows_in(path.read_text(encoding="utf-8-sig"), kind)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a {kind.__name__.lower()}s file: it is not UTF-8 text") from error
+        return rows_in(text, kind)
     except ValueError as error:
-        raise ValueError(f"{path}{error}") from error
+        raise CorruptFileError(path, str(error)) from error
 
 
 def rows_in(text: str, kind: type[Row]) -> list[Row]:
@@ -415,22 +411,22 @@ def rows_in(text: str, kind: type[Row]) -> list[Row]:
             row = _row(reader.line_num, parsers, header, values, kind)
             first, _ = rows.setdefault(key(row), (reader.line_num, row))
             if first != reader.line_num:
-                raise ValueError(f" line {reader.line_num}: has the same key as line {first}")
+                raise ValueError(f"line {reader.line_num}: has the same key as line {first}")
     except csv.Error as error:
-        raise ValueError(f" line {reader.line_num}: not CSV: {error}") from error
+        raise ValueError(f"line {reader.line_num}: not CSV: {error}") from error
     return [row for _, row in rows.values()]
 
 
 def _check_header(header: Sequence[str], kind: type) -> None:
     missing = [name for name in columns(kind) if name not in header]
     foreign = [name for name in header if name not in columns(kind)]
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if missing:
-        raise ValueError(f" is not a {kind.__name__.lower()}s file: it lacks the columns {', '.join(missing)}")
+        raise ValueError(f"is not a {kind.__name__.lower()}s file: it lacks the columns {', '.join(missing)}")
     if foreign:
-        raise ValueError(f" has columns that would be lost: {', '.join(foreign)}")
+        raise ValueError(f"has columns that would be lost: {shown(', '.join(foreign))}")
     if twice:
-        raise ValueError(f" has columns twice: {', '.join(twice)}")
+        raise ValueError(f"has columns twice: {', '.join(twice)}")
 
 
 def _row(
@@ -441,7 +437,7 @@ def _row(
     kind: type[Row],
 ) -> Row:
     if len(texts) != len(header):
-        raise ValueError(f" line {line}: {len(texts)} values under {len(header)} columns")
+        raise ValueError(f"line {line}: {len(texts)} values under {len(header)} columns")
     values, at = dict[str, Any](), ""
     try:
         for name, text in zip(header, texts, strict=True):
@@ -450,7 +446,7 @@ def _row(
         at = ""
         return kind(**values)
     except ValueError as error:
-        raise ValueError(f" line {line}{at}: {error}") from error
+        raise ValueError(f"line {line}{at}: {error}") from error
 
 
 def _parsed(text: str, annotation: Any) -> Value:
@@ -461,19 +457,26 @@ def _parsed(text: str, annotation: Any) -> Value:
     if float in kinds or int in kinds:
         return _number(text, float if float in kinds else int)
     if str in kinds:
+        if printable(text) != text:
+            raise ValueError(f"{shown(text)!r} contains control characters")
         return text
     choices = {"true": True, "false": False} if bool in kinds else {choice: choice for choice in get_args(annotation)}
     chosen = text.lower() if bool in kinds else text  # a spreadsheet saves TRUE
     if chosen not in choices:
-        raise ValueError(f"{text!r} is not one of {', '.join(map(str, choices.values()))}")
+        raise ValueError(f"{shown(text)!r} is not one of {', '.join(map(str, choices.values()))}")
     return choices[chosen]
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float:
     """A number without the blanks, underscores and non-ASCII digits that Python would accept."""
-    if re.fullmatch(r"[-+]?[0-9]+" if kind is int else r"[-+.0-9eE]+", text):
+    if len(text) <= LONGEST_INTEGER and re.fullmatch(r"[-+]?[0-9]+" if kind is int else r"[-+.0-9eE]+", text):
         with suppress(ValueError):
             number = kind(text)
             if math.isfinite(number):
                 return number
-    raise ValueError(f"{text!r} is not a {'whole' if kind is int else 'finite'} number")
+    raise ValueError(f"{shown(text)!r} is not a {'whole' if kind is int else 'finite'} number")
+
+
+def shown(text: str) -> str:
+    """The beginning of a text that may be of any length."""
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
+from benchmark.files import check_shapes, printable, read_tensors
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
@@ -90,7 +90,8 @@ def described(
     if as_json is not None:
         return json.dumps([*map(as_json, found), *({"not_shown": why} for why in missing)], indent=1)
     other_code = store.other_code(store.keys_of(row.config_hash for row in rows))
-    return "\n\n".join(filter(None, [*("\n".join(lines(content)) for content in found), *missing, other_code]))
+    parts = [*("\n".join(lines(content)) for content in found), *missing, other_code]
+    return printable("\n\n".join(filter(None, parts)))
 
 
 def _read(row: Record, store: Store) -> Row:
@@ -98,8 +99,12 @@ def _read(row: Record, store: Store) -> Row:
     key = store.key_of(row.config_hash)
     inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
     model = load_variant(row.method, row.variant, inputs)
-    circuit = Circuit.load(store.artifact(key) / "circuit.safetensors")
-    means = load_file(inputs["profile"] / "means.safetensors")
+    sizes = {site.name: (site.size,) for site in model.sites}
+    path = store.artifact(key) / "circuit.safetensors"
+    circuit = Circuit.load(path)
+    wanted = {name: size for name, size in sizes.items() if name in circuit.masks}
+    check_shapes(path, {name: mask.shape for name, mask in circuit.masks.items()}, wanted)
+    means = read_tensors(inputs["profile"] / "means.safetensors", sizes)
     points = read_points(store.artifact(key))
     names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
     return {

@@ -1,11 +1,11 @@
 """One concept in one model as text: controls, bands, error types, and examples from each band."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.concepts import CONCEPTS
+from benchmark.files import read_json, readable
 from benchmark.records.table import RECORDS, VALIDITY, Record
 from benchmark.report.circuit_text import described
 from benchmark.running.experiment import records_in
@@ -64,9 +64,12 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
 def _read(row: Record, store: Store) -> tuple[Record, Row, list[Row]]:
     """A record, the part of its artifact on the record's concept, and the nodes named after that concept."""
     folder = store.artifact(store.key_of(row.config_hash))
-    content = json.loads((folder / VALIDITY).read_text(encoding="utf-8"))
-    chosen = next(each for each in content["concepts"] if each["concept"] == row.concept)
-    return row, chosen, [node for node in content["named"] if node["concept"] == row.concept]
+    content = read_json(folder / VALIDITY)
+    with readable(folder / VALIDITY, "assessment"):
+        chosen = next(each for each in content["concepts"] if each["concept"] == row.concept)
+        named = [node for node in content["named"] if node["concept"] == row.concept]
+        list(_lines(row, chosen, named))
+    return row, chosen, named
 
 
 def _json(content: tuple[Record, Row, list[Row]]) -> Row:

@@ -1,11 +1,11 @@
 """The names of a model's nodes as text: what each is worth, and illusions in full, with examples from each band."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.files import read_json, readable
 from benchmark.records.table import RECORDS, VALIDITY, Record
 from benchmark.report.circuit_text import described
 from benchmark.report.concept_text import shown_limits, shown_number
@@ -36,7 +36,10 @@ def describe_names(out: Path, store: Path, method: str, as_json: bool) -> str:
 
 def _read(row: Record, store: Store) -> tuple[Record, list[Row]]:
     folder = store.artifact(store.key_of(row.config_hash))
-    return row, json.loads((folder / VALIDITY).read_text(encoding="utf-8"))["named"]
+    content = read_json(folder / VALIDITY)
+    with readable(folder / VALIDITY, "assessment"):
+        list(_lines(row, content["named"]))
+    return row, content["named"]
 
 
 def _json(content: tuple[Record, list[Row]]) -> Row:

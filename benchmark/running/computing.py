@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmark.disk import disk_failure
+from benchmark.files import CorruptFileError
 from benchmark.plugins.registry import resolve
 from benchmark.progress import Progress, StopRequested
 from benchmark.running import kernels
@@ -100,12 +101,21 @@ def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[
         return Stopped()
     except CorruptArtifactError as error:
         return Corrupted(error.key, error.flaw)
+    except CorruptFileError as error:
+        if key := store.key_of_file(error.path):
+            return Corrupted(key, error.flaw)
+        return _failed(order, store, error)
     except Exception as error:
         if failure := disk_failure(error):
             return DiskFailed(failure)
-        with contextlib.suppress(OSError):
-            store.discard_partial(order.key)
-        return Raised(_reason(error))
+        return _failed(order, store, error)
+
+
+def _failed(order: Order, store: Store, error: Exception) -> Raised:
+    """Report an error of a cell itself, which would start from the same state again."""
+    with contextlib.suppress(OSError):
+        store.discard_partial(order.key)
+    return Raised(_reason(error))
 
 
 def _compute(order: Order, store: Store, progress: Progress, prepared: Callable[[], None], began: float) -> None:

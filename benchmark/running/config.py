@@ -17,11 +17,20 @@ from benchmark.discovery.settings import CircuitConfig
 from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
 from benchmark.seeds import LARGEST_SEED
-from benchmark.settings import Seed, Settings, Tokens, Weight, validated
+from benchmark.settings import Name, Seed, Settings, Tokens, Weight, validated
 from benchmark.tasks import TASKS, posed
 from benchmark.validity.settings import ValidityConfig
 
 Table = dict[str, Any]
+
+MOST_SEEDS = 1000
+"""Most training seeds of a run."""
+
+LONGEST_PRESET = 1_000_000
+"""Most characters of a preset."""
+
+LONGEST_CHANGE = 20_000
+"""Most characters of one change to a preset, such as the list of a task's forms."""
 
 PRESETS = files("benchmark.running") / "presets"
 """The folder of the presets."""
@@ -60,13 +69,13 @@ class Preset(Settings):
         corpus_digest: The digest that its corpus has with the pinned versions; empty if none is stated.
     """
 
-    name: str
-    summary: str
-    tasks: tuple[str, ...] = Field(strict=False)
-    seeds: tuple[Seed, ...] = Field(strict=False)
-    tables: dict[str, Table]
-    seconds: dict[str, Weight]
-    corpus_digest: str = ""
+    name: Name
+    summary: str = Field(max_length=1000)
+    tasks: tuple[Name, ...] = Field(strict=False, max_length=1000)
+    seeds: tuple[Seed, ...] = Field(strict=False, max_length=MOST_SEEDS)
+    tables: dict[str, Table] = Field(max_length=1000)
+    seconds: dict[str, Weight] = Field(max_length=10_000)
+    corpus_digest: str = Field("", pattern="^([0-9a-f]{64})?$")
 
 
 @dataclass(frozen=True)
@@ -118,13 +127,30 @@ def preset_names() -> list[str]:
 def load_preset(name: str) -> Preset:
     """A preset by name; `ValueError` with the choices."""
     file = PRESETS / f"{name}.toml"
-    if not re.fullmatch(r"\w+", name) or not file.is_file():
-        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(preset_names())}")
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    if not re.fullmatch(r"\w{1,100}", name) or not file.is_file():
+        raise ValueError(f"unknown preset {name[:100]!r}; choose from {', '.join(preset_names())}")
+    return preset_in(name, file.read_text(encoding="utf-8"))
+
+
+def preset_in(name: str, text: str) -> Preset:
+    """A preset from the text of its file; `ValueError` in one line if it is not one."""
+    content = parsed_toml(text, f"preset {name}", LONGEST_PRESET)
     own: Table = {
         key: content.pop(key) for key in ("summary", "tasks", "seeds", "seconds", "corpus_digest") if key in content
     }
     return validated(Preset, {"name": name, **own, "tables": content}, f"preset {name}")
+
+
+def parsed_toml(text: str, called: str, longest: int) -> Table:
+    """The content of TOML; `ValueError` in one line with what it is called."""
+    if len(text) > longest:
+        raise ValueError(f"{called} has {len(text):,} characters; choose at most {longest:,}")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"{called} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{called} is not TOML: {error}") from None
 
 
 def configure(
@@ -153,6 +179,8 @@ def configure(
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
     for change in changes:
         _change(tables, change, classes)
+    if len(seeds) > MOST_SEEDS:
+        raise ValueError(f"{len(seeds):,} seeds are too many; choose at most {MOST_SEEDS:,}")
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
@@ -183,15 +211,16 @@ def with_needed(name: str) -> list[str]:
 
 def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str], object]) -> list[str]:
     """The names, each once and looked up; `all` stands for every known name."""
-    if "all" in names:
-        return list(known)
     for name in names:
-        look_up(name)
-    return list(dict.fromkeys(names))
+        if name != "all":
+            look_up(name)
+    return list(known) if "all" in names else list(dict.fromkeys(names))
 
 
 def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> None:
     """Apply one `section.key=value`, where a value that is not TOML is text, so that names need no quotes."""
+    if len(change) > LONGEST_CHANGE:
+        raise ValueError(f"--set {change[:40]!r}… has {len(change):,} characters; choose at most {LONGEST_CHANGE:,}")
     path, equals, text = change.partition("=")
     section, *keys = path.strip().split(".")
     if not equals or not keys or not all(keys):
@@ -203,8 +232,12 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     table = tables[section]
     for key in keys[:-1]:
         table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"--set {path.strip()}: {key} is a single value, without keys of its own")
     try:
         content = tomllib.loads(f"value = {text.strip()}")
+    except RecursionError:
+        raise ValueError(f"--set {path.strip()}: its value is nested too deeply") from None
     except ValueError:  # not TOML, or an integer with too many digits
         content = {}
     table[keys[-1]] = content["value"] if content.keys() == {"value"} else text.strip()

@@ -13,7 +13,7 @@ from benchmark.running.duration import duration
 from benchmark.running.executors import Executor
 from benchmark.running.kernels import Chosen
 from benchmark.running.leases import Leases
-from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Raised, Report, Stopped
+from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Report, Stopped
 from benchmark.running.schedule import Outcome, Schedule
 from benchmark.running.store import CorruptArtifactError, Store
 
@@ -221,25 +221,29 @@ class Execution:
             self.display.finished(number, report.seconds)
         elif isinstance(report, DiskFailed):
             raise _store_failed(self.store, report.reason)
-        elif isinstance(report, Died) and self._may_try_again(cell):
-            self.schedule.give_back(cell)
-            self.display.given_back(number, report.reason)
-        elif isinstance(report, Corrupted) and self._may_try_again(cell):
-            lost = [need for need in cell.needs.values() if need.key == report.key]
-            self.schedule.give_back(cell, lost)
-            self.display.given_back(number, f"{', '.join(need.label for need in lost)} is corrupt: {report.flaw}")
         elif isinstance(report, Stopped):
-            self.schedule.give_back(cell)
-            self.display.given_back(number, "stopped")
+            self._give_back(number, cell, "stopped")
+        elif isinstance(report, Corrupted):
+            self._repair(number, cell, report)
+        elif isinstance(report, Died) and self._may_try_again(cell):
+            self._give_back(number, cell, report.reason)
         else:
-            assert isinstance(report, Raised | Died | Corrupted), report
-            self._fail(
-                number,
-                cell,
-                f"an artifact that it needs is corrupt: {report.flaw}"
-                if isinstance(report, Corrupted)
-                else report.reason,
-            )
+            self._fail(number, cell, report.reason)
+
+    def _repair(self, number: int, cell: Cell, report: Corrupted) -> None:
+        """Set an artifact that a cell needs aside, and compute the cell once it has been computed again."""
+        lost = [need for need in cell.needs.values() if need.key == report.key]
+        if not lost or not self._may_try_again(cell):
+            self._fail(number, cell, f"an artifact that it needs is corrupt: {report.flaw}")
+            return
+        for need in lost:
+            if self.leases.acquire(need.key):  # otherwise another run is computing it already
+                self._set_aside(need, report.flaw)
+        self._give_back(number, cell, f"{lost[0].label} is corrupt", lost)
+
+    def _give_back(self, number: int, cell: Cell, reason: str, lost: Sequence[Cell] = ()) -> None:
+        self.schedule.give_back(cell, lost)
+        self.display.given_back(number, reason)
 
     def _may_try_again(self, cell: Cell) -> bool:
         self._given_back[cell.key] += 1

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.concepts import concepts_digest
 from benchmark.disk import replace_file
+from benchmark.files import CorruptFileError, json_in
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
@@ -177,16 +178,17 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_experiment(folder: Path) -> Experiment | None:
-    """The `run.json` of a folder; `None` if there is none, `ValueError` in one line if it is some other file."""
+    """The `run.json` of a folder; `None` if there is none, `CorruptFileError` if it is some other file."""
     path = folder / RUN
     if not path.exists():
         return None
+    content = json_in(path)
     try:
-        return Experiment.model_validate_json(path.read_bytes())
+        return Experiment.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{path} was not written by a run: {place}: {first['msg']}") from None
+        raise CorruptFileError(path, f"was not written by a run: {place[:200]}: {first['msg']}") from None
 
 
 def recorded_kernels(folder: Path) -> Chosen:

@@ -161,6 +161,12 @@ class Store:
             self._verified[key] = signature
         return folder
 
+    def key_of_file(self, path: Path) -> str:
+        """The key of the finished artifact that a file belongs to; empty if it belongs to none."""
+        with suppress(ValueError):
+            return path.resolve().relative_to((self.root / "artifacts").resolve()).parts[0]
+        return ""
+
     def touch(self, key: str) -> None:
         """Note that a run has used an artifact."""
         with suppress(OSError):

@@ -18,9 +18,10 @@ from benchmark import metrics
 from benchmark.discovery.search import Search
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.disk import replace_file
+from benchmark.files import CorruptFileError, read_text, readable
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Site
-from benchmark.records.table import csv_text
+from benchmark.records.table import csv_text, shown
 from benchmark.running.cells import Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.running.store import Store
@@ -81,22 +82,24 @@ def read_best_known(path: Path) -> list[BestKnown]:
     """The rows of a table; none if there is no such file.
 
     Raises:
-        ValueError: In one line, with the file and the line, if it is some other file.
+        CorruptFileError: With the line, if it is some other file.
     """
     if not path.exists():
         return []
-    reader = csv.DictReader(StringIO(path.read_text(encoding="utf-8-sig")))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"{path} has the columns {', '.join(reader.fieldnames or ())}, not {', '.join(COLUMNS)}")
+    reader = csv.DictReader(StringIO(read_text(path, kind="table", encoding="utf-8-sig"), newline=""), strict=True)
+    with readable(path, "table"):
+        lines, header = list(reader), tuple(reader.fieldnames or ())
+    if header != COLUMNS:
+        raise CorruptFileError(path, f"has the columns {shown(', '.join(header))}, not {', '.join(COLUMNS)}")
     rows = []
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(lines, start=2):
         try:
             names = {name: row[name] for name in ("preset", "method", "variant", "graph", "task", "model")}
             of = ModelAndTask(**names, seed=int(row["seed"]), target=float(row["target"]))
             texts = (row["found_by"], row["circuit"], row["checked"])
             rows.append(BestKnown(of, int(row["edges"]), int(row["nodes"]), *texts))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+            raise CorruptFileError(path, f"line {number}: {shown(str(error))}") from None
     return rows
 
 
@@ -130,7 +133,7 @@ def from_text(text: str, sites: Sequence[Site]) -> Circuit:
     circuit = Circuit.empty(sites)
     for part in filter(None, text.split("; ")):
         name, *nodes = part.split()
-        if name not in circuit.masks or not all(int(node) < len(circuit.masks[name]) for node in nodes):
+        if name not in circuit.masks or not all(0 <= int(node) < len(circuit.masks[name]) for node in nodes):
             raise ValueError(f"the model has no nodes {part!r}")
         circuit.masks[name][[int(node) for node in nodes]] = True
     return circuit

@@ -91,7 +91,7 @@ def sweep_points(
     seeds: Sequence[int] = (),
     changes: Sequence[str] = (),
 ) -> list[OperatingPoint]:
-    """The operating points of some families, or of all installed ones, without repeats.
+    """The operating points of some families, or of all installed ones (also if one is `all`), without repeats.
 
     Tasks and seeds replace the preset's if given; `changes` are other changes to the preset, as `configure` takes them.
 
@@ -100,9 +100,9 @@ def sweep_points(
     """
     known = family_names()
     for name in families:
-        if name not in known:
+        if name not in (*known, "all"):
             raise ValueError(f"unknown family {name!r}; choose from {', '.join(known)}")
-    chosen = list(dict.fromkeys(families or known))
+    chosen = list(dict.fromkeys(known if "all" in families or not families else families))
     if not chosen:
         raise ValueError("no installed method declares settings to vary in a sweep")
     base = configure(preset, chosen, tasks, seeds, changes)

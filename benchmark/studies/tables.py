@@ -1,11 +1,13 @@
 """What search cells have measured, and tables of studies, to which searches of the same settings are added."""
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark.disk import replace_file
+from benchmark.files import CorruptFileError, read_text, readable
 from benchmark.records.table import Measurement, csv_text, read_measurements
 from benchmark.running.cells import Cell
 from benchmark.running.store import Store
@@ -28,12 +30,14 @@ def added(path: Path, rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
         key: The columns that identify a row.
 
     Raises:
-        ValueError: In one line, if the file is another table.
+        CorruptFileError: The file is not a table, or is another one.
     """
     if path.exists():
-        earlier = pd.read_csv(path)
+        text = read_text(path, kind="table", encoding="utf-8-sig")
+        with readable(path, "table"):
+            earlier = pd.read_csv(StringIO(text))
         if missing := set(key) - set(earlier):
-            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            raise CorruptFileError(path, f"lacks the columns {', '.join(sorted(missing))}")
         replaced = pd.MultiIndex.from_frame(earlier[list(key)]).isin(pd.MultiIndex.from_frame(rows[list(key)]))
         rows = pd.concat([rows, earlier[~replaced]], ignore_index=True)
     return rows.sort_values(list(key), ignore_index=True)

@@ -17,7 +17,7 @@ class ValidityConfig(Settings):
     score_tokens: Tokens = 24_576
     """Number of test tokens of which some are drawn to score it on."""
 
-    concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False)
+    concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False, max_length=1000)
     """Concepts that are scored; empty for all. Nodes may be named by any concept."""
 
     candidates: Size = 32

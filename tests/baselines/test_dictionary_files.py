@@ -58,5 +58,5 @@ def test_mean_errors_that_are_missing_are_named(tmp_path):
 def test_an_unknown_architecture_is_named_with_the_choices(sae):
     settings = json.loads((sae / "cfg.json").read_text())
     (sae / "cfg.json").write_text(json.dumps({**settings, "architecture": "gated"}))
-    with pytest.raises(ValueError, match=r"unknown architecture 'gated' in .*; choose from topk, jumprelu"):
+    with pytest.raises(ValueError, match=r"cfg\.json has the unknown architecture 'gated'; choose from topk, jumprelu"):
         load_dictionary(sae, ["."])

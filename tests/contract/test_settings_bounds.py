@@ -45,6 +45,23 @@ def test_every_number_has_a_finite_range(name):
         assert all(map(math.isfinite, (low, high))), place
 
 
+def collections(schema, place=""):
+    """Every list and every table with free keys in a JSON schema, with the path to it."""
+    if schema.get("type") == "array" or (schema.get("type") == "object" and "properties" not in schema):
+        yield place, schema
+    for key, inside in schema.get("properties", {}).items():
+        yield from collections(inside, f"{place}.{key}")
+    for inside in [*schema.get("anyOf", ()), schema.get("items"), schema.get("additionalProperties")]:
+        if isinstance(inside, dict):
+            yield from collections(inside, place)
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *METHODS, "transformer"])
+def test_every_list_and_table_has_a_largest_length(name):
+    for place, schema in collections(CLASSES[name].model_json_schema()):
+        assert schema.get("maxItems", schema.get("maxProperties", math.inf)) <= 10_000, place
+
+
 @pytest.mark.parametrize("name", [*SECTIONS, *METHODS])
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e30", "-1e30", "true", "'3'", "1" + 400 * "0"])
 def test_a_value_outside_a_range_is_refused_in_one_line_with_the_range(name, value):

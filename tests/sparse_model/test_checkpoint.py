@@ -48,7 +48,11 @@ def test_a_missing_file_is_named(folder):
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"d_model": None}, "config.json.d_model = None"), ({"depth": 3}, "config.json.depth"), ([], "contains a list")],
+    [
+        ({"d_model": None}, "config.json does not fit: d_model = None"),
+        ({"depth": 3}, "config.json does not fit: depth"),
+        ([], "contains a list"),
+    ],
 )
 def test_a_config_that_does_not_fit_is_named(folder, settings, said):
     content = {**SHAPE.model_dump(), **settings} if settings else []

@@ -264,7 +264,7 @@ BLOCK_1 = "transformer.h.1.attn"
             {},
             f"contains values that are not finite in {BLOCK_1}.c_proj.bias",
         ),
-        ({}, {"tied_unembed": True}, "transformer.wte.weight and lm_head.weight differ"),
+        ({}, {"tied_unembed": True}, "transformer.wte.weight and lm_head.weight that differ"),
     ],
 )
 def test_weights_that_do_not_fit_are_named_before_anything_is_built(tmp_path, change, settings, said):

@@ -42,6 +42,10 @@ def compute(params, inputs, folder, progress):
         rows = [replace(row, ablation=params["circuit"]["ablation"]) for row in rows]
     elif "mean_tokens" in params:
         rows = [Measurement("validation_loss", 1.5), Measurement("nonzero_parameters", 100.0)]
+    elif "choice_tokens" in params:
+        rows = [Measurement("named_nodes", 3.0)]
+    elif "reference" in params:
+        rows = [Measurement("replaced_kl", 2.0)]
     write_corpus(params, folder)
     write_measurements(rows, folder)
 

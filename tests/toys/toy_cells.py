@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmark.files import CorruptFileError
 from benchmark.running.cells import Cell, CellKind
 
 KIND = CellKind(1, "toy_cells:compute", ("name",))
@@ -22,6 +23,8 @@ def compute(params, inputs, folder, progress):
         progress(step + 1, params.get("steps", 1), f"at {step + 1}")
         steps.write_text(str(step + 1))
     steps.unlink(missing_ok=True)
+    if params.get("behaviour") == "cannot read":
+        raise CorruptFileError(inputs["need 0"] / "total.json", "is not a complete JSON file")
     total = params["number"] + sum(json.loads((path / "total.json").read_text()) for path in inputs.values())
     (folder / "total.json").write_text(json.dumps(total))
 

@@ -56,26 +56,29 @@ def test_the_commands_and_their_options_stay_what_they_were():
         for name, command in main.commands.items()
     }
     assert options == {
-        "run": ["--device", "--dry-run", "--executor", "--fresh", "--method", "--out", "--preset", "--seeds", "--set",
-                "--store", "--tasks", "--workers"],
+        "run": ["--cell-limit", "--device", "--dry-run", "--executor", "--fresh", "--log", "--method", "--out",
+                "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
         "plan": ["--device", "--json", "--method", "--preset", "--seeds", "--set", "--tasks"],
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "claims": ["--json", "--out", "--preset"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
         "show": ["--concept", "--json", "--names", "--out", "--store", "method", "task"],
-        "sweep": ["--device", "--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers",
-                  "families"],
-        "variance": ["--device", "--dry-run", "--finder-seeds", "--out", "--preset", "--seeds", "--set", "--store",
-                     "--tasks", "--workers", "methods"],
-        "forms": ["--device", "--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
-        "regret": ["--algorithms", "--device", "--dry-run", "--finder-seeds", "--longest", "--out", "--preset",
-                   "--seeds", "--set", "--store", "--tasks", "--workers", "methods"],
-        "leave-one-out": ["--device", "--dry-run", "--out", "--preset", "--seeds", "--set", "--store", "--tasks",
-                          "--workers", "methods"],
+        "sweep": ["--cell-limit", "--device", "--dry-run", "--executor", "--log", "--out", "--preset", "--seeds",
+                  "--set", "--store", "--tasks", "--workers", "families"],
+        "variance": ["--cell-limit", "--device", "--dry-run", "--executor", "--finder-seeds", "--log", "--out",
+                     "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "methods"],
+        "forms": ["--cell-limit", "--device", "--dry-run", "--executor", "--log", "--out", "--preset", "--seeds",
+                  "--set", "--store", "--tasks", "--workers"],
+        "regret": ["--algorithms", "--cell-limit", "--device", "--dry-run", "--executor", "--finder-seeds", "--log",
+                   "--longest", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers", "methods"],
+        "leave-one-out": ["--cell-limit", "--device", "--dry-run", "--executor", "--log", "--out", "--preset",
+                          "--seeds", "--set", "--store", "--tasks", "--workers", "methods"],
         "audit": ["--draws", "--json", "--out", "--searches"],
         "speed": ["--json", "--rounds"],
         "growth": ["--json", "--rounds"],
+        "store": [],
+        "records": [],
     }  # fmt: skip
 
 
@@ -252,7 +255,7 @@ def test_a_corrupt_artifact_is_said_and_computed_again():
                 break
         done = call(*RUN)
     assert done.exit_code == 0
-    assert "records.json does not have the checksum that was written; computing it again" in done.stderr
+    assert "records.json does not have the checksum that was written; set aside in store/corrupt/" in done.stderr
     assert Path("results/records.csv").read_bytes() == before
 
 
@@ -293,7 +296,7 @@ REFUSED = [
     (["run", "--nonsense"], "No such option"),
     (["run", "--store", "file/store"], "cannot write to folder 'file/store'"),
     (["run", "--out", "file"], "cannot write to folder 'file'"),
-    (["walk"], "unknown command 'walk'; choose from run, list, match, forms, show"),
+    (["walk"], "unknown command 'walk'; choose from run, plan, list, match, forms, show"),
     (["list", "cats"], "'cats' is not one of 'methods', 'tasks'"),
     (["--nonsense"], "No such option"),
     (["show"], "there is no run in folder 'results': `bench run --out results` makes one"),

@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 from conftest import write_python_folder
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmark.corpus import SPLITS, CorpusConfig, build, source_version
+from benchmark import files
+from benchmark.corpus import SPLITS, CorpusConfig, build, source_version, sources
 from benchmark.corpus.config import MIXED
 from benchmark.corpus.documents import passages
 from benchmark.corpus.sources import open_source, read_folder, split_files
+from benchmark.files import MIB
 from benchmark.running.config import configure
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +41,9 @@ def test_binary_and_non_utf8_files_are_skipped_and_named(python_folder, tmp_path
 
 
 def test_a_folder_without_text_is_named(tmp_path):
-    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder contains no text$"):
+    with pytest.raises(
+        ValueError, match=f"path:{tmp_path}: the folder contains no text; add files of UTF-8 text, three or more$"
+    ):
         opened(f"path:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.py").write_text("\n")
@@ -185,6 +191,9 @@ def odd_folder(tmp_path):
     (folder / "dangling.py").symlink_to(folder / "nowhere.py")
     (folder / "linked.py").symlink_to(folder / "a.py")
     (folder / "loop").symlink_to(folder)
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "out.py").symlink_to(tmp_path / "secret.txt")
+    (folder / "zero.py").symlink_to("/dev/zero")
     os.mkfifo(folder / "pipe.py")
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(folder / "socket"))
@@ -195,6 +204,8 @@ def odd_folder(tmp_path):
 ODD = {
     "dangling.py": "a dangling link",
     "loop": "a link to a folder, which is not followed",
+    "out.py": "a link out of the folder, which is not followed",
+    "zero.py": "not a regular file",
     "pipe.py": "not a regular file",
     "socket": "not a regular file",
     r"caf\xe9.py": "not named in UTF-8",
@@ -217,18 +228,70 @@ def test_a_folder_with_odd_entries_has_the_version_of_its_files(odd_folder):
 
 
 def test_a_file_that_may_not_be_read_is_skipped_and_named(odd_folder, monkeypatch):
-    read = Path.read_bytes
-
     def refused(path):
         if path.name == "b.py":
             raise PermissionError(13, "Permission denied")
-        return read(path)
+        return files.open_regular(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(sources, "open_regular", refused)
     texts, skipped = read_folder(odd_folder)
     assert "b.py" not in texts
     assert skipped["b.py"] == "unreadable (Permission denied)"
     assert source_version(f"path:{odd_folder}")
+
+
+def test_files_that_are_too_large_or_in_another_encoding_are_skipped_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LIMITS", sources.LIMITS._replace(file=3 * MIB))
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").write_text("text\n")
+    (tmp_path / "large.txt").write_bytes(b"line\n" * 700_000)
+    (tmp_path / "line.txt").write_bytes(b"short\n" + b"x" * (MIB + 1) + b"\nend")
+    (tmp_path / "mac.txt").write_bytes(b"line\r" * 400_000)
+    (tmp_path / "utf_16.txt").write_bytes("text".encode("utf-16"))
+    (tmp_path / "wide.txt").write_bytes("text".encode("utf-16-le"))
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    texts, skipped = read_folder(tmp_path)
+    assert list(texts) == ["a.txt", "b.txt", "c.txt", "mac.txt"]
+    assert skipped == {
+        "large.txt": "larger than 3 MiB",
+        "line.txt": "a file with a line of more than 1,048,576 bytes",
+        "utf_16.txt": "UTF-16, not UTF-8",
+        "wide.txt": "binary",
+        "latin.txt": "not UTF-8",
+    }
+
+
+@given(st.text("ab\n\r", max_size=60), st.integers(2, 20))
+def test_a_longer_line_is_found_wherever_it_is(text, longest):
+    content = text.encode()
+    assert sources._has_longer_line(content, longest) == any(len(line) > longest for line in content.splitlines())
+
+
+def test_a_line_of_200_megabytes_takes_no_time(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").write_text("text\n")
+    with (tmp_path / "line.txt").open("wb") as file:
+        file.truncate(200_000_000)
+    texts, skipped = read_folder(tmp_path)
+    assert (list(texts), list(skipped)) == (["a.txt", "b.txt", "c.txt"], ["line.txt"])
+
+
+def test_a_folder_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LIMITS", sources.LIMITS._replace(entries=2))
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").write_text("text\n")
+    with pytest.raises(ValueError, match="contains more than 2,048 MiB or 2 files; choose a smaller one"):
+        read_folder(tmp_path)
+
+
+def test_a_folder_with_too_little_text_is_refused_with_what_would_suffice(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.txt").write_text("text\n")
+    name = f"path:{tmp_path}"
+    with pytest.raises(ValueError, match=r"add text \(about 5,140 in all\), or choose a smaller corpus\.context"):
+        source_version(name, CorpusConfig(sources={name: 1.0}))
+    assert source_version(name, CorpusConfig(sources={name: 1.0}, context=3))
+    assert source_version(name, CorpusConfig(sources={name: 0.5, "idioms": 0.5}))
 
 
 def test_what_was_skipped_is_counted_and_named_in_the_facts_and_in_a_line_of_progress(odd_folder, tmp_path):
@@ -236,8 +299,8 @@ def test_what_was_skipped_is_counted_and_named_in_the_facts_and_in_a_line_of_pro
     told, config = [], CorpusConfig(sources={f"path:{odd_folder}": 1.0}, tokens=5_000, vocabulary=300, context=16)
     build(config, tmp_path, lambda done, total, note="": told.append(note))
     source = json.loads((tmp_path / "corpus.json").read_text())["sources"][f"path:{odd_folder}"]
-    assert (source["skipped"], source["skipped_count"]) == (ODD, 5)
-    assert f"path:{odd_folder}: skipped 5: " in told[0]
+    assert (source["skipped"], source["skipped_count"]) == (ODD, 7)
+    assert f"path:{odd_folder}: skipped 7: " in told[0]
     assert "dangling.py is a dangling link" in told[0]
 
 

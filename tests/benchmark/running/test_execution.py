@@ -174,10 +174,21 @@ def test_an_artifact_that_turns_out_corrupt_when_it_is_needed_is_computed_again(
         "slow": "computed",
         "two": "computed",
     }
-    reason = "toy one is corrupt: total.json does not have the checksum that was written"
-    assert ("given back", reason) in diary.events
+    assert ("given back", "toy one is corrupt") in diary.events
+    assert "total.json does not have the checksum that was written; set aside in" in diary.said[0]
     assert total(store, two) == 3
     assert times_computed(tmp_path, "one") == 2
+
+
+def test_an_artifact_that_cannot_be_read_although_its_checksum_fits_is_computed_again_once(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    two = toy(tmp_path, "two", 2, [one], behaviour="cannot read")
+    store, diary = Store(tmp_path / "store"), Diary()
+    outcomes = execute([one, two], store, 1, diary)
+    assert statuses(outcomes) == {"one": "computed", "two": "failed"}
+    assert outcomes[1].reason.startswith("an artifact that it needs is corrupt: ")
+    assert [times_computed(tmp_path, name) for name in ("one", "two")] == [2, 2]
+    assert len(list((store.root / "corrupt").iterdir())) == 1
 
 
 def test_a_cell_that_hangs_is_stopped_after_its_limit_and_the_rest_goes_on(tmp_path):
