@@ -124,10 +124,10 @@ def test_raising_the_version_of_a_method_trains_it_anew():
 
 def test_a_changed_corpus_folder_changes_every_key(tmp_path):
     for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.py").write_text("x = 1\n")
+        (tmp_path / f"{name}.py").write_text("x = 1\n" * 1000)
     change = f'corpus.sources={{"path:{tmp_path}" = 1.0}}'
     before = {cell.key for cell in made_of(["root"], changes=[change]).cells}
-    (tmp_path / "a.py").write_text("x = 2\n")
+    (tmp_path / "a.py").write_text("x = 2\n" * 1000)
     assert not before & {cell.key for cell in made_of(["root"], changes=[change]).cells}
 
 
