@@ -53,11 +53,11 @@ class Messages:
     def tell_report(self, job: str, report: Report) -> None:
         """Say how the cell of a job ended."""
         content = {"kind": type(report).__name__, "fields": asdict(report)}
-        replace_files({self._file(job, "report"): json.dumps(content).encode()})
+        replace_files({self._file(job, "report"): json.dumps(content)})
 
     def tell_settled(self, job: str, settled: Settled) -> None:
         """Say what kernels a job has settled."""
-        replace_files({self._file(job, "settled"): json.dumps(asdict(settled)).encode()})
+        replace_files({self._file(job, "settled"): json.dumps(asdict(settled))})
 
     def ask_to_stop(self) -> None:
         """Ask all jobs to stop."""
