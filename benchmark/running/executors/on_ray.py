@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,9 @@ from benchmark.running.store import CorruptArtifactError, Store
 
 SECONDS_TO_END = 10.0
 """How long tasks have to end once they are killed."""
+
+SECONDS_TO_ANSWER = 10.0
+"""How long a cluster has to answer at first."""
 
 OBJECT_BYTES = 128 * 2**20
 """Memory for objects if Ray is started here: all its workers share the folder of the store, so that little is sent."""
@@ -233,12 +237,23 @@ def _initialize(cores: int) -> None:
     ray._private.worker.print_to_stdstream = _print_nothing  # no setting turns off its paragraph on a dead worker
     with _signals_kept(), _failures():
         if address := os.environ.get("RAY_ADDRESS"):
+            _check_reachable(address)
             ray.init(address=address, **quiet)
         else:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init(
                 address="local", num_cpus=cores, object_store_memory=OBJECT_BYTES, include_dashboard=False, **quiet
             )
+
+
+def _check_reachable(address: str) -> None:
+    """Make sure that something answers at `HOST:PORT`: Ray itself would try for minutes, and say so on the terminal."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and int(port) < 2**16:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+        except OSError as error:
+            raise ExecutorFailedError(f"no Ray answers at RAY_ADDRESS={address!r}: {reason_of(error)}") from error
 
 
 def _print_nothing(*arguments: object, **options: object) -> None:

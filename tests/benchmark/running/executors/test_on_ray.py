@@ -11,7 +11,7 @@ from toy_display import Diary, statuses
 
 from benchmark.running.cells import KINDS
 from benchmark.running.execution import execute
-from benchmark.running.executors import executor_named
+from benchmark.running.executors import ExecutorFailedError, executor_named
 from benchmark.running.reports import Corrupted, Queued
 from benchmark.running.store import Store
 
@@ -124,6 +124,14 @@ def test_what_the_relay_keeps_is_not_needed_to_go_on_without_it(tmp_path):
     outcomes = execute([slow], store, executor, Diary(), stop_requested=stop)
     assert killed
     assert statuses(outcomes) == {"slow": "computed"}
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_one_line(monkeypatch):
+    from benchmark.running.executors import on_ray
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ExecutorFailedError, match=r"^no Ray answers at RAY_ADDRESS='127.0.0.1:1': ConnectionRefused"):
+        on_ray._initialize(1)
 
 
 def test_the_handler_of_sigterm_is_kept_and_a_ray_that_was_there_goes_on(tmp_path):

@@ -23,6 +23,13 @@ def bench_run(folder, executor):
     return (folder / "results" / "records.csv").read_bytes()
 
 
+@pytest.fixture(scope="module", params=[("ray", "ray"), ("slurm", "submitit")], ids=["ray", "slurm"])
+def executor(request):
+    name, library = request.param
+    pytest.importorskip(library, reason=f"{library} is not installed: `make executors` installs it")
+    return name
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     folder = tmp_path_factory.mktemp("here")
@@ -30,9 +37,7 @@ def here(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("executor", "library"), [("ray", "ray"), ("slurm", "submitit")])
-def test_records_do_not_depend_on_the_executor(executor, library, here, tmp_path):
-    pytest.importorskip(library, reason=f"{library} is not installed: `make executors` installs it")
+def test_records_do_not_depend_on_the_executor(executor, here, tmp_path):
     folder, records = here
     (tmp_path / "store").mkdir()
     shutil.copy(folder / "store" / "kernels.json", tmp_path / "store")  # another choice would change the last digits
