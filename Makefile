@@ -8,13 +8,17 @@ export OMP_NUM_THREADS := 1
 # A file's tests run in one worker, as they share fixtures; files keep their order, the long ones first.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test check slow chaos format
+.PHONY: bench test check slow chaos executors format
 .DEFAULT_GOAL := bench
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+$(VENV)/installed-executors: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,slurm]"
 	touch $@
 
 bench: $(VENV)/installed
@@ -28,6 +32,9 @@ slow: $(VENV)/installed
 
 chaos: $(VENV)/installed
 	$(BIN)/pytest -q tests/chaos
+
+executors: $(VENV)/installed-executors
+	$(BIN)/pytest tests/benchmark/running/executors
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

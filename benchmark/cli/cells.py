@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import NAME, FiniteRange, device, names, seeds, user_errors
+from benchmark.cli.errors import NAME, FiniteRange, available_executor, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import REGISTRIES, registry_of
 from benchmark.cli.ownership import check_ownership
@@ -132,7 +132,9 @@ ENGINE_OPTIONS = (
         type=click.Choice(tuple(EXECUTORS)),
         default="local",
         show_default=True,
-        help="What runs cells.",
+        is_eager=True,
+        callback=available_executor,
+        help="What runs cells: processes here, a Ray cluster or Slurm.",
     ),
     click.option(
         "--cell-limit",
@@ -173,7 +175,7 @@ def claim_folders(store: Store, out: Path) -> None:
 
 
 def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seconds: Seconds) -> "list[Outcome]":
-    """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C, 1 if the disk fails.
+    """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C, 1 if disk or cluster fail.
 
     Args:
         cells: The most urgent first.
@@ -187,7 +189,7 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
     from benchmark.running.estimates import Estimates
     from benchmark.running.event_log import LoggedDisplay, log, logged_to
     from benchmark.running.execution import StoreFailedError, execute
-    from benchmark.running.executors import executor_named
+    from benchmark.running.executors import ExecutorFailedError, executor_named
     from benchmark.running.experiment import recorded_kernels
     from benchmark.running.progress_display import Tally, display_on
 
@@ -208,8 +210,8 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
             log("run stopped")
             click.echo("stopped; the same command resumes from here", err=True)
             raise click.exceptions.Exit(STOPPED) from None
-        except StoreFailedError as error:
-            log("store failed", reason=str(error))
+        except (StoreFailedError, ExecutorFailedError) as error:
+            log("run failed", reason=str(error))
             click.echo(str(error), err=True)
             raise click.exceptions.Exit(1) from None
         counts = Counter[str](outcome.status for outcome in outcomes)

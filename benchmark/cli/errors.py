@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from benchmark.files import CorruptFileError, printable
+from benchmark.running.executors import check_executor
 from benchmark.running.store import CorruptArtifactError
 from benchmark.seeds import LARGEST_SEED
 from benchmark.stopping import STOPPED, handled_by, interrupt
@@ -133,8 +134,12 @@ def seeds(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def device(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Callback of the option for the device; `auto` becomes the kind of device that there is."""
-    if value == "cpu":
+    """Callback of the option for the device; `auto` becomes the kind of device that there is.
+
+    The machines of a cluster may have devices that this one lacks.
+    """
+    elsewhere = context.params.get("executor", "local") != "local"
+    if value == "cpu" or (elsewhere and value != "auto"):
         return value
     from benchmark.model.devices import available
 
@@ -142,6 +147,15 @@ def device(context: click.Context, parameter: click.Parameter, value: str) -> st
         return available(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from error
+
+
+def available_executor(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Callback of the option for the executor: its library must be installed."""
+    try:
+        check_executor(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+    return value
 
 
 class FiniteRange(click.FloatRange):

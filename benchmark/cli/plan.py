@@ -75,7 +75,7 @@ def plan(
 
 
 def needs_of_run(
-    settings: "RunConfig", missing: "Sequence[Cell]", store: Path, workers: int, device: str
+    settings: "RunConfig", missing: "Sequence[Cell]", store: Path, workers: int, device: str, here: bool = True
 ) -> tuple[list[str], list[str]]:
     """What the missing cells of a run need, and what of it the machine does not have, in a line each.
 
@@ -85,6 +85,7 @@ def needs_of_run(
         store: The folder of the store.
         workers: Number of workers.
         device: The kind of device that models are on.
+        here: Whether the cells are computed on this machine, and take its memory.
     """
     from benchmark.planning.asked import asked, disk_of
     from benchmark.planning.machine import shortages
@@ -100,7 +101,7 @@ def needs_of_run(
     without = f"; {counted(unstated, 'cell')} not included, whose methods state nothing" if unstated else ""
     largest = size(sum(sorted(memory, reverse=True)[:together]))
     told = f"needs up to {largest} of memory with {counted(together, 'worker')} and {size(disk)} of disk{without}"
-    return [told], list(shortages(memory, disk, together, store))
+    return [told], list(shortages(memory if here else [], disk, together, store))
 
 
 def _sizes(found: "Sequence[Row]") -> Iterator[str]:

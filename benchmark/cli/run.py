@@ -53,7 +53,8 @@ def run(
     notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
     states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
     missing = [cell for cell in cells if states[cell.key] != "done"]
-    needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device)
+    here = engine.executor == "local"
+    needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device, here)
     if dry_run:
         lines = [f"{states[cell.key]:<8} {cell.label}" for cell in cells]
         expected = Estimates.of(seconds, cells, place)

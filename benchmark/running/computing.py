@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
@@ -34,21 +34,50 @@ class ReportedProgress:
     Args:
         send: Receives the steps done, all steps and a short text.
         stop_requested: Whether the cell is to be stopped.
+        seconds: Progress is passed on at most this often.
     """
 
-    def __init__(self, send: Callable[[int, int, str], None], stop_requested: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        send: Callable[[int, int, str], None],
+        stop_requested: Callable[[], bool],
+        seconds: float = SECONDS_BETWEEN_REPORTS,
+    ) -> None:
         self._send = send
         self._stop_requested = stop_requested
-        self._last = -SECONDS_BETWEEN_REPORTS
+        self._seconds = seconds
+        self._last = -seconds
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` steps; `note` is a short text."""
         if self._stop_requested():
             raise StopRequested
         now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_REPORTS:
+        if now - self._last >= self._seconds:
             self._last = now
             self._send(done, total, note)
+
+
+class Polled:
+    """A question that takes time to answer, and is therefore asked at a limited rate; yes is the last answer.
+
+    Args:
+        ask: Asks it.
+        seconds: How long the answer no is taken for granted.
+    """
+
+    def __init__(self, ask: Callable[[], bool], seconds: float = SECONDS_BETWEEN_REPORTS) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._answer = False
+        self._asked = time.monotonic() - seconds
+
+    def __call__(self) -> bool:
+        """The latest answer."""
+        if not self._answer and time.monotonic() - self._asked >= self._seconds:
+            self._answer = self._ask()
+            self._asked = time.monotonic()
+        return self._answer
 
 
 def use_one_thread() -> None:
@@ -73,6 +102,11 @@ def prepare(chosen: tuple[tuple[str, str], ...], device: str, number: int) -> No
         choose_device(of_worker(device, number))
 
 
+def preparation(chosen: Chosen, device: str, number: int) -> Callable[[], None]:
+    """What prepares this process for a cell: `prepare` with these arguments."""
+    return partial(prepare, tuple(sorted(chosen.items())), device, number)
+
+
 def settle(recorded: Chosen, store: Store) -> Settled:
     """Settle the choices of kernels; after an error there are none."""
     try:
@@ -83,7 +117,7 @@ def settle(recorded: Chosen, store: Store) -> Settled:
                 traceback.print_exc()
                 raise
     except Exception as error:
-        return Settled({}, (f"no kernel was chosen: {_reason(error)}",))
+        return Settled({}, (f"no kernel was chosen: {reason_of(error)}",))
 
 
 def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[], None] = lambda: None) -> Report:
@@ -115,7 +149,7 @@ def _failed(order: Order, store: Store, error: Exception) -> Raised:
     """Report an error of a cell itself, which would start from the same state again."""
     with contextlib.suppress(OSError):
         store.discard_partial(order.key)
-    return Raised(_reason(error))
+    return Raised(reason_of(error))
 
 
 def _compute(order: Order, store: Store, progress: Progress, prepared: Callable[[], None], began: float) -> None:
@@ -129,7 +163,7 @@ def _compute(order: Order, store: Store, progress: Progress, prepared: Callable[
     store.commit(order, time.perf_counter() - began, _peak_memory())
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """An error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 

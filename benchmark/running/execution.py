@@ -13,7 +13,7 @@ from benchmark.running.duration import duration
 from benchmark.running.executors import Executor
 from benchmark.running.kernels import Chosen
 from benchmark.running.leases import Leases
-from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Report, Stopped
+from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Queued, Report, Stopped
 from benchmark.running.schedule import Outcome, Schedule
 from benchmark.running.store import CorruptArtifactError, Store
 
@@ -130,7 +130,7 @@ def _store_failed(store: Store, reason: str) -> StoreFailedError:
 
 @dataclass(frozen=True)
 class Running:
-    """A cell that is being computed, and since when."""
+    """A cell that is being computed, and since when; one that waits for room on a cluster has only just begun."""
 
     cell: Cell
     began: float
@@ -211,6 +211,10 @@ class Execution:
         self.display.say(f"corrupt artifact of {cell.label}: {flaw}; set aside in {place}, computing it again")
 
     def _act_on(self, number: int, report: Report) -> None:
+        if isinstance(report, Queued):
+            self._running[number] = Running(self._running[number].cell, time.monotonic())
+            self.display.advanced(number, 0, 1, "queued")
+            return
         if isinstance(report, Advanced):
             self.display.advanced(number, report.done, report.total, report.note)
             return

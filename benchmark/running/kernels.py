@@ -135,6 +135,11 @@ def use(chosen: Chosen) -> None:
                 choice.use(chosen[choice.name])
 
 
+def with_device(chosen: Chosen, device: str) -> Chosen:
+    """Choices as they are recorded: together with the kind of `device`, if that is not the CPU."""
+    return chosen if device == "cpu" else {**chosen, "device": device}
+
+
 def read_measured(file: Path) -> dict[Machine, Chosen]:
     """What was measured, by machine; nothing if the file is missing or is not such a file."""
     try:

@@ -141,6 +141,10 @@ class Leases:
         """Who holds a lease, expired or not; `None` if nobody does or the file cannot be read."""
         return _holder_in(_content(self.folder / name))
 
+    def is_left(self, name: str) -> bool:
+        """Whether nobody holds a lease any more: it was released, or it has expired."""
+        return not (self.folder / name).exists() or self._has_expired(name)
+
     def names(self, beginning: str) -> list[str]:
         """The names of all leases that begin in a way, whoever holds them."""
         return sorted(path.name for path in self.folder.glob(f"{beginning}*"))

@@ -18,6 +18,11 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """A cell waits for room on a cluster; its time has not begun to run."""
+
+
+@dataclass(frozen=True)
 class Advanced:
     """A cell has done `done` of `total` steps; `note` is a short text."""
 
@@ -67,5 +72,5 @@ class Stopped:
     """A cell was stopped as asked for; what it had done so far is kept."""
 
 
-Report = Advanced | Ended | Raised | Corrupted | DiskFailed | Died | Stopped
-"""What is reported of a cell; all but `Advanced` are the last report."""
+Report = Queued | Advanced | Ended | Raised | Corrupted | DiskFailed | Died | Stopped
+"""What is reported of a cell; all but `Queued` and `Advanced` are the last report."""

@@ -18,6 +18,7 @@ from benchmark.disk import flush, flush_tree
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.running.cells import Order, digest, key_of, label
 from benchmark.running.leases import Leases
+from benchmark.running.packing import unpack
 
 MANIFEST = "manifest.json"
 """The file of an artifact that describes it and lists the checksums of its other files."""
@@ -132,7 +133,7 @@ class Store:
 
         Every run has a folder of its own, so that one that was taken for dead cannot write into another's.
         """
-        folder = self.root / "partial" / f"{order.key}.{order.run}"
+        folder = self._partial_of(order)
         folder.parent.mkdir(parents=True, exist_ok=True)
         left = [other for other in self._partials(order.key) if other != folder]
         if left and not folder.exists():
@@ -231,8 +232,12 @@ class Store:
         )
 
     def commit(self, order: Order, seconds: float, peak_memory: int) -> Manifest:
-        """Turn the partial folder of a cell into its finished artifact, atomically, once all of it is on the disk."""
-        folder = self.partial(order)
+        """Turn the partial folder of a cell into its finished artifact, atomically, once all of it is on the disk.
+
+        Raises:
+            FileNotFoundError: Another run has taken over what this one had done.
+        """
+        folder = self._partial_of(order)
         (folder / MANIFEST).unlink(missing_ok=True)
         manifest = Manifest(
             key=order.key,
@@ -250,12 +255,25 @@ class Store:
         manifest = replace(manifest, checksum=manifest.digest())
         text = json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-        flush_tree(folder)
-        self.remove(self._folder(order.key))
-        self._folder(order.key).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(folder, self._folder(order.key))
-        flush(self._folder(order.key).parent)
+        self._finish(folder, order.key)
         return manifest
+
+    def adopt(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Take in a finished artifact that another store has sent, once it is verified.
+
+        Args:
+            key: The key of its cell.
+            files: The content of each file, the manifest too, by its path inside the folder.
+
+        Raises:
+            CorruptArtifactError: A file is missing, changed or unexpected.
+        """
+        place = self.root / "partial"
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place, prefix=".", ignore_cleanup_errors=True) as arrived:
+            folder = Path(arrived) / key
+            unpack(files, folder)
+            self._finish(verify(folder, key), key)
 
     def set_aside(self, key: str) -> Path:
         """Move a corrupt artifact out of the way and return its new place; nothing happens if it is gone."""
@@ -302,6 +320,10 @@ class Store:
         for folder in self._partials(key):
             self.remove(folder)
 
+    def _partial_of(self, order: Order) -> Path:
+        """The place of the folder in which a run computes an artifact."""
+        return self.root / "partial" / f"{order.key}.{order.run}"
+
     def _partials(self, key: str) -> list[Path]:
         """What interrupted computations left of an artifact, the oldest first."""
         found = []
@@ -313,6 +335,14 @@ class Store:
     def _folder(self, key: str) -> Path:
         """The place of a finished artifact, which may be missing or corrupt."""
         return self.root / "artifacts" / key
+
+    def _finish(self, folder: Path, key: str) -> None:
+        """Move a complete folder to the place of a finished artifact, atomically, once all of it is on the disk."""
+        flush_tree(folder)
+        self.remove(self._folder(key))
+        self._folder(key).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, self._folder(key))
+        flush(self._folder(key).parent)
 
     def remove(self, folder: Path) -> None:
         """Remove a folder or file of the store; it is moved away first, so half of it never looks whole."""

@@ -4,13 +4,12 @@ import contextlib
 import os
 import signal
 import threading
-from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmark.running.cells import Order
-from benchmark.running.computing import ReportedProgress, compute, prepare, settle, use_one_thread
+from benchmark.running.computing import ReportedProgress, compute, preparation, settle, use_one_thread
 from benchmark.running.kernels import Chosen
 from benchmark.running.reports import Advanced, Settle, Stop
 from benchmark.running.store import Store
@@ -40,8 +39,7 @@ def work(connection: Connection, root: Path, chosen: Chosen, device: str, number
                 chosen = settled.chosen
                 connection.send(settled)
             elif isinstance(order, Order):
-                prepared = partial(prepare, tuple(sorted(chosen.items())), device, number)
-                connection.send(compute(order, store, _progress(connection), prepared))
+                connection.send(compute(order, store, _progress(connection), preparation(chosen, device, number)))
 
 
 def _progress(connection: Connection) -> ReportedProgress:

@@ -20,12 +20,16 @@ from benchmark.running.store import Store
 IMPORTS = """
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import walk_packages
 PACKAGES = ("benchmark", "sparse_model", "baselines")
+OPTIONAL = {"ray": ("on_ray", "ray_worker"), "submitit": ("on_slurm",)}
+LEFT_OUT = [each for library, modules in OPTIONAL.items() if find_spec(library) is None for each in modules]
 
 def import_all():
     found = [walk_packages(import_module(package).__path__, f"{package}.") for package in PACKAGES]
-    return [import_module(each.name) for modules in found for each in modules]
+    names = [each.name for modules in found for each in modules]
+    return [import_module(name) for name in names if name.rpartition(".")[2] not in LEFT_OUT]
 
 import_all()  # the libraries, which are not ours to judge
 for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:

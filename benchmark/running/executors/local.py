@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import cast
 
 from benchmark.running.cells import Order
-from benchmark.running.kernels import Chosen, Settled
+from benchmark.running.kernels import Chosen, Settled, with_device
 from benchmark.running.reports import Advanced, Died, Report, Settle, Stop
 from benchmark.running.store import Store
 from benchmark.running.worker import work
@@ -47,7 +47,7 @@ class LocalExecutor:
     @property
     def used(self) -> Chosen:
         """What the workers compute with, as it is recorded."""
-        return self._kernels if self._device == "cpu" else {**self._kernels, "device": self._device}
+        return with_device(self._kernels, self._device)
 
     @property
     def has_room(self) -> bool:

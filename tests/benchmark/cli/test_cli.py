@@ -292,7 +292,7 @@ REFUSED = [
     (["run", "--set", "sparse.steps=-3"], "sparse.steps = -3: input should be greater than or equal to 1"),
     (["run", "--set", 'corpus.sources={"path:nowhere" = 1.0}'], "nowhere: there is no such folder"),
     (["run", "--workers", "0"], "0 is not in the range 1<=x<=1024"),
-    (["run", "--executor", "slurm"], "'slurm' is not 'local'"),
+    (["run", "--executor", "dask"], "'dask' is not one of 'local', 'ray', 'slurm'"),
     (["run", "--nonsense"], "No such option"),
     (["run", "--store", "file/store"], "cannot write to folder 'file/store'"),
     (["run", "--out", "file"], "cannot write to folder 'file'"),

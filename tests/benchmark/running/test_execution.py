@@ -1,13 +1,12 @@
 """Nothing is computed twice, nothing is lost, and one failure does not stop the rest."""
 
-import json
 import tempfile
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from toy_cells import KIND, times_computed, toy
+from toy_cells import KIND, times_computed, total, toy
+from toy_display import Diary, statuses
 
 from benchmark.running.cells import KINDS
 from benchmark.running.execution import Execution, StoreFailedError
@@ -26,46 +25,6 @@ def _toy_kind(monkeypatch):
 
 def execute(cells, store, workers, display, **options):
     return execute_on(cells, store, LocalExecutor(store, workers), display, **options)
-
-
-@dataclass
-class Diary:
-    """A display that remembers."""
-
-    said: list[str] = field(default_factory=list)
-    events: list[tuple] = field(default_factory=list)
-
-    def begin(self, missing, found):
-        self.events.append(("begin", len(missing), found))
-
-    def say(self, text):
-        self.said.append(text)
-
-    def started(self, worker, cell):
-        self.events.append(("started", cell.params["name"]))
-
-    def advanced(self, worker, done, total, note):
-        self.events.append(("advanced", done, total, note))
-
-    def finished(self, worker, seconds):
-        self.events.append(("finished", worker))
-
-    def failed(self, worker, reason, lost):
-        self.events.append(("failed", reason, [cell.params["name"] for cell in lost]))
-
-    def given_back(self, worker, reason):
-        self.events.append(("given back", reason))
-
-    def found(self, cell):
-        self.events.append(("found", cell.params["name"]))
-
-
-def total(store, cell):
-    return json.loads((store.artifact(cell.key) / "total.json").read_text())
-
-
-def statuses(outcomes):
-    return {outcome.cell.params["name"]: outcome.status for outcome in outcomes}
 
 
 def test_needs_are_computed_first_and_nothing_twice(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from toy_cells import KIND, toy
 
 from benchmark.running.cells import KINDS
+from benchmark.running.packing import pack
 from benchmark.running.store import MANIFEST, CorruptArtifactError, Manifest, Store, verify
 
 
@@ -28,6 +29,7 @@ def cell():
 
 
 def put(store, cell, **files):
+    store.partial(cell.order())
     for name, text in files.items():
         file = store.partial(cell.order()) / name.replace("__", "/")
         file.parent.mkdir(exist_ok=True)
@@ -237,3 +239,27 @@ def test_a_store_is_not_cleaned_up_while_a_run_computes_with_it_and_the_run_is_n
     assert store.find(cell.key) is not None
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
     assert Store(store.root).find(cell.key) is None
+
+
+def test_an_artifact_that_another_store_sends_is_taken_in_whole_or_not_at_all(store, cell, tmp_path):
+    put(store, cell, a="1", b__c="2")
+    files = pack(store.artifact(cell.key))
+    there = Store(tmp_path / "there")
+    there.adopt(cell.key, files)
+    assert pack(there.artifact(cell.key)) == files
+    for changed in ({**files, "a": b"2"}, {**files, "d": b""}, {"a": b"1"}):
+        other = Store(tmp_path / "other")
+        with pytest.raises(CorruptArtifactError):
+            other.adopt(cell.key, changed)
+        assert other.state(cell.key) == "missing"
+        assert [path for path in other.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_run_that_was_taken_for_dead_does_not_commit_what_another_run_computes(store, cell):
+    (store.partial(cell.order("first")) / "a").write_text("1")
+    store.partial(cell.order("second"))  # takes over what the first one has done
+    with pytest.raises(FileNotFoundError):
+        store.commit(cell.order("first"), 1.5, 1024)
+    assert store.state(cell.key) == "begun"
+    store.commit(cell.order("second"), 1.5, 1024)
+    assert store.state(cell.key) == "done"
