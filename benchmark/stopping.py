@@ -13,7 +13,8 @@ STOPPED = 130
 SECONDS_OF_ONE_REQUEST = 0.5
 """Signals within this time count as one: `timeout` and Slurm send theirs to a process and to its group."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, the wish of a batch system, and a terminal that is closed."""
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

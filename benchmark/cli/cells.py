@@ -21,7 +21,7 @@ from benchmark.cli.text import WIDTH, counted
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
 from benchmark.running.executors import EXECUTORS
-from benchmark.running.store import Store
+from benchmark.running.store import Store, StoreFailedError
 from benchmark.stopping import STOPPED, stop_requests
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ def claim_folders(store: Store, out: Path) -> None:
         claim(out, store.root)
 
 
-def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seconds: Seconds) -> "list[Outcome]":
+def compute(
+    cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seconds: Seconds, *, fresh: bool = False
+) -> "list[Outcome]":
     """Compute the missing cells, with progress on the terminal; exit 130 after Ctrl-C, 1 if disk or cluster fail.
 
     Args:
@@ -183,12 +185,13 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
         out: The folder of the tables; kernels that its `run.json` records are used.
         engine: Where and how cells are computed.
         seconds: How long each cell takes as stated; corrected by what cells in the store took.
+        fresh: Whether what the store has of these cells is removed first.
     """
     from rich.console import Console
 
     from benchmark.running.estimates import Estimates
     from benchmark.running.event_log import LoggedDisplay, log, logged_to
-    from benchmark.running.execution import StoreFailedError, execute
+    from benchmark.running.execution import execute
     from benchmark.running.executors import ExecutorFailedError, executor_named
     from benchmark.running.experiment import recorded_kernels
     from benchmark.running.progress_display import Tally, display_on
@@ -197,23 +200,24 @@ def compute(cells: Sequence[Cell], store: Store, out: Path, engine: Engine, seco
     with user_errors():
         kernels = recorded_kernels(out)
         executor = executor_named(engine.executor, store, engine.workers, engine.device)
-    estimates = Estimates.of(seconds, cells, store)
-    display = display_on(Console(stderr=True, highlight=False), Tally(estimates))
     with ExitStack() as stack:
         with user_errors():
             stack.enter_context(logged_to(engine.log))
+            if fresh:
+                store.discard_all(cell.key for cell in cells)
+            estimates = Estimates.of(seconds, cells, store)
+        display = display_on(Console(stderr=True, highlight=False), Tally(estimates))
         try:
             with display, stop_requests() as stop_requested:
                 shown, limit = LoggedDisplay(display), engine.limit(estimates)
                 outcomes = execute(cells, store, executor, shown, kernels, limit, stop_requested)
         except KeyboardInterrupt:
             log("run stopped")
-            click.echo("stopped; the same command resumes from here", err=True)
+            click.echo(f"stopped; the same command{' without --fresh' * fresh} resumes from here", err=True)
             raise click.exceptions.Exit(STOPPED) from None
         except (StoreFailedError, ExecutorFailedError) as error:
             log("run failed", reason=str(error))
-            click.echo(str(error), err=True)
-            raise click.exceptions.Exit(1) from None
+            raise
         counts = Counter[str](outcome.status for outcome in outcomes)
         log("run ended", **counts, seconds=round(time.monotonic() - began, 3))
     told = ", ".join(f"{counts[status]} {status}" for status in ("computed", "found", "failed") if counts[status])

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from benchmark.disk import disk_failure
 from benchmark.files import CorruptFileError, printable
-from benchmark.running.executors import check_executor
-from benchmark.running.store import CorruptArtifactError
+from benchmark.running.executors import ExecutorFailedError, check_executor
+from benchmark.running.store import CorruptArtifactError, StoreBusyError, StoreFailedError
 from benchmark.seeds import LARGEST_SEED
 from benchmark.stopping import STOPPED, handled_by, interrupt
 
@@ -35,13 +36,19 @@ class BadUsage(click.ClickException):
         super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…")
 
 
+class RunFailed(BadUsage):
+    """A run could not go on; shown as one line, too."""
+
+    exit_code = 1
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Report a `ValueError` or `OSError` inside as bad usage: it is the user's to fix."""
+    """Report a `ValueError` or `OSError` inside as bad usage: it is the user's to fix; a full disk ends with code 1."""
     try:
         yield
     except (ValueError, OSError) as error:
-        raise BadUsage(str(error)) from error
+        raise (RunFailed if disk_failure(error) else BadUsage)(str(error)) from error
 
 
 @contextmanager
@@ -50,8 +57,12 @@ def _one_line() -> Iterator[None]:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
-    except (click.UsageError, CorruptArtifactError, CorruptFileError) as error:
-        raise BadUsage(error.format_message() if isinstance(error, click.UsageError) else str(error)) from error
+    except click.UsageError as error:
+        raise BadUsage(error.format_message()) from error
+    except (CorruptArtifactError, CorruptFileError, StoreBusyError) as error:
+        raise BadUsage(str(error)) from error
+    except (StoreFailedError, ExecutorFailedError) as error:
+        raise RunFailed(str(error)) from error
 
 
 class OneLineGroup(click.Group):
@@ -106,7 +117,7 @@ def names(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(told, context, parameter)
     found = [NAME.convert(name, parameter, context) for name in value.split(",") if name.strip()]
     if not found:
-        raise click.BadParameter("names none", context, parameter)
+        raise click.BadParameter("no name is given", context, parameter)
     _check_each_once(found, context, parameter)
     return found
 
@@ -123,7 +134,7 @@ def seeds(context: click.Context, parameter: click.Parameter, value: str | None)
         return ()
     found = [name.strip() for name in value.split(",") if name.strip()]
     if not found:
-        raise click.BadParameter("names none", context, parameter)
+        raise click.BadParameter("no name is given", context, parameter)
     if not all(re.fullmatch("[0-9]{1,10}", name) and int(name) <= LARGEST_SEED for name in found):
         wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
         shown = repr(value) if len(repr(value)) <= LONGEST_NAME else f"{repr(value)[:LONGEST_NAME]}…"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,15 @@ def claim(*folders: Path) -> None:
             _claim(folder, made)
     except ValueError:
         for place in reversed(made):
-            place.rmdir()
+            with suppress(OSError):  # another run has begun to use it
+                place.rmdir()
         raise
 
 
 def _claim(folder: Path, made: list[Path]) -> None:
     try:
         for place in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
-            place.mkdir()
+            place.mkdir(exist_ok=True)
             made.append(place)
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -31,8 +31,8 @@ def rebuild(
 ) -> None:
     """Write the tables of a run from what its store holds, and compute nothing.
 
-    Takes the options of the `bench run` that filled the store. Cells that are missing or corrupt have no rows; exit 1
-    if there are any.
+    Takes the options of the `bench run` that filled the store. Cells that are missing or corrupt get no rows, and keep
+    those that the folder has; exit 1 if there are any.
     """
     from benchmark.running.config import configure
     from benchmark.running.plan import plan

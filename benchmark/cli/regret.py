@@ -108,6 +108,7 @@ def regret(
         best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
     spread = stability(found, ended, settings)
     with user_errors(), adding_to(out, run, study.REGRET, kernels_of(outcomes)):
+        best = lowered(best, read_best_known(out / BEST_KNOWN))  # another run may have lowered it meanwhile
         rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best, run)
         write_frame(out / study.REGRET, rows)
         write_frame(out / STABILITY, added(out / STABILITY, spread, STABILITY_KEY))

@@ -49,9 +49,9 @@ def run(
         settings = configure(preset, methods, tasks, seeds, changes)
         made = plan(settings)
         check_tables(out, settings)
-    cells, seconds = made.cells, settings.estimated_seconds
+        cells, seconds = made.cells, settings.estimated_seconds
+        states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
     notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
-    states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
     missing = [cell for cell in cells if states[cell.key] != "done"]
     here = engine.executor == "local"
     needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device, here)
@@ -64,10 +64,7 @@ def run(
     claim_folders(place, out)
     for note in [*notes, *lacking]:
         click.echo(note, err=True)
-    if fresh:
-        with user_errors():
-            place.discard_all(cell.key for cell in cells)
-    outcomes = compute(cells, place, out, engine, seconds)
+    outcomes = compute(cells, place, out, engine, seconds, fresh=fresh)
     with user_errors():
         write_tables(settings, outcomes, place, out, engine.workers)
     if line := _unexpected_corpus(settings, made, place):

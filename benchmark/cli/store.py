@@ -60,16 +60,20 @@ def verify(store: Path) -> None:
 )
 @click.option("--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
 def gc(store: Path, folders: Sequence[Path], days: float, yes: bool) -> None:
-    """Remove what no table refers to and no run has used for some time.
+    """Remove what no records refer to and no run has used for some time.
 
     Whatever an artifact that is kept was computed from is kept as well. Says what would be removed, and removes it
-    with --yes.
+    with --yes. The tables of `bench sweep`, `variance`, `regret` and `leave-one-out` do not say which artifacts they
+    were made from, so those are kept by their use alone.
     """
     from benchmark.records.table import RECORDS, read_records
     from benchmark.running.cleaning import garbage, remove
 
     place = _existing(store)
     with user_errors():
+        for folder in folders:
+            if not (folder / RECORDS).exists():
+                raise ValueError(f"there are no tables in folder {str(folder)!r}: give that of the runs with --out")
         referred = {row.config_hash for folder in folders for row in read_records(folder / RECORDS) if row.config_hash}
         found = garbage(place, referred, days)
         if yes:

@@ -67,7 +67,7 @@ def garbage(store: Store, referred: Collection[str], days: float) -> list[Garbag
         key = folder.name.partition(".")[0]
         if key in kept or folder.stat().st_mtime < unused_since:
             found.append(Garbage("unfinished computations", folder.name[:12], folder, _size(folder)))
-    for what, name in (("corrupt artifacts set aside", "corrupt"), ("half-removed folders", "removed")):
+    for what, name in (("corrupt artifacts set aside", "corrupt"), ("interrupted removals", "removed")):
         found += [Garbage(what, each.name[:12], each, _size(each)) for each in (store.root / name).glob("*")]
     for log in (store.root / "logs").glob("*.txt"):
         if log.stat().st_mtime < unused_since and log.stem not in kept:

@@ -19,10 +19,13 @@ from benchmark.running import kernels
 from benchmark.running.cells import Order
 from benchmark.running.kernels import Chosen, Settled
 from benchmark.running.reports import Corrupted, DiskFailed, Ended, Raised, Report, Stopped
-from benchmark.running.store import CorruptArtifactError, Store
+from benchmark.running.store import CorruptArtifactError, MissingArtifactError, Store
 
 SECONDS_BETWEEN_REPORTS = 0.2
 """Progress is reported at most this often."""
+
+LONGEST_REASON = 2_000
+"""Largest number of characters of an error that is reported; the log has the whole."""
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 """The environment variables that set the number of threads of the libraries we use."""
@@ -135,9 +138,11 @@ def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[
         return Stopped()
     except CorruptArtifactError as error:
         return Corrupted(error.key, error.flaw)
+    except MissingArtifactError as error:
+        return Corrupted(error.key, "it is missing")
     except CorruptFileError as error:
         if key := store.key_of_file(error.path):
-            return Corrupted(key, error.flaw)
+            return Corrupted(key, f"{error.path.name} {error.flaw}", unreadable=True)
         return _failed(order, store, error)
     except Exception as error:
         if failure := disk_failure(error):
@@ -146,9 +151,10 @@ def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[
 
 
 def _failed(order: Order, store: Store, error: Exception) -> Raised:
-    """Report an error of a cell itself, which would start from the same state again."""
-    with contextlib.suppress(OSError):
-        store.discard_partial(order.key)
+    """Report an error of a cell itself, which starts afresh if it is tried again, unless the error may pass."""
+    if not (isinstance(error, MemoryError | OSError) or type(error).__name__ == "OutOfMemoryError"):
+        with contextlib.suppress(OSError):
+            store.discard_partial(order)
     return Raised(reason_of(error))
 
 
@@ -164,8 +170,13 @@ def _compute(order: Order, store: Store, progress: Progress, prepared: Callable[
 
 
 def reason_of(error: Exception) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    """An error in one line of a sensible length, without the paths of this machine."""
+    text = str(error)
+    for place, name in ((os.getcwd(), "."), (os.path.expanduser("~"), "~")):
+        text = text.replace(place + os.sep, name + os.sep)
+    text = " ".join(text.split())
+    shown = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+    return f"{type(error).__name__}: {shown}".removesuffix(": ")
 
 
 @contextlib.contextmanager
@@ -182,8 +193,9 @@ def _output_in(log: Path) -> Iterator[None]:
             for stream, descriptor in saved:
                 os.dup2(descriptor, stream.fileno())
                 os.close(descriptor)
-    if log.stat().st_size == 0:
-        log.unlink()
+    with contextlib.suppress(FileNotFoundError):  # another run may have printed nothing into the same file
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 def _reset_peak_memory() -> None:

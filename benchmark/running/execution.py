@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol, runtime_checkable
 
+from benchmark.disk import disk_failure
 from benchmark.running.cells import KINDS, Cell
 from benchmark.running.duration import duration
 from benchmark.running.executors import Executor
@@ -15,10 +16,10 @@ from benchmark.running.kernels import Chosen
 from benchmark.running.leases import Leases
 from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Queued, Report, Stopped
 from benchmark.running.schedule import Outcome, Schedule
-from benchmark.running.store import CorruptArtifactError, Store
+from benchmark.running.store import CorruptArtifactError, Store, StoreFailedError
 
 ATTEMPTS = 2
-"""How often a cell is begun whose worker dies, or which finds an artifact corrupt, before it fails."""
+"""How often a cell is begun whose worker dies, or which finds the same artifact corrupt, before it fails."""
 
 SECONDS_TO_WAIT = 0.5
 """How long a run waits for reports before it looks again at what it waits for."""
@@ -28,10 +29,6 @@ SECONDS_BETWEEN_REQUESTS = 2.0
 
 SECONDS_TO_SAVE = 30.0
 """How long cells have to save their state when a run is stopped."""
-
-
-class StoreFailedError(Exception):
-    """The store cannot be written to any more; what was finished is in it."""
 
 
 @runtime_checkable
@@ -98,31 +95,33 @@ def execute(
     Raises:
         KeyboardInterrupt: The run was stopped; the workers are gone, and their partial folders are kept.
         StoreFailedError: The disk of the store is full or broken; the workers are gone, as above.
+        StoreBusyError: The store is being cleaned up.
     """
-    found = {cell.key for cell in cells if store.state(cell.key) == "done"}
-    for key in found:
-        store.touch(key)
-    if told := store.other_code(found):
-        display.say(told)
-    checks = [cell for cell in cells if KINDS[cell.kind].check]
-    schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
-    display.begin(schedule.waiting, len(found))
     try:
-        if schedule.waiting:
-            with store.leases() as leases:
-                leases.acquire(f"run.{leases.holder.token}")
+        with store.used() as leases:
+            found = {cell.key for cell in cells if store.state(cell.key) == "done"}
+            for key in found:
+                store.touch(key)
+            if told := store.other_code(found):
+                display.say(told)
+            checks = [cell for cell in cells if KINDS[cell.kind].check]
+            schedule = Schedule([cell for cell in cells if cell.key not in found], found, checks)
+            display.begin(schedule.waiting, len(found))
+            if schedule.waiting:
                 if kernels is not None:
                     for remark in executor.settle(kernels):
                         display.say(remark)
                 Execution(schedule, store, leases, executor, display, limit, stop_requested).compute_all()
     except OSError as error:
-        raise _store_failed(store, error.strerror or str(error)) from error
+        if failure := disk_failure(error):
+            raise _disk_failed(store, failure) from error
+        raise StoreFailedError(f"cannot use store {str(store.root)!r}: {error.strerror or error}") from error
     finally:
         executor.close()
     return [schedule.outcomes.get(cell.key, Outcome(cell, "found")) for cell in cells]
 
 
-def _store_failed(store: Store, reason: str) -> StoreFailedError:
+def _disk_failed(store: Store, reason: str) -> StoreFailedError:
     return StoreFailedError(
         f"cannot write to store {str(store.root)!r}: {reason}; what was finished is kept, and the same command resumes"
     )
@@ -160,8 +159,9 @@ class Execution:
 
     def __post_init__(self) -> None:
         self._running: dict[int, Running] = {}
-        self._given_back: Counter[str] = Counter()
+        self._tried: Counter[tuple[str, str]] = Counter()
         self._refused: dict[str, float] = {}
+        self._told: set[str] = set()
 
     def compute_all(self) -> None:
         """Assign cells and act on reports until nothing is left to do."""
@@ -173,12 +173,22 @@ class Execution:
                     number = self.executor.assign(cell.order(self.leases.holder.token))
                     self._running[number] = Running(cell, time.monotonic())
                     self.display.started(number, cell)
+                if self.schedule.waiting and not self._running:
+                    self._tell_what_others_compute()
                 if self.schedule.waiting or self._running:
                     for number, report in self.executor.reports(SECONDS_TO_WAIT):
                         self._act_on(number, report)
                     self._end_overdue()
         finally:
             self.executor.close()  # before the leases are released
+
+    def _tell_what_others_compute(self) -> None:
+        """Say once of each other run that this one waits for it."""
+        for key, holder in self.leases.held_by_others(self._refused).items():
+            if holder.token not in self._told:
+                self._told.add(holder.token)
+                label = next((cell.label for cell in self.schedule.waiting if cell.key == key), key[:12])
+                self.display.say(f"waiting for {holder}, which computes {label}")
 
     def _next(self) -> Cell | None:
         """The most urgent cell that is ready and missing, now under a lease; `None` if there is none."""
@@ -224,34 +234,55 @@ class Execution:
             self.leases.release(cell.key)
             self.display.finished(number, report.seconds)
         elif isinstance(report, DiskFailed):
-            raise _store_failed(self.store, report.reason)
+            raise _disk_failed(self.store, report.reason)
         elif isinstance(report, Stopped):
             self._give_back(number, cell, "stopped")
         elif isinstance(report, Corrupted):
             self._repair(number, cell, report)
+        elif not self.leases.is_ours(cell.key):
+            self._give_back(number, cell, "another run took it over")
         elif isinstance(report, Died) and self._may_try_again(cell):
             self._give_back(number, cell, report.reason)
         else:
             self._fail(number, cell, report.reason)
 
     def _repair(self, number: int, cell: Cell, report: Corrupted) -> None:
-        """Set an artifact that a cell needs aside, and compute the cell once it has been computed again."""
-        lost = [need for need in cell.needs.values() if need.key == report.key]
-        if not lost or not self._may_try_again(cell):
-            self._fail(number, cell, f"an artifact that it needs is corrupt: {report.flaw}")
-            return
-        for need in lost:
-            if self.leases.acquire(need.key):  # otherwise another run is computing it already
-                self._set_aside(need, report.flaw)
-        self._give_back(number, cell, f"{lost[0].label} is corrupt", lost)
+        """Have an artifact that a cell needs computed again, and the cell after it."""
+        need = next((need for need in cell.needs.values() if need.key == report.key), None)
+        if need is None or not self._may_try_again(cell, report.key) or not self._is_repairable(need, report):
+            self._fail(number, cell, f"{need.label if need else report.key[:12]} is corrupt: {report.flaw}")
+        else:
+            self._give_back(number, cell, f"{need.label} is corrupt", need)
 
-    def _give_back(self, number: int, cell: Cell, reason: str, lost: Sequence[Cell] = ()) -> None:
-        self.schedule.give_back(cell, lost)
-        self.display.given_back(number, reason)
+    def _is_repairable(self, need: Cell, report: Corrupted) -> bool:
+        """Set a corrupt artifact aside; whether computing it again is of use.
 
-    def _may_try_again(self, cell: Cell) -> bool:
-        self._given_back[cell.key] += 1
-        return self._given_back[cell.key] < ATTEMPTS
+        Another run, or another cell of this one, may have done so already. An artifact whose checksums fit, but which
+        cannot be read, is computed again only if that has not given the same files before.
+        """
+        under_way = {running.cell.key for running in self._running.values()} | {
+            cell.key for cell in self.schedule.waiting
+        }
+        if need.key in under_way or not self.leases.acquire(need.key):
+            return True
+        if self._is_stored(need) and report.unreadable:
+            if self.store.was_set_aside(need.key):
+                return False
+            self._set_aside(need, report.flaw)
+        return True
+
+    def _give_back(self, number: int, cell: Cell, reason: str, need: Cell | None = None) -> None:
+        """Let a cell be computed later, after a need whose artifact has to be looked up or computed again."""
+        if blocker := self.schedule.blocker(cell):
+            self._fail(number, cell, blocker)
+        else:
+            self.schedule.give_back(cell, need)
+            self.display.given_back(number, reason)
+
+    def _may_try_again(self, cell: Cell, cause: str = "") -> bool:
+        """Count that a cell was begun in vain, for lack of an artifact or because its worker died."""
+        self._tried[cell.key, cause] += 1
+        return self._tried[cell.key, cause] < ATTEMPTS
 
     def _fail(self, number: int, cell: Cell, reason: str) -> None:
         self.leases.release(cell.key)

@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 from time import perf_counter, process_time
 
+from filelock import FileLock
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from benchmark.disk import replace_file
@@ -30,6 +31,9 @@ CLOCK = perf_counter if sys.platform == "win32" else process_time
 
 SECONDS = 0.04
 """How long ways are timed, after a first run of each."""
+
+SECONDS_TO_MEASURE = 60.0
+"""How long a run waits for another that measures on the same store."""
 
 LEAST_ROUNDS = 3
 """In how many rounds they are timed at least, however long that takes."""
@@ -117,12 +121,13 @@ def settle(recorded: Chosen, store: Path) -> Settled:
     ]
     if chosen.keys() != choices.keys():
         file, here = store / KERNELS, Machine.here()
-        known = read_measured(file)
-        chosen = {**_available(known.get(here, {}), choices), **chosen}
-        measured = {name: choice.measure() for name, choice in choices.items() if name not in chosen}
-        if measured:
-            chosen |= measured
-            _write_measured(file, {**known, here: {**known.get(here, {}), **measured}})
+        with FileLock(store / f".{KERNELS}.lock", timeout=SECONDS_TO_MEASURE):  # runs that begin together agree
+            known = read_measured(file)
+            chosen = {**_available(known.get(here, {}), choices), **chosen}
+            measured = {name: choice.measure() for name, choice in choices.items() if name not in chosen}
+            if measured:
+                chosen |= measured
+                _write_measured(file, {**known, here: {**known.get(here, {}), **measured}})
     use(chosen)
     return Settled(chosen, tuple(remarks))
 

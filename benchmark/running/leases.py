@@ -4,6 +4,7 @@ A lease is a file that names its holder. Its holder touches it again and again; 
 whose process is gone from this machine, has expired, and another run may take it over. No two clocks are compared.
 """
 
+import errno
 import json
 import os
 import platform
@@ -19,9 +20,23 @@ from uuid import uuid4
 
 import psutil
 from filelock import FileLock
+from pydantic import ConfigDict, TypeAdapter
 
 SECONDS_BETWEEN_TOUCHES = 10.0
 """How often a holder touches its leases."""
+
+SECONDS_TO_LOCK = 60.0
+"""How long a process waits for another that removes or replaces a lease, which takes milliseconds."""
+
+LARGEST_LEASE = 10_000
+"""Largest size of a lease in bytes."""
+
+WITHOUT_LINKS = {
+    number
+    for name in ("EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EINVAL")
+    if (number := getattr(errno, name, None)) is not None
+}
+"""The errors of a file system on which a file has one name only."""
 
 SECONDS_TO_EXPIRY = 120.0
 """A lease expires if nobody has touched it for this long, by the clock of the process that waits for it."""
@@ -36,8 +51,10 @@ class Holder:
         host: Name of its machine.
         boot: What tells this start of the machine, and this container on it, from others.
         process: Its process number.
-        started: When the process began, seconds since the epoch.
+        started: When the process began, as `_started` has it.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     token: str
     host: str
@@ -48,23 +65,29 @@ class Holder:
     @classmethod
     def here(cls) -> "Holder":
         """This process, under a new token."""
-        return cls(uuid4().hex, platform.node(), _boot(), os.getpid(), psutil.Process().create_time())
+        return cls(uuid4().hex, platform.node(), _boot(), os.getpid(), _started(os.getpid()) or 0.0)
 
     @property
     def is_dead(self) -> bool:
         """Whether the process is known to have ended; never for one on another machine."""
         if (self.host, self.boot) != (platform.node(), _boot()):
             return False
-        try:
-            process = psutil.Process(self.process)
-            return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > 1
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
+        started = _started(self.process)
+        return started is None or abs(started - self.started) > 1
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
+
+
+def _started(process: int) -> float | None:
+    """When a process began, on Linux in a unit that no step of the clock changes; `None` if it has ended."""
+    try:
+        if os.path.exists("/proc/self/stat"):
+            state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            return None if state.split()[0] in "ZX" else float(state.split()[19])
+        return psutil.Process(process).create_time()
+    except (FileNotFoundError, ProcessLookupError, ValueError, psutil.NoSuchProcess):
+        return None
 
 
 @cache
@@ -76,6 +99,9 @@ def _boot() -> str:
     with suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
+
+
+_HOLDER = TypeAdapter(Holder)
 
 
 @dataclass(frozen=True)
@@ -134,8 +160,14 @@ class Leases:
     def release(self, name: str) -> None:
         """Give a lease back; nothing happens if another process has taken it over."""
         self._held.discard(name)
-        if (holder := self.holder_of(name)) is not None and holder.token == self.holder.token:
-            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError), self._lock():
+            if self.is_ours(name):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def is_ours(self, name: str) -> bool:
+        """Whether this process holds a lease, and no other has taken it over."""
+        holder = self.holder_of(name)
+        return holder is not None and holder.token == self.holder.token
 
     def holder_of(self, name: str) -> Holder | None:
         """Who holds a lease, expired or not; `None` if nobody does or the file cannot be read."""
@@ -156,25 +188,25 @@ class Leases:
 
     def _remove_dead(self) -> None:
         """Remove what processes left that are known to have ended."""
-        with self._lock():
+        with suppress(TimeoutError), self._lock():
             for path in self.folder.iterdir():
                 holder = _holder_in(_content(path))
                 if holder is not None and holder.is_dead:
                     path.unlink(missing_ok=True)
 
     def _lock(self) -> FileLock:
-        """The lock under which leases of others are removed or replaced."""
-        return FileLock(self.folder / ".lock")
+        """The lock under which leases are removed or replaced; a `TimeoutError` if it cannot be had."""
+        return FileLock(self.folder / ".lock", timeout=SECONDS_TO_LOCK)
 
     def _take_over(self, name: str, mine: Path) -> bool:
         """Replace an expired lease with the file `mine`; whether that was possible."""
         if not self._has_expired(name):
             return False
-        with self._lock():  # of two processes that see it expire, one must see the other's lease
-            if not self._has_expired(name):
-                return False
-            os.replace(mine, self.folder / name)
-            return True
+        with suppress(TimeoutError), self._lock():  # of two that see it expire, one must see the other's lease
+            if self._has_expired(name):
+                os.replace(mine, self.folder / name)
+                return True
+        return False
 
     def _has_expired(self, name: str) -> bool:
         path = self.folder / name
@@ -196,10 +228,11 @@ class Leases:
     def _touch_all(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_TOUCHES):
             for name in list(self._held):
-                holder = self.holder_of(name)
-                if holder is not None and holder.token == self.holder.token:
+                if self.is_ours(name):
                     with suppress(OSError):
                         os.utime(self.folder / name)
+                else:
+                    self._held.discard(name)
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -207,8 +240,10 @@ def _link(source: Path, target: Path) -> bool:
     try:
         os.link(source, target)
     except FileExistsError:
-        return False
-    except OSError:  # a file system without links
+        return _content(target) == source.read_bytes()  # a network may have repeated a request that had succeeded
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
         try:
             with target.open("xb") as file:
                 file.write(source.read_bytes())
@@ -218,16 +253,18 @@ def _link(source: Path, target: Path) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
+    """What is in a lease, which nobody can tell if it cannot be read; `None` if there is none."""
     try:
-        return path.read_bytes()
-    except OSError:
+        with path.open("rb") as file:
+            return file.read(LARGEST_LEASE)
+    except FileNotFoundError:
         return None
+    except OSError:
+        return b""
 
 
 def _holder_in(content: bytes | None) -> Holder | None:
-    if content is None:
-        return None
     try:
-        return Holder(**json.loads(content))
-    except (ValueError, TypeError):
+        return _HOLDER.validate_json(content or b"")
+    except ValueError:
         return None

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -39,7 +40,7 @@ class Activity:
 
 
 class Tally:
-    """How far a run is, and when it will be done.
+    """How far a run is, and when it will be done; a live display reads it while the run changes it, hence the copies.
 
     Args:
         estimates: How long cells are expected to take; learns from each that ends.
@@ -105,8 +106,8 @@ class Tally:
     def share(self) -> float:
         """The fraction of the expected work that is done, 0 to 1."""
         expected = self._expected
-        ended, missing = (sum(map(expected, cells)) for cells in (self._ended, self._missing.values()))
-        done = ended + sum(expected(each.cell) * each.share for each in self.running.values())
+        ended, missing = (sum(map(expected, list(cells))) for cells in (self._ended, self._missing.values()))
+        done = ended + sum(expected(each.cell) * each.share for each in list(self.running.values()))
         return min(done / (ended + missing), 1.0) if ended + missing else 1.0
 
     @property
@@ -115,15 +116,15 @@ class Tally:
         if not 0.02 <= self.share < 1:
             return None
         expected = self._expected
-        rest = {key: expected(cell) for key, cell in self._missing.items()}
-        rest |= {each.cell.key: expected(each.cell) * (1 - each.share) for each in self.running.values()}
+        rest = {key: expected(cell) for key, cell in list(self._missing.items())}
+        rest |= {each.cell.key: expected(each.cell) * (1 - each.share) for each in list(self.running.values())}
         return max(sum(rest.values()) / self._workers, *rest.values())
 
     @property
     def _expected(self) -> Estimates:
         """The estimates, which know how far the running cells have come."""
         estimates = self._estimates.copy()
-        for each in self.running.values():
+        for each in list(self.running.values()):
             if each.share:
                 estimates.learn(each.cell, self.clock() - each.began, each.share)
         return estimates
@@ -155,7 +156,8 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self.console.print(Text(text), soft_wrap=True)
+        with suppress(OSError):  # a terminal that was closed does not end the run
+            self.console.print(Text(text), soft_wrap=True)
 
     def begin(self, missing: Sequence[Cell], found: int) -> None:
         """The missing cells will be computed; the number found in the store is given."""

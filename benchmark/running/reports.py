@@ -47,10 +47,17 @@ class Raised:
 
 @dataclass(frozen=True)
 class Corrupted:
-    """An artifact that a cell needs is corrupt: its key, and what is wrong with it."""
+    """An artifact that a cell needs cannot be used.
+
+    Attributes:
+        key: Its key.
+        flaw: What is wrong with it.
+        unreadable: Whether its checksums fit, but a file has not the content that it should have.
+    """
 
     key: str
     flaw: str
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,22 @@ class Schedule:
         self.waiting.remove(cell)
         return cell
 
-    def give_back(self, cell: Cell, lost: Sequence[Cell] = ()) -> None:
-        """Let a cell that was taken be computed later, after those that it needs and whose artifacts were lost."""
-        self.done -= {each.key for each in lost}
-        self.waiting = [*lost, cell, *(other for other in self.waiting if other not in lost)]
+    def give_back(self, cell: Cell, need: Cell | None = None) -> None:
+        """Let a cell that was taken be computed later, after a cell that it needs and whose artifact was lost."""
+        first = [cell]
+        if need is not None and need.key in self.done:
+            self.done.discard(need.key)
+            self.outcomes.pop(need.key, None)
+            first = [need, cell]
+        self.waiting = [*first, *self.waiting]
+
+    def blocker(self, cell: Cell) -> str:
+        """Why a cell can never be computed; empty if none that it needs has failed."""
+        for need in cell.needs.values():
+            outcome = self.outcomes.get(need.key)
+            if outcome is not None and outcome.status == "failed":
+                return f"needs {need.label}, which failed: {outcome.reason}"
+        return ""
 
     def find(self, cell: Cell) -> None:
         """Record that another run has computed a waiting cell."""
@@ -83,10 +95,11 @@ class Schedule:
         """
         self.outcomes[cell.key] = Outcome(cell, "failed", reason)
         lost = [cell]
-        for other in self.waiting:  # each comes after the cells that it needs
-            if {need.key for need in other.needs.values()} & {gone.key for gone in lost}:
-                lost.append(other)
-                self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
+        for gone in lost:  # grows while it is read
+            for other in self.waiting:
+                if other.key not in self.outcomes and gone.key in {need.key for need in other.needs.values()}:
+                    lost.append(other)
+                    self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
         ended = [self.outcomes[check.key] for check in self.checks if check.key in self.outcomes]
         failed = [outcome for outcome in ended if outcome.status == "failed"]
         if failed and len(failed) == len(self.checks):

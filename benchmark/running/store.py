@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,6 +26,22 @@ MANIFEST = "manifest.json"
 
 LARGEST_MANIFEST = 16 * 2**20
 """Largest size of a manifest in bytes; a real one has a few kilobytes."""
+
+
+class StoreFailedError(Exception):
+    """The store cannot be written to any more; what was finished is in it."""
+
+
+class StoreBusyError(ValueError):
+    """Another process uses the store in a way that excludes this one."""
+
+
+class MissingArtifactError(ValueError):
+    """There is no artifact with the key `key`."""
+
+    def __init__(self, store: Path, key: str) -> None:
+        self.key = key
+        super().__init__(f"store {str(store)!r} has no artifact {key[:12]}…; run the same preset again")
 
 
 class CorruptArtifactError(ValueError):
@@ -112,12 +129,12 @@ class Store:
         """The folder of a finished artifact, verified as in `find`.
 
         Raises:
-            ValueError: There is no such artifact.
+            MissingArtifactError: There is no such artifact.
             CorruptArtifactError: A file is missing, changed or unexpected.
         """
         folder = self.find(key)
         if folder is None:
-            raise ValueError(f"store {str(self.root)!r} has no artifact {key[:12]}…; run the same preset again")
+            raise MissingArtifactError(self.root, key)
         return folder
 
     def log(self, key: str) -> Path:
@@ -284,41 +301,67 @@ class Store:
             os.replace(self._folder(key), aside)
         return aside
 
+    def was_set_aside(self, key: str) -> bool:
+        """Whether an artifact with the same files has been set aside before, so that computing it again is no use."""
+        files = self.manifest(key).files
+        for folder in (self.root / "corrupt").glob(f"{key}.*"):
+            with suppress(CorruptArtifactError):
+                if read_manifest(folder, key).files == files:
+                    return True
+        return False
+
     def discard(self, key: str) -> None:
         """Remove an artifact, finished or not."""
         self._verified.pop(key, None)
         self.remove(self._folder(key))
-        self.discard_partial(key)
+        for folder in self._partials(key):
+            self.remove(folder)
 
     def discard_all(self, keys: Iterable[str]) -> None:
         """Remove artifacts, finished or not.
 
         Raises:
-            ValueError: Another run is computing with this store.
+            StoreBusyError: Another run is computing with this store.
         """
         with self.held():
             for key in keys:
                 self.discard(key)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Make sure that no run computes with this store, as far as that can be known, while it is cleaned up.
+    def used(self) -> Iterator[Leases]:
+        """The leases of a run, which keeps the store from being cleaned up meanwhile.
 
         Raises:
-            ValueError: A run does.
+            StoreBusyError: It is being cleaned up.
         """
+        with self._announced("run", "clean") as leases:
+            yield leases
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep all runs from using this store while it is cleaned up.
+
+        Raises:
+            StoreBusyError: A run uses it.
+        """
+        with self._announced("clean", "run"):
+            yield
+
+    @contextmanager
+    def _announced(self, what: str, excluded: str) -> Iterator[Leases]:
+        """Announce a use of the store, then make sure that nobody else has announced the excluded one."""
         with self.leases() as leases:
-            for name, holder in leases.held_by_others(leases.names("run.")).items():
-                raise ValueError(
+            leases.acquire(f"{what}.{leases.holder.token}")
+            for name, holder in leases.held_by_others(leases.names(f"{excluded}.")).items():
+                raise StoreBusyError(
                     f"store {str(self.root)!r} is in use by {holder}; wait for it, or remove {leases.folder / name} if "
                     "that machine is gone"
                 )
-            yield
+            yield leases
 
-    def discard_partial(self, key: str) -> None:
-        """Remove what interrupted computations left."""
-        for folder in self._partials(key):
-            self.remove(folder)
+    def discard_partial(self, order: Order) -> None:
+        """Remove what a run left of a computation."""
+        self.remove(self._partial_of(order))
 
     def _partial_of(self, order: Order) -> Path:
         """The place of the folder in which a run computes an artifact."""
@@ -346,12 +389,15 @@ class Store:
 
     def remove(self, folder: Path) -> None:
         """Remove a folder or file of the store; it is moved away first, so half of it never looks whole."""
-        (self.root / "removed").mkdir(parents=True, exist_ok=True)
-        with (
-            suppress(FileNotFoundError),
-            tempfile.TemporaryDirectory(dir=self.root / "removed", ignore_cleanup_errors=True) as away,
-        ):
-            os.replace(folder, Path(away) / folder.name)
+        try:
+            (self.root / "removed").mkdir(parents=True, exist_ok=True)
+            away = Path(tempfile.mkdtemp(dir=self.root / "removed"))
+        except OSError:  # a full disk, on which removing must work all the same
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        with suppress(FileNotFoundError):
+            os.replace(folder, away / folder.name)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def read_manifest(folder: Path, key: str | None = None) -> Manifest:
@@ -363,7 +409,7 @@ def read_manifest(folder: Path, key: str | None = None) -> Manifest:
     try:
         manifest = _MANIFEST.validate_json(_bytes_of(folder / MANIFEST))
         flaw = manifest.flaw(key)
-    except (OSError, ValueError, RecursionError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
         flaw = f"{MANIFEST} cannot be read ({type(error).__name__})"
         raise CorruptArtifactError(f"artifact {folder}", flaw, folder.name) from error
     if flaw:

@@ -16,6 +16,10 @@ from benchmark.running.kernels import Chosen, Settled, with_device
 from benchmark.running.reports import Advanced, Died, Report, Settle, Stop
 from benchmark.running.store import Store
 from benchmark.running.worker import work
+from benchmark.stopping import SIGNALS
+
+SECONDS_TO_END = 10.0
+"""How long a run waits for a process that was killed."""
 
 
 @dataclass
@@ -129,7 +133,7 @@ class LocalExecutor:
     def _remove(self, number: int) -> Died:
         """Forget a worker that has died or is about to, and say how."""
         worker = self._workers.pop(number)
-        worker.process.join()
+        worker.process.join(SECONDS_TO_END)  # one that hangs in the system ends when that lets it
         worker.connection.close()
         code = worker.process.exitcode or 0
         if code >= 0:
@@ -146,7 +150,7 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # it would unblock the signals if it had to start below
-    blocked = {signal.SIGINT, signal.SIGTERM}
+    blocked = set(SIGNALS)
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield

@@ -191,7 +191,7 @@ class RayExecutor:
         if isinstance(sent.report, Ended):
             self._store.adopt(order.key, sent.files)
         if isinstance(sent.report, Ended | Raised | Stopped):
-            self._store.discard_partial(order.key)
+            self._store.discard_partial(order)
         if isinstance(sent.report, Stopped):
             unpack(sent.files, self._store.partial(order))
         return sent.report

@@ -277,7 +277,7 @@ def test_cells_that_other_code_computed_are_used_with_one_line_that_says_which(m
 
 REFUSED = [
     (["run", "--method", "bert"], "unknown method 'bert'; choose from root, sparse, fitted"),
-    (["run", "--method", ","], "names none"),
+    (["run", "--method", ","], "no name is given"),
     (["run", "--tasks", "poetry"], "unknown task 'poetry'; choose from single_double_quote"),
     (["run", "--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
     (["run", "--seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),

@@ -80,11 +80,20 @@ def test_what_nothing_refers_to_is_said_first_and_removed_when_asked_to():
 def test_what_a_run_has_just_used_is_kept_though_no_table_refers_to_it():
     assert call(*RUN).exit_code == 0
     make_old(*artifacts())
-    shutil.rmtree("results")
+    Path("results/records.csv").write_text(Path("results/records.csv").read_text().splitlines()[0] + "\n")
     assert call("store", "gc").stdout.splitlines()[-1].startswith("not needed: ")
     assert not call("store", "gc").stdout.startswith("not needed: 0")
     assert call(*RUN, "--out", "elsewhere").exit_code == 0
     assert call("store", "gc").stdout.startswith("not needed: 0 items")
+
+
+def test_a_folder_without_tables_is_refused_before_anything_is_taken_for_garbage():
+    assert call(*RUN).exit_code == 0
+    before = artifacts()
+    make_old(*before)
+    done = call("store", "gc", "--out", "reults", "--yes")
+    assert (done.exit_code, artifacts()) == (2, before)
+    assert done.stderr == "Error: there are no tables in folder 'reults': give that of the runs with --out\n"
 
 
 def test_what_was_set_aside_or_half_removed_is_garbage_and_unfinished_work_is_not_until_it_is_old():
@@ -93,7 +102,7 @@ def test_what_was_set_aside_or_half_removed_is_garbage_and_unfinished_work_is_no
         (Path("store") / place).mkdir(parents=True)
         (Path("store") / place / "file").write_text("12345")
     kinds = [line[:30].strip() for line in call("store", "gc").stdout.splitlines()[:-1]]
-    assert sorted(kinds) == ["corrupt artifacts set aside", "half-removed folders"]
+    assert sorted(kinds) == ["corrupt artifacts set aside", "interrupted removals"]
     make_old(Path("store/partial") / f"{'b' * 64}.run")
     assert "unfinished computations" in call("store", "gc", "--yes").stdout
     assert [list((Path("store") / name).iterdir()) for name in ("corrupt", "removed", "partial")] == [[], [], []]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from toy_cells import KIND, toy
@@ -64,6 +65,13 @@ def test_a_second_run_appends_and_nothing_is_logged_afterwards(tmp_path, capsys)
     assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 2
     assert capsys.readouterr() == ("", "")
     assert [type(each) for each in LOGGER.handlers] == [logging.NullHandler]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
+def test_a_log_that_cannot_be_written_to_disturbs_nothing(capsys):
+    with logged_to(Path("/dev/full")):
+        log("run begun")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_program_that_listens_to_the_logger_hears_the_same(caplog):

@@ -13,7 +13,7 @@ from benchmark.running.execution import Execution, StoreFailedError
 from benchmark.running.execution import execute as execute_on
 from benchmark.running.executors.local import LocalExecutor
 from benchmark.running.leases import Leases
-from benchmark.running.reports import Ended
+from benchmark.running.reports import Corrupted, Died, Ended, Raised
 from benchmark.running.schedule import Schedule
 from benchmark.running.store import Store
 
@@ -145,9 +145,117 @@ def test_an_artifact_that_cannot_be_read_although_its_checksum_fits_is_computed_
     store, diary = Store(tmp_path / "store"), Diary()
     outcomes = execute([one, two], store, 1, diary)
     assert statuses(outcomes) == {"one": "computed", "two": "failed"}
-    assert outcomes[1].reason.startswith("an artifact that it needs is corrupt: ")
+    assert outcomes[1].reason == "toy one is corrupt: total.json is not a complete JSON file"
     assert [times_computed(tmp_path, name) for name in ("one", "two")] == [2, 2]
     assert len(list((store.root / "corrupt").iterdir())) == 1
+    again = execute([one, two], Store(tmp_path / "store"), 1, Diary())
+    assert statuses(again) == {"one": "found", "two": "failed"}  # the same files would come out
+    assert times_computed(tmp_path, "one") == 2
+
+
+class Scripted:
+    """An executor that reports what it is told to, and remembers what was assigned."""
+
+    def __init__(self, store, size, *reports):
+        self.store, self.size, self.script, self.assigned, self.busy, self.used = store, size, list(reports), [], {}, {}
+
+    @property
+    def has_room(self):
+        return len(self.busy) < self.size
+
+    def settle(self, recorded):
+        return []
+
+    def assign(self, order):
+        number = next(number for number in range(self.size) if number not in self.busy)
+        self.busy[number] = order
+        self.assigned.append(order.params["name"])
+        return number
+
+    def reports(self, seconds):
+        name, report = self.script.pop(0)
+        number = next(number for number, order in self.busy.items() if order.params["name"] == name)
+        order = self.busy.pop(number)
+        if isinstance(report, Ended):
+            (self.store.partial(order) / "total.json").write_text("1")
+            self.store.commit(order, 1.0, 1)
+        yield number, report
+
+    def cancel(self, number): ...
+
+    def stop(self): ...
+
+    def close(self): ...
+
+
+def test_an_artifact_that_two_cells_find_corrupt_is_computed_again_once(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    two, three = toy(tmp_path, "two", needs=[one]), toy(tmp_path, "three", needs=[one])
+    store, diary = Store(tmp_path / "store"), Diary()
+    execute([one], store, 1, diary)
+    (store.artifact(one.key) / "total.json").write_text("7")
+    corrupt, ended = Corrupted(one.key, "total.json is wrong"), Ended(1.0)
+    executor = Scripted(
+        store, 3, ("two", corrupt), ("three", corrupt), ("one", ended), ("two", ended), ("three", ended)
+    )
+    store.state = lambda key: "done" if key == one.key else "missing"  # as it was when the run began
+    outcomes = execute_on([one, two, three], store, executor, diary)
+    assert sorted(executor.assigned) == ["one", "three", "three", "two", "two"]
+    assert statuses(outcomes) == dict.fromkeys(("one", "two", "three"), "computed")
+    assert len([text for text in diary.said if "set aside" in text]) == 1
+
+
+def test_an_artifact_that_another_run_has_computed_again_is_not_set_aside(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    two, store, diary = toy(tmp_path, "two", needs=[one]), Store(tmp_path / "store"), Diary()
+    execute([one], store, 1, diary)
+    executor = Scripted(store, 1, ("two", Corrupted(one.key, "it was wrong a moment ago")), ("two", Ended(1.0)))
+    assert statuses(execute_on([one, two], store, executor, diary)) == {"one": "found", "two": "computed"}
+    assert not (store.root / "corrupt").exists()
+
+
+def test_an_artifact_that_has_gone_missing_is_computed_again(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    two, store = toy(tmp_path, "two", 2, [one]), Store(tmp_path / "store")
+    execute([one], store, 1, Diary())
+
+    class Remover(Diary):
+        def begin(self, missing, found):
+            super().begin(missing, found)
+            store.discard(one.key)
+
+    assert statuses(execute([one, two], store, 1, Remover())) == {"one": "computed", "two": "computed"}
+    assert total(store, two) == 3
+
+
+def test_a_cell_that_is_given_back_after_a_need_has_failed_fails_too(tmp_path):
+    one = toy(tmp_path, "one", 1)
+    two, three = toy(tmp_path, "two", needs=[one]), toy(tmp_path, "three", needs=[one])
+    store, diary = Store(tmp_path / "store"), Diary()
+    execute([one], store, 1, diary)
+    (store.artifact(one.key) / "total.json").write_text("7")
+    executor = Scripted(
+        store, 2, ("two", Corrupted(one.key, "is wrong")), ("one", Raised("Error: no luck")), ("three", Died("gone"))
+    )
+    store.state = lambda key: "done" if key == one.key else "missing"
+    outcomes = execute_on([one, two, three], store, executor, diary)
+    assert statuses(outcomes) == dict.fromkeys(("one", "two", "three"), "failed")
+    assert outcomes[2].reason == "needs toy one, which failed: Error: no luck"
+
+
+def test_a_cell_that_fails_because_another_run_took_it_over_is_left_to_that_run(tmp_path):
+    one, store = toy(tmp_path, "one", 1), Store(tmp_path / "store")
+    executor = Scripted(store, 1, ("one", Raised("FileNotFoundError: the folder is gone")))
+
+    class Thief(Diary):
+        def started(self, worker, cell):
+            super().started(worker, cell)
+            (store.root / "leases" / cell.key).unlink()
+            other = cell.order("another run")
+            (store.partial(other) / "total.json").write_text("1")
+            store.commit(other, 1.0, 1)
+
+    assert statuses(execute_on([one], store, executor, Thief())) == {"one": "found"}
 
 
 def test_a_cell_that_hangs_is_stopped_after_its_limit_and_the_rest_goes_on(tmp_path):

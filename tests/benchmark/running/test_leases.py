@@ -1,5 +1,6 @@
 """A lease has one holder, outlives none that is dead, and is never lost to one that is slow for a while."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,10 +8,13 @@ import sys
 import threading
 from dataclasses import asdict, replace
 
+import psutil
 import pytest
 
 from benchmark.running import leases as leases_module
 from benchmark.running.leases import SECONDS_TO_EXPIRY, Holder, Leases
+
+NEGATIVE = json.dumps(asdict(replace(Holder.here(), process=-1)) | {"started": "soon"})
 
 
 class Clock:
@@ -129,7 +133,7 @@ def test_a_lease_that_another_run_took_over_first_is_not_taken_from_it(folder):
         assert run.holder_of("cell") == other.holder
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"token": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"token": 1}', "[" * 100_000, NEGATIVE])
 def test_a_lease_that_cannot_be_read_is_held_until_it_expires(folder, content):
     (folder / "cell").write_text(content)
     clock = Clock()
@@ -139,9 +143,38 @@ def test_a_lease_that_cannot_be_read_is_held_until_it_expires(folder, content):
         assert run.acquire("cell")
 
 
+def test_something_else_in_the_place_of_a_lease_is_never_waited_for_without_end(folder):
+    (folder / "cell").mkdir()
+    clock = Clock()
+    with Leases(folder, clock) as run:
+        assert not run.acquire("cell")
+        clock.now += SECONDS_TO_EXPIRY
+        with pytest.raises(OSError, match="directory"):
+            run.acquire("cell")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel counts when processes began")
+def test_a_step_of_the_clock_does_not_make_a_living_process_a_dead_one(monkeypatch):
+    here = Holder.here()
+    monkeypatch.setattr(psutil, "boot_time", lambda: 0.0)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: 0.0)
+    assert not here.is_dead
+    assert replace(here, process=2**22).is_dead
+
+
+def test_a_run_that_lost_a_lease_knows_it_and_does_not_remove_that_of_the_next_holder(folder):
+    with Leases(folder) as run:
+        assert run.acquire("cell")
+        assert run.is_ours("cell")
+        left_by(folder, elsewhere(), "cell")
+        assert not run.is_ours("cell")
+        run.release("cell")
+    assert (folder / "cell").exists()
+
+
 def test_leases_work_where_a_file_cannot_have_two_names(folder, monkeypatch):
     def no_links(*places):
-        raise OSError("not supported")
+        raise OSError(errno.EPERM, "not supported")
 
     monkeypatch.setattr(leases_module.os, "link", no_links)
     with Leases(folder) as one, Leases(folder) as two:

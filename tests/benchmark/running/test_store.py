@@ -10,7 +10,7 @@ from toy_cells import KIND, toy
 
 from benchmark.running.cells import KINDS
 from benchmark.running.packing import pack
-from benchmark.running.store import MANIFEST, CorruptArtifactError, Manifest, Store, verify
+from benchmark.running.store import MANIFEST, CorruptArtifactError, Manifest, Store, StoreBusyError, verify
 
 
 @pytest.fixture(autouse=True)
@@ -232,8 +232,7 @@ def test_a_store_is_not_cleaned_up_while_a_run_computes_with_it_and_the_run_is_n
     put(store, cell, one="1")
     imports = "from pathlib import Path; from benchmark.running.store import Store"
     program = f"{imports}\nStore(Path({str(store.root)!r})).discard_all([{cell.key!r}])"
-    with store.leases() as leases:
-        leases.acquire(f"run.{leases.holder.token}")
+    with store.used() as leases:
         second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert f"is in use by {leases.holder}" in second.stderr.splitlines()[-1]
     assert store.find(cell.key) is not None
@@ -263,3 +262,10 @@ def test_a_run_that_was_taken_for_dead_does_not_commit_what_another_run_computes
     assert store.state(cell.key) == "begun"
     store.commit(cell.order("second"), 1.5, 1024)
     assert store.state(cell.key) == "done"
+
+
+def test_no_run_begins_while_a_store_is_cleaned_up(store):
+    with store.held(), pytest.raises(StoreBusyError, match="is in use by process"), store.used():
+        pass
+    with store.used(), store.used():  # runs do not exclude each other
+        pass

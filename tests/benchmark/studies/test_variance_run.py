@@ -248,7 +248,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing():
         (["--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
         (["--tasks", "poetry"], "unknown task 'poetry'; choose from"),
         (["--finder-seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),
-        (["--finder-seeds", ","], "names none"),
+        (["--finder-seeds", ","], "no name is given"),
         (["--set", "circuit.finder_seed=1"], "circuit.finder_seed=1 is set; choose --finder-seeds instead"),
         (["--set", "circuit.finder_seed=-1"], "circuit.finder_seed = -1: input should be greater than or equal to 0"),
         (["--out", "file"], "cannot write to folder 'file'"),
