@@ -93,14 +93,14 @@ class Widths:
 def resources_sae(config: DictionaryConfig, shapes: Shapes) -> Resources:
     """What SAEs after every block take: the `resources` of a `Method`."""
     widths = _stream(config, shapes)
-    return Resources(_trained(config, widths, *_one_after_another(config, widths)), _variants(widths))
+    return Resources(_trained(config, widths, _one_after_another(config, widths)), _variants(widths))
 
 
 def resources_transcoder(config: DictionaryConfig, shapes: Shapes) -> Resources:
     """What a transcoder for every MLP takes."""
     dense = _dense(shapes)
     widths = Widths(dense, dense.d_read, config.features, (1,) * dense.layers, replaces_mlps=True)
-    return Resources(_trained(config, widths, *_one_after_another(config, widths)), _variants(widths))
+    return Resources(_trained(config, widths, _one_after_another(config, widths)), _variants(widths))
 
 
 def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
@@ -108,7 +108,7 @@ def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
     dense = _dense(shapes)
     targets = tuple(range(dense.layers, 0, -1))
     widths = Widths(dense, dense.d_read, config.features, targets, replaces_mlps=True)
-    return Resources(_trained(config, widths, *_all_at_once(config, widths)), _variants(widths))
+    return Resources(_trained(config, widths, _all_at_once(config, widths)), _variants(widths))
 
 
 def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
@@ -147,17 +147,17 @@ def _dense(shapes: Shapes) -> TransformerConfig:
 # Training
 
 
-def _trained(config: DictionaryConfig, widths: Widths, kept: int, between: int) -> Training:
-    """What training takes, given the numbers besides weights and activations that a step holds and that stay after it.
+def _trained(config: DictionaryConfig, widths: Widths, kept: int) -> Training:
+    """What training takes, given the numbers besides weights and activations that a step holds.
 
     The peak is in a step, while gradients of other layers do not exist; when the next activations are computed, while
     the last ones are still there; or when the quality is measured, with weights, gradients and what is loaded.
     """
     dense, weights = widths.dense, widths.weights
     drawn = _drawn(config, dense)
-    stored = widths.found * drawn
+    stored = widths.rows * drawn
     step = max(kept + weights / widths.layers, 2 * weights)
-    refreshed = stored + between + drawn * 2 * dense.neurons
+    refreshed = widths.found * drawn + drawn * 2 * dense.neurons
     batches = 2 * widths.rows * config.batch
     trained = (1 + MOMENTS) * weights + stored + batches + max(step, refreshed)
     measured = 3 * weights + stored + batches + _measuring(config, widths)
@@ -176,21 +176,21 @@ def _trained(config: DictionaryConfig, widths: Widths, kept: int, between: int) 
     )
 
 
-def _one_after_another(config: DictionaryConfig, widths: Widths) -> tuple[int, int]:
-    """Numbers held by steps of per-layer dictionaries, whose outputs of all layers are kept until the next step ends.
+def _one_after_another(config: DictionaryConfig, widths: Widths) -> int:
+    """Numbers that a step of per-layer dictionaries holds, with the outputs of all layers.
 
     A transcoder's inputs and targets are copied side by side.
     """
     features, channels = config.batch * widths.features, config.batch * widths.dense.d_model
     joined = config.batch * widths.rows * widths.replaces_mlps
     outputs = widths.layers * (features + channels)
-    return 2 * outputs + features + 2 * channels + joined, outputs + joined
+    return outputs + features + 2 * channels + joined
 
 
-def _all_at_once(config: CLTConfig, widths: Widths) -> tuple[int, int]:
-    """Numbers held by steps of a cross-layer transcoder, which keeps its errors until the next step ends."""
+def _all_at_once(config: CLTConfig, widths: Widths) -> int:
+    """Numbers that a step of a cross-layer transcoder holds, with its errors."""
     channels = widths.layers * config.batch * widths.dense.d_model
-    return 2 * widths.layers * config.batch * widths.features + channels, channels
+    return 2 * widths.layers * config.batch * widths.features + channels
 
 
 def _drawn(config: DictionaryConfig, dense: TransformerConfig) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.cells import check_installation
-from benchmark.cli.errors import names, seeds, user_errors
+from benchmark.cli.errors import NAME, names, seeds, user_errors
 from benchmark.cli.text import WIDTH, counted
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LABEL = 26
 
 
 @click.command()
-@click.option("--preset", default="quick", show_default=True, help="Settings; see `bench list presets`.")
+@click.option("--preset", type=NAME, default="quick", show_default=True, help="Settings; see `bench list presets`.")
 @click.option("--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME.")
 @click.option("--tasks", callback=names, show_default="the preset's", help="`all` or NAME,NAME.")
 @click.option("--seeds", callback=seeds, metavar="0,1,2", show_default="the preset's", help="Training seeds.")

@@ -35,7 +35,7 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.devices import available, choose_device, chosen_device, device_of, of_worker, placed
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import forward, next_token_loss, unedited
-from benchmark.running import worker
+from benchmark.running import computing
 from benchmark.running.executors.local import LocalExecutor
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
@@ -288,9 +288,9 @@ def test_several_gpus_are_shared_out_among_the_workers(monkeypatch):
 def test_a_worker_uses_its_share_of_the_devices_and_imports_nothing_for_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     try:
-        worker._use({}, "cpu", 1)
+        computing.prepare.__wrapped__((), "cpu", 1)
         assert chosen_device() == torch.device("cpu")
-        worker._use({}, "cuda", 1)
+        computing.prepare.__wrapped__((), "cuda", 1)
         assert chosen_device() == torch.device("cuda:1")
     finally:
         choose_device("cpu")

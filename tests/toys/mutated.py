@@ -1,5 +1,6 @@
 """Hypothesis strategies that damage files: bytes, text, and values inside JSON."""
 
+import copy
 import json
 
 from hypothesis import strategies as st
@@ -55,5 +56,5 @@ def altered(draw, content, most=3):
         if how == 1 and isinstance(inside, dict):
             inside[draw(st.text(max_size=5))] = value
         elif how > 1:
-            inside[last] = draw(STRANGE)
+            inside[last] = copy.deepcopy(draw(STRANGE))  # what is put into it must not change the next draw
     return json.dumps(content).encode()

@@ -12,7 +12,12 @@ def test_default_mix_is_idioms_and_packages():
     assert all(name.startswith("package:") for name in sources if name != "idioms")
 
 
-@pytest.mark.parametrize("name", ["idiom", "package:", "path:", "hf:", "stdlib:3", "https://example.org"])
+def test_a_package_without_a_name_is_told_what_one_looks_like():
+    with pytest.raises(ValueError, match=r"'package:' does not name a distribution, such as package:sympy"):
+        CorpusConfig(sources={"package:": 1.0})
+
+
+@pytest.mark.parametrize("name", ["idiom", "path:", "hf:", "stdlib:3", "https://example.org"])
 def test_unknown_source_is_named_with_the_choices(name):
     with pytest.raises(
         ValueError, match=rf"unknown corpus source '{name}'; choose from idioms, package:NAME, stdlib, path"
