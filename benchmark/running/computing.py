@@ -17,8 +17,7 @@ from benchmark.plugins.registry import resolve
 from benchmark.progress import Progress, StopRequested
 from benchmark.running import kernels
 from benchmark.running.cells import Order
-from benchmark.running.kernels import Chosen, Settled
-from benchmark.running.reports import Corrupted, DiskFailed, Ended, Raised, Report, Stopped
+from benchmark.running.reports import Chosen, Corrupted, DiskFailed, Ended, Raised, Report, Settled, Stopped
 from benchmark.running.store import CorruptArtifactError, MissingArtifactError, Store
 
 SECONDS_BETWEEN_REPORTS = 0.2

@@ -12,9 +12,8 @@ from benchmark.disk import disk_failure
 from benchmark.running.cells import KINDS, Cell
 from benchmark.running.duration import duration
 from benchmark.running.executors import Executor
-from benchmark.running.kernels import Chosen
 from benchmark.running.leases import Leases
-from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Queued, Report, Stopped
+from benchmark.running.reports import Advanced, Chosen, Corrupted, Died, DiskFailed, Ended, Queued, Report, Stopped
 from benchmark.running.schedule import Outcome, Schedule
 from benchmark.running.store import CorruptArtifactError, Store, StoreFailedError
 

@@ -17,8 +17,8 @@ from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
 from benchmark.running.config import SECTIONS, RunConfig
-from benchmark.running.kernels import Chosen
 from benchmark.running.plan import Planner
+from benchmark.running.reports import Chosen
 from benchmark.tasks import FormsOfTask, forms_by_task, forms_digest
 
 RUN = "run.json"

@@ -19,6 +19,7 @@ from filelock import FileLock
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from benchmark.disk import replace_file
+from benchmark.running.reports import Chosen, Settled
 
 GROUP = "sparse_circuit_bench.kernels"
 """The entry-point group of the choices."""
@@ -40,9 +41,6 @@ LEAST_ROUNDS = 3
 
 MARGIN = 0.05
 """The share of its time that a way has to save to be taken instead of the first one."""
-
-Chosen = Mapping[str, str]
-"""The option taken for each choice, by the choice's name."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +91,6 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
 _FILE = TypeAdapter(tuple[Measured, ...])
 
 
-@dataclass(frozen=True)
-class Settled:
-    """The options that a process uses, and what there is to say about them, one line each."""
-
-    chosen: Chosen
-    remarks: tuple[str, ...] = ()
-
-
 def installed() -> list[KernelChoice]:
     """The choices that the installed packages have."""
     return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value)]
@@ -138,11 +128,6 @@ def use(chosen: Chosen) -> None:
         for choice in installed():
             if choice.name in chosen:
                 choice.use(chosen[choice.name])
-
-
-def with_device(chosen: Chosen, device: str) -> Chosen:
-    """Choices as they are recorded: together with the kind of `device`, if that is not the CPU."""
-    return chosen if device == "cpu" else {**chosen, "device": device}
 
 
 def read_measured(file: Path) -> dict[Machine, Chosen]:

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
-import psutil
-from filelock import FileLock
-from pydantic import ConfigDict, TypeAdapter
+if TYPE_CHECKING:
+    from filelock import FileLock
+    from pydantic import TypeAdapter
 
 SECONDS_BETWEEN_TOUCHES = 10.0
 """How often a holder touches its leases."""
@@ -54,7 +55,7 @@ class Holder:
         started: When the process began, as `_started` has it.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
     token: str
     host: str
@@ -85,8 +86,18 @@ def _started(process: int) -> float | None:
         if os.path.exists("/proc/self/stat"):
             state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
             return None if state.split()[0] in "ZX" else float(state.split()[19])
+        return _created(process)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+
+
+def _created(process: int) -> float | None:
+    """When a process began, seconds since the epoch; `None` if it has ended."""
+    import psutil
+
+    try:
         return psutil.Process(process).create_time()
-    except (FileNotFoundError, ProcessLookupError, ValueError, psutil.NoSuchProcess):
+    except psutil.NoSuchProcess:
         return None
 
 
@@ -99,9 +110,6 @@ def _boot() -> str:
     with suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
-
-
-_HOLDER = TypeAdapter(Holder)
 
 
 @dataclass(frozen=True)
@@ -194,8 +202,10 @@ class Leases:
                 if holder is not None and holder.is_dead:
                     path.unlink(missing_ok=True)
 
-    def _lock(self) -> FileLock:
+    def _lock(self) -> "FileLock":
         """The lock under which leases are removed or replaced; a `TimeoutError` if it cannot be had."""
+        from filelock import FileLock
+
         return FileLock(self.folder / ".lock", timeout=SECONDS_TO_LOCK)
 
     def _take_over(self, name: str, mine: Path) -> bool:
@@ -265,6 +275,13 @@ def _content(path: Path) -> bytes | None:
 
 def _holder_in(content: bytes | None) -> Holder | None:
     try:
-        return _HOLDER.validate_json(content or b"")
+        return _adapter().validate_json(content or b"")
     except ValueError:
         return None
+
+
+@cache
+def _adapter() -> "TypeAdapter[Holder]":
+    from pydantic import TypeAdapter  # takes a tenth of a second, and commands that compute nothing need it not
+
+    return TypeAdapter(Holder)

@@ -1,8 +1,10 @@
 """What is said between a run and the processes that compute its cells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmark.running.kernels import Chosen
+Chosen = Mapping[str, str]
+"""The option taken for each choice, by the choice's name."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,16 @@ class Stopped:
 
 Report = Queued | Advanced | Ended | Raised | Corrupted | DiskFailed | Died | Stopped
 """What is reported of a cell; all but `Queued` and `Advanced` are the last report."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The options that a process uses, and what there is to say about them, one line each."""
+
+    chosen: Chosen
+    remarks: tuple[str, ...] = ()
+
+
+def with_device(chosen: Chosen, device: str) -> Chosen:
+    """Choices as they are recorded: together with the kind of `device`, if that is not the CPU."""
+    return chosen if device == "cpu" else {**chosen, "device": device}

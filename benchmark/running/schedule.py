@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.running.cells import Cell
-from benchmark.running.kernels import Chosen
+from benchmark.running.reports import Chosen
 
 
 @dataclass(frozen=True)

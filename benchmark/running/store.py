@@ -9,17 +9,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
-
-from pydantic import ConfigDict, TypeAdapter
 
 from benchmark.disk import flush, flush_tree
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.running.cells import Order, digest, key_of, label
 from benchmark.running.leases import Leases
 from benchmark.running.packing import unpack
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MANIFEST = "manifest.json"
 """The file of an artifact that describes it and lists the checksums of its other files."""
@@ -77,7 +79,7 @@ class Manifest:
         checksum: SHA-256 over all other fields.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
     key: str
     kind: str
@@ -108,7 +110,11 @@ class Manifest:
         return ""
 
 
-_MANIFEST = TypeAdapter(Manifest)
+@cache
+def _adapter() -> "TypeAdapter[Manifest]":
+    from pydantic import TypeAdapter  # takes a tenth of a second, and commands that compute nothing need it not
+
+    return TypeAdapter(Manifest)
 
 
 class Store:
@@ -407,7 +413,7 @@ def read_manifest(folder: Path, key: str | None = None) -> Manifest:
         CorruptArtifactError: It is missing or changed, or it is not that of the artifact with the given key.
     """
     try:
-        manifest = _MANIFEST.validate_json(_bytes_of(folder / MANIFEST))
+        manifest = _adapter().validate_json(_bytes_of(folder / MANIFEST))
         flaw = manifest.flaw(key)
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
         flaw = f"{MANIFEST} cannot be read ({type(error).__name__})"

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from benchmark.running.cells import Order
 from benchmark.running.computing import ReportedProgress, compute, preparation, settle, use_one_thread
-from benchmark.running.kernels import Chosen
-from benchmark.running.reports import Advanced, Settle, Stop
+from benchmark.running.reports import Advanced, Chosen, Settle, Stop
 from benchmark.running.store import Store
 
 

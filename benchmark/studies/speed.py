@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.running import kernels
+from benchmark.running.reports import Chosen
 from benchmark.studies.live_memory import peak_bytes
 
 GROUP = "sparse_circuit_bench.speed"
@@ -163,7 +164,7 @@ def seconds_of(run: Callable[[], object], repeats: int, clock: Callable[[], floa
     return (clock() - began) / repeats
 
 
-def fastest_kernels() -> kernels.Chosen:
+def fastest_kernels() -> Chosen:
     """Measure the ways to compute that are the fastest here and use them, as a run on this machine does."""
     chosen = {choice.name: choice.measure() for choice in kernels.installed()}
     kernels.use(chosen)

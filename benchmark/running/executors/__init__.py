@@ -8,8 +8,7 @@ from shutil import which
 from typing import Protocol, cast, runtime_checkable
 
 from benchmark.running.cells import Order
-from benchmark.running.kernels import Chosen
-from benchmark.running.reports import Report
+from benchmark.running.reports import Chosen, Report
 from benchmark.running.store import Store
 
 EXECUTORS: Mapping[str, str] = {

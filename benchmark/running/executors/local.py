@@ -12,8 +12,7 @@ from multiprocessing.context import SpawnProcess
 from typing import cast
 
 from benchmark.running.cells import Order
-from benchmark.running.kernels import Chosen, Settled, with_device
-from benchmark.running.reports import Advanced, Died, Report, Settle, Stop
+from benchmark.running.reports import Advanced, Chosen, Died, Report, Settle, Settled, Stop, with_device
 from benchmark.running.store import Store
 from benchmark.running.worker import work
 from benchmark.stopping import SIGNALS

@@ -22,9 +22,20 @@ from benchmark.running.cells import Order
 from benchmark.running.computing import ONE_THREAD, reason_of
 from benchmark.running.executors import ExecutorFailedError
 from benchmark.running.executors.ray_worker import MARKS, Relay, Sent, Shared, compute_cell, settle_kernels
-from benchmark.running.kernels import Chosen, Settled, with_device
 from benchmark.running.packing import unpack
-from benchmark.running.reports import Advanced, Died, DiskFailed, Ended, Queued, Raised, Report, Stopped
+from benchmark.running.reports import (
+    Advanced,
+    Chosen,
+    Died,
+    DiskFailed,
+    Ended,
+    Queued,
+    Raised,
+    Report,
+    Settled,
+    Stopped,
+    with_device,
+)
 from benchmark.running.store import CorruptArtifactError, Store
 
 SECONDS_TO_END = 10.0

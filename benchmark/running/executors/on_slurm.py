@@ -15,8 +15,7 @@ from benchmark.running.cells import Order
 from benchmark.running.computing import reason_of
 from benchmark.running.executors import ExecutorFailedError, submitit_cluster
 from benchmark.running.executors.slurm_job import FOLDER, Messages, compute_cell, settle_kernels
-from benchmark.running.kernels import Chosen, with_device
-from benchmark.running.reports import Advanced, Died, Queued, Report, Stopped
+from benchmark.running.reports import Advanced, Chosen, Died, Queued, Report, Stopped, with_device
 from benchmark.running.store import Store
 
 os.environ.setdefault("SUBMITIT_LOG_LEVEL", "CRITICAL")  # read when it is imported; it would write to the terminal

@@ -13,9 +13,8 @@ import ray
 
 from benchmark.running.cells import Order
 from benchmark.running.computing import Polled, ReportedProgress, compute, preparation, settle, use_one_thread
-from benchmark.running.kernels import Chosen, Settled
 from benchmark.running.packing import pack, unpack
-from benchmark.running.reports import Advanced, Corrupted, DiskFailed, Ended, Raised, Report, Stopped
+from benchmark.running.reports import Advanced, Chosen, Corrupted, DiskFailed, Ended, Raised, Report, Settled, Stopped
 from benchmark.running.store import CorruptArtifactError, Store
 
 MARKS = "ray"

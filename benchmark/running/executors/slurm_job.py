@@ -12,8 +12,18 @@ from pydantic import TypeAdapter, ValidationError
 from benchmark.disk import replace_files
 from benchmark.running.cells import Order
 from benchmark.running.computing import Polled, ReportedProgress, compute, preparation, settle, use_one_thread
-from benchmark.running.kernels import Chosen, Settled
-from benchmark.running.reports import Advanced, Corrupted, Died, DiskFailed, Ended, Raised, Report, Stopped
+from benchmark.running.reports import (
+    Advanced,
+    Chosen,
+    Corrupted,
+    Died,
+    DiskFailed,
+    Ended,
+    Raised,
+    Report,
+    Settled,
+    Stopped,
+)
 from benchmark.running.store import Store
 
 Message = TypeVar("Message")

@@ -124,7 +124,7 @@ HOSTILE = {
     "a field of 10 MB": (b"a" * 10**7 + b",b\n", "not CSV: field larger than field limit"),
     "bytes that are not text": (b"\xff\xfe\x00", "it is not UTF-8 text"),
     "nothing but zeros": (bytes(1000), "it lacks the columns"),
-    "one huge line": (b"a," * 10**6, "it lacks the columns"),
+    "one huge line": (b"a," * 10**5, "it lacks the columns"),
 }
 
 
