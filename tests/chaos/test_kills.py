@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ class Program:
         assert self.run(folder) == 0, (folder / "told").read_text()
         self.seconds = time.monotonic() - began
         self.tables = tables_in(folder)
+        self.kernels = folder / "store" / "kernels.json"
         self.cells = len(artifacts_in(folder))
 
     def start(self, folder, workers=2, hash_seed="0"):
@@ -93,6 +95,9 @@ def disturb(program, folder, seed):
     """Kill a run at a random moment in a random way, resume it, and look at what is there then."""
     chance = random.Random(seed)
     way = WAYS[seed % len(WAYS)]
+    if program.kernels.exists():  # which are measured, and may come out otherwise on a busy machine
+        (folder / "store").mkdir()
+        shutil.copy(program.kernels, folder / "store")
     running = program.start(folder, chance.randint(1, 3), str(chance.randint(1, 1000)))
     time.sleep(chance.uniform(0, program.seconds))
     kill(running, way, chance)
