@@ -8,11 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-FULL_OR_BROKEN = {
-    number
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE")
-    if (number := getattr(errno, name, None)) is not None
-}
+
+def error_numbers(*names: str) -> frozenset[int]:
+    """The numbers of errors by name, as far as this system has them."""
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+FULL_OR_BROKEN = error_numbers("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE")
 """The errors of a disk that fails whatever is written to it next."""
 
 

@@ -18,7 +18,7 @@ from benchmark.progress import Progress, StopRequested
 from benchmark.running import kernels
 from benchmark.running.cells import Order
 from benchmark.running.reports import Chosen, Corrupted, DiskFailed, Ended, Raised, Report, Settled, Stopped
-from benchmark.running.store import CorruptArtifactError, MissingArtifactError, Store
+from benchmark.running.store import ArtifactError, Store
 
 SECONDS_BETWEEN_REPORTS = 0.2
 """Progress is reported at most this often."""
@@ -135,10 +135,8 @@ def compute(order: Order, store: Store, progress: Progress, prepared: Callable[[
         return Ended(time.perf_counter() - began)
     except StopRequested:
         return Stopped()
-    except CorruptArtifactError as error:
+    except ArtifactError as error:
         return Corrupted(error.key, error.flaw)
-    except MissingArtifactError as error:
-        return Corrupted(error.key, "it is missing")
     except CorruptFileError as error:
         if key := store.key_of_file(error.path):
             return Corrupted(key, f"{error.path.name} {error.flaw}", unreadable=True)

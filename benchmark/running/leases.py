@@ -4,7 +4,6 @@ A lease is a file that names its holder. Its holder touches it again and again; 
 whose process is gone from this machine, has expired, and another run may take it over. No two clocks are compared.
 """
 
-import errno
 import json
 import os
 import platform
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
+from benchmark.disk import error_numbers
+
 if TYPE_CHECKING:
     from filelock import FileLock
     from pydantic import TypeAdapter
@@ -32,11 +33,7 @@ SECONDS_TO_LOCK = 60.0
 LARGEST_LEASE = 10_000
 """Largest size of a lease in bytes."""
 
-WITHOUT_LINKS = {
-    number
-    for name in ("EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EINVAL")
-    if (number := getattr(errno, name, None)) is not None
-}
+WITHOUT_LINKS = error_numbers("EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EINVAL")
 """The errors of a file system on which a file has one name only."""
 
 SECONDS_TO_EXPIRY = 120.0

@@ -38,26 +38,34 @@ class StoreBusyError(ValueError):
     """Another process uses the store in a way that excludes this one."""
 
 
-class MissingArtifactError(ValueError):
-    """There is no artifact with the key `key`."""
-
-    def __init__(self, store: Path, key: str) -> None:
-        self.key = key
-        super().__init__(f"store {str(store)!r} has no artifact {key[:12]}…; run the same preset again")
-
-
-class CorruptArtifactError(ValueError):
-    """An artifact whose files are not those that were written.
+class ArtifactError(ValueError):
+    """An artifact that cannot be used.
 
     Attributes:
         key: The name of its folder, which is the key of its cell.
-        flaw: Which file, and what is wrong with it.
+        flaw: What is wrong with it.
     """
 
-    def __init__(self, artifact: str, flaw: str, key: str) -> None:
+    def __init__(self, message: str, flaw: str, key: str) -> None:
         self.flaw = flaw
         self.key = key
-        super().__init__(f"{artifact} is corrupt: {flaw}; repeat the run that computed it, and it is computed again")
+        super().__init__(message)
+
+
+class MissingArtifactError(ArtifactError):
+    """There is no artifact with this key."""
+
+    def __init__(self, store: Path, key: str) -> None:
+        message = f"store {str(store)!r} has no artifact {key[:12]}…; run the same preset again"
+        super().__init__(message, "it is missing", key)
+
+
+class CorruptArtifactError(ArtifactError):
+    """An artifact whose files are not those that were written; the flaw says which file, and what is wrong with it."""
+
+    def __init__(self, artifact: str, flaw: str, key: str) -> None:
+        message = f"{artifact} is corrupt: {flaw}; repeat the run that computed it, and it is computed again"
+        super().__init__(message, flaw, key)
 
 
 @dataclass(frozen=True)

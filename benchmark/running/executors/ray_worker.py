@@ -15,7 +15,7 @@ from benchmark.running.cells import Order
 from benchmark.running.computing import Polled, ReportedProgress, compute, preparation, settle, use_one_thread
 from benchmark.running.packing import pack, unpack
 from benchmark.running.reports import Advanced, Chosen, Corrupted, DiskFailed, Ended, Raised, Report, Settled, Stopped
-from benchmark.running.store import CorruptArtifactError, Store
+from benchmark.running.store import ArtifactError, Store
 
 MARKS = "ray"
 """The subfolder of a store with a file for every run on Ray, by which a worker sees whether it reaches the store."""
@@ -89,7 +89,7 @@ class Relay:
         if key not in self._packed:
             try:
                 self._packed[key] = ray.put(pack(self._store.artifact(key)))
-            except CorruptArtifactError as error:
+            except ArtifactError as error:
                 return Corrupted(error.key, error.flaw)
         return [self._packed[key]]
 
@@ -124,7 +124,7 @@ def compute_cell(order: Order, task: int, shared: Shared, chosen: Chosen, device
         store = Store(Path(folder))
         try:
             corrupt = _fetch(order, store, relay)
-        except CorruptArtifactError as error:
+        except ArtifactError as error:
             corrupt = Corrupted(error.key, error.flaw)
         return Sent(corrupt) if corrupt else _sent(compute_into(store=store), order, store)
 
@@ -148,7 +148,7 @@ def _fetch(order: Order, store: Store, relay: Any) -> Corrupted | None:
     """Bring what a cell needs, and what is done of it, into a store; return what is corrupt in the run's, if anything.
 
     Raises:
-        CorruptArtifactError: An artifact did not arrive as it was sent.
+        ArtifactError: An artifact did not arrive as it was sent.
     """
     for key in order.needs.values():
         found = ray.get(relay.artifact.remote(key))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchmark.disk import replace_files
+from benchmark.disk import replace_file
 from benchmark.running.cells import Order
 from benchmark.running.computing import Polled, ReportedProgress, compute, preparation, settle, use_one_thread
 from benchmark.running.reports import (
@@ -63,11 +63,11 @@ class Messages:
     def tell_report(self, job: str, report: Report) -> None:
         """Say how the cell of a job ended."""
         content = {"kind": type(report).__name__, "fields": asdict(report)}
-        replace_files({self._file(job, "report"): json.dumps(content)})
+        replace_file(self._file(job, "report"), json.dumps(content))
 
     def tell_settled(self, job: str, settled: Settled) -> None:
         """Say what kernels a job has settled."""
-        replace_files({self._file(job, "settled"): json.dumps(asdict(settled))})
+        replace_file(self._file(job, "settled"), json.dumps(asdict(settled)))
 
     def ask_to_stop(self) -> None:
         """Ask all jobs to stop."""
