@@ -91,6 +91,19 @@ def cell_options(writes: str, default_tasks: str | None = None, default_seeds: s
 
 
 def run_options(writes: str, default_tasks: str | None = None, default_seeds: str | None = None) -> Decorator:
+    """Decorator that adds the options of a run and of its two folders; the arguments are as above."""
+    folders = (
+        click.option("--out", default="results", show_default=True, type=FOLDER, help=f"Folder of {writes}."),
+        click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts."),
+    )
+
+    def decorated(command: Command) -> Command:
+        return settings_options(default_tasks, default_seeds)(_with_options(command, folders))
+
+    return decorated
+
+
+def settings_options(default_tasks: str | None = None, default_seeds: str | None = None) -> Decorator:
     """Decorator that adds the options that say which cells a command is about; the arguments are as above."""
 
     def default(value: str | None) -> dict[str, Any]:
@@ -105,11 +118,14 @@ def run_options(writes: str, default_tasks: str | None = None, default_seeds: st
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: circuit.target_loss=0.1."
         ),
-        click.option("--out", default="results", show_default=True, type=FOLDER, help=f"Folder of {writes}."),
-        click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts."),
     )
     return partial(_with_options, options=options)
 
+
+method_option = click.option(
+    "--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME."
+)
+"""Decorator that adds the option for the methods of a run."""
 
 ENGINE_OPTIONS = (
     click.option(

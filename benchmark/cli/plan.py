@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.cells import check_installation
-from benchmark.cli.errors import NAME, names, seeds, user_errors
+from benchmark.cli.cells import check_installation, method_option, settings_options
+from benchmark.cli.errors import user_errors
 from benchmark.cli.text import WIDTH, counted
 
 if TYPE_CHECKING:
@@ -26,13 +26,8 @@ LABEL = 26
 
 
 @click.command()
-@click.option("--preset", type=NAME, default="quick", show_default=True, help="Settings; see `bench list presets`.")
-@click.option("--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME.")
-@click.option("--tasks", callback=names, show_default="the preset's", help="`all` or NAME,NAME.")
-@click.option("--seeds", callback=seeds, metavar="0,1,2", show_default="the preset's", help="Training seeds.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: circuit.target_loss=0.1."
-)
+@method_option
+@settings_options()
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "mps"]),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.cells import check_installation, run_options
-from benchmark.cli.errors import OneLineGroup, names, user_errors
+from benchmark.cli.cells import check_installation, method_option, run_options
+from benchmark.cli.errors import OneLineGroup, user_errors
 from benchmark.cli.folders import claim
 from benchmark.cli.text import counted
 from benchmark.running.store import Store
@@ -18,7 +18,7 @@ def records() -> None:
 
 
 @records.command()
-@click.option("--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME.")
+@method_option
 @run_options("the tables")
 def rebuild(
     methods: Sequence[str],

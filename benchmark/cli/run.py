@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.cells import Engine, cell_options, check_installation, claim_folders, compute, what_is_left
-from benchmark.cli.errors import names, user_errors
+from benchmark.cli.cells import (
+    Engine,
+    cell_options,
+    check_installation,
+    claim_folders,
+    compute,
+    method_option,
+    what_is_left,
+)
+from benchmark.cli.errors import user_errors
 from benchmark.cli.plan import needs_of_run
 from benchmark.running.store import Store
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME.")
+@method_option
 @cell_options("the tables")
 @click.option("--fresh", is_flag=True, help="Compute every cell of this run again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what is done; write nothing.")
