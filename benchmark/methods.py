@@ -126,6 +126,7 @@ class Method:
         family: The family of tests in which it is compared with the leading reference; empty for a family of its own,
             in which it is compared with every reference, as any method of another distribution has.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
+        by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
@@ -144,6 +145,7 @@ class Method:
     matched_to: str | None = None
     family: str = ""
     sweep: tuple[Axis, ...] = ()
+    by_name: bool = False
     version: int = 1
     resources: str | None = None
 

@@ -164,7 +164,7 @@ def configure(
 
     Args:
         preset: Name of the preset.
-        method_names: Methods whose circuits are wanted; `all` stands for every installed method.
+        method_names: Methods whose circuits are wanted; `all` stands for every installed method that is not `by_name`.
         tasks: Tasks instead of the preset's; `all` stands for every task.
         seeds: Training seeds instead of the preset's.
         changes: What to change in the preset, each `section.key=value` with a TOML value.
@@ -173,7 +173,7 @@ def configure(
         ValueError: One line with the value and the choices.
     """
     base = load_preset(preset)
-    chosen = _chosen(method_names, METHODS, METHODS.named)
+    chosen = _chosen(method_names, [name for name in METHODS if not METHODS[name].by_name], METHODS.named)
     used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
     classes = {**SECTIONS, **{name: METHODS.named(name).config for name in used}}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
@@ -210,11 +210,12 @@ def with_needed(name: str) -> list[str]:
 
 
 def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str], object]) -> list[str]:
-    """The names, each once and looked up; `all` stands for every known name."""
+    """The names, each once and looked up; `all` stands for those of `known`."""
     for name in names:
         if name != "all":
             look_up(name)
-    return list(known) if "all" in names else list(dict.fromkeys(names))
+    every = list(known)
+    return list(dict.fromkeys(each for name in names for each in (every if name == "all" else [name])))
 
 
 def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from toy_methods import FITTED, ROOT, SPARSE, installed
+from toy_methods import FITTED, ROOT, SPARSE, installed, toy_method
 
 from benchmark.cli.run import _unexpected_corpus
 from benchmark.corpus import build
@@ -42,6 +42,12 @@ def test_the_presets_have_the_tasks_and_seeds_that_they_promise():
 
 def test_all_methods_stand_in_the_order_in_which_they_are_listed():
     assert configure("smoke").methods == ("root", "sparse", "fitted")
+
+
+def test_a_method_that_needs_settings_of_its_user_runs_only_if_it_is_named():
+    with installed(ROOT, SPARSE, toy_method("mine", by_name=True)):
+        assert configure("smoke").methods == ("root", "sparse")
+        assert configure("smoke", ["all", "mine"]).methods == ("root", "sparse", "mine")
 
 
 def test_names_and_seeds_given_replace_those_of_the_preset():
