@@ -63,7 +63,7 @@ MODELS = {
     "concatenated positions": (lambda: random_dense(positional="concatenated"), "unit"),
     "clt": (lambda: random_clt(random_dense(), "errors_available"), "unit"),
     "transcoders": (lambda: random_transcoders(random_dense(), "errors_ablated"), "unit"),
-    "saes": (lambda: random_saes(random_dense(), "errors_available"), "unit"),
+    "saes": (lambda: random_saes(random_dense(), "errors_available", features=6), "unit"),
 }
 
 

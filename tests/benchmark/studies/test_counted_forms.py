@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from inline import inline_cells
 
 from benchmark.cli import main
 from benchmark.running.config import configure
@@ -14,6 +15,12 @@ from benchmark.studies.forms import FormLoss, counted_forms
 from benchmark.tasks import SPLITS, TASKS, posed
 
 FORMS = ("train", "validation", "test")
+
+
+@pytest.fixture(autouse=True)
+def _cells_are_computed_here():
+    with inline_cells():
+        yield
 
 
 def loss(form, split, weight_sparse, dense):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from inline import inline_cells
 
 from benchmark.cli import main
 from benchmark.cli.regret import text
@@ -39,6 +40,12 @@ LADDER_RUN = ("regret", "weight_sparse", "--preset", "smoke", "--tasks", "for_wh
 LADDER_RUN += ("--finder-seeds", "0", "--workers", "1")
 CHANGES = ("circuit.target_loss=0.78", "circuit.search_margin=0.0", "circuit.budget_tokens=20_000")
 LADDER_RUN += tuple(word for change in CHANGES for word in ("--set", change))
+
+
+@pytest.fixture(autouse=True)
+def _cells_are_computed_here():
+    with inline_cells():
+        yield
 
 
 def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):
