@@ -169,8 +169,8 @@ def _on_windows(
     values, gradients = ({site.name: torch.empty(sample.tokens.numel(), site.size) for site in sites} for _ in range(2))
     done = 0
     for part in WindowRun(model, sample.tokens, sample.targets).with_gradients({site.name for site in sites}):
-        for name, found in part.items():
-            for whole, rows in zip((values[name], gradients[name]), found, strict=True):
+        for site in sites:
+            for whole, rows in zip((values[site.name], gradients[site.name]), part[site.name], strict=True):
                 whole[done : done + rows.shape[0] * rows.shape[1]] = rows.flatten(0, 1)
         done += rows.shape[0] * rows.shape[1]
     return _in_numpy(values), _in_numpy(gradients)
