@@ -8,6 +8,9 @@ from benchmark.settings import Positive, Settings, Share, Size, Tokens, Weight
 VARIANTS = (Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False))
 """The variants of every dictionary."""
 
+SAE_LENS = {"sae-lens": "baselines.exports:sae_lens"}
+"""The format in which `bench export` writes SAEs and transcoders."""
+
 SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
 """What is varied in a sweep of dictionaries."""
 

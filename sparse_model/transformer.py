@@ -107,6 +107,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         self.sites = tuple(site for layer in range(config.layers) for site in _sites_of_block(config, layer))
         self._site = {site.name: site for site in self.sites}
         self.independent_from = self.sites[-1].stage  # the last MLP, after the last attention
+        self.attention_heads = config.heads
         self.setup()
 
     def initialise(self, generator: torch.Generator) -> "Transformer":

@@ -39,6 +39,7 @@ class HookedCircuitModel:
         _check(model.cfg)
         self.model = model.eval().requires_grad_(False)
         cfg: Any = model.cfg
+        self.attention_heads: int = cfg.n_heads
         sizes = dict.fromkeys(HEADS, cfg.n_heads * cfg.d_head) | ({} if cfg.attn_only else {"neuron": cfg.d_mlp})
         self.sites = tuple(
             Site.at(f"blocks.{layer}.{hook}", size, layer)
