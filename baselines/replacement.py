@@ -20,6 +20,7 @@ import benchmark.model.interface
 from baselines.activations import hook_points
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import load_dictionary, load_mean_errors
+from baselines.row_scale import restored
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
 from benchmark.model.interface import (
@@ -80,6 +81,8 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     """Hook of a block that a decoder predicts."""
     removed: ClassVar[tuple[str, ...]] = ()
     """Parameters of a dense block that go unused once errors are ablated."""
+    restores: ClassVar[bool] = False
+    """Whether the target is the source, so that what the encoder does to the scale of a row is undone afterwards."""
 
     def __init__(
         self,
@@ -107,6 +110,8 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             Sequence[Sequence[nn.Parameter]], nn.ModuleList(nn.ParameterList(targets) for targets in decoders)
         )
         self.biases = nn.ParameterList(biases)
+        scaled_back = self.restores and any(encoder.rows != "none" for encoder in self.encoders)
+        self.can_ablate_edges = not scaled_back  # else virtual weights to the logits depend on the row
         self.requires_grad_(False).eval()
         self.setup()
         self.to(dense.W_E)
@@ -161,7 +166,14 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         for source, decoders in enumerate(self.decoders):
             for layer, decoder in enumerate(decoders, start=source):
                 written[layer] = written[layer] + features[source] @ decoder.T
-        return [(own, bias + write) for own, bias, write in zip(features, self.biases, written, strict=True)]
+        return [
+            (own, self._restored(layer, bias + write, inputs[layer]))
+            for layer, (own, bias, write) in enumerate(zip(features, self.biases, written, strict=True))
+        ]
+
+    def _restored(self, layer: int, prediction: Tensor, rows: Tensor) -> Tensor:
+        """A prediction at the scale of the rows."""
+        return restored(self.encoders[layer].rows, prediction, rows) if self.restores else prediction
 
     def replaces(self, parameter: str) -> bool:
         """Whether a parameter of the dense model goes unused once errors are ablated."""
@@ -219,7 +231,8 @@ class ReplacedMLPs(Replacement):
         residual = state["residual"]
         mlp_in = self.dense.mlp_input(layer, residual, unedited, state.get(POSITIONS))
         name = f"blocks.{layer}.feature"
-        features = self.encoders[layer].fire(edges.into(name, self.encoders[layer].before(mlp_in), residual=residual))
+        encoder = self.encoders[layer]
+        features = encoder.fire(encoder.before(mlp_in, lambda values: edges.into(name, values, residual=residual)))
         edited = self._edited(name, features, edit)
         edges.wrote(name, edited)
         earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
@@ -264,6 +277,7 @@ class ReplacedStream(Replacement):
     """
 
     source = target = "resid_post"
+    restores = True
 
     @staticmethod
     def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
@@ -285,10 +299,10 @@ class ReplacedStream(Replacement):
             features = self._own_runs(features, layer, edges, edges.ablation)
         edited = self._edited(f"{at}.feature", features, edit)
         edges.wrote(f"{at}.feature", edited)
-        reconstruction = self._decoded(layer, edited)
+        reconstruction = self._reconstruction(layer, edited, true)
         error: Tensor = self.mean_error[layer]
         if self.errors_available:
-            missed = true - (reconstruction if edited is features else self._decoded(layer, features))
+            missed = true - (reconstruction if edited is features else self._reconstruction(layer, features, true))
             error = self._edited(f"{at}.error", missed, edit)
             edges.wrote(f"{at}.error", error)
         return {**state, **edges.state(), "residual": reconstruction + error}
@@ -320,6 +334,9 @@ class ReplacedStream(Replacement):
             after = self._after_mlp(residual + self.dense.attention(layer, residual, unedited), layer)
             features[..., index] = self.encoders[layer](after)[..., index]
         return features
+
+    def _reconstruction(self, layer: int, features: Tensor, rows: Tensor) -> Tensor:
+        return self._restored(layer, self._decoded(layer, features), rows)
 
     def _decoded(self, layer: int, features: Tensor) -> Tensor:
         decoded: Tensor = features @ self.decoders[layer][0].T + self.biases[layer]
