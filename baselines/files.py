@@ -19,10 +19,15 @@ MEAN_ERROR = "mean_error.safetensors"
 
 
 def load_dictionary(folder: Path, hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
-    """Read what sae-lens saved at each hook point, without importing it; every decoder writes to its own layer.
+    """Read what sae-lens saved in a folder for each hook point; the arguments and errors are those of `load_layers`."""
+    return load_layers([folder / name for name in hook_points], hook_points, reads)
+
+
+def load_layers(folders: Sequence[Path], hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
+    """Read what sae-lens saved for each layer, without importing it; every decoder writes to its own layer.
 
     Args:
-        folder: Has a folder for each hook point.
+        folders: The folder of each layer.
         hook_points: What is predicted, layer by layer.
         reads: For transcoders the hook points that they read; without them, each SAE reads what it predicts.
 
@@ -31,8 +36,8 @@ def load_dictionary(folder: Path, hook_points: Sequence[str], reads: Sequence[st
             configuration that names other hook points.
     """
     layers = []
-    for name, read in zip(hook_points, reads or hook_points, strict=True):
-        layer, path = read_layer(folder / name), folder / name / SETTINGS
+    for folder, name, read in zip(folders, hook_points, reads or hook_points, strict=True):
+        layer, path = read_layer(folder), folder / SETTINGS
         if layer.is_transcoder != (reads is not None):
             told, choices = ("an SAE", TRANSCODERS) if reads else ("a transcoder", SAES)
             raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(choices)}")

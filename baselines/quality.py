@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt
 from torch import Tensor
 
 from baselines.activations import Windows, activations, hook_points
-from baselines.config import WidthConfig
+from baselines.config import MeasuredConfig
 from baselines.files import save_mean_errors
 from baselines.replacement import Replacement, dense_of, no_errors
 from benchmark import metrics
@@ -38,7 +38,12 @@ def first_windows(windows: Windows, tokens: int) -> UInt[np.ndarray, "_taken tok
 
 
 def finish(
-    load: Load, corpus: Corpus, config: WidthConfig, needed: Mapping[str, CircuitModel], folder: Path, tokens: int = 0
+    load: Load,
+    corpus: Corpus,
+    config: MeasuredConfig,
+    needed: Mapping[str, CircuitModel],
+    folder: Path,
+    tokens: int = 0,
 ) -> Facts:
     """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
