@@ -75,7 +75,7 @@ def finish(
         validation_loss=losses["replaced"],
         parameters=sum(parameter.numel() for parameter in used),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
-        bigram_parameters=dense.bigram.numel() if dense.config.bigram else 0,
+        bigram_parameters=sum(value.numel() for name, value in dense.named_parameters() if name == "bigram"),
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
         dictionary=summary,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from baselines.activations import hook_points
+from baselines.base import ReplaceableModel
 from baselines.circuit_tracer_files import files_of, read_circuit_tracer
 from baselines.dictionary import Dictionary
 from baselines.files import load_layers, load_mean_errors
@@ -17,7 +18,6 @@ from benchmark.files import CorruptFileError, open_regular, readable
 from benchmark.methods import Facts
 from benchmark.model.interface import CircuitModel
 from benchmark.progress import Progress
-from sparse_model.transformer import Transformer
 
 Needed = Mapping[str, CircuitModel]
 
@@ -72,13 +72,13 @@ def load_clt(folder: Path, variant: str, needed: Needed) -> Replacement:
     return ReplacedMLPs.of(read_cross_layer(folder), dense_of(needed), load_mean_errors(folder), variant)
 
 
-def read_saes(folder: Path, dense: Transformer) -> Dictionary:
+def read_saes(folder: Path, dense: ReplaceableModel) -> Dictionary:
     """SAEs in the folders of sae-lens."""
     places = hook_points(dense, "resid_post")
     return load_layers(folders_of(folder, places), places)
 
 
-def read_transcoders(folder: Path, dense: Transformer) -> Dictionary:
+def read_transcoders(folder: Path, dense: ReplaceableModel) -> Dictionary:
     """Transcoders in a folder of circuit-tracer, or in the folders of sae-lens."""
     if is_circuit_tracer(folder):
         return _of_kind(folder, cross_layer=False)
@@ -100,7 +100,7 @@ def _of_kind(folder: Path, *, cross_layer: bool) -> Dictionary:
     return dictionary
 
 
-def _check(dictionary: Dictionary, dense: Transformer, read: int) -> None:
+def _check(dictionary: Dictionary, dense: ReplaceableModel, read: int) -> None:
     """`ValueError` if layers or widths of a dictionary are not those of the dense model; `read` is of an encoder."""
     if (layers := len(dictionary.encoders)) != dense.config.layers:
         raise ValueError(f"the dictionary has {layers} layers, and the dense model {dense.config.layers}")
