@@ -48,6 +48,7 @@ def export(
     Formats of what is trained are declared by the method, such as:
       pretrained      weights, config, tokenizer and model card of a transformer
       sae-lens        SAEs or transcoders, one folder of SAELens per layer
+      circuit-tracer  transcoders or a CLT, as circuit-tracer loads them
 
     Of --variant, --graph and --seed, give those that tell the circuits of the run apart.
     """  # noqa: D301 - a backspace tells click to keep the lines of a list
@@ -61,7 +62,7 @@ def export(
             if variant or graph:
                 raise ValueError("--variant and --graph go with a TASK, as they choose one of its circuits")
             place = out or Path(f"{method}-{form}")
-            files = write_artifact(results, store, method, form, place, seed=seed, force=force)
+            files = write_artifact(results, method, form, place, store=store, seed=seed, force=force)
         else:
             from benchmark.export.formats import graph_format, write_graph
             from benchmark.export.stored import stored_graph
@@ -70,6 +71,6 @@ def export(
             TASKS.named(task)
             chosen = graph_format(form)
             choice = {"variant": variant, "graph": graph, "seed": seed}
-            circuit = stored_graph(results, store, method, task, **choice, examples=chosen.examples)
+            circuit = stored_graph(results, method, task, store=store, **choice, examples=chosen.examples)
             files = write_graph(circuit, form, out or Path(f"{circuit.slug}{chosen.suffix}"), force=force)
     click.echo("\n".join(map(str, files)))

@@ -52,7 +52,7 @@ GRAPH_FORMATS: Mapping[str, GraphFormat] = {
 """Every format for circuits by name."""
 
 
-def write_graph(graph: CircuitGraph, form: str, out: Path, *, force: bool = False) -> list[Path]:
+def write_graph(graph: CircuitGraph, form: str, out: str | Path, *, force: bool = False) -> list[Path]:
     """Write a circuit.
 
     Args:
@@ -72,8 +72,8 @@ def write_graph(graph: CircuitGraph, form: str, out: Path, *, force: bool = Fals
     files = make(graph)
     if chosen.suffix:
         (content,) = files.values()
-        return [write_file(out, content, force=force)]
-    return write_folder(out, files, force=force)
+        return [write_file(Path(out), content, force=force)]
+    return write_folder(Path(out), files, force=force)
 
 
 def graph_format(name: str) -> GraphFormat:

@@ -15,6 +15,6 @@ def json_files(graph: CircuitGraph) -> Mapping[str, bytes]:
     return {"circuit.json": f"{text}\n".encode()}
 
 
-def read_graph(path: Path) -> CircuitGraph:
+def read_graph(path: str | Path) -> CircuitGraph:
     """The circuit in a file that was exported as JSON; `CorruptFileError` if it is another file."""
-    return read_as(path, CircuitGraph)
+    return read_as(Path(path), CircuitGraph)

@@ -8,8 +8,9 @@ from benchmark.export.writing import filled_folder
 from benchmark.methods import METHODS, TrainedArtifact
 from benchmark.plugins.registry import resolve
 from benchmark.records.table import VALUED, Record
-from benchmark.running.circuits import StoredCircuit, circuit_rows, named, trained_run
+from benchmark.running.circuits import StoredCircuit, circuit_rows, named
 from benchmark.running.experiment import records_in
+from benchmark.running.finished import FinishedRun, open_run
 from benchmark.running.store import Store
 
 CHOSEN_BY = ("variant", "graph", "seed")
@@ -17,11 +18,11 @@ CHOSEN_BY = ("variant", "graph", "seed")
 
 
 def stored_graph(
-    out: Path,
-    store: Path,
+    folder: str | Path,
     method: str,
     task: str,
     *,
+    store: str | Path = "store",
     variant: str | None = None,
     graph: str | None = None,
     seed: int | None = None,
@@ -30,10 +31,10 @@ def stored_graph(
     """The circuit of a method for a task in a finished run, with its scores.
 
     Args:
-        out: The folder of the run's tables.
-        store: The folder of its artifacts.
+        folder: The folder of the run's tables, such as `results`.
         method: Name of the method.
         task: Name of the task.
+        store: The folder of the run's artifacts.
         variant: How the method's artifact is read; may be left out if the run has one circuit only, as may the others.
         graph: `channel` or `unit`.
         seed: Training seed.
@@ -42,11 +43,11 @@ def stored_graph(
     Raises:
         ValueError: In one line, if there is no such circuit, there are several, or it was not found, with the reason.
     """
-    records = records_in(out)
-    row = _chosen(circuit_rows(records, out, method, task), {"variant": variant, "graph": graph, "seed": seed})
+    records = records_in(Path(folder))
+    row = _chosen(circuit_rows(records, Path(folder), method, task), {"variant": variant, "graph": graph, "seed": seed})
     if row.status not in VALUED:
         raise ValueError(f"the circuit of {named(row)}, was not found: {row.status}: {row.reason}")
-    stored = StoredCircuit.read(row, Store(store))
+    stored = StoredCircuit.read(row, Store(Path(store)))
     return described(stored, [each for each in records if _same_circuit(each, row)], examples)
 
 
@@ -99,16 +100,23 @@ def _same_circuit(row: Record, other: Record) -> bool:
 
 
 def write_artifact(
-    out: Path, store: Path, method: str, form: str, to: Path, *, seed: int | None = None, force: bool = False
+    folder: str | Path,
+    method: str,
+    form: str,
+    out: str | Path,
+    *,
+    store: str | Path = "store",
+    seed: int | None = None,
+    force: bool = False,
 ) -> list[Path]:
     """Export the trained artifact of a method in a finished run.
 
     Args:
-        out: The folder of the run's tables.
-        store: The folder of its artifacts.
+        folder: The folder of the run's tables, such as `results`.
         method: Name of the method.
         form: A format that the method declares.
-        to: The folder that is written.
+        out: The folder that is written.
+        store: The folder of the run's artifacts.
         seed: Its training seed; may be left out if the run has one seed only.
         force: Whether to write into a folder that is not empty.
 
@@ -117,24 +125,42 @@ def write_artifact(
 
     Raises:
         ValueError: In one line, if the method does not have the format, the run has no such artifact, the format cannot
-            hold it, or there is already something at `to`.
+            hold it, or there is already something at `out`.
     """
     exports = METHODS.named(method).exports
     if form not in exports:
         choices = ", ".join(exports) or "none: give a TASK to export a circuit"
         raise ValueError(f"unknown format {form!r} for what {method} trains; choose from {choices}")
-    places = Store(store)
-    found = trained_run(out, places, method, seed)
-    manifest = places.manifest(found.key)
-    trained = TrainedArtifact(
+    trained = trained_artifact(open_run(folder, store), method, seed)
+    export: Callable[[TrainedArtifact, Path], None] = resolve(exports[form])
+    return filled_folder(Path(out), lambda made: export(trained, made), force=force)
+
+
+def trained_artifact(run: FinishedRun, method: str, seed: int | None = None) -> TrainedArtifact:
+    """What a method has trained in a finished run.
+
+    Args:
+        run: The run.
+        method: Name of the method.
+        seed: Its training seed; may be left out if the run has one seed only.
+
+    Raises:
+        ValueError: In one line, if there is no such artifact, or one for several seeds and none is chosen.
+    """
+    records = [row for row in run.records if row.method == method]
+    seeds = sorted({row.seed for row in records if row.seed is not None})
+    if seed is None and len(seeds) > 1:
+        raise ValueError(f"{method} was trained with several seeds; choose a --seed from {', '.join(map(str, seeds))}")
+    chosen = seeds[0] if seed is None and seeds else seed or 0
+    inputs = run.inputs(method, chosen)
+    manifest = run.store.manifest(inputs[method].name)
+    return TrainedArtifact(
         method=method,
-        seed=manifest.params["seed"],
-        folder=found.inputs[method],
-        inputs=found.inputs,
+        seed=chosen,
+        folder=inputs[method],
+        inputs=inputs,
         settings=manifest.params["config"],
         code_version=manifest.code_version,
         libraries=manifest.library_versions,
-        records=found.records,
+        records=[row for row in records if row.seed == chosen],
     )
-    export: Callable[[TrainedArtifact, Path], None] = resolve(exports[form])
-    return filled_folder(to, lambda folder: export(trained, folder), force=force)

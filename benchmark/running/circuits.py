@@ -1,13 +1,12 @@
-"""Finds the circuits and the trained artifacts of a finished run: rows name them, the store has them."""
+"""Finds the circuits of a finished run: rows name them, the store has them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.files import check_shapes, read_tensors
 from benchmark.records.table import RECORDS, Record
-from benchmark.running.experiment import records_in
 from benchmark.running.models import load_variant
 from benchmark.running.store import Store
 
@@ -93,56 +92,3 @@ def named(row: Record) -> str:
     """A circuit or another cell of a method in messages: `sae (errors_ablated, unit, for_while), seed 0`."""
     names = ", ".join(filter(None, (row.variant, row.graph, row.task, row.concept)))
     return f"{row.method} ({names}), seed {row.seed}"
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """The trained artifact of a method and a seed in a finished run.
-
-    Attributes:
-        key: Its key in the store.
-        inputs: The folders of the corpus, of the artifact itself and of all that the method depends on, by role.
-        records: All rows of the run about this method and seed.
-    """
-
-    key: str
-    inputs: Mapping[str, Path]
-    records: Sequence[Record]
-
-
-def trained_run(out: Path, store: Store, method: str, seed: int | None = None) -> TrainedRun:
-    """The trained artifact of a method in a finished run.
-
-    Args:
-        out: The folder of the run.
-        store: Where its artifacts are.
-        method: Name of the method.
-        seed: Its training seed; may be left out if the run has one seed only.
-
-    Raises:
-        ValueError: In one line, if the run has no such artifact, or has one for several seeds and none is chosen.
-    """
-    rows = [row for row in records_in(out) if row.method == method and row.seed is not None]
-    if not rows:
-        raise ValueError(f"no {method} in {out / RECORDS}; `bench run --method {method}` trains one")
-    seeds = sorted({row.seed for row in rows if row.seed is not None})
-    if seed is None and len(seeds) > 1:
-        raise ValueError(f"{method} was trained with several seeds; choose --seed {_either(seeds)}")
-    chosen = seeds[0] if seed is None else seed
-    if chosen not in seeds:
-        raise ValueError(f"no {method} with seed {chosen} in {out / RECORDS}; choose --seed {_either(seeds)}")
-    mine = [row for row in rows if row.seed == chosen]
-    profiles = [row for row in mine if row.metric == "validation_loss"]
-    profile = next((row for row in profiles if row.status != "failed"), None)
-    if profile is None:
-        why = profiles[0].reason if profiles else "no row says what its validation loss is"
-        raise ValueError(f"{method}, seed {chosen}, was not trained: {why}")
-    manifest = store.manifest(store.key_of(profile.config_hash))
-    inputs = {role: store.artifact(needed) for role, needed in manifest.needs.items()}
-    return TrainedRun(manifest.needs[method], inputs, mine)
-
-
-def _either(choices: Sequence[object]) -> str:
-    """`0, 1 or 2`."""
-    *first, last = map(str, choices)
-    return f"{', '.join(first)} or {last}" if first else last

@@ -10,10 +10,10 @@ from tokenizers import Tokenizer
 
 from benchmark.cli import main
 from benchmark.corpus import Corpus, CorpusConfig
+from benchmark.export.stored import trained_artifact
 from benchmark.methods import TrainedArtifact
 from benchmark.records.table import Record
-from benchmark.running.circuits import trained_run
-from benchmark.running.store import Store
+from benchmark.running.finished import open_run
 from sparse_model.pretrained import model_card
 from sparse_model.transformer import load_transformer
 
@@ -42,7 +42,7 @@ def test_the_folder_gives_the_same_logits_and_tokens_as_the_run(finished, export
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-    trained = trained_run(finished / "results", Store(finished / "store"), "weight_sparse")
+    trained = trained_artifact(open_run(finished / "results", finished / "store"), "weight_sparse")
     corpus = Corpus.load(trained.inputs["corpus"])
     text = "for i in range(3):\n    print(i)"
     ids = Tokenizer.from_file(str(exported / "tokenizer.json")).encode(text).ids

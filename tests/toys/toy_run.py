@@ -7,10 +7,11 @@ import torch
 
 from benchmark import evaluate
 from benchmark.interventions.edge_ablation import VERIFIED_EDGES, edges_by_site, kept_ends, save_edges
+from benchmark.methods import METHODS
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
 from benchmark.records.table import Measurement, write_measurements
-from benchmark.running.config import configure
+from benchmark.running.config import configure, with_needed
 from benchmark.running.models import load_variant
 from benchmark.running.plan import plan
 from benchmark.running.schedule import Outcome
@@ -26,7 +27,6 @@ CHANGES = (
     "corpus.context=32",
     "profile.mean_tokens=256",
     "profile.validation_tokens=256",
-    "weight_sparse.density=0.5",
 )
 TINY_METHOD = {"d_model": 16, "features": 24, "k": 4, "measured_tokens": 256, "tokens": 512, "batch": 4}
 
@@ -84,9 +84,8 @@ def toy_run(folder: Path, *methods: str, seeds=(0,)):
 
 
 def tiny(methods):
-    from benchmark.methods import METHODS
-    from benchmark.running.config import with_needed
-
+    """Changes that make these methods, and those that they depend on, as small as can be."""
     for name in dict.fromkeys(needed for method in methods for needed in with_needed(method)):
+        small = TINY_METHOD | ({"density": 0.5} if name == "weight_sparse" else {})
         fields = METHODS[name].config.model_fields
-        yield from (f"{name}.{key}={value}" for key, value in TINY_METHOD.items() if key in fields)
+        yield from (f"{name}.{key}={value}" for key, value in small.items() if key in fields)

@@ -1,6 +1,5 @@
 """`bench export` on a finished run: every format, and every refusal in one line."""
 
-import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +11,7 @@ from toy_run import TASK
 from benchmark.cli import main
 from benchmark.export import read_graph, stored_graph
 from benchmark.metrics import edge_count, node_count
-from benchmark.running.models import load_variant
+from benchmark.running.finished import load_model
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,7 @@ def test_the_export_has_the_nodes_and_edges_of_the_stored_circuit(export, finish
     name = f"weight_sparse-native-{graph}-{TASK}-0.json"
     assert done.stdout == f"{name}\n"
     found = read_graph(Path(name))
-    inputs = {}
-    for folder in (finished / "store" / "artifacts").iterdir():
-        manifest = json.loads((folder / "manifest.json").read_text())
-        if manifest["kind"] == "corpus" or (manifest["kind"], manifest["params"].get("seed")) == ("train", 0):
-            inputs[manifest["params"].get("method", "corpus")] = folder
-    model = load_variant("weight_sparse", "native", inputs)
+    model = load_model(finished / "results", "weight_sparse", seed=0, store=finished / "store")
     circuit = toy_run.circuit_of(model, graph)
     assert len(found.nodes) == node_count(circuit)
     assert len(found.edges) == edge_count(circuit, model.connections(graph))
@@ -63,9 +57,8 @@ def test_the_export_has_the_nodes_and_edges_of_the_stored_circuit(export, finish
 
 
 def test_activations_are_those_of_the_model_on_the_corpus(finished):
-    found = stored_graph(
-        finished / "results", finished / "store", *ONE[:2], graph="unit", seed=0, examples=True
-    ).activations
+    names = {"graph": "unit", "seed": 0, "store": finished / "store"}
+    found = stored_graph(finished / "results", *ONE[:2], **names, examples=True).activations
     for seen in found.values():
         assert seen.low <= seen.mean <= seen.high
         assert seen.low <= seen.quantiles[49] <= seen.high
@@ -122,8 +115,11 @@ def test_out_names_the_file_and_force_replaces_it(export):
         ((*ONE[:4], "--seed", "7", "--to", "svg"), f"no circuit for {TASK} with seed 7; choose from 0, 1"),
         ((*ONE, "--variant", "odd", "--to", "svg"), f"no circuit for {TASK} with variant odd; choose from native"),
         ((*ONE[:4], "--seed", "1", "--to", "svg"), "seed 1, was not found: not_reached: the lowest loss is 0.3"),
-        (("weight_sparse", "--to", "pretrained"), "weight_sparse was trained with several seeds; choose --seed 0 or 1"),
-        (("dense", "--to", "pretrained"), "no dense in "),
+        (
+            ("weight_sparse", "--to", "pretrained"),
+            "weight_sparse was trained with several seeds; choose a --seed from 0, 1",
+        ),
+        (("dense", "--to", "pretrained"), "method 'dense' is not in the run in folder "),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_one_line_that_names_the_choices(export, arguments, message):
