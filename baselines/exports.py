@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from baselines.files import SETTINGS, WEIGHTS, load_dictionary
+from baselines.files import load_dictionary
 from baselines.hook_names import their_name
+from baselines.sae_lens_files import SETTINGS, WEIGHTS
 from benchmark.files import CorruptFileError, read_json
 from benchmark.methods import METHODS, TrainedArtifact
 
@@ -18,11 +19,9 @@ READS = {"resid_post": "resid_post", "mlp_out": "mlp_in"}
 def sae_lens(trained: TrainedArtifact, folder: Path) -> None:
     """Write one folder of SAELens per layer, which `SAE.load_from_disk` reads.
 
-    The weights are copies of what was trained. The configs name the hook points that the dictionary was trained on, as
-    SAELens expects; the mean errors, which are ours alone, are left out.
-
-    Raises:
-        ValueError: A transcoder reads more than the residual stream, as it does with concatenated positions.
+    The weights are copies of what was trained. The configs name the hook points that the dictionary was trained on, in
+    TransformerLens's names; in ours if a transcoder reads more than the residual stream, as it does with concatenated
+    positions, since no hook point there has these channels. The mean errors, which are ours alone, are left out.
     """
     for source in _layers(trained.folder):
         settings = read_json(source / SETTINGS)
@@ -37,7 +36,8 @@ def circuit_tracer(trained: TrainedArtifact, folder: Path) -> None:
     """Write the transcoders of all layers as a transcoder set of circuit-tracer.
 
     Raises:
-        ValueError: The format cannot say what a transcoder computes; one line that names it.
+        ValueError: The format cannot say what a transcoder computes, such as one that reads concatenated positions; one
+            line that names it.
     """
     from baselines.circuit_tracer_files import save_circuit_tracer
 
@@ -50,7 +50,8 @@ def circuit_tracer_clt(trained: TrainedArtifact, folder: Path) -> None:
     """Write a cross-layer transcoder as circuit-tracer reads it.
 
     Raises:
-        ValueError: The format cannot say what it computes, such as TopK; one line that names it.
+        ValueError: The format cannot say what it computes, such as TopK; one line that names
+            it.
     """
     from baselines.circuit_tracer_files import save_circuit_tracer
     from baselines.clt.files import load_cross_layer
@@ -72,14 +73,10 @@ def _layers(folder: Path) -> list[Path]:
 def _metadata(source: Path, settings: dict[str, Any], trained: TrainedArtifact) -> dict[str, Any]:
     """What SAELens saves of where a dictionary belongs, in addition to what is there."""
     block, _, predicted = source.name.rpartition(".")
-    if settings.get("d_out", settings["d_in"]) != settings["d_in"]:
-        raise ValueError(
-            f"{source.name} reads {settings['d_in']} channels, concatenated positions among them, which no hook point "
-            "of TransformerLens has; it cannot be exported to sae-lens"
-        )
-    hooks = {"hook_name": their_name(f"{block}.{READS[predicted]}")}
-    if READS[predicted] != predicted:
-        hooks["hook_name_out"] = their_name(source.name)
+    names = [f"{block}.{READS[predicted]}", *([source.name] if READS[predicted] != predicted else [])]
+    if settings.get("d_out", settings["d_in"]) == settings["d_in"]:
+        names = list(map(their_name, names))
+    hooks = dict(zip(("hook_name", "hook_name_out"), names, strict=False))
     (dense,) = METHODS.named(trained.method).needs
     context = read_json(trained.inputs["corpus"] / "corpus.json")["config"]["context"]
     about = {"model_name": f"sparse-circuit-bench {dense}", "context_size": context, "seed": trained.seed}

@@ -70,7 +70,15 @@ def export(
 
             TASKS.named(task)
             chosen = graph_format(form)
-            choice = {"variant": variant, "graph": graph, "seed": seed}
-            circuit = stored_graph(results, method, task, store=store, **choice, examples=chosen.examples)
+            circuit = stored_graph(
+                results,
+                method,
+                task,
+                store=store,
+                variant=variant,
+                graph=graph,
+                seed=seed,
+                examples=chosen.examples,
+            )
             files = write_graph(circuit, form, out or Path(f"{circuit.slug}{chosen.suffix}"), force=force)
     click.echo("\n".join(map(str, files)))

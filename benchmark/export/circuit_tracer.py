@@ -40,7 +40,7 @@ def circuit_tracer_files(graph: CircuitGraph) -> Mapping[str, bytes]:
             "link of circuit-tracer has; choose another format, such as json or svg"
         )
     numbering = _Numbering.of(graph)
-    content = {
+    content: Json = {
         "metadata": _metadata(graph, numbering),
         "qParams": {"pinnedIds": [], "supernodes": [], "linkType": "both", "clickedId": "", "sg_pos": ""},
         "nodes": [_node(node, numbering, graph.activations.get(name)) for name, node in graph.by_name.items()],
@@ -53,7 +53,7 @@ def circuit_tracer_files(graph: CircuitGraph) -> Mapping[str, bytes]:
             for edge in graph.edges
         ],
     }
-    files = {f"{graph.slug}.json": content, "graph-metadata.json": {"graphs": [content["metadata"]]}}
+    files: dict[str, Json] = {f"{graph.slug}.json": content, "graph-metadata.json": {"graphs": [content["metadata"]]}}
     for name, seen in graph.activations.items():
         number = numbering.number_of(graph.by_name[name])
         files[f"{FEATURES}/{numbering.feature_of(graph.by_name[name])}.json"] = _feature(graph, number, seen)

@@ -114,7 +114,7 @@ def _nodes(graph: CircuitGraph, at: Mapping[str, Point]) -> Iterator[str]:
 
 def _edges(graph: CircuitGraph, at: Mapping[str, Point]) -> Iterator[str]:
     largest = _largest(graph)
-    for edge in graph.edges:
+    for edge in sorted(graph.edges, key=lambda edge: edge.verified is not False):  # what is pale lies below
         (x1, y1), (x2, y2) = at[edge.source], at[edge.target]
         y1, y2 = y1 - BOX_HEIGHT / 2, y2 + BOX_HEIGHT / 2
         bend = (y1 - y2) / 3

@@ -5,6 +5,7 @@ head and one per MLP, and edges between them through the residual stream: `a0.h1
 keeps single channels and neurons, so the export is coarser than the circuit:
 
 - A head or an MLP is in the graph if the circuit keeps one of its channels or neurons. Its score is how many it keeps.
+  The input has no score, so MIB keeps it at every size.
 - An edge is in the graph if the circuit has an edge between a channel or neuron of each. Its score is the root of the
   sum of the squared virtual weights of these edges.
 - What MIB calls neurons are the channels of a head's or an MLP's output, which are no nodes of the unit graph; they are
@@ -16,6 +17,7 @@ graph; both are refused.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from benchmark.export.graph import ENDS, CircuitGraph, CircuitNode
@@ -37,33 +39,35 @@ def mib_files(graph: CircuitGraph) -> Mapping[str, bytes]:
     _check(graph)
     assert graph.heads is not None
     layers, parallel = max(site.layer for site in graph.sites) + 1, _parallel(graph)
-    kept: dict[str, int] = {}
-    for node in graph.nodes:
-        name = _component(graph, node)
-        kept[name] = kept.get(name, 0) + 1
+    kept = Counter(_component(graph, node) for node in graph.nodes)
+    norms = _norms(graph)
+    content = {
+        "cfg": {"n_layers": layers, "n_heads": graph.heads, "parallel_attn_mlp": parallel, "d_model": graph.d_model},
+        "nodes": {
+            "input": {"in_graph": any(source == "input" for source, _ in norms)},
+            **{
+                name: {"in_graph": name in kept, "score": float(kept[name])}
+                for name in _components(layers, graph.heads)
+            },
+            "logits": {"in_graph": True},
+        },
+        "edges": {
+            f"{source}->{target}": {"score": norms.get((source, target), 0.0), "in_graph": (source, target) in norms}
+            for source, target in _all_edges(layers, graph.heads, parallel)
+        },
+    }
+    return {"importances.json": (json.dumps(content, allow_nan=False) + "\n").encode()}
+
+
+def _norms(graph: CircuitGraph) -> dict[Edge, float]:
+    """The score of each edge of MIB's graph that the circuit has."""
     squares: dict[Edge, float] = {}
     for edge in graph.edges:
         assert edge.weight is not None
         source, target = graph.by_name[edge.source], graph.by_name[edge.target]
         pair = _component(graph, source), f"{_component(graph, target)}{_input(target)}"
         squares[pair] = squares.get(pair, 0.0) + edge.weight**2
-    names = ["input", *_components(layers, graph.heads)]
-    content = {
-        "cfg": {"n_layers": layers, "n_heads": graph.heads, "parallel_attn_mlp": parallel, "d_model": graph.d_model},
-        "nodes": {
-            **{name: {"in_graph": name in kept, "score": float(kept.get(name, 0))} for name in names},
-            "input": {"in_graph": any(source == "input" for source, _ in squares), "score": 0.0},
-            "logits": {"in_graph": True},
-        },
-        "edges": {
-            f"{source}->{target}": {
-                "score": math.sqrt(squares.get((source, target), 0.0)),
-                "in_graph": (source, target) in squares,
-            }
-            for source, target in _all_edges(layers, graph.heads, parallel)
-        },
-    }
-    return {"importances.json": (json.dumps(content, allow_nan=False) + "\n").encode()}
+    return {pair: math.sqrt(square) for pair, square in squares.items()}
 
 
 def _check(graph: CircuitGraph) -> None:

@@ -1,6 +1,8 @@
 """Trained dictionaries in SAELens's and circuit-tracer's files: read again, they are what was trained."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +14,6 @@ from baselines.exports import sae_lens
 from baselines.files import load_dictionary
 from benchmark.cli import main
 from benchmark.export.stored import trained_artifact
-from benchmark.methods import TrainedArtifact
 from benchmark.running.finished import load_model, open_run
 
 LAYERS = 2
@@ -71,20 +72,19 @@ def test_circuit_tracer_s_folder_is_read_as_the_same_dictionary(finished, tmp_pa
             torch.testing.assert_close(theirs, mine.data)
 
 
-def test_a_transcoder_that_reads_positions_is_refused(finished, tmp_path):
+def test_a_transcoder_that_reads_positions_too_has_our_names_of_its_hooks(finished, tmp_path):
     artifact = trained(finished, "transcoder")
-    copy = tmp_path / "copy"
-    for layer in range(LAYERS):
-        folder = copy / f"blocks.{layer}.mlp_out"
-        folder.mkdir(parents=True)
-        for path in (artifact.folder / folder.name).iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
-        settings = json.loads((folder / "cfg.json").read_text())
-        (folder / "cfg.json").write_text(json.dumps({**settings, "d_in": 24}))
-    wider = TrainedArtifact("transcoder", 0, copy, artifact.inputs, {}, "", {})
-    (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match=r"blocks\.0\.mlp_out reads 24 channels, concatenated positions among them"):
-        sae_lens(wider, tmp_path / "out")
+    copy, out = tmp_path / "copy", tmp_path / "out"
+    shutil.copytree(artifact.folder, copy)
+    path = copy / "blocks.0.mlp_out" / "cfg.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "d_in": 24}))
+    out.mkdir()
+    sae_lens(replace(artifact, folder=copy), out)
+    found = [json.loads((out / f"blocks.{layer}.mlp_out" / "cfg.json").read_text())["metadata"] for layer in (0, 1)]
+    assert [(each["hook_name"], each["hook_name_out"]) for each in found] == [
+        ("blocks.0.mlp_in", "blocks.0.mlp_out"),
+        ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
+    ]
 
 
 def test_what_is_exported_can_be_scored_as_a_saved_dictionary(finished, tmp_path):

@@ -30,6 +30,9 @@ CHANGES = (
 )
 TINY_METHOD = {"d_model": 16, "features": 24, "k": 4, "measured_tokens": 256, "tokens": 512, "batch": 4}
 
+OWN = {"weight_sparse": {"density": 0.5}, "dense": {"tokens": 40_000, "positional": "learned"}}
+"""What single methods need besides: weights for every neuron; MLPs that are used, and read the stream alone."""
+
 NOT_REACHED = "the lowest loss is 0.3"
 
 
@@ -86,6 +89,6 @@ def toy_run(folder: Path, *methods: str, seeds=(0,)):
 def tiny(methods):
     """Changes that make these methods, and those that they depend on, as small as can be."""
     for name in dict.fromkeys(needed for method in methods for needed in with_needed(method)):
-        small = TINY_METHOD | ({"density": 0.5} if name == "weight_sparse" else {})
+        small = TINY_METHOD | OWN.get(name, {})
         fields = METHODS[name].config.model_fields
         yield from (f"{name}.{key}={value}" for key, value in small.items() if key in fields)

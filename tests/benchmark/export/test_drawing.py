@@ -75,7 +75,7 @@ def test_wider_is_heavier_colour_is_sign_and_opaque_is_dashed(planted):
         CircuitEdge("blocks.0.mlp_in[1]", "blocks.0.neuron[9]", None, True),
     )
     root = ElementTree.fromstring(to_svg(replace(planted, edges=edges)))
-    heavy, light, opaque = of_class(root, "edge")
+    light, heavy, opaque = of_class(root, "edge")
     assert float(heavy.get("stroke-width")) > float(light.get("stroke-width")) > float(opaque.get("stroke-width"))
     assert len({each.get("stroke") for each in (heavy, light, opaque)}) == 3
     assert [each.get("stroke-dasharray") is not None for each in (heavy, light, opaque)] == [False, False, True]

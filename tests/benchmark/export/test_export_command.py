@@ -150,3 +150,15 @@ def test_the_help_fits_into_80_columns(monkeypatch):
     assert max(map(len, done.stdout.splitlines())) <= 80
     for form in ("svg", "json", "csv, parquet", "graphml", "dot", "circuit-tracer", "mib", "pretrained", "sae-lens"):
         assert f"\n    {form} " in done.stdout
+
+
+def test_the_example_in_the_documentation_runs(finished, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "export.md").read_text(encoding="utf-8")
+    program = page.split("```python\n")[1].split("```")[0].replace("single_double_quote", TASK)
+    for name in ("results", "store"):
+        (tmp_path / name).symlink_to(finished / name)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(program, found)
+    assert set(found["network"]) == set(found["nodes"]["node"])
+    assert Path("circuit.graphml").stat().st_size > 0

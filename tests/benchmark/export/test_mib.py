@@ -43,6 +43,7 @@ def test_every_node_of_mib_s_graph_is_there_and_those_of_the_circuit_are_in_it(e
     kept = {name for name, node in content["nodes"].items() if node["in_graph"]}
     assert kept == {"input", "a0.h0", "a0.h1", "m0", "a1.h1", "logits"}
     scores = {name: node.get("score") for name, node in content["nodes"].items()}
+    assert scores["input"] is scores["logits"] is None
     assert (scores["a0.h0"], scores["a1.h1"], scores["m0"], scores["m1"]) == (1.0, 2.0, 1.0, 0.0)
 
 

@@ -43,7 +43,8 @@ def main():
                 features += 1
     finally:
         server.stop()
-    print(json.dumps({"nodes": len(graph["nodes"]), "links": len(graph["links"]), "features": features}))
+    read = {"nodes": len(graph["nodes"]), "links": len(graph["links"]), "features": features}
+    sys.stdout.write(json.dumps(read) + "\n")
 
 
 if __name__ == "__main__":

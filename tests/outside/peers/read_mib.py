@@ -22,11 +22,13 @@ def main():
         "nodes": sorted(name for name, node in graph.nodes.items() if bool(node.in_graph)),
         "scores": scores,
         "all edges": len(graph.edges),
-        "node scores": {name: float(node.score) for name, node in graph.nodes.items() if name != "logits"},
+        "node scores": {
+            name: float(node.score) for name, node in graph.nodes.items() if name not in ("input", "logits")
+        },
     }
     graph.apply_topn(len(scores), True, prune=False)
     read["strongest"] = sorted(name for name, edge in graph.edges.items() if bool(edge.in_graph))
-    print(json.dumps(read))
+    sys.stdout.write(json.dumps(read) + "\n")
 
 
 if __name__ == "__main__":
