@@ -78,7 +78,7 @@ def _check(graph: CircuitGraph) -> None:
     if foreign:
         raise ValueError(
             f"MIB's graph has attention heads and MLPs, and {graph.method} has nodes of the kind {', '.join(foreign)}; "
-            "choose another format, such as json or circuit-tracer"
+            "choose another format, such as json or svg"
         )
     if graph.heads is None or graph.d_model is None:
         unknown = "attention heads" if graph.heads is None else "channels of the residual stream"
