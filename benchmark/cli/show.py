@@ -73,12 +73,12 @@ def leaderboard_of(out: Path, as_json: bool) -> str:
     Raises:
         ValueError: There are no records, or they cannot be read.
     """
-    from benchmark.cli.compare import records_of
     from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, table
     from benchmark.leaderboard.text_table import leaderboard_table
     from benchmark.running.experiment import RUN
+    from benchmark.running.finished import ranked_records
 
-    records, rules = records_of(out)
+    records, rules = ranked_records(out)
     standings = leaderboard(records, rules)
     file = out / LEADERBOARD
     known = (out / RUN).is_file()  # an older version of the code may have computed it in another way
