@@ -99,6 +99,8 @@ def find_circuit(
         ValueError: In one line, with the argument, its value and what is wanted.
     """
     check_kind("model", model, CircuitModel, "a CircuitModel (sites, start, advance, read_out, connections)")
+    if reference is not None:
+        check_kind("reference", reference, CircuitModel, "a CircuitModel")
     check_model(model, (chosen := checked_graph(graph),))
     check_seed(seed)
     own = {"ablation": ablation, "ablation_values": ablation_values}
