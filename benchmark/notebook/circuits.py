@@ -35,6 +35,14 @@ class TaskCircuit(FoundCircuit):
     case: DiscoveredCircuit
     custom: bool = False
 
+    def __repr__(self) -> str:
+        task = "" if self.case.task is None else f"{self.case.task.name}, "
+        minimal = ", 1-minimal" if self.minimal else ""
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in self.losses.items())
+        status, reason = self.case.status
+        where = f"{task}{self.case.setting.graph} graph"
+        return f"TaskCircuit({where}: {self.circuit.counted}{minimal}, {reason or status}; test losses: {losses})"
+
     @property
     def losses(self) -> dict[str, float]:
         """Task loss on test prompts of the `whole` model, the `circuit` and the `empty` circuit, nats."""
@@ -108,7 +116,7 @@ def find_circuit(
         raise ValueError("ablation and ablation_values are both given; give one of the two")
     source = Source.of(run, corpus, tokenizer, windows)
     config = circuit_config(source.run, target, ranking, ablation, budget)
-    named = scored_task(task, config) if isinstance(task, str) else task if isinstance(task, Task) else None
+    named = scored_task(task, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
     prompts = source.prompts(named, config, seed) if named else task
     check_kind("task", prompts, TaskPrompts, "the name of a task, a Task, or TaskPrompts")
     assert isinstance(prompts, TaskPrompts)

@@ -78,7 +78,11 @@ def test_scores_are_a_tidy_table_and_the_same_every_time(found):
 
 def test_what_is_shown_says_status_losses_and_size(found):
     nodes = sum(map(len, found.circuit.kept().values()))
-    assert re.match(rf"TaskCircuit\(graph unit, status ok, nodes {nodes} of 128, ", repr(found))
+    whole, circuit, empty = found.losses.values()
+    assert repr(found) == (
+        f"TaskCircuit(unit graph: {nodes} of 128 nodes, 1-minimal, ok; "
+        f"test losses: whole {whole:.3f}, circuit {circuit:.3f}, empty {empty:.3f})"
+    )
     shown = found._repr_html_()
     assert f"<td>test loss of the circuit</td><td>{found.losses['circuit']:.3f}</td>" in shown
     assert "<caption>" in shown
