@@ -263,15 +263,18 @@ def scored_task(name: str, config: CircuitConfig) -> Task:
 
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
-    return drawn_prompts(scored_task(name, config), corpus.tokenizer, corpus.config.context, config, seed)
+    task = scored_task(name, config)
+    return drawn_prompts(task, corpus.tokenizer, corpus.config.context, config, seed, corpus.beginning)
 
 
-def drawn_prompts(task: Task, tokenizer: Tokenizer, context: int, config: CircuitConfig, seed: int) -> TaskPrompts:
-    """Prompts of a task for a model with this tokenizer and context, the same for the same seed."""
+def drawn_prompts(
+    task: Task, tokenizer: Tokenizer, context: int, config: CircuitConfig, seed: int, beginning: int | None = None
+) -> TaskPrompts:
+    """Prompts of a task for a model with this tokenizer, context and first token, the same for the same seed."""
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
         drawing = seed_of("prompts", task.name, split, seed)
-        return prompts(task, tokenizer, split, pairs, drawing, min(MAX_TOKENS, context))
+        return prompts(task, tokenizer, split, pairs, drawing, min(MAX_TOKENS, context), beginning)
 
     return TaskPrompts(
         train=drawn("train", config.train_pairs),

@@ -34,6 +34,9 @@ DEEPEST = 50
 LONGEST_INTEGER = 40
 """Most digits of an integer in a JSON file."""
 
+LARGEST_YAML = MIB // 16
+"""Most bytes of a YAML file, whose parser is slow."""
+
 LARGEST_HEADER = 16 * MIB
 """Most bytes of the header of a safetensors file."""
 
@@ -209,15 +212,15 @@ def json_in(path: Path) -> Any:
         return parsed_json(read_bytes(path, LARGEST_JSON, "JSON file"), path)
 
 
-def parsed_json(content: bytes, path: Path) -> Any:
+def parsed_json(content: bytes, path: Path, most_values: int = MOST_VALUES) -> Any:
     """The content of JSON from a file, with unique keys and finite numbers.
 
     Raises:
         CorruptFileError: It has too many values or is nested too deeply.
         ValueError: It is not JSON.
     """
-    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise CorruptFileError(path, f"has more than {MOST_VALUES:,} values, the most that a JSON file has")
+    if sum(map(content.count, (b",", b"[", b"{"))) > most_values:
+        raise CorruptFileError(path, f"has more than {most_values:,} values, the most that a JSON file has")
     too_deep = CorruptFileError(path, f"is nested more than {DEEPEST} levels deep")
     try:
         found = json.loads(
@@ -261,6 +264,24 @@ def _whole(text: str) -> int:
     if len(text) > LONGEST_INTEGER:
         raise ValueError(f"an integer has {len(text):,} digits, more than {LONGEST_INTEGER}")
     return int(text)
+
+
+# YAML
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The table in a small YAML file, with plain values only; `CorruptFileError` if it is not one."""
+    import yaml
+
+    with readable(path, "YAML file"):
+        content = read_bytes(path, LARGEST_YAML, "YAML file")
+        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for very much
+                raise ValueError(f"a reference to {event.anchor!r}")
+        found = yaml.safe_load(content)
+    if not (isinstance(found, dict) and all(isinstance(key, str) for key in found)):
+        raise CorruptFileError(path, "does not contain a table of names and values, such as `name: value`")
+    return found
 
 
 # Tensors

@@ -1,7 +1,7 @@
 """What a method declares, and the registry of all installed methods, ours and other people's."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.corpus import Corpus
     from benchmark.model.interface import CircuitModel
+    from benchmark.records.table import Record
 
 Graph = Literal["channel", "unit"]
 """Which sites count as nodes; `benchmark.model.interface.Graph`, which imports torch."""
@@ -86,6 +87,31 @@ class Facts:
     dictionary: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TrainedArtifact:
+    """What a method has trained in a finished run, as it is handed to the functions that export it.
+
+    Attributes:
+        method: Name of the method.
+        seed: Training seed.
+        folder: The folder that `train` has filled.
+        inputs: That folder, those of the methods that it depends on, and that of the corpus, by name.
+        settings: The method's settings.
+        code_version: Version of the code that trained it.
+        libraries: Versions of the libraries that trained it.
+        records: Every row of the run about this method and seed.
+    """
+
+    method: str
+    seed: int
+    folder: "Path"
+    inputs: Mapping[str, "Path"]
+    settings: Mapping[str, Any]
+    code_version: str
+    libraries: Mapping[str, str]
+    records: "Sequence[Record]" = ()
+
+
 class DivergedError(ValueError):
     """A loss or weights that are no longer finite.
 
@@ -128,8 +154,16 @@ class Method:
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
+        corpus: `module:function`, called as `(config) -> Mapping[str, object]`: the settings of the corpus that its
+            models need, such as `tokenizer` and `beginning`; `context` is the most positions that they have, and a run
+            keeps a smaller one. A run in which its user set others is refused. It is quick and imports no torch.
+        outside: `module:function`, called as `(config) -> Mapping[str, str]`: digests of the files that `train` reads
+            from outside the store, by name; they are part of its key. It raises `ValueError` for files that cannot be
+            used, so that a run fails before it starts, and imports no torch.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
+        exports: The formats in which `bench export` writes its artifact, each with a `module:function`, called as
+            `(TrainedArtifact, folder)`, that fills the empty folder.
     """
 
     name: str
@@ -148,6 +182,9 @@ class Method:
     by_name: bool = False
     version: int = 1
     resources: str | None = None
+    corpus: str | None = None
+    outside: str | None = None
+    exports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def depends_on(self) -> tuple[str, ...]:
@@ -174,6 +211,26 @@ class Method:
         except DivergedError as error:
             raise ValueError(f"{self.name}: {error}") from error
         return facts
+
+    def corpus_settings(self, config: BaseModel) -> Mapping[str, object]:
+        """The settings of the corpus that its models need, with these settings of its own.
+
+        Raises:
+            ValueError: Its function returned something else, or its models cannot be used.
+        """
+        return self._called("corpus", self.corpus, config)
+
+    def outside_files(self, config: BaseModel) -> Mapping[str, str]:
+        """The digests of the files that training reads from outside the store; `ValueError` if they cannot be used."""
+        return {name: str(digest) for name, digest in self._called("outside", self.outside, config).items()}
+
+    def _called(self, called: str, function: str | None, config: BaseModel) -> Mapping[str, object]:
+        """What a function of the record returns for its settings; nothing if it has no such function."""
+        found = {} if function is None else resolve(function)(config)
+        if not isinstance(found, Mapping):
+            wanted = f"{called} {function} returned {type(found).__name__}, not a mapping"
+            raise ValueError(f"{METHODS.called(self.name)}: {wanted}")
+        return found
 
     def stated_resources(self, config: BaseModel, shapes: Shapes) -> Resources | None:
         """What the method says that it takes with these settings; `None` if it does not say.
@@ -223,8 +280,12 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
-    if not (method.resources is None or isinstance(method.resources, str)):
-        raise ValueError(f"resources is {method.resources!r}, not of the form 'module:function'")
+    for name in ("resources", "corpus", "outside"):
+        if not isinstance(getattr(method, name), str | None):
+            raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
+    for name, reference in method.exports.items():
+        if not isinstance(reference, str) or ":" not in reference:
+            raise ValueError(f"its export {name!r} is {reference!r}, not of the form 'module:function'")
     if not method.variants:
         raise ValueError("it has no variants")
     for variant in method.variants:

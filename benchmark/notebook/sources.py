@@ -71,7 +71,9 @@ class Source:
     def prompts(self, task: Task, config: CircuitConfig, seed: int) -> TaskPrompts:
         """The prompts of a task, for the tokenizer of the model."""
         if self.corpus is not None:
-            return drawn_prompts(task, self.corpus.tokenizer, self.corpus.config.context, config, seed)
+            return drawn_prompts(
+                task, self.corpus.tokenizer, self.corpus.config.context, config, seed, self.corpus.beginning
+            )
         if self.tokenizer is None:
             raise ValueError(f"task {task.name!r} needs a tokenizer for its prompts: give run, corpus or tokenizer")
         return drawn_prompts(task, self.tokenizer, MAX_TOKENS, config, seed)
