@@ -144,7 +144,7 @@ def check_seed(seed: object) -> None:
 
 def _tokenizer(given: Any) -> Tokenizer | None:
     """A tokenizer, taken out of that of another library if need be."""
-    found = getattr(given, "backend_tokenizer", given)
+    found: Tokenizer | None = getattr(given, "backend_tokenizer", given)
     if found is not None:
         check_kind("tokenizer", found, Tokenizer, "a tokenizers.Tokenizer or a fast tokenizer of transformers")
     return found
