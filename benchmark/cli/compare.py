@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import NAME, user_errors
+from benchmark.cli.errors import METHOD, PRESET, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted, plural
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("first", metavar="A", type=NAME)
-@click.argument("second", metavar="B", type=NAME)
-@click.option("--preset", type=NAME, help="The preset whose records are compared, where the folder has several.")
+@click.argument("first", metavar="A", type=METHOD)
+@click.argument("second", metavar="B", type=METHOD)
+@click.option("--preset", type=PRESET, help="The preset whose records are compared, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:

@@ -52,8 +52,9 @@ class FoundCircuit:
     """Whether every node was tried and none can be removed alone; `None` if the circuit was not shrunk."""
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{name} {value}" for name, value in self.facts.items())
-        return f"{type(self).__name__}({facts})"
+        minimal = ", 1-minimal" if self.minimal else ""
+        losses = f"lowest loss {self.lowest_loss:.3f}, target {self.criterion.target:.3f}"
+        return f"FoundCircuit({self.status}, {self.circuit.counted}{minimal}, {losses})"
 
     def _repr_html_(self) -> str:
         """Status, losses and size, and the kept nodes of each site, as tables for notebooks."""
@@ -62,12 +63,12 @@ class FoundCircuit:
     @property
     def facts(self) -> dict[str, str]:
         """What one wants to know first, as text: status, losses in nats, size."""
-        minimal = {True: "yes", False: "not certified", None: "not shrunk"}[self.minimal]
+        minimal = {True: "yes", False: "not certified", None: "no, it was only cut"}[self.minimal]
         return {
             "status": self.status,
             "nodes": self.circuit.counted.removesuffix(" nodes"),
-            "lowest loss of any prefix": f"{self.lowest_loss:.3f}",
-            "target on its prompts": f"{self.criterion.target:.3f}",
+            "lowest loss": f"{self.lowest_loss:.3f}",
+            "target": f"{self.criterion.target:.3f}",
             "1-minimal": minimal,
         }
 

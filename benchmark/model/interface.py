@@ -294,7 +294,8 @@ def _check_run(model: CircuitModel, tokens: Tensor | None, positions: Tensor | N
         if given is not None and (not isinstance(given, Tensor) or given.dim() != 2 or given.is_floating_point()):
             shown = f"{given.dtype} of shape {list(given.shape)}" if isinstance(given, Tensor) else f"{given!r:.60}"
             raise ValueError(f"{name} must be a tensor of integers of shape {axes}, got {shown}")
-    if not 0 <= stage <= (last := stage_count(model)):
+    last = stage_count(model)
+    if not 0 <= stage <= last:
         raise ValueError(f"stage must be from 0 to {last}, got {stage}")
 
 

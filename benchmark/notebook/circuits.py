@@ -35,6 +35,14 @@ class TaskCircuit(FoundCircuit):
     case: DiscoveredCircuit
     custom: bool = False
 
+    def __repr__(self) -> str:
+        task = "" if self.case.task is None else f"{self.case.task.name}, "
+        minimal = ", 1-minimal" if self.minimal else ""
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in self.losses.items())
+        status, reason = self.case.status
+        where = f"{task}{self.case.setting.graph} graph"
+        return f"TaskCircuit({where}: {self.circuit.counted}{minimal}, {reason or status}; test losses: {losses})"
+
     @property
     def losses(self) -> dict[str, float]:
         """Task loss on test prompts of the `whole` model, the `circuit` and the `empty` circuit, nats."""
@@ -61,6 +69,7 @@ def find_circuit(
     run: FinishedRun | str | Path | None = None,
     corpus: Corpus | None = None,
     tokenizer: Any = None,
+    beginning: int | None = None,
     windows: Windows | None = None,
     reference: CircuitModel | None = None,
     graph: str = "unit",
@@ -83,6 +92,7 @@ def find_circuit(
         corpus: The corpus of the model, instead of that of a run.
         tokenizer: The tokenizer of the model (`tokenizers.Tokenizer`, or one of transformers that is fast), for a model
             without a corpus.
+        beginning: Token id that the model of the tokenizer expects first, such as that of `<bos>`; none if left out.
         windows: Text of the kind that the model was trained on, for a model without a corpus: token ids
             `[window, position]`. Means and what flows along edges are averaged over it.
         reference: The model that the circuit explains, for a dictionary; by default the model itself.
@@ -99,14 +109,16 @@ def find_circuit(
         ValueError: In one line, with the argument, its value and what is wanted.
     """
     check_kind("model", model, CircuitModel, "a CircuitModel (sites, start, advance, read_out, connections)")
+    if reference is not None:
+        check_kind("reference", reference, CircuitModel, "a CircuitModel")
     check_model(model, (chosen := checked_graph(graph),))
     check_seed(seed)
     own = {"ablation": ablation, "ablation_values": ablation_values}
     if None not in own.values():
         raise ValueError("ablation and ablation_values are both given; give one of the two")
-    source = Source.of(run, corpus, tokenizer, windows)
+    source = Source.of(run, corpus, tokenizer, windows, beginning)
     config = circuit_config(source.run, target, ranking, ablation, budget)
-    named = scored_task(task, config) if isinstance(task, str) else task if isinstance(task, Task) else None
+    named = scored_task(task, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
     prompts = source.prompts(named, config, seed) if named else task
     check_kind("task", prompts, TaskPrompts, "the name of a task, a Task, or TaskPrompts")
     assert isinstance(prompts, TaskPrompts)
@@ -137,6 +149,6 @@ def find_circuit(
         ablation_values=ablation_values or setting.ablation_values,
         generator=generator or finder_generator(named.name if named else "", seed, config),
     )
-    case = DiscoveredCircuit.of(setting, found, config, named if source.corpus else None, source.corpus)
+    case = DiscoveredCircuit.of(setting, found, config, named, source.corpus)
     known = {field.name: getattr(found, field.name) for field in fields(FoundCircuit)}
     return TaskCircuit(**known, case=case, custom=ablation_values is not None)

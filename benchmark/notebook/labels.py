@@ -43,13 +43,17 @@ def label_replacement(
         ValueError: In one line, with the argument, its value and what is wanted.
     """
     check_kind("model", model, CircuitModel, "a CircuitModel (sites, start, advance, read_out, connections)")
+    if not isinstance(concepts, str | Sequence):
+        raise ValueError(f"concepts must be the name of a concept or several, got {concepts!r:.60}")
     names = (concepts,) if isinstance(concepts, str) else tuple(concepts)
     if not names:
         raise ValueError("concepts must name at least one concept, got none")
     for name in names:
         CONCEPTS.named(name)
     check_seed(seed)
-    source = Source.of(run, corpus, None, None)
+    if settings is not None:
+        check_kind("settings", settings, ValidityConfig, "a ValidityConfig")
+    source = Source.of(run, corpus)
     if source.corpus is None:
         raise ValueError("labels need text: give run or corpus")
     config = settings or (source.run.validity if source.run else preset_settings("validity", ValidityConfig))
