@@ -37,8 +37,9 @@ from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
-from benchmark.tasks import Task, posed
-from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
+from benchmark.tasks import TASKS, Task, posed
+from benchmark.tasks.listed import read_listed, write_listed
+from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, check_listed, prompts
 from benchmark.validity.assess import assess
 from benchmark.validity.rows import measurements, write_validity
 from benchmark.validity.sample import draw_sample
@@ -56,10 +57,17 @@ def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progr
     build(CorpusConfig(**params), folder, progress)
 
 
+def compute_task(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Keep the pairs of a task that was read from a file, so that no other cell reads the file."""
+    write_listed(params, folder)
+
+
 def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
     config = CircuitConfig(**{name: params[name] for name in params.keys() - {"task", "seed"}})
-    made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), config, params["seed"])
+    task, corpus = scored_task(params, inputs, config), Corpus.load(inputs["corpus"])
+    check_listed(task, corpus.tokenizer, most_tokens(corpus))
+    made = task_prompts(task, corpus, config, params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
@@ -163,7 +171,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     setting = load_setting(params, inputs, config, corpus)
     found = discover(setting, params, config, folder)
     progress(1, 2, "scoring")
-    case = DiscoveredCircuit.of(setting, found, config, scored_task(params["task"], config), corpus, folder)
+    case = DiscoveredCircuit.of(setting, found, config, scored_task(params, inputs, config), corpus, folder)
     write_measurements(score_circuit(case), folder)
 
 
@@ -187,7 +195,7 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
         reference=model if method.explains is None else load_native(method.explains, inputs),
         means=means_of(model, inputs["profile"]),
         graph=params["graph"],
-        prompts=task_prompts(params["task"], corpus, config, params["seed"]),
+        prompts=task_prompts(scored_task(params, inputs, config), corpus, config, params["seed"]),
         windows=spread_windows(corpus, "train", config.edge_tokens)[0],
         seed=params["seed"],
         position_means=position_means_of(model, inputs["profile"]),
@@ -241,19 +249,24 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
     return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
 
 
-def scored_task(name: str, config: CircuitConfig) -> Task:
-    """A task in the forms that count, one of them held out for testing if the settings say so."""
-    task = posed(name, config.forms)
+def scored_task(params: Params, inputs: Inputs, config: CircuitConfig) -> Task:
+    """The task of a cell in the forms that count, one of them held out for testing if the settings say so."""
+    known = read_listed(inputs["task"]) if "task" in inputs else TASKS.named(params["task"])
+    task = posed(known, config.forms)
     return task.holding_out(config.held_out) if config.held_out else task
 
 
-def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
+def most_tokens(corpus: Corpus) -> int:
+    """The most tokens of a prompt."""
+    return min(MAX_TOKENS, corpus.config.context)
+
+
+def task_prompts(task: Task, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
-    task = scored_task(name, config)
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
-        drawing = seed_of("prompts", name, split, seed)
-        return prompts(task, corpus.tokenizer, split, pairs, drawing, min(MAX_TOKENS, corpus.config.context))
+        drawing = seed_of("prompts", task.name, split, seed)
+        return prompts(task, corpus.tokenizer, split, pairs, drawing, most_tokens(corpus))
 
     return TaskPrompts(
         train=drawn("train", config.train_pairs),

@@ -113,7 +113,7 @@ def settings_options(default_tasks: str | None = None, default_seeds: str | None
         click.option(
             "--preset", default="quick", show_default=True, type=NAME, help="Settings; see `bench list presets`."
         ),
-        click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **default(default_tasks)),
+        click.option("--tasks", callback=names, help="`all`, NAME,NAME or file:PATH.", **default(default_tasks)),
         click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: circuit.target_loss=0.1."

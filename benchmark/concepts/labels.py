@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from benchmark.concepts import CONCEPTS, Concept
 from benchmark.concepts.conjunctions import labels_of
+from benchmark.corpus.byte_level import byte_alphabet
 
 Windows = Integer[np.ndarray, "window position"]
 WindowLabels = Int8[np.ndarray, "window position"]
@@ -69,9 +70,7 @@ def window_labels(
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     """The bytes of every token of a byte-level vocabulary (GPT-2); empty for ids that are not text."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
+    alphabet = byte_alphabet()
     found = [b""] * (max(tokenizer.get_vocab().values()) + 1)
     for token, number in tokenizer.get_vocab().items():
         if all(character in alphabet for character in token):

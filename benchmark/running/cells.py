@@ -29,6 +29,7 @@ class CellKind:
 
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(2, "benchmark.evaluate:compute_corpus"),
+    "task": CellKind(1, "benchmark.evaluate:compute_task", ("task",)),
     "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),

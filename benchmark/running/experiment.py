@@ -106,6 +106,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             may be others.
         kernels: The choices of kernels with which the rows were computed, which later runs keep to; none in a run from
             before they were recorded.
+        task_files: The name of the file of each task that was read from one, without its folder.
     """
 
     preset: str
@@ -116,6 +117,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     forms: Forms | None = None
     concepts: str | None = None
     kernels: Chosen = {}
+    task_files: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, run: RunConfig, table: str, kernels: Chosen) -> "Experiment":
@@ -127,7 +129,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
             origins=(Origin.here(),),
-            forms=Forms.of(forms_by_task(run.tasks)),
+            forms=Forms.of(forms_by_task(map(run.task, run.tasks))),
+            task_files=run.task_files,
             concepts=concepts_digest(),
             kernels=kernels,
         )
@@ -174,6 +177,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             forms=Forms.of({**self.forms_by_task, **other.forms_by_task}),
             concepts=self.concepts,
             kernels={**self.kernels, **other.kernels},
+            task_files={**self.task_files, **other.task_files},
         )
 
 

@@ -20,7 +20,7 @@ from benchmark.tasks.prompts import prompts
 from benchmark.tasks.shifts import SHIFTS, Shift
 
 PAIRS = 16
-"""Prompt pairs at each level of a shift."""
+"""Prompt pairs at each level of a shift; a task that lists fewer has all of these."""
 
 
 @torch.no_grad()
@@ -65,9 +65,8 @@ def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) ->
     points: list[CurvePoint] = []
     for level in shift.levels:
         try:
-            batch = prompts(
-                shift.of(task, level), corpus.tokenizer, "test", PAIRS, case.setting.seed, corpus.config.context
-            )
+            shifted, pairs = shift.of(task, level), min(PAIRS, task.listed("test") or PAIRS)
+            batch = prompts(shifted, corpus.tokenizer, "test", pairs, case.setting.seed, corpus.config.context)
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
             return points, str(error)
         edit = ablate(case.circuit, case.setting.ablation_values(batch))
