@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, CorpusConfig, Split
 from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
-from benchmark.corpus.sources import Source, open_source, reasons_of
+from benchmark.corpus.sources import Source, open_source, reasons_of, suffices
 from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.corpus.windows import Tokens, window_starts
 from benchmark.progress import Progress
@@ -167,11 +167,11 @@ def _fill(
         done += part.tokens
         progress(min(done, _total(config)), _total(config), f"{split} documents from {part.source.name}")
     if (found := sum(part.tokens for part in parts)) < config.window:
-        names = ", ".join(config.sources)
+        names, dropped = ", ".join(config.sources), sum(part.duplicates + part.near_duplicates for part in parts)
+        repeated = f" without {dropped:,} documents that repeat others" * bool(dropped)
         raise ValueError(
-            f"{names}: {found} tokens for {split}, less than one window of {config.window}; add text (about "
-            f"{round(config.window / HELD_OUT)} tokens in all: validation and test get {HELD_OUT:.0%} each), or choose "
-            "a smaller corpus.context"
+            f"{names}: {found:,} tokens for {split}{repeated}, less than one window of {config.window:,}; "
+            f"{suffices(config)} (validation and test get {HELD_OUT:.0%} each)"
         )
 
 
