@@ -6,7 +6,7 @@ that it needs, which writes files into the cell's folder.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
+from benchmark.concepts.labelled import read_labelled, write_labelled
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.cutting import FoundCircuit
@@ -31,7 +32,7 @@ from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
-from benchmark.running.cells import Cell
+from benchmark.running.cells import LABELLED, Cell
 from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
@@ -40,8 +41,9 @@ from benchmark.seeds import seed_of
 from benchmark.tasks import TASKS, Task, posed
 from benchmark.tasks.listed import read_listed, write_listed
 from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, check_listed, prompts
-from benchmark.validity.assess import assess
-from benchmark.validity.rows import measurements, write_validity
+from benchmark.validity.assess import Assessment, assess
+from benchmark.validity.labelled_sample import read_samples, write_windows
+from benchmark.validity.rows import concept_measurements, measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.settings import ValidityConfig
 from benchmark.validity.splitting import Watched, splitting_measurements
@@ -70,6 +72,11 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
     made = task_prompts(task, corpus, config, params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
+
+
+def compute_labelled(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Keep the texts of a file of concepts, cut into windows of the corpus's tokens; `ValueError` if too few."""
+    write_windows(write_labelled(params, folder), Corpus.load(inputs["corpus"]), folder)
 
 
 def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -107,14 +114,15 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 
 def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Assess which concepts the nodes of a variant represent, and how well."""
-    config = ValidityConfig(**{name: params[name] for name in ValidityConfig.model_fields})
+    """Assess which concepts the nodes of a variant represent, and how well; those of a file on its own texts."""
+    config = ValidityConfig(**{name: params[name] for name in ValidityConfig.model_fields if name in params})
     corpus = Corpus.load(inputs["corpus"])
     concepts = list(CONCEPTS.values())
+    model = load_variant(params["method"], params["variant"], inputs)
     choice = draw_sample(corpus, "validation", config.choice_tokens, concepts)
     score = draw_sample(corpus, "test", config.score_tokens, concepts)
     found = assess(
-        load_variant(params["method"], params["variant"], inputs),
+        model,
         choice,
         score,
         concepts,
@@ -124,8 +132,14 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
         np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
         progress,
     )
-    write_validity(found, folder)
-    write_measurements(measurements(found), folder)
+    labelled = [
+        assess_labelled(model, inputs[role], corpus, config, seed_of(role, params["method"], params["seed"]), progress)
+        for role in sorted(inputs)
+        if role.startswith(LABELLED)
+    ]
+    rows = [row for each in labelled for row in each.concepts]
+    write_validity(replace(found, concepts=[*found.concepts, *rows]), folder)
+    write_measurements([*measurements(found), *concept_measurements(rows)], folder)
 
 
 def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -234,6 +248,17 @@ def discover(setting: Setting, params: Params, config: CircuitConfig, folder: Pa
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
     return found
+
+
+def assess_labelled(
+    model: CircuitModel, folder: Path, corpus: Corpus, config: ValidityConfig, seed: int, progress: Progress
+) -> Assessment:
+    """Assess how well the nodes of a model represent the concepts of a file, on the texts of that file."""
+    concepts = read_labelled(folder).concepts
+    names = [concept.name for concept in concepts]
+    samples = read_samples(folder, names, corpus, (config.choice_tokens, config.score_tokens))
+    fewer = config.model_copy(update={"judged_nodes": 1, "explained_nodes": 1})  # of these only the concepts are kept
+    return assess(model, *samples, concepts, names, fewer, corpus.decode, np.random.default_rng(seed), progress)
 
 
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:

@@ -98,7 +98,7 @@ class Planned:
         """What a cell takes."""
         if cell.kind == "corpus":
             return self._corpus()
-        if cell.kind == "task":
+        if cell.kind in ("task", "labelled"):
             return Needs(0, 0, 0, 0, 0, 2 * len(json.dumps(cell.params)) + MANIFEST_BYTES, 0, None)
         if cell.kind == "prompts":
             return Needs(0, 0, 0, 0, 0, PROMPTS_BYTES + MANIFEST_BYTES, 0, None)

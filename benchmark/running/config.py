@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
+from benchmark.concepts.labelled import LabelledTexts, read_concepts
 from benchmark.corpus import CorpusConfig
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.methods import METHODS
@@ -102,6 +103,7 @@ class RunConfig:
             settings were changed.
         listed: The tasks that were read from files, by name.
         task_files: The name of the file of each of them, without its folder.
+        labelled: The labelled texts of the files that `validity.files` names.
     """
 
     preset: str
@@ -118,6 +120,7 @@ class RunConfig:
     corpus_digest: str = ""
     listed: Mapping[str, ListedTask] = field(default_factory=dict)
     task_files: Mapping[str, str] = field(default_factory=dict)
+    labelled: tuple[LabelledTexts, ...] = ()
 
     def task(self, name: str) -> Task:
         """A task by name, from a file or installed; `ValueError` with the choices."""
@@ -211,7 +214,22 @@ def configure(
         corpus_digest=base.corpus_digest if tables["corpus"] == base.tables.get("corpus", {}) else "",
         listed=listed,
         task_files=task_files,
+        labelled=_labelled(settings["validity"].files),
     )
+
+
+def _labelled(files_named: Sequence[str]) -> tuple[LabelledTexts, ...]:
+    """The labelled texts of some files; `ValueError` if two of them have a name or a concept in common."""
+    found: dict[str, str] = {}
+    texts = []
+    for name in files_named:
+        each = read_concepts(Path(name).expanduser())
+        for label in (f"file {each.name}", *(f"concept {concept}" for concept in each.summaries)):
+            if label in found:
+                raise ValueError(f"{name} and {found[label]} are both a {label}; rename one")
+            found[label] = name
+        texts.append(each)
+    return tuple(texts)
 
 
 def _asked_tasks(names: Sequence[str]) -> tuple[dict[str, Task | ListedTask], dict[str, str]]:

@@ -16,6 +16,7 @@ from benchmark.files import CorruptFileError, json_in
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
+from benchmark.running.cells import digest
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
 from benchmark.running.reports import Chosen
@@ -107,6 +108,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         kernels: The choices of kernels with which the rows were computed, which later runs keep to; none in a run from
             before they were recorded.
         task_files: The name of the file of each task that was read from one, without its folder.
+        concept_files: Digest of each file of labelled concepts, by its name without folder and ending.
     """
 
     preset: str
@@ -118,6 +120,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     concepts: str | None = None
     kernels: Chosen = {}
     task_files: Mapping[str, str] = {}
+    concept_files: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, run: RunConfig, table: str, kernels: Chosen) -> "Experiment":
@@ -131,6 +134,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             origins=(Origin.here(),),
             forms=Forms.of(forms_by_task(map(run.task, run.tasks))),
             task_files=run.task_files,
+            concept_files={each.name: digest(each.params) for each in run.labelled},
             concepts=concepts_digest(),
             kernels=kernels,
         )
@@ -156,6 +160,13 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         if self.concepts and other.concepts and self.concepts != other.concepts:
             yield f"the digest of the concepts is {self.concepts[:12]} there and {other.concepts[:12]} here"
 
+        if self.concept_files != other.concept_files:
+            there, here = (
+                ", ".join(f"{name} {found[:12]}" for name, found in each.concept_files.items()) or "none"
+                for each in (self, other)
+            )
+            yield f"the labelled concepts (validity.files) are {there} there and {here} here"
+
     @property
     def forms_by_task(self) -> Mapping[str, FormsOfTask]:
         """Number and digest of the forms of each task; empty if not recorded."""
@@ -178,6 +189,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             concepts=self.concepts,
             kernels={**self.kernels, **other.kernels},
             task_files={**self.task_files, **other.task_files},
+            concept_files=self.concept_files,
         )
 
 

@@ -11,7 +11,7 @@ from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.methods import METHODS, Method, Variant
 from benchmark.metrics.registry import METRICS
-from benchmark.running.cells import Cell
+from benchmark.running.cells import LABELLED, Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.tasks import TASKS
 
@@ -80,6 +80,9 @@ class Planner:
         self._task = cache(self._source_of_task)
         self._finding = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside()
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
+        self._labelled = {
+            f"{LABELLED}{each.name}": Cell("labelled", each.params, {"corpus": self.corpus}) for each in run.labelled
+        }
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
         """The circuit of a variant for a task in a graph, with its scores."""
@@ -99,7 +102,8 @@ class Planner:
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """The feature validity of a variant."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
-        return Cell("validity", params, self._models(METHODS.named(method), seed), self._concepts)
+        needs = {**self._models(METHODS.named(method), seed), **self._labelled}
+        return Cell("validity", params, needs, self._concepts)
 
     def claims(self, method: Method, variant: str, seed: int) -> Cell:
         """The numbers behind the published claims, for a variant.
