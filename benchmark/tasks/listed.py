@@ -1,7 +1,6 @@
 """Tasks whose pairs of prompts are listed one by one, and how the listed pairs are divided into splits."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,6 +20,9 @@ SplitBy = Literal["form", "line"]
 
 HELD_OUT_FORMS, HELD_OUT_LINES = 0.25, 0.2
 """Share of the forms, or of the lines, that are drawn for the validation split, and as many for the test split."""
+
+NAMED = 6
+"""Most forms of a split that a line of text names."""
 
 SUFFICES = (
     "give each line a form (three or more different ones), or a split (train, validation or test), or begin the file "
@@ -200,9 +202,10 @@ def check_enough(task: Task, wanted: Mapping[Split, int]) -> None:
 
 
 def forms_text(task: Task) -> str:
-    """The forms of a listed task and their numbers of pairs, by split."""
-    counts = Counter({(form.split, form.name): len(form.listed) for form in task.all_forms})
-    return "; ".join(
-        f"{split}: " + ", ".join(f"{name} {count}" for (own, name), count in counts.items() if own == split)
-        for split in SPLITS
-    )
+    """The forms of a listed task with their numbers of pairs, by split."""
+    told = []
+    for split in SPLITS:
+        forms = [f"{form.name} {len(form.listed)}" for form in task.forms_of(split)]
+        more = [f"and {len(forms) - NAMED} more"] * (len(forms) > NAMED)
+        told.append(f"{split}: {', '.join([*forms[:NAMED], *more])}")
+    return "; ".join(told)

@@ -103,7 +103,8 @@ def _lines(path: Path) -> Iterator[tuple[HeaderLine, ListedPair | None]]:
         if is_header(line):
             header = line_as(line, HeaderLine, path)
             if header.task in headers:
-                raise CorruptFileError(path, f"line {line.number} describes task {header.task!r} again; give it once")
+                again = f"line {line.number} describes task {header.task!r}, of which earlier lines are"
+                raise CorruptFileError(path, f"{again}; describe it once, before its pairs")
             current = header.task
             headers[current] = header
             yield header, None

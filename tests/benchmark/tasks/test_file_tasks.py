@@ -109,7 +109,7 @@ REFUSED = [
     ([pair(answer="x")], "line 1 does not fit: answer: Extra inputs are not permitted"),
     ([pair(split="dev")], "line 1 does not fit: split: Input should be 'train', 'validation' or 'test'"),
     ([{"task": "a", "colour": 1}], "line 1 does not fit: colour: Extra inputs"),
-    ([{"task": "a"}, {"task": "a"}], "line 2 describes task 'a' again"),
+    ([{"task": "a"}, {"task": "a"}], "line 2 describes task 'a', of which earlier lines are; describe it once"),
     ([{"task": "a"}], "task 'a' has no pairs of prompts"),
     ([], "has no lines"),
     ([pair(), pair()], "line 2 lists the prompts of line 1 again"),
