@@ -11,11 +11,12 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
     from torch import Tensor
 
 Content = TypeVar("Content")
@@ -252,12 +253,19 @@ def _object_in(line: bytes, number: int, path: Path) -> dict[str, Any]:
     return found
 
 
+@cache
+def _adapter(kind: type[Content]) -> "TypeAdapter[Content]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 def line_as(line: JsonLine, kind: type[Content], path: Path) -> Content:
     """A line as a pydantic model or a dataclass, nothing converted; `CorruptFileError` if it does not fit."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        found: Content = TypeAdapter(kind).validate_json(line.text, strict=True)
+        found: Content = _adapter(kind).validate_json(line.text, strict=True)
     except ValidationError as error:
         raise CorruptFileError(path, f"line {line.number} does not fit: {_first_flaw(error)}") from error
     return found

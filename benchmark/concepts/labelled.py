@@ -86,7 +86,7 @@ class LabelledTexts:
         """The concepts as all others are, except that no program labels them."""
         return [Concept(name, text, _no_program, "a file") for name, text in self.summaries.items()]
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         """The parameters of the cell that keeps them."""
         return {"labelled": self.name, "content": json.loads(json.dumps(asdict(self)))}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.corpus.byte_level import byte_alphabet
-from benchmark.corpus.config import SPLITS, Split
+from benchmark.corpus.config import SPLITS
 from benchmark.files import CorruptFileError, read_json, read_text, readable
 from benchmark.tasks.listed import ListedPair
 
@@ -162,7 +162,8 @@ def mib_pair(content: Mapping[str, Any], line: int) -> ListedPair:
         ValueError: The row has no answers to its prompts in one of the places where MIB has them.
     """
     name = next(name for name in COUNTERFACTUALS if name in content)
-    other, split = content[name], content.get("split")
+    other, named = content[name], content.get("split")
+    split = next((each for each in SPLITS if each == named), None)
     if not isinstance(other, Mapping):
         raise ValueError(f"{name} is {other!r:.40}, not an object with a prompt")
     prompts = (content["prompt"], other.get("prompt"))
@@ -174,11 +175,11 @@ def mib_pair(content: Mapping[str, Any], line: int) -> ListedPair:
         answers = [_mib_answer(content), _mib_answer(other)]
     if not all(isinstance(text, str) and text for text in (*prompts, *answers)):
         raise ValueError(f"its prompt and its {name} do not both have a prompt and an answer, as rows of MIB have them")
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"split is {split!r:.40}; choose from {', '.join(SPLITS)}")
+    if named is not None and split is None:
+        raise ValueError(f"split is {named!r:.40}; choose from {', '.join(SPLITS)}")
     first, second = map(str, prompts)
     own, others = map(str, answers)
-    return ListedPair((first, second), (own, others), ("", ""), "", _split(split), line)
+    return ListedPair((first, second), (own, others), ("", ""), "", split, line)
 
 
 def _mib_answer(row: Mapping[str, Any]) -> str | None:
@@ -189,7 +190,3 @@ def _mib_answer(row: Mapping[str, Any]) -> str | None:
         return str(labels[key])
     label = row.get("label")
     return str(label) if isinstance(label, str | int) else None
-
-
-def _split(name: Any) -> Split | None:
-    return next((split for split in SPLITS if split == name), None)

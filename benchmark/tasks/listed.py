@@ -80,7 +80,7 @@ class ListedTask:
             ),
         )
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         """The parameters of the cell that keeps it."""
         return {"task": self.name, "listed": json.loads(json.dumps(asdict(self)))}

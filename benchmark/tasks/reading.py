@@ -84,12 +84,7 @@ def _table(path: Path) -> Iterator[tuple[HeaderLine, ListedPair]]:
     pairs = table_pairs(path, LARGEST, MOST_PAIRS)
     by_line = not any(pair.form or pair.split for pair in pairs)
     header = HeaderLine(task=_stem(path), split_by="line" if by_line else "form")
-    for pair in pairs:
-        longest = max(map(len, pair.prompts)), max(map(len, pair.answers))
-        if longest[0] > LONGEST_PROMPT or longest[1] > LONGEST_ANSWER:
-            limits = f"at most {LONGEST_PROMPT:,} characters, an answer {LONGEST_ANSWER}"
-            raise CorruptFileError(path, f"line {pair.line} is too long: a prompt has {limits}")
-        yield header, pair
+    yield from ((header, pair) for pair in pairs)
 
 
 def _lines(path: Path) -> Iterator[tuple[HeaderLine, ListedPair | None]]:
@@ -111,7 +106,6 @@ def _lines(path: Path) -> Iterator[tuple[HeaderLine, ListedPair | None]]:
         else:
             name, pair = _pair(line, path)
             name = name or current or _stem(path)
-            # rows of another benchmark name no forms
             split_by: SplitBy = "line" if is_mib(line.content) and not (pair.form or pair.split) else "form"
             header = headers.setdefault(name, HeaderLine(task=name, split_by=split_by))
             yield header, pair
@@ -145,6 +139,10 @@ def _task(header: HeaderLine, pairs: list[ListedPair]) -> ListedTask:
         raise ValueError(f"there is already a {TASKS.called(name)}; rename the file, or name another task in its lines")
     if not pairs:
         raise ValueError(f"task {name!r} has no pairs of prompts")
+    for pair in pairs:
+        if max(map(len, pair.prompts)) > LONGEST_PROMPT or max(map(len, pair.answers)) > LONGEST_ANSWER:
+            limits = f"at most {LONGEST_PROMPT:,} characters, and an answer {LONGEST_ANSWER}"
+            raise ValueError(f"line {pair.line} is too long; a prompt has {limits}")
     check_pairs(pairs)
     placed = in_splits(name, pairs, header.split_by)
     return ListedTask(name, header.summary, header.source, header.concepts, header.length_is_cause, placed)

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from benchmark.cli import main
 from benchmark.concepts.labelled import read_concepts, read_labelled, write_labelled
 from benchmark.concepts.labels import window_labels
 from benchmark.corpus import Corpus, CorpusConfig, build
 from benchmark.files import CorruptFileError
+from benchmark.records.table import read_records
 from benchmark.running.config import configure
 from benchmark.running.experiment import Experiment
 from benchmark.running.plan import plan
@@ -196,3 +199,25 @@ def test_two_files_of_one_name_or_with_one_concept_are_refused(tmp_path):
     second = written(tmp_path, {"concept": "shouted"}, line(5), name="other.jsonl")
     with pytest.raises(ValueError, match=r"other.jsonl and .*shouted.jsonl are both a concept shouted; rename one"):
         configure("smoke", ["dense"], ["for_while"], changes=[f'validity.files=["{first}", "{second}"]'])
+
+
+@pytest.mark.slow
+def test_a_run_scores_the_labels_of_a_file_and_shows_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, {"concept": "shouted", "summary": "in a call of shout"}, *map(line, range(300)))
+    changes = ('validity.files=["shouted.jsonl"]', 'validity.concepts=["in_string"]', "dense.tokens=10_000")
+    options = [word for change in changes for word in ("--set", change)]
+    run = ["run", "--preset", "smoke", "--method", "dense", "--tasks", "for_while", "--workers", "1", *options]
+    done = CliRunner().invoke(main, run)
+    assert done.exit_code == 0, done.output
+    rows = [row for row in read_records(tmp_path / "results/records.csv") if row.concept]
+    measured = {concept: {row.metric for row in rows if row.concept == concept} for concept in ("shouted", "in_string")}
+    assert measured["shouted"] == measured["in_string"]
+    assert {"label_replacement_score", "average_precision", "ablation_harm"} <= measured["shouted"]
+    precision = next(row for row in rows if (row.concept, row.metric) == ("shouted", "highest_average_precision"))
+    assert precision.value > 0.1
+    shown = CliRunner().invoke(main, ["show", "dense", "--concept", "shouted"])
+    assert shown.exit_code == 0, shown.output
+    assert "shouted in dense native, seed 0" in shown.stdout
+    unknown = CliRunner().invoke(main, ["show", "dense", "--concept", "shoutet"])
+    assert "unknown concept 'shoutet'" in unknown.stderr
