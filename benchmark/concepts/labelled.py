@@ -104,7 +104,10 @@ def write_labelled(params: Mapping[str, Any], folder: Path) -> "LabelledTexts":
 
 def read_labelled(folder: Path) -> LabelledTexts:
     """The texts that an artifact keeps; `CorruptFileError` if the artifact keeps something else."""
-    return read_as(folder / FILE, LabelledTexts)
+    found = read_as(folder / FILE, LabelledTexts)
+    if any(text.spans.keys() != found.summaries.keys() for text in found.texts):
+        raise CorruptFileError(folder / FILE, "has a text that is not labelled with all of its concepts")
+    return found
 
 
 def read_concepts(path: Path) -> LabelledTexts:

@@ -1,6 +1,7 @@
 """The settings of a run: a preset, read from TOML, with the changes of the command line."""
 
 import copy
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -223,7 +224,7 @@ def _labelled(files_named: Sequence[str]) -> tuple[LabelledTexts, ...]:
     found: dict[str, str] = {}
     texts = []
     for name in files_named:
-        each = read_concepts(Path(name).expanduser())
+        each = read_concepts(Path(os.path.expanduser(name)))
         for label in (f"file {each.name}", *(f"concept {concept}" for concept in each.summaries)):
             if label in found:
                 raise ValueError(f"{name} and {found[label]} are both a {label}; rename one")
@@ -240,7 +241,7 @@ def _asked_tasks(names: Sequence[str]) -> tuple[dict[str, Task | ListedTask], di
         if not name.startswith(PREFIX):
             found |= {each: TASKS.named(each) for each in _chosen([name], TASKS, TASKS.named)}
             continue
-        path = Path(name.removeprefix(PREFIX)).expanduser()
+        path = Path(os.path.expanduser(name.removeprefix(PREFIX)))
         for task in read_tasks(path):
             if task.name in files_of:
                 raise ValueError(f"{path} and {files_of[task.name]} both have a task {task.name!r}; rename one of them")

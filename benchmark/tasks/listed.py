@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 from benchmark.corpus.config import SPLITS, Split
-from benchmark.files import read_as
+from benchmark.files import CorruptFileError, read_as
 from benchmark.tasks import Form, PromptPair, Task
 
 FILE = "task.json"
@@ -93,7 +93,10 @@ def write_listed(params: Mapping[str, Any], folder: Path) -> None:
 
 def read_listed(folder: Path) -> Task:
     """The task that an artifact keeps; `CorruptFileError` if the artifact keeps something else."""
-    return read_as(folder / FILE, ListedTask).task
+    found = read_as(folder / FILE, ListedTask)
+    if not all(pair.split for pair in found.pairs):
+        raise CorruptFileError(folder / FILE, "has a pair that belongs to no split")
+    return found.task
 
 
 def in_splits(task: str, pairs: Sequence[ListedPair], split_by: SplitBy) -> tuple[ListedPair, ...]:
