@@ -254,7 +254,7 @@ def _object_in(line: bytes, number: int, path: Path) -> dict[str, Any]:
 
 
 @cache
-def _adapter(kind: type[Content]) -> "TypeAdapter[Content]":
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -69,7 +69,8 @@ def window_labels(
 
 def at_tokens(labels: Int8[np.ndarray, " character"], read: Int64[np.ndarray, " token"]) -> Int8[np.ndarray, " token"]:
     """The label of the last complete character that has been read after each token; 0 before the first."""
-    return np.concatenate([np.zeros(1, dtype=np.int8), labels])[read]
+    found: Int8[np.ndarray, " token"] = np.concatenate([np.zeros(1, dtype=np.int8), labels])[read]
+    return found
 
 
 def characters_read(vocabulary: Sequence[bytes], ids: Sequence[int]) -> tuple[str, Int64[np.ndarray, " token"]]:

@@ -123,7 +123,7 @@ def _text_of(line: str, number: int) -> str:
     except ValueError:
         raise ValueError(f"JSON lines, of which line {number} is not JSON") from None
     own = content if isinstance(content, dict) else {}
-    texts = [own[name] for name in TEXT_FIELDS if isinstance(own.get(name), str)]
+    texts: list[str] = [own[name] for name in TEXT_FIELDS if isinstance(own.get(name), str)]
     if not texts:
         raise ValueError(f"JSON lines, of which line {number} has no {' or '.join(TEXT_FIELDS)}")
     return texts[0]

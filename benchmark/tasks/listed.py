@@ -173,8 +173,9 @@ def _drawn(seed: str, names: list[str], held_out: float) -> dict[str, Split]:
     """A split for each of at least three names."""
     shuffled = Random(seed).sample(names, len(names))
     count = max(1, round(held_out * len(names)))
-    splits: list[Split] = ["test"] * count + ["validation"] * count + ["train"] * (len(names) - 2 * count)
-    return dict(zip(shuffled, splits, strict=True))
+    held: dict[Split, list[str]] = {"test": shuffled[:count], "validation": shuffled[count : 2 * count]}
+    split_of = {name: split for split, own in held.items() for name in own}
+    return {name: split_of.get(name, "train") for name in shuffled}
 
 
 def check_pairs(pairs: Sequence[ListedPair]) -> None:
