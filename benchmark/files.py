@@ -265,7 +265,7 @@ def line_as(line: JsonLine, kind: type[Content], path: Path) -> Content:
     from pydantic import ValidationError
 
     try:
-        found: Content = _adapter(kind).validate_json(line.text, strict=True)
+        found: Content = _adapter(kind).validate_json(line.text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise CorruptFileError(path, f"line {line.number} does not fit: {_first_flaw(error)}") from error
     return found
