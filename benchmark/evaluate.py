@@ -6,7 +6,7 @@ that it needs, which writes files into the cell's folder.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from benchmark.claims.measure import measure
 from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
+from benchmark.concepts.labelled import read_labelled, write_labelled
 from benchmark.corpus import Corpus, CorpusConfig, Split, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.cutting import FoundCircuit
@@ -33,16 +34,18 @@ from benchmark.model.interface import CircuitModel, next_token_loss
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
-from benchmark.running.cells import Cell
+from benchmark.running.cells import LABELLED, Cell
 from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
-from benchmark.tasks import Task, posed
-from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
-from benchmark.validity.assess import assess
-from benchmark.validity.rows import measurements, write_validity
+from benchmark.tasks import TASKS, Task, posed
+from benchmark.tasks.listed import read_listed, write_listed
+from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, check_listed, prompts
+from benchmark.validity.assess import Assessment, assess
+from benchmark.validity.labelled_sample import read_samples, write_windows
+from benchmark.validity.rows import concept_measurements, measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.settings import ValidityConfig
 from benchmark.validity.splitting import Watched, splitting_measurements
@@ -58,12 +61,24 @@ def compute_corpus(params: Params, inputs: Inputs, folder: Path, progress: Progr
     build(CorpusConfig(**params), folder, progress)
 
 
+def compute_task(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Keep the pairs of a task that was read from a file, so that no other cell reads the file."""
+    write_listed(params, folder)
+
+
 def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
     """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
     config = CircuitConfig(**{name: params[name] for name in params.keys() - {"task", "seed"}})
-    made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), config, params["seed"])
+    task, corpus = scored_task(params, inputs, config), Corpus.load(inputs["corpus"])
+    check_listed(task, corpus.tokenizer, most_tokens(corpus))
+    made = task_prompts(task, corpus, config, params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
+
+
+def compute_labelled(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
+    """Keep the texts of a file of concepts, cut into windows of the corpus's tokens; `ValueError` if too few."""
+    write_windows(write_labelled(params, folder), Corpus.load(inputs["corpus"]), folder)
 
 
 def compute_train(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -100,14 +115,15 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 
 def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
-    """Assess which concepts the nodes of a variant represent, and how well."""
-    config = ValidityConfig(**{name: params[name] for name in ValidityConfig.model_fields})
+    """Assess which concepts the nodes of a variant represent, and how well; those of a file on its own texts."""
+    config = ValidityConfig(**{name: params[name] for name in ValidityConfig.model_fields if name in params})
     corpus = Corpus.load(inputs["corpus"])
     concepts = list(CONCEPTS.values())
+    model = load_variant(params["method"], params["variant"], inputs)
     choice = draw_sample(corpus, "validation", config.choice_tokens, concepts)
     score = draw_sample(corpus, "test", config.score_tokens, concepts)
     found = assess(
-        load_variant(params["method"], params["variant"], inputs),
+        model,
         choice,
         score,
         concepts,
@@ -117,8 +133,14 @@ def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Pro
         np.random.default_rng(seed_of("validity", params["method"], params["seed"])),
         progress,
     )
-    write_validity(found, folder)
-    write_measurements(measurements(found), folder)
+    labelled = [
+        assess_labelled(model, inputs[role], corpus, config, seed_of(role, params["method"], params["seed"]), progress)
+        for role in sorted(inputs)
+        if role.startswith(LABELLED)
+    ]
+    rows = [row for each in labelled for row in each.concepts]
+    write_validity(replace(found, concepts=[*found.concepts, *rows]), folder)
+    write_measurements([*measurements(found), *concept_measurements(rows)], folder)
 
 
 def compute_claims(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:
@@ -164,7 +186,7 @@ def compute_circuit(params: Params, inputs: Inputs, folder: Path, progress: Prog
     setting = load_setting(params, inputs, config, corpus)
     found = discover(setting, params, config, folder)
     progress(1, 2, "scoring")
-    case = DiscoveredCircuit.of(setting, found, config, scored_task(params["task"], config), corpus, folder)
+    case = DiscoveredCircuit.of(setting, found, config, scored_task(params, inputs, config), corpus, folder)
     write_measurements(score_circuit(case), folder)
 
 
@@ -188,7 +210,7 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
         reference=model if method.explains is None else load_native(method.explains, inputs),
         means=means_of(model, inputs["profile"]),
         graph=params["graph"],
-        prompts=task_prompts(params["task"], corpus, config, params["seed"]),
+        prompts=task_prompts(scored_task(params, inputs, config), corpus, config, params["seed"]),
         windows=spread_windows(corpus, "train", config.edge_tokens)[0],
         seed=params["seed"],
         position_means=position_means_of(model, inputs["profile"]),
@@ -242,6 +264,17 @@ def finder_generator(task: str, seed: int, config: CircuitConfig) -> torch.Gener
     return torch.Generator().manual_seed(seed_of("finder", task, seed, config.finder_seed))
 
 
+def assess_labelled(
+    model: CircuitModel, folder: Path, corpus: Corpus, config: ValidityConfig, seed: int, progress: Progress
+) -> Assessment:
+    """Assess how well the nodes of a model represent the concepts of a file, on the texts of that file."""
+    concepts = read_labelled(folder).concepts
+    names = [concept.name for concept in concepts]
+    samples = read_samples(folder, names, corpus, (config.choice_tokens, config.score_tokens))
+    fewer = config.model_copy(update={"judged_nodes": 1, "explained_nodes": 1})  # of these only the concepts are kept
+    return assess(model, *samples, concepts, names, fewer, corpus.decode, np.random.default_rng(seed), progress)
+
+
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:
     """The reference model for a method's token losses, or the reason why there is none."""
     if "reference" in inputs:
@@ -255,15 +288,20 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
     return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
 
 
-def scored_task(name: str, config: CircuitConfig) -> Task:
-    """A task in the forms that count, one of them held out for testing if the settings say so."""
-    task = posed(name, config.forms)
+def scored_task(params: Params, inputs: Inputs, config: CircuitConfig) -> Task:
+    """The task of a cell in the forms that count, one of them held out for testing if the settings say so."""
+    known = read_listed(inputs["task"]) if "task" in inputs else TASKS.named(params["task"])
+    task = posed(known, config.forms)
     return task.holding_out(config.held_out) if config.held_out else task
 
 
-def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
+def most_tokens(corpus: Corpus) -> int:
+    """The most tokens of a prompt, besides the one with which it begins if the corpus has such a token."""
+    return min(MAX_TOKENS, corpus.config.context) - (corpus.beginning is not None)
+
+
+def task_prompts(task: Task, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
-    task = scored_task(name, config)
     return drawn_prompts(task, corpus.tokenizer, corpus.config.context, config, seed, corpus.beginning)
 
 

@@ -11,10 +11,12 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
     from torch import Tensor
 
 Content = TypeVar("Content")
@@ -200,10 +202,76 @@ def _validated(path: Path, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        flaw = first["msg"].removeprefix("Value error, ")
-        raise CorruptFileError(path, f"does not fit: {place[:200]}: {flaw[:200]}") from error
+        raise CorruptFileError(path, f"does not fit: {_first_flaw(error)}") from error
+
+
+def _first_flaw(error: "ValidationError") -> str:
+    """The place and the message of the first of pydantic's errors."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the whole"
+    flaw = first["msg"].removeprefix("Value error, ")
+    return f"{place[:200]}: {flaw[:200]}"
+
+
+class JsonLine(NamedTuple):
+    """One line of a file of JSON lines."""
+
+    number: int
+    """Counted from 1, with blank lines."""
+    content: dict[str, Any]
+    """The object that it is."""
+    text: bytes
+    """What is written there."""
+
+
+def read_json_lines(path: Path, largest: int, most: int) -> list[JsonLine]:
+    """The objects of a file of JSON lines, without blank lines.
+
+    Args:
+        path: The file; UTF-8, with or without a byte-order mark.
+        largest: Most bytes that it may have.
+        most: Most lines that it may have.
+
+    Raises:
+        CorruptFileError: The file exceeds a limit, or a line is no JSON object; the error names the line.
+    """
+    content = read_text(path, largest, "file of JSON lines", "utf-8-sig").encode()
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise CorruptFileError(path, f"has more than {MOST_VALUES:,} values, the most that a file of JSON lines has")
+    lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+    if len(lines) > most:
+        raise CorruptFileError(path, f"has {len(lines):,} lines; it may have at most {most:,}")
+    return [JsonLine(number, _object_in(line, number, path), line) for number, line in lines]
+
+
+def _object_in(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    try:
+        found = parsed_json(line, path)
+    except CorruptFileError as error:
+        raise CorruptFileError(path, f"line {number} {error.flaw}") from error
+    except ValueError as error:
+        raise CorruptFileError(path, f"line {number} is not JSON ({str(error)[:120]})") from error
+    if not isinstance(found, dict):
+        raise CorruptFileError(path, f"line {number} is a {type(found).__name__}, not an object, such as {{…}}")
+    return found
+
+
+@cache
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def line_as(line: JsonLine, kind: type[Content], path: Path) -> Content:
+    """A line as a pydantic model or a dataclass, nothing converted; `CorruptFileError` if it does not fit."""
+    from pydantic import ValidationError
+
+    try:
+        found: Content = _adapter(kind).validate_json(line.text, strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise CorruptFileError(path, f"line {line.number} does not fit: {_first_flaw(error)}") from error
+    return found
 
 
 def json_in(path: Path) -> Any:

@@ -118,7 +118,7 @@ def settings_options(default_tasks: str | None = None, default_seeds: str | None
             "--tasks",
             callback=names,
             shell_complete=completes("tasks", "all"),
-            help="`all` or NAME,NAME.",
+            help="`all`, NAME,NAME or file:PATH.",
             **default(default_tasks),
         ),
         click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),

@@ -24,6 +24,9 @@ LONGEST_MESSAGE = 4000
 LONGEST_NAME = 200
 """Most characters of the name of a method, a task, a concept or a preset."""
 
+LONGEST_PATH = 3500
+"""Most characters of the path of a file that is given in the place of a name."""
+
 LONGEST_LIST = 20_000
 """Most characters of a list of names or seeds."""
 
@@ -113,8 +116,9 @@ class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name without the spaces around it."""
         name = str(value).strip()
-        if not name.isprintable() or len(name) > LONGEST_NAME:
-            limits = f"at most {LONGEST_NAME} characters and no control characters"
+        longest = LONGEST_PATH if name.startswith("file:") else LONGEST_NAME
+        if not name.isprintable() or len(name) > longest:
+            limits = f"at most {longest} characters and no control characters"
             self.fail(f"{name[:40]!r} is not a name, which has {limits}", param, ctx)
         return name
 

@@ -50,6 +50,7 @@ def run(
     from benchmark.running.estimates import Estimates
     from benchmark.running.plan import plan
     from benchmark.running.tables import check_tables, write_tables
+    from benchmark.tasks.listed import forms_text
 
     place = Store(store)
     with user_errors():
@@ -60,6 +61,9 @@ def run(
         cells, seconds = made.cells, settings.estimated_seconds
         states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
     notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
+    notes += [
+        f"task {name} of {settings.task_files[name]}: {forms_text(settings.task(name))}" for name in settings.listed
+    ]
     missing = [cell for cell in cells if states[cell.key] != "done"]
     here = engine.executor == "local"
     needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device, here)

@@ -64,9 +64,29 @@ def window_labels(
     for piece in pieces:
         positions = slice(piece.start, piece.start + len(piece.read))
         for concept in concepts:
-            labels = np.concatenate([np.zeros(1, dtype=np.int8), _character_labels(concept, piece)])
-            found[concept.name][piece.window, positions] = labels[piece.read]
+            found[concept.name][piece.window, positions] = at_tokens(_character_labels(concept, piece), piece.read)
     return found
+
+
+def at_tokens(labels: Int8[np.ndarray, " character"], read: Int64[np.ndarray, " token"]) -> Int8[np.ndarray, " token"]:
+    """The label of the last complete character that has been read after each token; 0 before the first."""
+    found: Int8[np.ndarray, " token"] = np.concatenate([np.zeros(1, dtype=np.int8), labels])[read]
+    return found
+
+
+def characters_read(
+    vocabulary: Sequence[bytes], ids: Sequence[int], space_first: bool = False
+) -> tuple[str, Int64[np.ndarray, " token"]]:
+    """The text of some tokens, with invalid bytes replaced, and how many characters are complete after each token.
+
+    `space_first` says that the tokenizer has put a space before the text, which is left out.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    texts = [decoder.decode(vocabulary[token]) for token in ids]
+    if space_first:
+        first = next((number for number, text in enumerate(texts) if text), 0)
+        texts[first:] = [texts[first].removeprefix(" "), *texts[first + 1 :]] if texts else []
+    return "".join(texts), np.cumsum([len(text) for text in texts], dtype=np.int64)
 
 
 def check_rate(concept: Concept, labels: Integer[np.ndarray, "..."]) -> float:
@@ -95,13 +115,7 @@ def _pieces(
         ends = [position for position, token in enumerate(ids) if token == end_of_text]
         for start, stop in zip([0, *(end + 1 for end in ends)], [*ends, len(ids)], strict=True):
             if start < stop:
-                decoder = codecs.getincrementaldecoder("utf-8")("replace")
-                texts = [decoder.decode(vocabulary[token]) for token in ids[start:stop]]
-                if space_first:
-                    first = next((number for number, text in enumerate(texts) if text), 0)
-                    texts[first] = texts[first].removeprefix(" ")
-                read = np.cumsum([len(text) for text in texts], dtype=np.int64)
-                yield Piece(index, window, start, "".join(texts), read)
+                yield Piece(index, window, start, *characters_read(vocabulary, ids[start:stop], space_first))
                 index += 1
 
 

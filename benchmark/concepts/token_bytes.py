@@ -5,6 +5,11 @@ import re
 
 from tokenizers import Tokenizer
 
+from benchmark.corpus.byte_level import byte_alphabet
+
+ALPHABET = byte_alphabet()
+"""The byte that each character of a byte-level token stands for."""
+
 SPACE = "▁"
 """How SentencePiece writes a space."""
 
@@ -42,16 +47,6 @@ def _is_sentence_piece(tokenizer: Tokenizer) -> bool:
 def _of_sentence_piece(token: str) -> bytes:
     byte = BYTE.fullmatch(token)
     return bytes([int(byte[1], 16)]) if byte else token.replace(SPACE, " ").encode()
-
-
-def _alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level token stands for."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
-
-
-ALPHABET = _alphabet()
 
 
 def _of_byte_level(token: str) -> bytes:

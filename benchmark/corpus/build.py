@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, TRAINED, CorpusConfig, Split
 from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
 from benchmark.corpus.given_tokenizer import read_given, tokenizer_file, with_tokenizer
-from benchmark.corpus.sources import Source, open_source, reasons_of
+from benchmark.corpus.sources import Source, open_source, reasons_of, suffices
 from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.corpus.windows import Tokens, token_type, window_starts
 from benchmark.progress import Progress
@@ -183,11 +183,11 @@ def _fill(
         done += part.tokens
         progress(min(done, _total(config)), _total(config), f"{split} documents from {part.source.name}")
     if (found := sum(part.tokens for part in parts)) < config.text_tokens:
-        names = ", ".join(config.sources)
+        names, dropped = ", ".join(config.sources), sum(part.duplicates + part.near_duplicates for part in parts)
+        repeated = f" without {dropped:,} documents that repeat others" * bool(dropped)
         raise ValueError(
-            f"{names}: {found} tokens for {split}, less than one window of {config.text_tokens}; add text (about "
-            f"{round(config.window / HELD_OUT)} tokens in all: validation and test get {HELD_OUT:.0%} each), or choose "
-            "a smaller corpus.context"
+            f"{names}: {found:,} tokens for {split}{repeated}, less than one window of {config.text_tokens:,}; "
+            f"{suffices(config)} (validation and test get {HELD_OUT:.0%} each)"
         )
 
 

@@ -6,9 +6,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+
+from benchmark.files import parsed_json
 
 LONGEST_SOURCE = 4_000_000
 """Characters of a longer text, which is cut into passages: its syntax tree could take several gigabytes."""
+
+TEXT_FIELDS = ("text", "content", "code")
+"""Where a row of a dataset has its text, the preferred name first."""
 
 _LEXEME = re.compile(
     r"""
@@ -65,14 +71,62 @@ def definitions(text: str, longest: int) -> list[str]:
 
 
 def passages(text: str, longest: int) -> list[str]:
-    """Consecutive lines with at most `longest` characters in total; a longer line is cut into several."""
+    """Consecutive paragraphs with at most `longest` characters in total; blank lines end a paragraph.
+
+    A longer paragraph is cut between lines, and a longer line between words or, if a word is longer, inside it.
+    """
     found = [""]
-    lines = (line[at : at + longest] for line in text.splitlines(keepends=True) for at in range(0, len(line), longest))
-    for line in lines:
-        if found[-1] and len(found[-1]) + len(line) > longest:
+    for piece in _paragraphs(text, longest):
+        if found[-1] and len(found[-1]) + len(piece) > longest:
             found.append("")
-        found[-1] += line
+        found[-1] += piece
     return [passage for passage in found if passage.strip()]
+
+
+def _paragraphs(text: str, longest: int) -> Iterator[str]:
+    """The text in pieces of at most `longest` characters: paragraphs, lines of longer ones, parts of longer lines."""
+    paragraph: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if paragraph and line.strip() and not paragraph[-1].strip():
+            yield from _lines_of(paragraph, longest)
+            paragraph = []
+        paragraph.append(line)
+    yield from _lines_of(paragraph, longest)
+
+
+def _lines_of(paragraph: Sequence[str], longest: int) -> Iterator[str]:
+    if sum(map(len, paragraph)) <= longest:
+        yield "".join(paragraph)
+        return
+    for line in paragraph:
+        start = 0
+        while len(line) - start > longest:
+            end = line.rfind(" ", start, start + longest) + 1 or start + longest
+            yield line[start:end]
+            start = end
+        yield line[start:]
+
+
+def texts_of_rows(rows: str) -> list[str]:
+    """The text that each line of JSON has as `text`, `content` or `code`; blank lines are left out.
+
+    Raises:
+        ValueError: A line is no JSON object with a text; the message is a noun phrase that names the line.
+    """
+    return [_text_of(line, number) for number, line in enumerate(rows.split("\n"), 1) if line.strip()]
+
+
+def _text_of(line: str, number: int) -> str:
+    """The text that a line of JSON has."""
+    try:
+        content = parsed_json(line.encode(), Path(f"line {number}"))
+    except ValueError:
+        raise ValueError(f"JSON lines, of which line {number} is not JSON") from None
+    own = content if isinstance(content, dict) else {}
+    texts: list[str] = [own[name] for name in TEXT_FIELDS if isinstance(own.get(name), str)]
+    if not texts:
+        raise ValueError(f"JSON lines, of which line {number} has no {' or '.join(TEXT_FIELDS)}")
+    return texts[0]
 
 
 def _parses(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt
+from jaxtyping import Int, Int64, UInt
 from torch import Tensor
 
 from benchmark.corpus.config import Split
@@ -15,9 +15,12 @@ TokensAndTargets = tuple[Int[Tensor, "window position"], Int[Tensor, "window pos
 def spread_windows(corpus: Corpus, split: Split, tokens: int) -> TokensAndTargets:
     """Evenly spaced windows of a split, with about that many tokens in total."""
     windows = corpus.windows(split)
-    count = max(1, min(len(windows), tokens // (windows.shape[1] - 1)))
-    chosen = np.linspace(0, len(windows) - 1, count).astype(int)
-    return tokens_and_targets(windows[chosen])
+    return tokens_and_targets(windows[evenly_spaced(len(windows), tokens // (windows.shape[1] - 1))])
+
+
+def evenly_spaced(windows: int, most: int) -> Int64[np.ndarray, " window"]:
+    """Numbers of evenly spaced windows, at least one and at most that many."""
+    return np.linspace(0, windows - 1, max(1, min(windows, most))).astype(np.int64)
 
 
 def tokens_and_targets(windows: UInt[np.ndarray, "window token"]) -> TokensAndTargets:

@@ -6,7 +6,7 @@ import platform
 import random
 import stat
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import islice
@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from benchmark.corpus.config import HELD_OUT, SPLITS, CorpusConfig, Split, check_source
-from benchmark.corpus.documents import definitions, documents_of
+from benchmark.corpus.documents import TEXT_FIELDS, definitions, documents_of, texts_of_rows
 from benchmark.files import MIB, open_regular, read_beyond
 from benchmark.plugins.registry import resolve
 
@@ -32,7 +32,7 @@ TESTS = frozenset(["test", "tests", "testing"])
 COMPILED = frozenset([".so", ".pyd", ".dylib", ".dll"])
 """Endings of compiled modules."""
 
-READER, FOLDER_READER = "4", "5"
+READER, FOLDER_READER = "4", "6"
 """Raised by hand when the same files of a distribution, or of a folder, give other documents."""
 
 
@@ -68,8 +68,11 @@ LINE_ENDS = (b"\n", b"\r")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """How files in UTF-16 begin."""
 
-TEXT_FIELDS = ("text", "content", "code")
-"""Preferred names of a dataset's text column, in this order."""
+LEAST_TRAIN, LEAST_HELD_OUT = 0.3, HELD_OUT / 2
+"""Shares of the characters that each split gets at least if whole files are split; otherwise their documents are."""
+
+JSON_LINES = ".jsonl"
+"""How the name of a file ends whose lines are documents."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,13 @@ def open_source(name: str, config: CorpusConfig) -> Source:
             return Source(name, lambda split: _generated(config.seed, split), generated=True)
         case "stdlib":
             texts, skipped = _texts(_contents(Path(sysconfig.get_paths()["stdlib"]), TRUSTED, ".py", NOT_LIBRARY))
-            return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
+            return _of_files(name, texts, skipped, config, lambda file, text: definitions(text, longest))
         case "package":
             texts, skipped = _texts(_distribution_contents(argument))
-            return _of_files(name, texts, skipped, config.seed, lambda text: definitions(text, longest))
+            return _of_files(name, texts, skipped, config, lambda file, text: definitions(text, longest))
         case "path":
             texts, skipped = read_folder(Path(argument))
-            return _of_files(name, texts, skipped, config.seed, lambda text: documents_of(text, longest))
+            return _of_files(name, texts, skipped, config, lambda file, text: _cut(file, text, longest))
         case _:
             return _of_dataset(name, argument, config.seed, longest)
 
@@ -140,8 +143,9 @@ def source_version(name: str, config: CorpusConfig | None = None) -> str:
         return ""
     if kind == "path":
         source = open_source(name, config or CorpusConfig(sources={name: 1.0}))
-        if config is not None and len(config.sources) == 1:
-            _check_enough(source, config)
+        folders = [] if config is None else [each for each in config.sources if each.startswith("path:")]
+        if config is not None and len(folders) == len(config.sources) and name == folders[-1]:
+            _check_enough([*(open_source(each, config) for each in folders[:-1]), source], config)
     digest = hashlib.sha256((READER if kind == "package" else FOLDER_READER).encode())
     if kind == "package":
         contents = _distribution_contents(argument)
@@ -162,21 +166,26 @@ def _generated(seed: int, split: Split) -> Iterator[str]:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The text files below a folder by name, and everything else in it with the reason why it is skipped.
+    """The text files below a folder (or the one file) by name, and all else with the reason why it is skipped.
 
     Hidden files and folders are ignored.
 
     Raises:
         ValueError: There is no such folder, or it contains no text or too much.
     """
-    if not folder.is_dir():
-        raise ValueError(f"corpus source path:{folder}: there is no such folder")
-    texts, skipped = _texts(_contents(folder, LIMITS))
+    if not (folder.is_dir() or folder.is_file()):
+        raise ValueError(f"corpus source path:{folder}: there is no such folder or file")
+    contents = _contents(folder, LIMITS)
+    texts, skipped = _texts((folder.name if at == "." else at, content, reason) for at, content, reason in contents)
+    for name in [name for name in texts if name.endswith(JSON_LINES)]:
+        try:
+            texts_of_rows(texts[name])
+        except ValueError as error:
+            skipped[name] = str(error)
+            del texts[name]
     if not texts:
         reasons = f" (skipped: {reasons_of(skipped)})" if skipped else ""
-        raise ValueError(
-            f"corpus source path:{folder}: the folder contains no text{reasons}; add files of UTF-8 text, three or more"
-        )
+        raise ValueError(f"corpus source path:{folder}: the folder contains no text{reasons}; add files of UTF-8 text")
     return texts, skipped
 
 
@@ -320,41 +329,73 @@ def _has_longer_line(content: bytes, longest: int) -> bool:
     return False
 
 
-def _check_enough(source: Source, config: CorpusConfig) -> None:
-    """`ValueError` if the only source of a corpus certainly has no window of tokens in one of the splits.
+def suffices(config: CorpusConfig) -> str:
+    """How much text a corpus needs for a window in each split, and what else helps."""
+    tokens = round(config.window / HELD_OUT)
+    characters = CHARACTERS_PER_POSITION * tokens
+    return (
+        f"add text (about {tokens:,} tokens in all, or {characters:,} characters), or choose a smaller corpus.context"
+    )
+
+
+def _check_enough(sources: Sequence[Source], config: CorpusConfig) -> None:
+    """`ValueError` if all sources of a corpus together certainly have no window of tokens in one of the splits.
 
     A token has at least one byte, so this is certain before there is a tokenizer.
     """
-    enough = round(config.window / HELD_OUT)
-    if source.characters > 100 * enough:
+    characters = sum(source.characters for source in sources)
+    if characters > 100 * config.window / HELD_OUT:
         return
+    names = ", ".join(source.name for source in sources)
     for split in SPLITS:
-        most = sum(min(len(document.encode()) + 1, config.window) for document in source.documents(split))
+        documents = {document for source in sources for document in source.documents(split)}
+        most = sum(min(len(document.encode()) + 1, config.window) for document in documents)
         if most < config.window:
             raise ValueError(
-                f"corpus source {source.name}: {source.characters:,} characters give at most {most:,} tokens for "
-                f"{split}, less than one window of {config.window:,}; add text (about {enough:,} in all), or choose a "
-                "smaller corpus.context"
+                f"corpus source {names}: {characters:,} characters give at most {most:,} tokens for {split} without "
+                f"repeated documents, less than one window of {config.window:,}; {suffices(config)}"
             )
 
 
+def _cut(file: str, text: str, longest: int) -> list[str]:
+    """The documents of a file of a folder."""
+    texts = texts_of_rows(text) if file.endswith(JSON_LINES) else [text]
+    return [document for each in texts for document in documents_of(each, longest)]
+
+
 def _of_files(
-    name: str, texts: Mapping[str, str], skipped: Mapping[str, str], seed: int, cut: Callable[[str], list[str]]
+    name: str,
+    texts: Mapping[str, str],
+    skipped: Mapping[str, str],
+    config: CorpusConfig,
+    cut: Callable[[str, str], list[str]],
 ) -> Source:
-    """A source of files, each in one split; if there are too few files, their documents are split instead."""
-    characters, whole = sum(map(len, texts.values())), len(texts) >= len(SPLITS)
+    """A source of files, each in one split; if they are few or of very different sizes, their documents are split."""
+    seed, characters = config.seed, sum(map(len, texts.values()))
+    whole = len(texts) >= len(SPLITS) and _even(name, texts, seed)
     if not whole:
-        pieces = [document for file in sorted(texts) for document in cut(texts[file])]
+        pieces = [document for file in sorted(texts) for document in cut(file, texts[file])]
+        if len(pieces) < len(SPLITS):
+            counted = f"{characters:,} characters are {len(pieces)} document{'s' * (len(pieces) != 1)}"
+            raise ValueError(f"corpus source {name}: {counted}, too few for {len(SPLITS)} splits; {suffices(config)}")
         texts = {f"document {number:09}": document for number, document in enumerate(pieces)}
     parts = split_files(name, {file: len(text) for file, text in texts.items()}, seed)
 
     def documents(split: Split) -> Iterator[str]:
-        found = [document for file in parts[split] for document in (cut(texts[file]) if whole else [texts[file]])]
+        found = [document for file in parts[split] for document in (cut(file, texts[file]) if whole else [texts[file]])]
         random.Random(f"{_kind(name)}:{seed}:{split}").shuffle(found)
         yield from found
 
     files: dict[str, int] = {split: len(parts[split]) for split in SPLITS} if whole else {}
     return Source(name, documents, files=files, characters=characters, skipped=skipped)
+
+
+def _even(name: str, texts: Mapping[str, str], seed: int) -> bool:
+    """Whether every split gets enough if whole files are split, which one large file among small ones prevents."""
+    sizes = {file: len(text) for file, text in texts.items()}
+    parts = split_files(name, sizes, seed)
+    shares = {split: sum(sizes[file] for file in parts[split]) / sum(sizes.values()) for split in SPLITS}
+    return shares["train"] >= LEAST_TRAIN and min(shares["validation"], shares["test"]) >= LEAST_HELD_OUT
 
 
 def split_files(name: str, sizes: Mapping[str, int], seed: int) -> dict[Split, list[str]]:

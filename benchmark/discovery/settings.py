@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from benchmark.corpus.config import Split
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.settings import Name, Positive, Seed, Settings, Size, Tokens, Weight, known_in
@@ -114,6 +115,11 @@ class CircuitConfig(Settings):
 
     redundancy: bool = False
     """Whether to search for a second circuit among the nodes outside the first; costs as much as the first search."""
+
+    @property
+    def pairs(self) -> dict[Split, int]:
+        """Number of prompt pairs that are drawn, by split."""
+        return {"train": self.train_pairs, "validation": self.validation_pairs, "test": self.test_pairs}
 
     @property
     def found_by(self) -> str:

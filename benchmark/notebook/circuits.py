@@ -118,7 +118,9 @@ def find_circuit(
         raise ValueError("ablation and ablation_values are both given; give one of the two")
     source = Source.of(run, corpus, tokenizer, windows, beginning)
     config = circuit_config(source.run, target, ranking, ablation, budget)
-    named = scored_task(task, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
+    named = (
+        scored_task({"task": task}, {}, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
+    )
     prompts = source.prompts(named, config, seed) if named else task
     check_kind("task", prompts, TaskPrompts, "the name of a task, a Task, or TaskPrompts")
     assert isinstance(prompts, TaskPrompts)

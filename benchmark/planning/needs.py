@@ -1,5 +1,6 @@
 """What each cell of a run takes, in closed form, from its settings and from what its method states."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
@@ -97,6 +98,8 @@ class Planned:
         """What a cell takes."""
         if cell.kind == "corpus":
             return self._corpus()
+        if cell.kind in ("task", "labelled"):
+            return Needs(0, 0, 0, 0, 0, 2 * len(json.dumps(cell.params)) + MANIFEST_BYTES, 0, None)
         if cell.kind == "prompts":
             return Needs(0, 0, 0, 0, 0, PROMPTS_BYTES + MANIFEST_BYTES, 0, None)
         method = METHODS.named(cell.params["method"])

@@ -51,10 +51,10 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
     Raises:
         ValueError: No such concept; the run in `out` did not score it; or the store has none of the artifacts.
     """
-    CONCEPTS.named(concept)
     wanted = (method, concept, "label_replacement_score")
     rows = [row for row in records_in(out) if (row.method, row.concept, row.metric) == wanted and not row.task]
     if not rows:
+        CONCEPTS.named(concept)
         raise ValueError(
             f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` computes it"
         )
@@ -81,7 +81,7 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
     limits = "" if row.low is None else f" ({row.low:.2f} to {row.high:.2f})"
     score = f"{row.status}, {row.reason}" if row.value is None else f"label replacement score {row.value:.2f}{limits}"
     yield f"{content['concept']} in {row.method} {row.variant}, seed {row.seed}: {score}"
-    yield f"  holds at {content['rate']:.1%} of tokens; {CONCEPTS.named(content['concept']).summary}"
+    yield f"  holds at {content['rate']:.1%} of tokens; {_summary(content['concept'])}"
     if content["observed"] is None:
         return
     low = ", low where the concept holds" if content["sign"] < 0 else ""
@@ -101,6 +101,10 @@ def _lines(row: Record, content: Row, named: list[Row]) -> Iterator[str]:
         where = " (where the concept holds)" if band == "zero" else ""
         yield f"  {band} band, {content['observed']['band_share'][band]:.1%} of tokens, {rate}{where}:"
         yield from (f"    {example}" for example in examples)
+
+
+def _summary(concept: str) -> str:
+    return CONCEPTS[concept].summary if concept in CONCEPTS else "labelled in a file"
 
 
 def _controls(chosen: Row | None) -> Iterator[str]:

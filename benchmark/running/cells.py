@@ -17,19 +17,21 @@ class CellKind:
         compute: `module:function`, called as `(params, inputs, folder, progress) -> None`. `inputs` maps each role to
             the folder of the needed cell; files go into `folder`, where an interrupted computation finds what it left.
         shown: The parameters that name a cell of this kind to people.
-        check: Whether its cells check what the run can do at all: apart from what they need, nothing else starts
-            before they have ended, and nothing starts if they all fail.
+        check: What its cells check of what the run can do at all, as a noun phrase; empty if they check nothing. Apart
+            from what they need, nothing else starts before they have ended, and nothing if all of a kind fail.
     """
 
     version: int
     compute: str
     shown: tuple[str, ...] = ()
-    check: bool = False
+    check: str = ""
 
 
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(2, "benchmark.evaluate:compute_corpus"),
-    "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check=True),
+    "task": CellKind(1, "benchmark.evaluate:compute_task", ("task",)),
+    "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check="task of the run"),
+    "labelled": CellKind(1, "benchmark.evaluate:compute_labelled", ("labelled",), check="file of concepts"),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(4, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),
@@ -39,6 +41,10 @@ KINDS: dict[str, CellKind] = {
     "search": CellKind(6, "benchmark.evaluate:compute_search", ("method", "variant", "graph", "task", "seed")),
 }
 """Every kind of cell by name."""
+
+
+LABELLED = "labelled "
+"""How the role begins in which a validity cell needs the labelled texts of a file; the name of the file follows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,21 @@
 """The settings of a run: a preset, read from TOML, with the changes of the command line."""
 
 import copy
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic import BaseModel, Field
 
 from benchmark.claims.settings import ClaimsConfig
+from benchmark.concepts import CONCEPTS
+from benchmark.concepts.labelled import LabelledTexts, read_concepts
 from benchmark.corpus import CorpusConfig
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.methods import METHODS
@@ -19,7 +23,9 @@ from benchmark.running.cells import Cell
 from benchmark.running.corpus_of_run import corpus_of_run
 from benchmark.seeds import LARGEST_SEED
 from benchmark.settings import Name, Seed, Settings, Tokens, Weight, validated
-from benchmark.tasks import TASKS, posed
+from benchmark.tasks import TASKS, Task, posed
+from benchmark.tasks.listed import ListedTask, check_enough
+from benchmark.tasks.reading import PREFIX, read_tasks
 from benchmark.validity.settings import ValidityConfig
 
 Table = dict[str, Any]
@@ -97,6 +103,9 @@ class RunConfig:
         seconds: How long cells are expected to take, by `kind method` or `kind`; affects nothing but their order.
         corpus_digest: The digest that the preset states for its corpus; empty if it states none, or if the corpus
             settings were changed.
+        listed: The tasks that were read from files, by name.
+        task_files: The name of the file of each of them, without its folder.
+        labelled: The labelled texts of the files that `validity.files` names.
     """
 
     preset: str
@@ -111,6 +120,13 @@ class RunConfig:
     method_configs: Mapping[str, BaseModel]
     seconds: Mapping[str, float]
     corpus_digest: str = ""
+    listed: Mapping[str, ListedTask] = field(default_factory=dict)
+    task_files: Mapping[str, str] = field(default_factory=dict)
+    labelled: tuple[LabelledTexts, ...] = ()
+
+    def task(self, name: str) -> Task:
+        """A task by name, from a file or installed; `ValueError` with the choices."""
+        return self.listed[name].task if name in self.listed else TASKS.named(name)
 
     def estimated_seconds(self, cell: Cell) -> float:
         """How long a cell is expected to take on one core."""
@@ -166,7 +182,7 @@ def configure(
     Args:
         preset: Name of the preset.
         method_names: Methods whose circuits are wanted; `all` stands for every installed method that is not `by_name`.
-        tasks: Tasks instead of the preset's; `all` stands for every task.
+        tasks: Tasks instead of the preset's; `all` stands for every installed task, `file:PATH` for those of a file.
         seeds: Training seeds instead of the preset's.
         changes: What to change in the preset, each `section.key=value` with a TOML value.
 
@@ -192,27 +208,69 @@ def configure(
         {key for section, key in changed if section == "corpus"},
         {name: METHODS[name].corpus_settings(settings[name]) for name in used},
     )
-    for task, forms in settings["circuit"].forms.items():
-        TASKS.named(task).posed_in(forms)
-    asked = tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named))
-    if held_out := settings["circuit"].held_out:
-        for task in asked:
-            posed(task, settings["circuit"].forms).holding_out(held_out)
+    asked, task_files = _asked_tasks(tasks or base.tasks)
+    listed = {name: task for name, task in asked.items() if isinstance(task, ListedTask)}
+    _check_tasks({name: each.task if isinstance(each, ListedTask) else each for name, each in asked.items()}, settings)
     return RunConfig(
         preset=base.name,
         methods=tuple(chosen),
-        tasks=asked,
+        tasks=tuple(asked),
         seeds=tuple(dict.fromkeys(seeds or base.seeds)),
         **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
         corpus_digest=base.corpus_digest if settings["corpus"] == _corpus_of(base) else "",
+        listed=listed,
+        task_files=task_files,
+        labelled=_labelled(settings["validity"].files),
     )
 
 
 def _corpus_of(preset: Preset) -> CorpusConfig:
     """The corpus of a preset as its file has it."""
     return validated(CorpusConfig, preset.tables.get("corpus", {}), "corpus")
+
+
+def _labelled(files_named: Sequence[str]) -> tuple[LabelledTexts, ...]:
+    """The labelled texts of some files; `ValueError` if two of them have a name or a concept in common."""
+    found: dict[str, str] = {}
+    texts = []
+    for name in files_named:
+        each = read_concepts(Path(os.path.expanduser(name)))
+        for label in (f"file {each.name}", *(f"concept {concept}" for concept in each.summaries)):
+            if label in found:
+                raise ValueError(f"{name} and {found[label]} are both a {label}; rename one")
+            found[label] = name
+        texts.append(each)
+    return tuple(texts)
+
+
+def _asked_tasks(names: Sequence[str]) -> tuple[dict[str, Task | ListedTask], dict[str, str]]:
+    """The tasks that are asked for, each once, and the name of the file of each that was read from one."""
+    found: dict[str, Task | ListedTask] = {}
+    files_of: dict[str, str] = {}
+    for name in names:
+        if not name.startswith(PREFIX):
+            found |= {each: TASKS.named(each) for each in _chosen([name], TASKS, TASKS.named)}
+            continue
+        path = Path(os.path.expanduser(name.removeprefix(PREFIX)))
+        for task in read_tasks(path):
+            if task.name in files_of:
+                raise ValueError(f"{path} and {files_of[task.name]} both have a task {task.name!r}; rename one of them")
+            for concept in task.concepts:
+                CONCEPTS.named(concept)
+            found[task.name], files_of[task.name] = task, path.name
+    return found, files_of
+
+
+def _check_tasks(asked: Mapping[str, Task], settings: Mapping[str, Any]) -> None:
+    """`ValueError` if the settings of circuits name a form that a task does not have, or ask for more than it lists."""
+    circuit: CircuitConfig = settings["circuit"]
+    for name, forms in circuit.forms.items():
+        (asked.get(name) or TASKS.named(name)).posed_in(forms)
+    for task in asked.values():
+        used = posed(task, circuit.forms)
+        check_enough(used.holding_out(circuit.held_out) if circuit.held_out else used, circuit.pairs)
 
 
 def with_needed(name: str) -> list[str]:

@@ -109,6 +109,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             may be others.
         kernels: The choices of kernels with which the rows were computed, which later runs keep to; none in a run from
             before they were recorded.
+        task_files: The name of the file of each task that was read from one, without its folder.
+        concept_files: Digest of each file of labelled concepts, by its name without folder and ending.
     """
 
     preset: str
@@ -119,6 +121,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     forms: Forms | None = None
     concepts: str | None = None
     kernels: Chosen = {}
+    task_files: Mapping[str, str] = {}
+    concept_files: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, run: RunConfig, table: str, kernels: Chosen) -> "Experiment":
@@ -134,7 +138,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
             origins=(Origin.here(),),
-            forms=Forms.of(forms_by_task(run.tasks)),
+            forms=Forms.of(forms_by_task(map(run.task, run.tasks))),
+            task_files=run.task_files,
+            concept_files={each.name: digest(each.params) for each in run.labelled},
             concepts=concepts_digest(),
             kernels=kernels,
         )
@@ -160,6 +166,13 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         if self.concepts and other.concepts and self.concepts != other.concepts:
             yield f"the digest of the concepts is {self.concepts[:12]} there and {other.concepts[:12]} here"
 
+        if self.concept_files != other.concept_files:
+            there, here = (
+                ", ".join(f"{name} {found[:12]}" for name, found in each.concept_files.items()) or "none"
+                for each in (self, other)
+            )
+            yield f"the labelled concepts (validity.files) are {there} there and {here} here"
+
     @property
     def forms_by_task(self) -> Mapping[str, FormsOfTask]:
         """Number and digest of the forms of each task; empty if not recorded."""
@@ -181,6 +194,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             forms=Forms.of({**self.forms_by_task, **other.forms_by_task}),
             concepts=self.concepts,
             kernels={**self.kernels, **other.kernels},
+            task_files={**self.task_files, **other.task_files},
+            concept_files=self.concept_files,
         )
 
 

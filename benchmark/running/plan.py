@@ -11,7 +11,7 @@ from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.methods import METHODS, Method, Variant
 from benchmark.metrics.registry import METRICS
-from benchmark.running.cells import Cell
+from benchmark.running.cells import LABELLED, Cell
 from benchmark.running.config import RunConfig, with_needed
 from benchmark.tasks import TASKS
 
@@ -62,7 +62,8 @@ class Planner:
     """Makes the cells of a run. A model or profile that several cells need is one object.
 
     The source of records that are not ours is part of the keys of the cells that they influence: for a circuit its task
-    and ranking, and every ablation and metric; for feature validity every concept.
+    and ranking, and every ablation and metric; for feature validity every concept. The pairs of a task that was read
+    from a file are a cell of their own, which its circuits need.
 
     Args:
         run: The settings of the run.
@@ -76,14 +77,18 @@ class Planner:
         versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
         versions |= tokenizer_version(run.corpus)
         self._concepts = CONCEPTS.outside()
-        self._task = cache(TASKS.outside)
+        self._listed = {name: Cell("task", each.params) for name, each in run.listed.items()}
+        self._task = cache(self._source_of_task)
         self._finding = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside()
         self.corpus = Cell("corpus", run.corpus.model_dump(mode="json"), outside=versions)
+        self._labelled = {
+            f"{LABELLED}{each.name}": Cell("labelled", each.params, {"corpus": self.corpus}) for each in run.labelled
+        }
 
     def circuit(self, method: Method, variant: Variant, graph: str, task: str, seed: int) -> Cell:
         """The circuit of a variant for a task in a graph, with its scores."""
         search = self.search(method, variant, graph, task, seed)
-        labelled = self._concepts if graph == "unit" and TASKS[task].concepts else {}
+        labelled = self._concepts if graph == "unit" and self._run.task(task).concepts else {}
         outside = {**labelled, **search.outside, **METRICS.outside()}
         return Cell("circuit", search.params, search.needs, outside)
 
@@ -92,12 +97,14 @@ class Planner:
         names = {"method": method.name, "variant": variant.name, "graph": graph, "task": task, "seed": seed}
         params = {**names, "circuit": {**self._run.circuit.model_dump(mode="json"), **self._forms(task)}}
         needs = {"profile": self.profile(method.name, variant.name, seed), "prompts": self.prompts(task, seed)}
-        return Cell("search", params, {**self._models(method, seed), **needs}, self._task(task) | self._finding)
+        needs |= self._models(method, seed) | self._pairs(task)
+        return Cell("search", params, needs, self._task(task) | self._finding)
 
     def validity(self, method: str, variant: str, seed: int) -> Cell:
         """The feature validity of a variant."""
         params = {"method": method, "variant": variant, "seed": seed, **self._run.validity.model_dump(mode="json")}
-        return Cell("validity", params, self._models(METHODS.named(method), seed), self._concepts)
+        needs = {**self._models(METHODS.named(method), seed), **self._labelled}
+        return Cell("validity", params, needs, self._concepts)
 
     def claims(self, method: Method, variant: str, seed: int) -> Cell:
         """The numbers behind the published claims, for a variant.
@@ -136,7 +143,14 @@ class Planner:
         """The check, before anything is trained, that a task's prompts fit the corpus's tokenizer and context."""
         pairs = self._run.circuit.model_dump(include={"train_pairs", "validation_pairs", "test_pairs", "held_out"})
         params = {"task": task, "seed": seed, **pairs, **self._forms(task)}
-        return Cell("prompts", params, {"corpus": self.corpus}, self._task(task))
+        return Cell("prompts", params, {"corpus": self.corpus, **self._pairs(task)}, self._task(task))
+
+    def _pairs(self, task: str) -> dict[str, Cell]:
+        """The cell that keeps the pairs of a task that was read from a file; none for another task."""
+        return {"task": self._listed[task]} if task in self._listed else {}
+
+    def _source_of_task(self, task: str) -> dict[str, str]:
+        return {} if task in self._listed else TASKS.outside(task)
 
     def _forms(self, task: str) -> dict[str, dict[str, list[str]]]:
         """The part of the setting `circuit.forms` that concerns a task."""

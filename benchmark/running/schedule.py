@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchmark.running.cells import Cell
+from benchmark.running.cells import KINDS, Cell
 from benchmark.running.reports import Chosen
 
 
@@ -88,10 +88,21 @@ class Schedule:
         self.done.add(cell.key)
         self.outcomes[cell.key] = Outcome(cell, "computed", kernels=kernels)
 
+    def _all_failed(self) -> str:
+        """Why nothing else may start: every check of some kind has failed; empty if that is not so."""
+        for kind in dict.fromkeys(check.kind for check in self.checks):
+            ended = [self.outcomes.get(check.key) for check in self.checks if check.kind == kind]
+            failed = [outcome for outcome in ended if outcome is not None and outcome.status == "failed"]
+            if len(failed) == len(ended):
+                return (
+                    f"nothing is trained, as every {KINDS[kind].check} failed its check, the first: {failed[0].reason}"
+                )
+        return ""
+
     def fail(self, cell: Cell, reason: str) -> list[Cell]:
         """Record that a cell that was taken has failed; return the cells that fail with it.
 
-        These are the cells that need it, directly or not, and all waiting cells if every check has failed.
+        These are the cells that need it, directly or not, and all waiting cells if every check of a kind has failed.
         """
         self.outcomes[cell.key] = Outcome(cell, "failed", reason)
         lost = [cell]
@@ -100,10 +111,7 @@ class Schedule:
                 if other.key not in self.outcomes and gone.key in {need.key for need in other.needs.values()}:
                     lost.append(other)
                     self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
-        ended = [self.outcomes[check.key] for check in self.checks if check.key in self.outcomes]
-        failed = [outcome for outcome in ended if outcome.status == "failed"]
-        if failed and len(failed) == len(self.checks):
-            why = f"nothing is trained, as every task of the run failed its check, the first: {failed[0].reason}"
+        if why := self._all_failed():
             rest = [other for other in self.waiting if other.key not in self.outcomes]
             lost, self.stopped = [*lost, *rest], why
             self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}

@@ -20,7 +20,7 @@ from benchmark.tasks.prompts import prompts
 from benchmark.tasks.shifts import SHIFTS, Shift
 
 PAIRS = 16
-"""Prompt pairs at each level of a shift."""
+"""Prompt pairs at each level of a shift; a task that lists fewer has all of these."""
 
 
 @torch.no_grad()
@@ -65,10 +65,9 @@ def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) ->
     points: list[CurvePoint] = []
     for level in shift.levels:
         try:
-            shifted, longest = shift.of(task, level), corpus.config.context
-            batch = prompts(
-                shifted, corpus.tokenizer, "test", PAIRS, case.setting.seed, longest, beginning=corpus.beginning
-            )
+            shifted, pairs = shift.of(task, level), min(PAIRS, task.listed("test") or PAIRS)
+            longest, begins = corpus.config.context, corpus.beginning
+            batch = prompts(shifted, corpus.tokenizer, "test", pairs, case.setting.seed, longest, beginning=begins)
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
             return points, str(error)
         edit = ablate(case.circuit, case.setting.ablation_values(batch))

@@ -17,7 +17,7 @@ from benchmark.running.models import load_native
 from benchmark.running.plan import Planner
 from benchmark.running.store import Store
 from benchmark.seeds import seed_of
-from benchmark.tasks import TASKS, Task
+from benchmark.tasks import Task
 from benchmark.tasks.answers import answer_logits, prompt_losses
 from benchmark.tasks.prompts import MAX_TOKENS, prompts
 
@@ -72,7 +72,7 @@ def form_losses(run: RunConfig, store: Store, told: Callable[[str], None]) -> It
     }
     for name in run.tasks:
         told(name)
-        task = TASKS.named(name)
+        task = run.task(name)
         for split in SPLITS if task.all_forms else ():
             yield from _of_split(task, split, corpus, models)
 
@@ -102,7 +102,7 @@ def _of_split(
     task: Task, split: Split, corpus: Corpus, models: Mapping[str, Sequence[CircuitModel]]
 ) -> Iterator[FormLoss]:
     pairs, seed = PAIRS_PER_FORM * len(task.forms_of(split)), seed_of("forms", task.name, split)
-    longest = min(MAX_TOKENS, corpus.config.context)
+    pairs, longest = min(pairs, task.listed(split) or pairs), min(MAX_TOKENS, corpus.config.context)
     batch = prompts(task, corpus.tokenizer, split, pairs, seed, longest, corpus.beginning)
     losses = {
         method: torch.stack([prompt_losses(answer_logits(model, batch, unedited), batch) for model in each]).mean(0)

@@ -19,7 +19,6 @@ from benchmark.running.store import Store
 from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import geometric_mean, none_for_nan, size_ratio
 from benchmark.studies.sweep import Item, OperatingPoint
-from benchmark.tasks import TASKS
 
 SWEEP = "sweep.csv"
 
@@ -215,7 +214,7 @@ def _measured(point: OperatingPoint, ended: Mapping[str, Outcome], store: Store)
     profiles = by_seed(point.profiles.values())
     facts: dict[str, Any] = dict.fromkeys(FACTS)
     facts |= {str(name): aggregated(profiles[name].tolist(), METRICS[str(name)].aggregate) for name in profiles}
-    circuits = {item: read(cell) for item, cell in point.circuits.items() if not TASKS[item[0]].control}
+    circuits = {item: read(cell) for item, cell in point.circuits.items() if not point.run.task(item[0]).control}
     splits = _splits(by_seed(point.splittings.values()).reindex(columns=list(SPLITS)))
     return _PointMeasurements(facts, circuits, splits, f"{failed[0].cell.label}: {failed[0].reason}" if failed else "")
 

@@ -63,7 +63,7 @@ def searches(run: RunConfig) -> list[HeldOut]:
 def _forms(run: RunConfig) -> Iterator[tuple[str, str]]:
     """Tasks, and the forms that can be held out of each; controls are left out."""
     for name in run.tasks:
-        task = posed(name, run.circuit.forms)
+        task = posed(run.task(name), run.circuit.forms)
         if not task.control:
             for split in ("train", "validation"):
                 forms = task.forms_of(split)

@@ -22,7 +22,6 @@ from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.studies.best_known import BestKnown, ModelAndTask, as_text, model_and_task
 from benchmark.studies.tables import measured
-from benchmark.tasks import TASKS
 
 REGRET = "regret.csv"
 """The name of the table."""
@@ -121,7 +120,7 @@ def searches(
         for method in map(METHODS.named, run.methods)
         for graph in method.variants[0].graphs
         for task in run.tasks
-        if not TASKS[task].control
+        if not run.task(task).control
         for seed in run.seeds
     ]
     drawn = Random(0).sample(cases, len(cases))

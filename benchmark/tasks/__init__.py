@@ -70,6 +70,11 @@ class Task:
         """The forms of a split, in the order of their table; empty if a function generates its pairs."""
         return tuple(form for form in self.all_forms if form.split == split)
 
+    def listed(self, split: Split) -> int | None:
+        """Number of its pairs in a split if they are listed; `None` if any number can be drawn."""
+        forms = self.forms_of(split)
+        return sum(len(form.listed) for form in forms) if any(form.listed for form in forms) else None
+
     def posed_in(self, names: Collection[str]) -> "Task":
         """The task, posed only in the forms of these names.
 
@@ -111,6 +116,10 @@ class Task:
         else:
             pair = resolve(self.make)(random, split)
         self._check(pair)
+        return self.changed(split, pair)
+
+    def changed(self, split: Split, pair: PromptPair) -> PromptPair:
+        """A pair as the task's change makes it; without one the pair itself."""
         return pair if self.change is None else self.change(split, pair)
 
     def _check(self, pair: Any) -> None:
@@ -239,15 +248,14 @@ def _check_forms(forms: tuple[Form, ...]) -> None:
         raise ValueError(f"no form belongs to {' or '.join(missing)}; every split needs one")
 
 
-def posed(name: str, forms: Mapping[str, Collection[str]]) -> Task:
+def posed(task: Task, forms: Mapping[str, Collection[str]]) -> Task:
     """A task in the forms that count; in all of its forms if none are listed for it.
 
     Args:
-        name: The task.
+        task: The task.
         forms: Names of the forms that count, by task.
     """
-    task = TASKS.named(name)
-    return task.posed_in(forms[name]) if name in forms else task
+    return task.posed_in(forms[task.name]) if task.name in forms else task
 
 
 @dataclass(frozen=True)
@@ -264,9 +272,9 @@ TASKS: Registry[Task] = Registry("task", Task, OURS, functions=("make",), check=
 """All tasks by name, in the order of Table 1, the control last."""
 
 
-def forms_by_task(names: Iterable[str]) -> dict[str, FormsOfTask]:
+def forms_by_task(tasks: Iterable[Task]) -> dict[str, FormsOfTask]:
     """Number and digest of the forms of some tasks, by task; tasks without forms are absent."""
-    forms = {name: TASKS[name].all_forms for name in names}
+    forms = {task.name: task.all_forms for task in tasks}
     return {name: FormsOfTask(len(each), digest_of(each)) for name, each in forms.items() if each}
 
 

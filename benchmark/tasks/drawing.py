@@ -48,12 +48,16 @@ UNRELATED: Mapping[Split, Sequence[str]] = {
 def draw(form: Form, random: Random, words: Mapping[str, Words] | None = None, *, unrelated: bool = True) -> PromptPair:
     """A pair of a form in one of its frames, after zero or one unrelated line, with all placeholders filled.
 
+    Of a form whose pairs are listed, one of these as it is.
+
     Args:
         form: Any form.
         random: The source of all randomness.
         words: What further placeholders draw.
         unrelated: Whether there may be an unrelated line.
     """
+    if form.listed:
+        return random.choice(form.listed)
     names = _Names(random, form.split, words or {})
     frame = random.choice(form.frames)
     before = random.choice(("", *UNRELATED[form.split])) if unrelated else ""

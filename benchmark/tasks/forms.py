@@ -84,6 +84,8 @@ class PromptPair:
     """Name of the form from which they were drawn; empty for a task without forms."""
     frame: str = ""
     """Name of the frame around the form."""
+    where: str = ""
+    """Where it is listed, such as `line 3`; empty for a pair that is drawn from a template."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Form:
     """What follows each prompt; may contain placeholders of the template."""
     continuations: TwoTexts = ("", "")
     """What typically follows the answers."""
+    listed: tuple[PromptPair, ...] = ()
+    """Its pairs, if they are listed one by one; it then has no template, frames and answers."""
 
     @cached_property
     def templates(self) -> TwoTexts:
@@ -144,6 +148,7 @@ def digest_of(posed: Iterable[Form]) -> str:
     """SHA-256 over everything that determines the prompts of some forms, in whatever order they are given."""
     rows = sorted(
         [form.name, form.split, form.template, [[frame, FRAMES[frame]] for frame in form.frames], *form.answers]
+        + [[pair.prompts, pair.answers, pair.continuations] for pair in form.listed]
         for form in posed
     )
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

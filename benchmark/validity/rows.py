@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -22,9 +22,7 @@ from benchmark.validity.scoring import Score
 
 def measurements(found: Assessment) -> Iterator[Measurement]:
     """All measurements of an assessment."""
-    for row in found.concepts:
-        yield from _scores(row)
-        yield from _observations(row)
+    yield from concept_measurements(found.concepts)
     for how, (name, _) in POOLED.items():
         for control, pooled in found.pooled.get(how, {}).items():
             metric = f"pooled_{name}{control}_score"
@@ -36,6 +34,13 @@ def measurements(found: Assessment) -> Iterator[Measurement]:
     for kind, basis in found.bases.items():
         yield Measurement.or_why(f"basis_privilege_{kind}", basis.privilege)
         yield Measurement.or_why(f"basis_precision_gain_{kind}", basis.native - basis.rotated)
+
+
+def concept_measurements(rows: Iterable[ConceptValidity]) -> Iterator[Measurement]:
+    """What is measured of single concepts."""
+    for row in rows:
+        yield from _scores(row)
+        yield from _observations(row)
 
 
 def _scores(row: ConceptValidity) -> Iterator[Measurement]:

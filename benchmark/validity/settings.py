@@ -20,6 +20,10 @@ class ValidityConfig(Settings):
     concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False, max_length=1000)
     """Concepts that are scored; empty for all. Nodes may be named by any concept."""
 
+    files: tuple[Annotated[str, Field(max_length=3500)], ...] = Field((), strict=False, max_length=100, exclude=True)
+    """Paths of files with concepts that are labelled in texts; each is scored on its own texts. What counts is what the
+    files contain: their paths are part of no key."""
+
     candidates: Size = 32
     """Number of nodes of each kind of site, the best detectors of a concept, from which its nodes are chosen."""
 

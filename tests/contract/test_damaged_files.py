@@ -16,6 +16,7 @@ from baselines.clt.files import load_cross_layer, save_cross_layer
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import load_dictionary, load_mean_errors, save_mean_errors, save_top_k
 from benchmark.cli.errors import LONGEST_MESSAGE, BadUsage, user_errors
+from benchmark.concepts.labelled import read_concepts, read_labelled, write_labelled
 from benchmark.corpus import SPLITS, Corpus, CorpusConfig, build
 from benchmark.corpus.sources import open_source, source_version
 from benchmark.files import CorruptFileError, read_as
@@ -28,6 +29,8 @@ from benchmark.running import config
 from benchmark.running.config import SECTIONS, configure, preset_in
 from benchmark.running.experiment import RUN, read_experiment
 from benchmark.studies.best_known import COLUMNS, read_best_known
+from benchmark.tasks.listed import read_listed, write_listed
+from benchmark.tasks.reading import read_tasks
 from sparse_model.config import TransformerConfig
 from sparse_model.training import save_transformer
 from sparse_model.transformer import Transformer, load_transformer
@@ -160,6 +163,55 @@ def test_any_table_of_best_known_circuits_is_read_or_refused_in_one_line(profile
     check()
 
 
+# Tasks and concepts
+
+
+TASK_LINES = b"".join(
+    b'{"prompts": ["a%d (", "a%d ["], "answers": [")", "]"], "form": "f%d"}\n' % (number, number, number % 3)
+    for number in range(6)
+)
+LABELLED_LINES = b"".join(b'{"text": "abc %d def", "spans": [[0, 3], [4, 7]]}\n' % number for number in range(3))
+TASK_FILES = {
+    "task.jsonl": b'{"task": "closing", "concepts": ["in_string"]}\n' + TASK_LINES,
+    "task.csv": b"clean,corrupted,answer,corrupted_answer,form\n"
+    + b"".join(b'"a%d, (",a%d [,),],f\n' % (n, n) for n in range(4)),
+    "mib.jsonl": b"".join(
+        b'{"prompt": "%d+1=", "label": 2, "random_counterfactual": {"prompt": "%d+2=", "label": 3}}\n' % (n, n)
+        for n in range(4)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TASK_FILES)
+@fuzzed(few=40, many=1500)
+def test_any_file_is_a_task_or_refused_in_one_line(profile, name, tmp_path):
+    path = tmp_path / name
+
+    @profile
+    @given(damaged(TASK_FILES[name]))
+    def check(content):
+        path.write_bytes(content)
+        with one_line(CorruptFileError):
+            assert all(listed.task.all_forms for listed in read_tasks(path))
+
+    check()
+
+
+@fuzzed(few=60, many=1500)
+def test_any_file_is_one_of_labelled_concepts_or_refused_in_one_line(profile, tmp_path):
+    path = tmp_path / "labels.jsonl"
+
+    @profile
+    @given(damaged(LABELLED_LINES))
+    def check(content):
+        path.write_bytes(content)
+        with one_line(CorruptFileError):
+            found = read_concepts(path)
+            assert all(len(text.labels(name)) == len(text.text) for text in found.texts for name in found.summaries)
+
+    check()
+
+
 # Corpora
 
 
@@ -168,9 +220,12 @@ def test_any_folder_is_a_corpus_or_refused_in_one_line(profile, tmp_path_factory
     folder = tmp_path_factory.mktemp("corpus")
     code = b"def f(x):\n    return [x, 1]\n\n\nclass A:\n    def g(self):\n        pass\n"
     files = st.dictionaries(
-        st.sampled_from(["a.py", "b.txt", "c", "d.md"]),
+        st.sampled_from(["a.py", "b.txt", "c", "d.jsonl"]),
         st.one_of(
-            damaged(code * 5), st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-16"))
+            damaged(code * 5),
+            damaged(b'{"text": "one two"}\n{"code": "x = 1"}\n' * 5),
+            st.binary(max_size=200),
+            st.text(max_size=200).map(lambda text: text.encode("utf-16")),
         ),
         min_size=1,
     )
@@ -178,7 +233,7 @@ def test_any_folder_is_a_corpus_or_refused_in_one_line(profile, tmp_path_factory
     @profile
     @given(files)
     def check(contents):
-        for name in ("a.py", "b.txt", "c", "d.md"):
+        for name in ("a.py", "b.txt", "c", "d.jsonl"):
             (folder / name).unlink(missing_ok=True)
         for name, content in contents.items():
             (folder / name).write_bytes(content)
@@ -225,6 +280,10 @@ def artifacts(tmp_path_factory):
     scope = {"methods": ["dense"], "tasks": ["for_while"], "seeds": [0]}
     run = {"preset": "smoke", "settings": {"circuit": {}}, "corpus": "abc", "tables": {RECORDS: scope}, "origins": []}
     (folder / RUN).write_text(json.dumps(run))
+    (folder / "task.jsonl").write_bytes(TASK_LINES)
+    write_listed(read_tasks(folder / "task.jsonl")[0].params, folder)
+    (folder / "labels.jsonl").write_bytes(LABELLED_LINES)
+    write_labelled(read_concepts(folder / "labels.jsonl").params, folder)
     return folder
 
 
@@ -245,6 +304,10 @@ READERS = {
     MEASUREMENTS: read_measurements,
     OF_CELL: read_points,
     RUN: read_experiment,
+    "task.json": lambda folder: read_listed(folder).all_forms,
+    "labelled.json": lambda folder: [
+        text.labels(name) for found in [read_labelled(folder)] for text in found.texts for name in found.summaries
+    ],
 }
 
 TENSORS = {

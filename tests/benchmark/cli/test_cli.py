@@ -588,3 +588,44 @@ def test_an_installed_package_is_ours_as_long_as_its_file_is(tmp_path, monkeypat
     monkeypatch.setattr(ownership, "distribution", lambda name: distribution)
     with nullcontext() if ours else pytest.raises(ValueError, match="does not belong to sparse-circuit-bench"):
         check_ownership()
+
+
+# Tasks from a file
+
+
+def write_task(path):
+    lines = [
+        {"prompts": [f'{form}"{word}', f"{form}'{word}"], "answers": ['")\n', "')\n"], "form": form}
+        for form in ("print(", "load(", "give(")
+        for word in map(str, range(16))
+    ]
+    Path(path).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.slow
+def test_a_task_from_a_file_is_run_shown_and_added_to_like_any_other():
+    write_task("quotes.jsonl")
+    arguments = (*RUN[:3], "--workers", "1", "--tasks")
+    with toy_bench(ROOT):
+        done = call(*arguments, "file:quotes.jsonl,for_while")
+        assert done.exit_code == 0, done.output
+        assert {row["task"] for row in rows() if row["metric"] == "edges"} == {"quotes", "for_while"}
+        assert json.loads(Path("results/run.json").read_text())["task_files"] == {"quotes": "quotes.jsonl"}
+        before = Path("results/records.csv").read_bytes()
+        rebuilt = call("records", "rebuild", *RUN[1:3], "--method", "root", "--tasks", "file:quotes.jsonl,for_while")
+        assert (rebuilt.exit_code, Path("results/records.csv").read_bytes()) == (0, before), rebuilt.output
+        assert "0 items" in call("store", "gc", "--days", "0").stdout
+        Path("quotes.jsonl").rename("moved.jsonl")
+        shown = call("show", "root", "quotes")
+        assert "unknown task" not in shown.stderr
+        assert "unknown task 'quote'; choose from" in call("show", "root", "quote").stderr
+        again = call(*arguments, "file:quotes.jsonl")
+        assert (again.exit_code, "quotes.jsonl does not exist" in again.stderr) == (2, True)
+        content = Path("moved.jsonl").read_text()
+        Path("quotes.jsonl").write_text(content.replace("give(", "take("))
+        other = call(*arguments, "file:quotes.jsonl")
+        assert other.exit_code == 2
+        assert "the digest of the forms of quotes is" in other.stderr
+        assert "there and" in other.stderr
+        named = call(*arguments, "quotes")
+        assert (named.exit_code, "unknown task 'quotes'" in named.stderr) == (2, True)

@@ -41,9 +41,7 @@ def test_binary_and_non_utf8_files_are_skipped_and_named(python_folder, tmp_path
 
 
 def test_a_folder_without_text_is_named(tmp_path):
-    with pytest.raises(
-        ValueError, match=f"path:{tmp_path}: the folder contains no text; add files of UTF-8 text, three or more$"
-    ):
+    with pytest.raises(ValueError, match=f"path:{tmp_path}: the folder contains no text; add files of UTF-8 text$"):
         opened(f"path:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"\0")
     (tmp_path / "empty.py").write_text("\n")
@@ -173,7 +171,9 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_built(functi
     with pytest.raises(ValueError, match=r"the folder contains no text"):
         function(f"path:{tmp_path}")
     (tmp_path / "one.txt").write_text("text")
-    with pytest.raises(ValueError, match=r"1 document cannot be split in 3; add text"):
+    with pytest.raises(
+        ValueError, match=r"4 characters are 1 document, too few for 3 splits; add text \(about 5,140 tokens"
+    ):
         function(f"path:{tmp_path}")
     (tmp_path / "one.txt").unlink()
     (tmp_path / "pipe").symlink_to(tmp_path / "nowhere")
@@ -288,8 +288,13 @@ def test_a_folder_with_too_little_text_is_refused_with_what_would_suffice(tmp_pa
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.txt").write_text("text\n")
     name = f"path:{tmp_path}"
-    with pytest.raises(ValueError, match=r"add text \(about 5,140 in all\), or choose a smaller corpus\.context"):
+    with pytest.raises(
+        ValueError,
+        match=r"add text \(about 5,140 tokens in all, or 15,420 characters\), or choose a smaller corpus\.context",
+    ):
         source_version(name, CorpusConfig(sources={name: 1.0}))
+    for number, letter in enumerate("abcdef"):
+        (tmp_path / f"{letter}.txt").write_text(f"text {number}\n")
     assert source_version(name, CorpusConfig(sources={name: 1.0}, context=3))
     assert source_version(name, CorpusConfig(sources={name: 0.5, "idioms": 0.5}))
 
@@ -312,6 +317,69 @@ def test_fewer_than_three_files_are_split_by_their_documents(tmp_path):
     assert all(documents.values())
     assert len({text for found in documents.values() for text in found}) == 60
     assert source_version(f"path:{tmp_path}")
+
+
+def test_one_large_file_among_small_ones_is_split_by_its_documents(tmp_path):
+    paragraphs = [f"Paragraph {number} has\nsome lines.\n\n" * 20 for number in range(60)]
+    (tmp_path / "large.txt").write_text("".join(paragraphs))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"small {name}\n")
+    source = opened(f"path:{tmp_path}")
+    documents = {split: list(source.documents(split)) for split in SPLITS}
+    characters = {split: sum(map(len, found)) for split, found in documents.items()}
+    assert min(characters["validation"], characters["test"]) > 0.04 * sum(characters.values())
+    assert characters["train"] > 0.8 * sum(characters.values())
+    assert sorted("".join(itertools.chain(*documents.values()))) == sorted("".join([*paragraphs, "small a\nsmall b\n"]))
+    assert not source.files
+
+
+@pytest.mark.parametrize("name", ["one.txt", "one.py", "one.jsonl"])
+def test_a_path_may_be_that_of_one_file_which_is_split_where_its_documents_end(tmp_path, name):
+    pieces = {
+        "one.txt": [f"A paragraph\nwith number {number}.\n\n" for number in range(300)],
+        "one.py": [f"def f{number}():\n    return {number}\n" for number in range(300)],
+        "one.jsonl": [f"the text of row {number}" for number in range(300)],
+    }[name]
+    lines = [json.dumps({"id": 1, "text": piece}) + "\n" for piece in pieces] if name == "one.jsonl" else pieces
+    (tmp_path / name).write_text("".join(lines))
+    source = open_source(f"path:{tmp_path / name}", CorpusConfig(sources={f"path:{tmp_path / name}": 1.0}, context=16))
+    documents = {split: list(source.documents(split)) for split in SPLITS}
+    assert all(documents.values())
+    drawn = list(itertools.chain(*documents.values()))
+    assert sorted("".join(drawn)) == sorted("".join(pieces))
+    assert all("".join(pieces).count(document) == 1 for document in drawn if name != "one.jsonl")
+    if name != "one.txt":
+        assert sorted(drawn) == sorted(pieces)
+
+
+def test_json_lines_without_a_text_are_skipped_with_the_line(tmp_path):
+    (tmp_path / "good.jsonl").write_text('{"content": "one"}\n\n{"code": "two"}\n{"text": "three"}\n')
+    (tmp_path / "broken.jsonl").write_text('{"text": "one"}\n{"text": \n')
+    (tmp_path / "other.jsonl").write_text('{"body": "one"}\n')
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000 + "\n")
+    texts, skipped = read_folder(tmp_path)
+    assert list(texts) == ["good.jsonl"]
+    assert skipped == {
+        "broken.jsonl": "JSON lines, of which line 2 is not JSON",
+        "other.jsonl": "JSON lines, of which line 1 has no text or content or code",
+        "deep.jsonl": "JSON lines, of which line 1 is not JSON",
+    }
+
+
+def test_folders_that_have_too_little_text_together_are_refused_with_what_would_suffice(tmp_path):
+    names = [f"path:{tmp_path / folder}" for folder in ("one", "two")]
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for number in range(40):
+            (tmp_path / folder / f"{number}.txt").write_text(f"the same {number}\n")
+    config = CorpusConfig(sources=dict.fromkeys(names, 0.5), context=32)
+    with pytest.raises(
+        ValueError, match=r"one, path:.*two: .* give at most \d+ tokens for .* without repeated documents"
+    ):
+        [source_version(name, config) for name in names]
+    for number in range(40):
+        (tmp_path / "two" / f"{number}.txt").write_text(f"another text of number {number}\n" * 20)
+    assert all(source_version(name, config) for name in names)
 
 
 def test_a_huge_line_is_cut_into_passages():

@@ -2,13 +2,14 @@
 
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from toy_cells import KIND, times_computed, total, toy
 from toy_display import Diary, statuses
 
-from benchmark.running.cells import KINDS
+from benchmark.running.cells import KINDS, Cell
 from benchmark.running.execution import Execution, StoreFailedError
 from benchmark.running.execution import execute as execute_on
 from benchmark.running.executors.local import LocalExecutor
@@ -426,7 +427,8 @@ def test_a_task_that_cannot_be_done_loses_its_circuits_alone(tmp_path, done):
     assert "two tokens" in schedule.outcomes[circuits[0].key].reason
 
 
-def test_nothing_is_trained_if_no_task_can_be_done(tmp_path):
+def test_nothing_is_trained_if_no_task_can_be_done(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "toy", replace(KINDS["toy"], check="task of the run"))
     schedule, _, checks, model, circuits = checked_schedule(tmp_path, ("corpus",))
     assert [take(schedule), take(schedule)] == checks
     assert schedule.fail(checks[0], "ValueError: two tokens") == [circuits[0]]
@@ -435,6 +437,20 @@ def test_nothing_is_trained_if_no_task_can_be_done(tmp_path):
         "nothing is trained, as every task of the run failed its check, the first: ValueError: two tokens"
     )
     assert (schedule.waiting, schedule.stopped) == ([], schedule.outcomes[model.key].reason)
+
+
+def test_nothing_is_trained_either_if_no_file_of_concepts_can_be_used(tmp_path):
+    corpus, model = toy(tmp_path, "corpus"), toy(tmp_path, "model")
+    task = Cell("prompts", {"task": "for_while", "seed": 0}, {"corpus": corpus})
+    files = [Cell("labelled", {"labelled": name}, {"corpus": corpus}) for name in ("one", "two")]
+    schedule = Schedule([model, task, *files], {corpus.key}, [task, *files])
+    assert [take(schedule), take(schedule), take(schedule)] == [task, *files]
+    schedule.finish(task)
+    assert schedule.fail(files[0], "ValueError: too few windows") == []
+    assert schedule.fail(files[1], "ValueError: holds nowhere") == [model]
+    assert schedule.outcomes[model.key].reason == (
+        "nothing is trained, as every file of concepts failed its check, the first: ValueError: too few windows"
+    )
 
 
 def test_a_cell_that_needs_two_failed_ones_fails_once(tmp_path):

@@ -206,12 +206,13 @@ def test_run_json_records_the_forms_of_the_tasks_and_adds_those_of_more_tasks(tm
     write(run_of(tasks=("with_as",)), tmp_path, store)
     joined = read_experiment(tmp_path).forms
     assert joined.count == forms.count + len(TASKS["with_as"].all_forms)
-    assert joined.digest == forms_digest(forms_by_task(["for_while", "with_as"]))
+    assert joined.digest == forms_digest(forms_by_task([TASKS["for_while"], TASKS["with_as"]]))
 
 
 def test_other_forms_of_a_task_are_refused(tmp_path, store, monkeypatch):
     write(run_of(), tmp_path, store)
-    monkeypatch.setattr(experiment, "forms_by_task", lambda names: {name: FormsOfTask(12, "0" * 64) for name in names})
+    other = FormsOfTask(12, "0" * 64)
+    monkeypatch.setattr(experiment, "forms_by_task", lambda tasks: {task.name: other for task in tasks})
     with pytest.raises(ValueError, match=r"the digest of the forms of for_while is \w{12} there and 0{12} here"):
         check_tables(tmp_path, run_of())
 

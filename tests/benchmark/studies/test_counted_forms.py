@@ -46,8 +46,8 @@ def test_a_run_poses_only_the_forms_that_count_and_only_their_task_is_computed_a
     chosen = [TASKS["for_while"].forms_of(split)[0].name for split in SPLITS]
     listed = f"[{', '.join(map(repr, chosen))}]"
     run = configure("smoke", ["dense"], changes=[f"circuit.forms.for_while={listed}"])
-    assert [form.name for form in posed("for_while", run.circuit.forms).all_forms] == chosen
-    assert posed("with_as", run.circuit.forms).all_forms == TASKS["with_as"].all_forms
+    assert [form.name for form in posed(TASKS["for_while"], run.circuit.forms).all_forms] == chosen
+    assert posed(TASKS["with_as"], run.circuit.forms).all_forms == TASKS["with_as"].all_forms
     before, after = Planner(configure("smoke", ["dense"])), Planner(run)
     assert before.prompts("for_while", 0).key != after.prompts("for_while", 0).key
     assert before.prompts("with_as", 0).key == after.prompts("with_as", 0).key
