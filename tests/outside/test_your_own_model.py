@@ -15,7 +15,7 @@ PAGE = "your-own-model.md"
 
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 def commands():
@@ -94,6 +94,9 @@ def test_a_task_that_the_tokenizer_breaks_and_a_missing_model_are_named_in_one_l
     refused = call(f"{chosen}no/such/place --dry-run", folder)
     assert refused.returncode == 2
     assert refused.stderr.endswith("Error: hooked.model 'no/such/place': there is no such folder\n")
+    other = call(f"{chosen}my-hooked-model --set hooked.tokenizer=my-model --dry-run", folder)
+    assert other.returncode == 2
+    assert "hooked.model is 'my-model' there and 'my-hooked-model' here" in other.stderr
     broken = call(f"{chosen}my-model --tasks for_while --out broken", folder)
     assert broken.returncode == 1
     assert "the answer ':\\n' is 2 tokens (':', '\\n'), not one" in broken.stderr
