@@ -1,15 +1,21 @@
 """A TransformerLens model gives its own logits as a circuit model, and its nodes and edges are ablated exactly."""
 
+from functools import cache
+
 import pytest
 import torch
 from emulated_device import emulated_device
-from hooked_architectures import ARCHITECTURES, LLAMA, SHARED, hooked_transformer
+from hooked_architectures import ARCHITECTURES, LLAMA, SHARED, VOCABULARY, hooked_transformer
 from hooked_reference import EdgeReference, ablated_node_logits
 from torch.testing import assert_close
 
 import benchmark
+from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edge_attribution import source_means
 from benchmark.discovery.edge_trials import ManyEdgeAblations
+from benchmark.discovery.edges import verify_edges
+from benchmark.discovery.finder import find_circuit
+from benchmark.discovery.search import Budget
 from benchmark.interventions.ablation import ablate, at_means, corpus_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.checks import check_model
@@ -18,6 +24,8 @@ from benchmark.model.devices import choose_device, device_of, placed
 from benchmark.model.graph import node_sites
 from benchmark.model.hooked import HookedCircuitModel
 from benchmark.model.interface import EdgeAblatable, forward, run_stages, stage_count, state_at, unedited
+from benchmark.tasks.answers import answer_logits, prompt_losses
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts
 
 pytestmark = pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated:DeprecationWarning")
 
@@ -25,6 +33,7 @@ TOKENS = torch.randint(50, (3, 9), generator=torch.Generator().manual_seed(1))
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
+@cache
 def circuit_model(name, dtype=torch.float64):
     return benchmark.from_hooked(hooked_transformer(dtype, **ARCHITECTURES[name]))
 
@@ -74,12 +83,17 @@ def test_an_ablated_node_is_ablated_in_the_model_itself(name):
 
 @EVERY
 @pytest.mark.parametrize("graph", ["unit", "channel"])
-def test_an_ablated_edge_is_ablated_in_the_model_itself(name, graph):
-    """One random edge of every connection: the target reads a stream without what the source brings beyond its mean."""
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_ablated_edge_is_ablated_in_the_model_itself(name, graph, every):
+    """A random edge of a connection: the target reads a stream without what the source brings beyond its mean.
+
+    One connection in four takes turns over the architectures; the slow test takes all.
+    """
     model = circuit_model(name)
     parts, means, generator = edges_between(model, graph), means_of(model), torch.Generator().manual_seed(3)
     clean, reference = forward(model, TOKENS), EdgeReference(model.model, TOKENS)
-    for index, each in enumerate(parts):
+    for index in range(list(ARCHITECTURES).index(name) % every, len(parts), every):
+        each = parts[index]
         ends = each.targets, each.sources
         target, source = (int(torch.randint(len(nodes), (1,), generator=generator)) for nodes in ends)
         found = forward(model, TOKENS, ablated_edges=without_one(parts, index, target, source, means))
@@ -126,6 +140,38 @@ def test_a_stored_state_is_not_changed_by_running_on_from_it(name):
         state = after
 
 
+def answered_by(model, pairs, generator):
+    """Prompts whose answers are what a model says anyway: token 3 or token 4."""
+    tokens = torch.randint(VOCABULARY, (40 * pairs, 5), generator=generator)
+    logits = forward(model, tokens)[:, -1]
+    order = (logits[:, 3] - logits[:, 4]).argsort(descending=True)
+    rows = torch.stack([order[:pairs], order[-pairs:]], dim=1).flatten()
+    answer = torch.tensor([3, 4]).repeat(pairs)
+    return PromptBatch(tokens[rows], torch.full((2 * pairs,), 4), answer, 7 - answer)
+
+
+@pytest.mark.parametrize("name", ["gated, keys shared by heads", "norms before and after, capped, local"])
+def test_a_circuit_and_its_verified_edges_are_found(name):
+    model, generator = circuit_model(name, torch.float32), torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        prompts = TaskPrompts(*(answered_by(model, 8, generator) for _ in range(3)))
+    whole = float(prompt_losses(answer_logits(model, prompts.train, unedited), prompts.train).mean())
+    target, means = whole + 0.1, corpus_means(model, TOKENS)
+    budget = Budget(tokens=2_000, batch_pairs=8, shrink=False)
+    options = {"graph": "unit", "target": target, "ranking": "integrated_gradients"}
+    found = find_circuit(model, prompts, means, **options, budget=budget, generator=generator)
+    assert found.status == "ok"
+    assert sum(map(len, found.circuit.kept().values())) < sum(site.size for site in node_sites(model, "unit"))
+    batch, connections = prompts.train, list(model.connections("unit"))
+    criterion = Criterion.mean(target + 0.1, batch)
+    edges = verify_edges(model, found.circuit, connections, means, batch, TOKENS, criterion)
+    assert edges.status == "ok"
+    assert 0 < edges.edges < sum(len(each.targets) * len(each.sources) for each in edges_between(model, "unit"))
+    edit = ablate(found.circuit, at_means(means))
+    losses = prompt_losses(answer_logits(model, batch, edit, edges.ablation), batch)
+    assert float(losses.mean()) <= target + 0.1
+
+
 def test_sites_are_those_of_our_transformer_with_one_node_for_what_heads_share():
     model = HookedCircuitModel(hooked_transformer(**LLAMA, **SHARED))
     sizes = {"attn_in": 12, "q": 16, "k": 8, "v": 8, "attn_out": 12, "mlp_in": 12, "neuron": 20, "mlp_out": 12}
@@ -164,8 +210,8 @@ def test_more_tokens_than_the_context_are_refused():
 
 
 def test_an_unknown_graph_is_refused():
-    with pytest.raises(ValueError, match="unknown graph 'foo'; choose from channel, unit"):
-        circuit_model("layer norms").connections("foo")
+    with pytest.raises(ValueError, match="unknown graph 'token'; choose from channel, unit"):
+        HookedCircuitModel.connections.__wrapped__(circuit_model("layer norms"), "token")
 
 
 def bidirectional(**changes):
@@ -206,13 +252,13 @@ def test_what_is_not_a_model_of_transformer_lens_is_refused():
 @pytest.mark.parametrize("name", ["RMS norms", "gated, keys shared by heads", "alibi, normalised embeddings"])
 def test_it_moves_to_another_number_type_and_with_the_chosen_device(name):
     expected = forward(circuit_model(name, torch.float32), TOKENS)
-    narrow = circuit_model(name, torch.float32).to(torch.bfloat16)
+    narrow = HookedCircuitModel(hooked_transformer(**ARCHITECTURES[name])).to(torch.bfloat16)
     assert_close(forward(narrow, TOKENS), narrow.model(TOKENS))
     assert forward(narrow, TOKENS).dtype == torch.bfloat16
     with emulated_device() as device:
         choose_device(str(device))
         try:
-            moved = placed(circuit_model(name, torch.float32))
+            moved = placed(HookedCircuitModel(hooked_transformer(**ARCHITECTURES[name])))
         finally:
             choose_device("cpu")
         assert device_of(moved) == device
