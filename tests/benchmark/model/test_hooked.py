@@ -188,6 +188,14 @@ def test_the_virtual_weight_into_a_gated_neuron_counts_both_of_its_branches():
     assert_close(found["blocks.0.neuron", "blocks.1.neuron"], expected)
 
 
+@pytest.mark.parametrize(("name", "joined"), [("layer norms", True), ("parallel, rotary in part", False)])
+def test_an_mlp_reads_the_attention_of_its_own_block_unless_they_are_parallel(name, joined):
+    pairs = {(each.source, each.target) for each in circuit_model(name).connections("unit")}
+    inside = {(f"blocks.{layer}.v", f"blocks.{layer}.neuron") for layer in range(2)}
+    assert inside & pairs == (inside if joined else set())
+    assert ("blocks.0.v", "blocks.1.neuron") in pairs
+
+
 def test_a_layer_norm_reads_nothing_of_what_all_channels_share():
     model = hooked_transformer(normalization_type="LN")
     with torch.no_grad():
@@ -224,6 +232,12 @@ def with_a_hook():
     return model
 
 
+def with_an_sae():
+    model = hooked_transformer()
+    model.acts_to_saes = {"blocks.1.hook_resid_post": None}
+    return model
+
+
 REFUSED = {
     "a mixture of experts": lambda: hooked_transformer(num_experts=2, experts_per_token=1),
     "attention in the direction 'bidirectional'": bidirectional,
@@ -234,6 +248,7 @@ REFUSED = {
     r"one copy of the stream per head \(call set_use_attn_in": lambda: hooked_transformer(use_attn_in=True),
     r"inputs split by head \(call set_use_split_qkv_input": lambda: hooked_transformer(use_split_qkv_input=True),
     r"parameters of torch.bfloat16 under a configuration of torch.float32": lambda: hooked_transformer().bfloat16(),
+    r"SAEs of its own, at blocks.1.hook_resid_post \(call reset_saes": with_an_sae,
     r"hooks of its own, at blocks.0.hook_resid_mid \(call reset_hooks": with_a_hook,
 }
 
@@ -245,7 +260,7 @@ def test_what_cannot_be_ablated_exactly_is_refused_by_name(part):
 
 
 def test_what_is_not_a_model_of_transformer_lens_is_refused():
-    with pytest.raises(ValueError, match="a Linear is not a HookedTransformer of TransformerLens"):
+    with pytest.raises(ValueError, match=r"a Linear is not a HookedTransformer \(HookedTransformer.from_pretrained"):
         HookedCircuitModel(torch.nn.Linear(2, 2))
 
 
