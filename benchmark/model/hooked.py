@@ -123,7 +123,8 @@ class HookedCircuitModel:
         edges = self._edges(state, self._final, ablated_edges)
         edges.written = {name: at_positions(values, positions) for name, values in edges.written.items()}
         logits = edges.into(LOGITS, self.model.unembed(self._final(residual)), residual=residual)
-        return apply_softcap(logits, self.model.cfg.output_logits_soft_cap)
+        capped: Tensor = apply_softcap(logits, self.model.cfg.output_logits_soft_cap)
+        return capped
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The weights inside the sublayers, or the virtual weights between units."""

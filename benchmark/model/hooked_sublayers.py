@@ -5,6 +5,7 @@ for an RMS norm. The gain and the centring are folded into the weights of the gr
 run. A norm after a sublayer is folded into its writes in the same way, and its factor into the values that it writes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -37,7 +38,7 @@ class Norm:
 
     def __call__(self, values: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
         """The normalised rows."""
-        return values if self.module is None else self.module(values)  # type: ignore[no-any-return]
+        return values if self.module is None else self.module(values)
 
     def scale(self, values: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position 1"] | None:
         """Its factor on each row; `None` for the identity."""
@@ -57,7 +58,7 @@ class Norm:
 
 
 @dataclass(frozen=True, eq=False)
-class Sublayer:
+class Sublayer(ABC):
     """An attention or an MLP sublayer: one stage of the circuit model.
 
     Attributes:
@@ -90,6 +91,22 @@ class Sublayer:
     def written(self, branch: str) -> str:
         """The branch under which its units' values are written to the stream, given that without a norm after it."""
         return branch if self.norm_after.module is None else f"{branch} {NORMALISED}".strip()
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Number of nodes of each of its sites by hook, in forward order."""
+
+    @abstractmethod
+    def reads(self) -> Iterator[Read]:
+        """What its units read of the stream."""
+
+    @abstractmethod
+    def writes(self) -> Iterator[Write]:
+        """What its units write to the stream."""
+
+    @abstractmethod
+    def channel_connections(self) -> Iterator[Connection]:
+        """The edges inside the sublayer."""
 
 
 @dataclass(frozen=True, eq=False)
