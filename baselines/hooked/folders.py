@@ -11,7 +11,7 @@ from typing import Any
 
 from baselines.hooked import HookedConfig
 from benchmark.corpus.given_tokenizer import HUB, read_given, tokenizer_file
-from benchmark.files import CorruptFileError, inside, open_regular, read_json
+from benchmark.files import MIB, CorruptFileError, inside, open_regular, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 """The files of a model, in both formats; several files of weights are listed in an index."""
@@ -188,5 +188,8 @@ def _digest(file: Path) -> str:
 @lru_cache(maxsize=1000)
 def _digest_of_state(file: Path, size: int, changed: int) -> str:
     """SHA-256 of a file, computed once as long as its size and its time of change stay the same."""
+    digest = hashlib.sha256()
     with open_regular(file) as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        while part := content.read(MIB):
+            digest.update(part)
+    return digest.hexdigest()

@@ -118,8 +118,9 @@ def _of_hugging_face(model: OutsideModel, folder: Path, context: int) -> "Hooked
 
     for file in weight_files(model.name, folder):
         tensor_entries(file)
+    loader: Any = AutoModelForCausalLM
     try:
-        original, loaded = AutoModelForCausalLM.from_pretrained(
+        original, loaded = loader.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
