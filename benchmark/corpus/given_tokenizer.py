@@ -12,6 +12,7 @@ from benchmark.corpus.config import TRAINED, CorpusConfig
 from benchmark.files import CorruptFileError, parsed_json, read_bytes, readable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
 
 FILE = "tokenizer.json"
 """The name of the file in a folder, and among the files of a model on the Hub."""
@@ -60,6 +61,14 @@ class GivenTokenizer:
     tokenizer: Tokenizer
     vocabulary: int
     special: tuple[str, ...]
+
+    @property
+    def beginning(self) -> str | None:
+        """The token that it puts before a text for its model; `None` if it puts none there."""
+        plain, whole = (self.tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+        if len(whole) > len(plain) and whole[1 : len(plain) + 1] == plain:
+            return str(self.tokenizer.id_to_token(whole[0]))
+        return None
 
 
 def tokenizer_version(config: CorpusConfig) -> dict[str, str]:

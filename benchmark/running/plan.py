@@ -160,7 +160,7 @@ class Planner:
         method, settings = METHODS.named(name), self._run.method_configs[name]
         params = {"method": name, "version": method.version, "seed": seed, "config": settings.model_dump(mode="json")}
         needed = {need: self.train(need, seed) for need in method.needs}
-        outside = METHODS.outside(name) | method.outside_files(settings)
+        outside = {**METHODS.outside(name), **method.outside_files(settings)}
         return Cell("train", params, {"corpus": self.corpus, **needed}, outside)
 
     def _models(self, method: Method, seed: int) -> dict[str, Cell]:

@@ -152,12 +152,12 @@ def test_a_trained_tokenizer_has_no_tokens_of_other_models(setting, said):
 def test_a_tokenizer_of_the_hub_is_fetched_by_its_client(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
-    at = tmp_path / "models--someone--model"
+    at = tmp_path / "models--someone--tokens"
     saved(byte_level(), at / "snapshots" / ("0" * 40))
     (at / "refs").mkdir()
     (at / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert tokenizer_file("hf:someone/model").parent.name == "0" * 40
+    assert tokenizer_file("hf:someone/tokens").parent.name == "0" * 40
     with pytest.raises(ValueError, match=r"^corpus\.tokenizer hf:someone/other cannot be fetched: "):
         tokenizer_file("hf:someone/other")
