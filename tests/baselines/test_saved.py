@@ -7,18 +7,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from test_circuit_tracer_files import SET
+from test_circuit_tracer_files import SET, outputs
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
 from baselines.activations import activations
-from baselines.circuit_tracer_files import save_circuit_tracer
+from baselines.circuit_tracer_export import export_cross_layer, export_transcoders
+from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
+from baselines.clt.files import save_cross_layer
 from baselines.config import WidthConfig
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import save_top_k
 from baselines.random_dictionary import RANDOM_DICTIONARY
 from baselines.saved import SAVED_CLT, SAVED_SAE, SAVED_TRANSCODER, SavedConfig
 from baselines.saved.sources import digests
+from baselines.saved.training import read_transcoders
 from benchmark.model.interface import forward
 
 FEATURES = 24
@@ -212,3 +215,31 @@ def test_a_set_with_fewer_layers_than_the_dense_model_is_refused(tmp_path):
     assert (tmp_path / "source" / "config.yaml").read_text() == SET
     with pytest.raises(ValueError, match="the dictionary has 2 layers, and the dense model 3"):
         train(SAVED_TRANSCODER, tmp_path / "source", tmp_path / "artifact")
+
+
+def same_outputs(first, second):
+    rows = [drawn(30, CHANNELS, seed=70 + layer) for layer in range(LAYERS)]
+    for mine, others in zip(*(outputs(each, rows)[1] for each in (first, second)), strict=True):
+        assert_close(mine, others, atol=1e-5, rtol=1e-4)
+
+
+def test_transcoders_of_an_artifact_are_exported_to_circuit_tracer(tmp_path):
+    source = write_transcoders(tmp_path / "source")
+    train(SAVED_TRANSCODER, source, tmp_path / "artifact")
+    export_transcoders(tmp_path / "artifact", tmp_path / "out")
+    same_outputs(read_circuit_tracer(tmp_path / "out")[0], read_transcoders(source, random_dense()))
+    export_transcoders(tmp_path / "out", tmp_path / "again")
+    for file in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_cross_layer_transcoder_of_ours_is_exported_to_circuit_tracer_unless_it_has_top_k(tmp_path):
+    (tmp_path / "ours").mkdir()
+    save_cross_layer(mlp_dictionary(cross_layer=True), tmp_path / "ours")
+    export_cross_layer(tmp_path / "ours", tmp_path / "out")
+    same_outputs(read_circuit_tracer(tmp_path / "out")[0], mlp_dictionary(cross_layer=True))
+    made = mlp_dictionary(cross_layer=True)
+    encoders = [Encoder(each.weight.data, each.bias.data, k=3) for each in made.encoders]
+    save_cross_layer(Dictionary(encoders, made.decoders, made.biases), tmp_path / "ours")
+    with pytest.raises(ValueError, match="layer 0 has TopK in a cross-layer transcoder, which the format"):
+        export_cross_layer(tmp_path / "ours", tmp_path / "refused")
