@@ -9,7 +9,7 @@ from pathlib import Path
 
 from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
 from baselines.clt.files import load_cross_layer
-from baselines.files import load_layers
+from baselines.files import load_dictionary
 from baselines.saved.sources import is_circuit_tracer
 
 LAYER = r"blocks\.(\d{1,4})\.mlp_out"
@@ -27,8 +27,7 @@ def export_transcoders(artifact: Path, folder: Path) -> None:
         return
     layers = sorted(int(found[1]) for each in artifact.iterdir() if (found := re.fullmatch(LAYER, each.name)))
     places = [f"blocks.{layer}.mlp_out" for layer in layers]
-    reads = [f"blocks.{layer}.mlp_in" for layer in layers]
-    save_circuit_tracer(load_layers([artifact / place for place in places], places, reads), folder)
+    save_circuit_tracer(load_dictionary(artifact, places, transcoders=True), folder)
 
 
 def export_cross_layer(artifact: Path, folder: Path) -> None:

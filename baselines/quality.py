@@ -132,6 +132,7 @@ def _reconstructed(model: Replacement, windows: Windows) -> Iterator[list[LayerR
     """Features, predictions and targets of each layer on activations of the dense model, a few windows at a time."""
     sources, targets = hook_points(model.dense, model.source), hook_points(model.dense, model.target)
     for tokens in tokens_and_targets(windows)[0].split(BATCH):
-        rows = {name: values.flatten(0, 1) for name, values in activations(model.dense, tokens).items()}
+        found = activations(model.dense, tokens, before_norms=model.source == "resid_mid")
+        rows = {name: values.flatten(0, 1) for name, values in found.items()}
         predicted = model.reconstructions([rows[name] for name in sources])
         yield [(*pair, rows[name]) for pair, name in zip(predicted, targets, strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from baselines.hook_names import place_of
+from baselines.hook_names import MLP_READS, place_of
 from baselines.saved import SavedConfig
 from benchmark.files import MIB, CorruptFileError, open_regular, read_json, readable
 
@@ -111,5 +111,7 @@ def _predicted(path: Path) -> str:
     hooks = metadata if isinstance(metadata, dict) else {}
     for hook in (hooks.get("hook_name_out"), hooks.get("hook_name"), path.parent.name):
         if hook:
-            return re.sub(r"\.mlp_in$", ".mlp_out", place_of(str(hook)))  # a transcoder that names its input alone
+            place = place_of(str(hook))
+            is_input = hook != path.parent.name and place.partition(".")[2].partition(".")[2] in MLP_READS
+            return re.sub(r"(blocks\.\d+)\..*", r"\1.mlp_out", place) if is_input else place
     raise CorruptFileError(path, "names no hook_name in its metadata")
