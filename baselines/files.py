@@ -13,6 +13,7 @@ from torch import Tensor
 from baselines.dictionary import Dictionary, Encoder
 from baselines.hook_names import MLP_READS, MLPRead, mlp_read_of, place_of, their_name
 from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, read_layer
+from baselines.sparsify_files import is_sparsify, read_sparsify_layer
 from benchmark.files import CorruptFileError, read_tensors, readable
 
 MEAN_ERROR = "mean_error.safetensors"
@@ -24,7 +25,7 @@ def load_dictionary(folder: Path, hook_points: Sequence[str], *, transcoders: bo
 
 
 def load_layers(folders: Sequence[Path], hook_points: Sequence[str], *, transcoders: bool = False) -> Dictionary:
-    """Read what sae-lens saved for each layer, without importing it; every decoder writes to its own layer.
+    """Read what sae-lens, or sparsify, saved for each layer, without importing it; a decoder writes to its own layer.
 
     Args:
         folders: The folder of each layer.
@@ -37,7 +38,8 @@ def load_layers(folders: Sequence[Path], hook_points: Sequence[str], *, transcod
     """
     layers, reads = [], set[MLPRead]()
     for folder, name in zip(folders, hook_points, strict=True):
-        layer, path = read_layer(folder), folder / SETTINGS
+        layer = read_sparsify_layer(folder) if is_sparsify(folder) else read_layer(folder)
+        path = folder / SETTINGS
         if layer.is_transcoder != transcoders:
             told, choices = ("an SAE", TRANSCODERS) if transcoders else ("a transcoder", SAES)
             raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(choices)}")

@@ -53,3 +53,9 @@ def their_name(place: str) -> str:
 def mlp_read_of(place: str, layer: int) -> MLPRead | None:
     """Which input of the MLP of a layer a hook point is, in our names; `None` if it is something else."""
     return next((read for read in MLP_READS if place == f"blocks.{layer}.{read}"), None)
+
+
+def module_place(name: str) -> str:
+    """Our name for what a module of a Hugging Face model computes; a name that is not known stays as it is."""
+    found = re.fullmatch(r"(?:[\w.]+\.)?(?:layers|h)\.(\d{1,4})(\.mlp)?", name)
+    return name if found is None else f"blocks.{found[1]}.{'mlp_out' if found[2] else 'resid_post'}"

@@ -1,4 +1,4 @@
-"""Dictionaries of one's own: SAEs, transcoders and cross-layer transcoders in the files of sae-lens or circuit-tracer.
+"""Dictionaries of one's own: SAEs, transcoders and cross-layer transcoders by the folder that they are in.
 
 They were fitted elsewhere to activations of our dense model, or of a model of one's own (the method `hooked`). Nothing
 is trained: the files are copied, and mean errors and quality are measured as for our own dictionaries.
@@ -17,17 +17,21 @@ class SavedConfig(MeasuredConfig):
     """The folder with the files."""
 
 
-SOURCE = "whoever trained it: sae-lens, https://github.com/decoderesearch/SAELens, or circuit-tracer, "
-SOURCE += "https://github.com/decoderesearch/circuit-tracer"
+SOURCES = {
+    "sae-lens": "https://github.com/decoderesearch/SAELens",
+    "sparsify": "https://github.com/EleutherAI/sparsify",
+    "circuit-tracer": "https://github.com/decoderesearch/circuit-tracer",
+}
+"""The libraries whose folders are read, and where they are."""
 
 
-def _method(name: str, kind: str, what: str, formats: str, base: str = "dense") -> Method:
+def _method(name: str, kind: str, what: str, formats: tuple[str, ...], base: str = "dense") -> Method:
     """The method for dictionaries of a kind that were fitted to the model of another method."""
     of = "" if base == "dense" else f" of the model {base}"
     return Method(
         name=name,
-        summary=f"{what}{of}: --method {name} --set {name}.path=DIR, a folder of {formats}.",
-        source=SOURCE,
+        summary=f"{what}{of}: --method {name} --set {name}.path=DIR, in the format of {' or '.join(formats)}.",
+        source=", ".join(SOURCES[each] for each in formats),
         config=SavedConfig,
         variants=VARIANTS,
         train=f"baselines.saved.training:train_{kind}",
@@ -39,9 +43,9 @@ def _method(name: str, kind: str, what: str, formats: str, base: str = "dense") 
     )
 
 
-SAES = ("sae", "Your own SAEs after every block", "sae-lens")
-TRANSCODERS = ("transcoder", "Your own transcoders of every MLP", "sae-lens or circuit-tracer")
-CLT = ("clt", "Your own cross-layer transcoder", "circuit-tracer")
+SAES = ("sae", "Your own SAEs after every block", ("sae-lens", "sparsify"))
+TRANSCODERS = ("transcoder", "Your own transcoders of every MLP", ("sae-lens", "sparsify", "circuit-tracer"))
+CLT = ("clt", "Your own cross-layer transcoder", ("circuit-tracer",))
 
 SAVED_SAE = _method("saved_sae", *SAES)
 SAVED_TRANSCODER = _method("saved_transcoder", *TRANSCODERS)

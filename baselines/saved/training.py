@@ -12,7 +12,7 @@ from baselines.files import load_layers, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, ReplacedStream, Replacement, dense_of
 from baselines.saved import SavedConfig
-from baselines.saved.sources import CONFIG, SETTINGS, WEIGHTS, folders_of, is_circuit_tracer
+from baselines.saved.sources import CONFIG, folders_of, is_circuit_tracer, layer_files
 from benchmark.corpus import Corpus
 from benchmark.files import CorruptFileError, open_regular, readable
 from benchmark.methods import Facts
@@ -117,7 +117,7 @@ def _check(dictionary: Dictionary, dense: ReplaceableModel, read: int) -> None:
 def _copy_sae_lens(source: Path, places: list[str], folder: Path) -> None:
     """Copy the folders of sae-lens, each under the name of its hook point."""
     for place, found in zip(places, folders_of(source, places), strict=True):
-        for name in (SETTINGS, WEIGHTS):
+        for name in layer_files(found):
             _copy(found / name, folder / place / name)
 
 
