@@ -163,7 +163,9 @@ def test_files_that_the_configuration_names_are_read_in_its_order(tmp_path):
         ("a: &a [1]\nb: *a\n", "a reference to 'a'"),
         ("a: !!python/object/apply:os.system [ls]\n", "not a complete YAML file"),
         ("a: [", "not a complete YAML file"),
-        ("[" * 5000, "not a complete YAML file"),
+        ("[" * 60_000, "nested more than 50 levels deep"),
+        ("- " * 30_000, "nested more than 50 levels deep"),
+        ("a: {" * 15_000, "nested more than 50 levels deep"),
         ("a: " + "b" * 70_000, "a YAML file has at most 65,536"),
     ],
 )
