@@ -50,7 +50,7 @@ def to_hooked(model: Transformer) -> "HookedTransformer":
     parameters = {name: parameter.detach() for name, parameter in _parameters(model).items()}
     assert parameters.keys() == dict(hooked.named_parameters()).keys()
     hooked.load_state_dict({**hooked.state_dict(), **parameters})
-    return hooked.eval().requires_grad_(False)  # type: ignore[no-any-return]
+    return hooked.eval().requires_grad_(False)
 
 
 def _check(model: Transformer) -> None:

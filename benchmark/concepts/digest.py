@@ -6,6 +6,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from benchmark.concepts.concept import Concept
@@ -25,6 +26,7 @@ def digest_of(concepts: Iterable[Concept]) -> str:
     return hashlib.sha256(json.dumps([rows, code]).encode()).hexdigest()
 
 
+@cache
 def code_of(source: str) -> str:
     """The code of a module, line by line, without comments, blank lines and strings that nothing uses."""
     lines = source.splitlines()

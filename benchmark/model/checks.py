@@ -1,12 +1,13 @@
 """Checks on a few tokens that a loaded model keeps the promises of a circuit model, before anything is measured."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from benchmark.model.graph import TERMINALS
-from benchmark.model.interface import KINDS, CircuitModel, Graph, Site, forward
+from benchmark.model.interface import KINDS, CircuitModel, Connection, Graph, Site, Sources, can_ablate_edges, forward
 
 TOKENS = ((0, 1, 2), (2, 1, 0))
 """The tokens of the test run: ids that every vocabulary has."""
@@ -24,8 +25,15 @@ def check_model(model: object, graphs: Iterable[Graph]) -> None:
         raise ValueError(f"its model is a {type(model).__name__} without {missing}, not a CircuitModel")
     _check_sites(model.sites)
     _check_run(model)
+    passed = _passed(model)
     for graph in graphs:
-        _check_connections(model, graph)
+        for connection in model.connections(graph):
+            _check_connection(model, graph, connection)
+            for source, target in connection.maps:
+                if passed is not None and (source, target) not in passed:
+                    raise ValueError(
+                        f"the {graph} graph joins {source!r} to {target!r}, but no edge ablation sees that"
+                    )
 
 
 def _check_sites(sites: tuple[Site, ...]) -> None:
@@ -73,17 +81,44 @@ def _check_run(model: CircuitModel) -> None:
         raise ValueError(f"its logits at one position have the shape {shape}, not {wanted}")
 
 
-def _check_connections(model: CircuitModel, graph: Graph) -> None:
+def _check_connection(model: CircuitModel, graph: Graph, connection: Connection) -> None:
     """Connections join known sites by weights of shape `[target, source]`."""
     sizes = {**dict.fromkeys(TERMINALS, 1), **{site.name: site.size for site in model.sites}}
-    for connection in model.connections(graph):
-        source, target, weight = connection.source, connection.target, connection.weight
-        for end in (source, target):
-            if end not in sizes:
-                raise ValueError(f"the {graph} graph connects a site {end!r} that its model does not have")
-        wanted = [sizes[target], sizes[source]]
-        if weight is not None and list(weight.shape) != wanted:
-            raise ValueError(
-                f"the {graph} graph joins {source!r} to {target!r} by a weight of shape {list(weight.shape)}, "
-                f"not [target, source], {wanted}"
-            )
+    source, target, weight = connection.source, connection.target, connection.weight
+    for end in (source, target):
+        if end not in sizes:
+            raise ValueError(f"the {graph} graph connects a site {end!r} that its model does not have")
+    wanted = [sizes[target], sizes[source]]
+    if weight is not None and list(weight.shape) != wanted:
+        raise ValueError(
+            f"the {graph} graph joins {source!r} to {target!r} by a weight of shape {list(weight.shape)}, "
+            f"not [target, source], {wanted}"
+        )
+
+
+@dataclass
+class _Passed:
+    """An edge ablation that ablates nothing and records which sources every target has."""
+
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+
+    def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> None:
+        """Record the sources."""
+        self.pairs |= {(source, target) for source in (*direct, *stream)}
+
+    def opaque(self, target: str, source: str) -> None:
+        """No edge is ablated."""
+
+    def mean(self, source: str) -> Tensor:
+        """Never called, since no edge is ablated."""
+        raise AssertionError(source)
+
+
+@torch.no_grad()
+def _passed(model: CircuitModel) -> set[tuple[str, str]] | None:
+    """The pairs of source and target that edge ablations see; `None` if edges cannot be ablated."""
+    if not can_ablate_edges(model):
+        return None
+    watch = _Passed()
+    forward(model, torch.tensor(TOKENS), ablated_edges=watch)
+    return watch.pairs

@@ -8,6 +8,7 @@ nothing but embeddings would have no edges at all.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -117,12 +118,7 @@ def connection_of(source: str, target: str, parts: Mapping[tuple[str, str], Floa
     """A connection by one or several maps, given by the names under which their values are passed."""
     if list(parts) == [(source, target)]:
         return Connection(source, target, parts[source, target])
-    return Connection(source, target, _root_sum_of_squares(parts.values()), parts=parts)
-
-
-def _root_sum_of_squares(weights: Iterable[Float[Tensor, "*each"]]) -> Float[Tensor, "*each"]:
-    """Of one array, its absolute values."""
-    return torch.stack([weight.square() for weight in weights]).sum(0).sqrt()
+    return Connection(source, target, reduce(torch.hypot, parts.values()), parts=parts)
 
 
 def opaque_connections(target: str, stage: int, writes: Iterable[Write], block: OpaqueBlock) -> Iterator[Connection]:
@@ -160,4 +156,4 @@ def _terminal_connection(
     """A connection from the embeddings or to the logits, given the size of each of its maps."""
     if list(parts) == [(source, target)]:
         return Connection(source, target, sizes[0], full=parts[source, target])
-    return Connection(source, target, _root_sum_of_squares(sizes), parts=parts)
+    return Connection(source, target, reduce(torch.hypot, sizes), parts=parts)

@@ -123,7 +123,8 @@ class HookedCircuitModel:
         edges = self._edges(state, self._final, ablated_edges)
         edges.written = {name: at_positions(values, positions) for name, values in edges.written.items()}
         logits = edges.into(LOGITS, self.model.unembed(self._final(residual)), residual=residual)
-        return apply_softcap(logits, self.model.cfg.output_logits_soft_cap)
+        capped: Tensor = apply_softcap(logits, self.model.cfg.output_logits_soft_cap)
+        return capped
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
         """The weights inside the sublayers, or the virtual weights between units."""
@@ -156,7 +157,7 @@ class HookedCircuitModel:
         self, sublayer: AttentionSublayer, residual: Tensor, tokens: Tensor, edit: Edit, edges: EdgeHooks
     ) -> Float[Tensor, "batch position d_model"]:
         """What an attention sublayer writes to the stream."""
-        attention, inputs = sublayer.block.attn, sublayer.site("attn_in")
+        attention, inputs = sublayer.block.attn, sublayer.site(sublayer.inputs)
         read = edit(self._site[inputs], sublayer.norm(residual))
         mixed: list[Tensor] = []
 
@@ -174,13 +175,13 @@ class HookedCircuitModel:
         hooks = {getattr(attention, f"hook_{hook}"): edited(hook) for hook in ("q", "k", "v")}
         with _hooked({**hooks, attention.hook_z: mixed.append}):
             out = attention(query_input=placed, key_input=placed, value_input=read)
-        return self._written(sublayer, "attn_out", "v", sublayer.mixed(mixed[0]), out, edit, edges)
+        return self._written(sublayer, sublayer.mixed(mixed[0]), out, edit, edges)
 
     def _mlp(
         self, sublayer: MLPSublayer, residual: Tensor, edit: Edit, edges: EdgeHooks
     ) -> Float[Tensor, "batch position d_model"]:
         """What an MLP writes to the stream."""
-        mlp, inputs, unit = sublayer.block.mlp, sublayer.site("mlp_in"), sublayer.site("neuron")
+        mlp, inputs, unit = sublayer.block.mlp, sublayer.site(sublayer.inputs), sublayer.site(sublayer.unit)
         read = edit(self._site[inputs], sublayer.norm(residual))
         neurons: list[Tensor] = []
 
@@ -195,26 +196,19 @@ class HookedCircuitModel:
         hooks = {getattr(mlp, points[branch]): entered(branch) for branch in sublayer.weights_in()}
         with _hooked({**hooks, mlp.hook_post: edited}):
             out = mlp(read)
-        return self._written(sublayer, "mlp_out", "neuron", {"": neurons[0]}, out, edit, edges)
+        return self._written(sublayer, {"": neurons[0]}, out, edit, edges)
 
     def _written(
-        self,
-        sublayer: Sublayer,
-        hook: str,
-        unit: str,
-        values: Mapping[str, Tensor],
-        out: Tensor,
-        edit: Edit,
-        edges: EdgeHooks,
+        self, sublayer: Sublayer, values: Mapping[str, Tensor], out: Tensor, edit: Edit, edges: EdgeHooks
     ) -> Float[Tensor, "batch position d_model"]:
-        """What a sublayer writes to the stream, given its output and its units' values by branch."""
-        name, unit = sublayer.site(hook), sublayer.site(unit)
+        """What a sublayer writes to the stream, given its units' values by branch and what its weights make of them."""
+        name, unit = sublayer.site(sublayer.outputs), sublayer.site(sublayer.unit)
         out = edges.into(name, out, {branch_name(unit, branch): each for branch, each in values.items()})
-        scale = sublayer.norm_after.scale(out)
+        scale = None if edges.ablation is None else sublayer.norm_after.scale(out)
         for branch, each in values.items():
-            written = each if scale is None else each * scale
-            edges.wrote(branch_name(unit, sublayer.written(branch)), written)
-        passed: Tensor = getattr(sublayer.block, f"hook_{hook}")(edit(self._site[name], sublayer.norm_after(out)))
+            edges.wrote(branch_name(unit, sublayer.written(branch)), each if scale is None else each * scale)
+        point = getattr(sublayer.block, f"hook_{sublayer.outputs}")
+        passed: Tensor = point(edit(self._site[name], sublayer.norm_after(out)))
         return passed
 
 

@@ -5,11 +5,11 @@ for an RMS norm. The gain and the centring are folded into the weights of the gr
 run. A norm after a sublayer is folded into its writes in the same way, and its factor into the values that it writes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -38,7 +38,7 @@ class Norm:
 
     def __call__(self, values: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
         """The normalised rows."""
-        return values if self.module is None else self.module(values)  # type: ignore[no-any-return]
+        return values if self.module is None else self.module(values)
 
     def scale(self, values: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position 1"] | None:
         """Its factor on each row; `None` for the identity."""
@@ -46,17 +46,19 @@ class Norm:
 
     def into(self, weight: Float[Tensor, "node d_model"]) -> Float[Tensor, "node d_model"]:
         """What reads its output, as a read of its input."""
-        weight = weight * getattr(self.module, "w", 1.0)
+        gain = getattr(self.module, "w", None)
+        weight = weight if gain is None else weight * gain
         return weight - weight.mean(1, keepdim=True) if self.centred else weight
 
     def out_of(self, weight: Float[Tensor, "d_model node"]) -> Float[Tensor, "d_model node"]:
         """What writes its input, as a write of its output."""
+        gain = getattr(self.module, "w", None)
         weight = weight - weight.mean(0, keepdim=True) if self.centred else weight
-        return weight if self.module is None else weight * getattr(self.module, "w", torch.ones(1).to(weight))[:, None]
+        return weight if gain is None else weight * gain[:, None]
 
 
 @dataclass(frozen=True, eq=False)
-class Sublayer:
+class Sublayer(ABC):
     """An attention or an MLP sublayer: one stage of the circuit model.
 
     Attributes:
@@ -67,6 +69,13 @@ class Sublayer:
         norm: The norm through which it reads the stream.
         norm_after: The norm through which it writes to the stream.
     """
+
+    inputs: ClassVar[str]
+    """The hook of the site that holds its input."""
+    unit: ClassVar[str]
+    """The hook of the units that write."""
+    outputs: ClassVar[str]
+    """The hook of the site that holds what it writes to the stream."""
 
     block: Any
     layer: int
@@ -83,6 +92,22 @@ class Sublayer:
         """The branch under which its units' values are written to the stream, given that without a norm after it."""
         return branch if self.norm_after.module is None else f"{branch} {NORMALISED}".strip()
 
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Number of nodes of each of its sites by hook, in forward order."""
+
+    @abstractmethod
+    def reads(self) -> Iterator[Read]:
+        """What its units read of the stream."""
+
+    @abstractmethod
+    def writes(self) -> Iterator[Write]:
+        """What its units write to the stream."""
+
+    @abstractmethod
+    def channel_connections(self) -> Iterator[Connection]:
+        """The edges inside the sublayer."""
+
 
 @dataclass(frozen=True, eq=False)
 class AttentionSublayer(Sublayer):
@@ -91,6 +116,8 @@ class AttentionSublayer(Sublayer):
     Several heads may share the keys and values of one. A value node then writes once for each of them, by branches
     `0`, `1`, ... .
     """
+
+    inputs, unit, outputs = "attn_in", "v", "attn_out"
 
     @property
     def key_heads(self) -> int:
@@ -138,13 +165,13 @@ class AttentionSublayer(Sublayer):
     def writes(self) -> Iterator[Write]:
         """What values write to the stream."""
         for branch, weight in self.weights_out().items():
-            yield Write(self.site("v"), self.stage, self.norm_after.out_of(weight), self.written(branch))
+            yield Write(self.site(self.unit), self.stage, self.norm_after.out_of(weight), self.written(branch))
 
     def channel_connections(self) -> Iterator[Connection]:
         """The edges inside the sublayer."""
         for hook, weight in self.weights_in().items():
-            yield Connection(self.site("attn_in"), self.site(hook), weight)
-        source, target = self.site("v"), self.site("attn_out")
+            yield Connection(self.site(self.inputs), self.site(hook), weight)
+        source, target = self.site(self.unit), self.site(self.outputs)
         parts = {(branch_name(source, branch), target): weight for branch, weight in self.weights_out().items()}
         yield connection_of(source, target, parts)
 
@@ -155,6 +182,8 @@ class MLPSublayer(Sublayer):
 
     A gated neuron reads twice: its gate, and by the branch `linear` what the gate is multiplied with.
     """
+
+    inputs, unit, outputs = "mlp_in", "neuron", "mlp_out"
 
     def sizes(self) -> dict[str, int]:
         """Number of nodes of each site, in forward order."""
@@ -169,19 +198,19 @@ class MLPSublayer(Sublayer):
     def reads(self) -> Iterator[Read]:
         """What neurons read of the stream."""
         for branch, weight in self.weights_in().items():
-            yield Read(self.site("neuron"), self.reads_at, self.norm.into(weight), branch)
+            yield Read(self.site(self.unit), self.reads_at, self.norm.into(weight), branch)
 
     def writes(self) -> Iterator[Write]:
         """What neurons write to the stream."""
         weight = self.norm_after.out_of(self.block.mlp.W_out.T)
-        yield Write(self.site("neuron"), self.stage, weight, self.written(""))
+        yield Write(self.site(self.unit), self.stage, weight, self.written(""))
 
     def channel_connections(self) -> Iterator[Connection]:
         """The edges inside the sublayer."""
-        source, unit = self.site("mlp_in"), self.site("neuron")
+        source, unit = self.site(self.inputs), self.site(self.unit)
         parts = {(source, branch_name(unit, branch)): weight for branch, weight in self.weights_in().items()}
         yield connection_of(source, unit, parts)
-        yield Connection(unit, self.site("mlp_out"), self.block.mlp.W_out.T)
+        yield Connection(unit, self.site(self.outputs), self.block.mlp.W_out.T)
 
 
 def sublayers_of(model: Any) -> tuple[Sublayer, ...]:

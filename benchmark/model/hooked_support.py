@@ -14,7 +14,8 @@ def check_supported(model: Any) -> None:
         ValueError: The model is not a `HookedTransformer`, or has the part that the error names.
     """
     if not any(each.__name__ == "HookedTransformer" for each in type(model).__mro__):
-        raise ValueError(f"a {type(model).__name__} is not a HookedTransformer of TransformerLens")
+        kind = type(model).__name__
+        raise ValueError(f"a {kind} is not a HookedTransformer (HookedTransformer.from_pretrained loads one)")
     for part in _unsupported(model):
         raise ValueError(f"the HookedTransformer cannot be ablated exactly: it has {part}")
 
@@ -41,6 +42,9 @@ def _unsupported(model: Any) -> Iterator[str]:
         ),
     }
     yield from (part for part, present in parts.items() if present)
+    dictionaries = list(getattr(model, "acts_to_saes", {}))  # of sae_lens' HookedSAETransformer
+    if dictionaries:
+        yield f"SAEs of its own, at {dictionaries[0]} (call reset_saes())"
     hooked = [name for name, point in model.hook_dict.items() if point.has_hooks()]
     if hooked:
         yield f"hooks of its own, at {hooked[0]} (call reset_hooks(including_permanent=True))"

@@ -98,7 +98,8 @@ def _digest_of_files(files: Mapping[str, Path]) -> str:
     return content.hexdigest()
 
 
-def library_versions() -> dict[str, str]:
+@cache
+def library_versions() -> Mapping[str, str]:
     """The versions of Python and of the libraries that compute, which are not imported for it."""
     return {"python": platform.python_version()} | {name: _version_or(name, "absent") for name in LIBRARIES}
 

@@ -16,7 +16,7 @@ def test_thirty_runs_leave_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOY_BENCH_DIARY", str(tmp_path / "diary"))
     process, memory, files = psutil.Process(), [], []
-    with toy_bench(ROOT) as bench:
+    with toy_bench(ROOT, workers=True) as bench:
         for _ in range(RUNS):
             done = CliRunner().invoke(bench, ["run", "--method", "root", "--preset", "smoke", "--fresh"])
             assert done.exit_code == 0, done.output

@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from inline import inline_cells
 from toy_methods import FITTED, ROOT, SPARSE, installed, toy_method, write_corpus
 
 from benchmark.cli import main
@@ -59,9 +60,10 @@ def count_slowly(file, progress, steps=20):
 
 
 @contextmanager
-def toy_bench(*methods):
-    """`bench` with these methods and with cells that are computed at once."""
-    with installed(*(methods or (ROOT, SPARSE, FITTED))), pytest.MonkeyPatch.context() as patch:
+def toy_bench(*methods, workers=False):
+    """`bench` with these methods and with cells that are computed at once, in worker processes only if asked for."""
+    computed = nullcontext() if workers else inline_cells()
+    with installed(*(methods or (ROOT, SPARSE, FITTED))), computed, pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_bench:compute", kind.shown))
         yield main
@@ -69,5 +71,5 @@ def toy_bench(*methods):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background of a shell
-    with toy_bench(SLOW, ROOT) as bench:
+    with toy_bench(SLOW, ROOT, workers=True) as bench:
         bench()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from inline import inline_cells
 from pydantic import BaseModel, ConfigDict, Field
 from toy_bench import DIARY
 from toy_methods import installed, toy_method, write_corpus
@@ -86,7 +87,7 @@ LOSS_AND_SIZE = {
 
 @contextmanager
 def toy_sweep(*methods):
-    with installed(*(methods or (WEIGHT_SPARSE, DENSE, SAE))), pytest.MonkeyPatch.context() as patch:
+    with installed(*(methods or (WEIGHT_SPARSE, DENSE, SAE))), inline_cells(), pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_sweep:compute", kind.shown))
         yield

@@ -4,6 +4,7 @@ import math
 from contextlib import contextmanager
 
 import pytest
+from inline import inline_cells
 from toy_methods import installed, write_corpus
 from toy_sweep import DENSE, SAE, WEIGHT_SPARSE
 
@@ -48,7 +49,7 @@ def circuit(method, seed, finder):
 
 @contextmanager
 def toy_variance():
-    with installed(WEIGHT_SPARSE, DENSE, SAE), pytest.MonkeyPatch.context() as patch:
+    with installed(WEIGHT_SPARSE, DENSE, SAE), inline_cells(), pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_variance:compute", kind.shown))
         yield

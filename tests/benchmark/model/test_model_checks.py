@@ -7,6 +7,7 @@ import torch
 from toy_methods import forged, toy_method
 
 from benchmark.model.checks import check_model
+from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.interface import Connection, Site
 
 
@@ -73,6 +74,22 @@ def test_a_broken_promise_is_named_with_the_method(changes, message, monkeypatch
     method = replace(toy_method("small"), load="benchmark.model.checks:loaded")
     with pytest.raises(ValueError, match=f"^method 'small': .*{message}"):
         method.run_load(tmp_path, "native", {})
+
+
+class Ablatable(Small):
+    can_ablate_edges = True
+
+    def advance(self, state, stage, edit, ablated_edges=None):
+        EdgeHooks(ablated_edges).into(SITE.name, state["stream"], {"embed": state["stream"]})
+        return super().advance(state, stage, edit)
+
+    def read_out(self, state, positions, ablated_edges=None):
+        return super().read_out(state, positions)
+
+
+def test_edges_that_no_edge_ablation_sees_are_named():
+    with pytest.raises(ValueError, match=f"joins '{SITE.name}' to 'logits', but no edge ablation sees that"):
+        check_model(Ablatable(), ("unit",))
 
 
 def test_something_else_than_a_model_is_refused():
