@@ -74,7 +74,8 @@ class Facts:
         parameters: Number of parameters, not counting the bigram table.
         nonzero_parameters: How many of them are not zero.
         bigram_parameters: Size of the bigram table.
-        training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule.
+        training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule;
+            `None` for a model that was trained elsewhere.
         dictionary: Dictionary quality by metric name (`fvu`, `l0`, `dead_fraction`, …); empty for other methods.
     """
 
@@ -82,7 +83,7 @@ class Facts:
     parameters: int
     nonzero_parameters: int
     bigram_parameters: int
-    training_flops: float
+    training_flops: float | None
     dictionary: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -296,5 +297,6 @@ def with_role(role: Role) -> tuple[str, ...]:
 
 
 def dictionaries() -> tuple[str, ...]:
-    """The installed methods that explain another method's model, except controls."""
-    return tuple(method.name for method in METHODS.values() if method.explains and method.role != "control")
+    """The installed methods that explain another method's model, except controls and those that run only by name."""
+    found = (method for method in METHODS.values() if method.explains and not method.by_name)
+    return tuple(method.name for method in found if method.role != "control")

@@ -119,14 +119,27 @@ def _of_hugging_face(model: OutsideModel, folder: Path, context: int) -> "Hooked
     for file in weight_files(model.name, folder):
         tensor_entries(file)
     try:
-        original = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        ).eval()
-        converted = _converted(original, model.config, context)
+        original, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        _check_complete(loaded)
+        converted = _converted(original.eval(), model.config, context)
     except Exception as error:  # whatever transformers and TransformerLens raise
         raise ValueError(f"hooked.model {model.name!r} cannot be converted: {_told(error)}") from error
     _check_same(model.name, original, converted)
     return converted
+
+
+def _check_complete(loaded: Mapping[str, Any]) -> None:
+    """`ValueError` if weights of a model are missing, which transformers would draw at random, or not part of it."""
+    for fault, key in (("lacks", "missing_keys"), ("has unknown", "unexpected_keys")):
+        if names := sorted(map(str, loaded[key])):
+            raise ValueError(f"the file of weights {fault} {', '.join(names[:5])}{', …' * (len(names) > 5)}")
 
 
 def _converted(original: Any, config: Mapping[str, Any], context: int) -> "HookedTransformer":

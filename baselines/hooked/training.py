@@ -40,7 +40,7 @@ def train(corpus: Corpus, config: HookedConfig, seed: int, needed: object, folde
     loss = next_token_loss(model, *spread_windows(corpus, "validation", config.validation_tokens))
     count = sum(each.numel() for each in parameters.values())
     nonzero = sum(int(each.count_nonzero()) for each in parameters.values())
-    return Facts(loss, count, nonzero, bigram_parameters=0, training_flops=0.0)
+    return Facts(loss, count, nonzero, bigram_parameters=0, training_flops=None)
 
 
 def load(folder: Path, variant: str, needed: object) -> HookedCircuitModel:

@@ -1,7 +1,6 @@
 """The byte-level BPE tokenizer with the paper's tinypython pattern."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from benchmark.corpus.config import END_OF_TEXT, TRAINED, CorpusConfig
 from benchmark.corpus.given_tokenizer import read_given
 from benchmark.files import CorruptFileError, read_json, readable
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
 
 PATTERN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 r"""How text is split before merging pairs: `.add`, `=None` and `):\n` stay whole (Gao et al. 2025, tinypython)."""
