@@ -155,8 +155,9 @@ class Encoder(nn.Module):
         weight = self.weight.detach().double() / gain.double()
         bias = (self.bias.detach().double() - weight @ shift.double()).to(self.bias)
         threshold = None if self.k is not None else self.threshold.detach()
-        kept = {"negative": self.negative, "linear": self.linear}
-        return Encoder(weight.to(self.weight), bias, k=self.k, threshold=threshold, **kept)
+        return Encoder(
+            weight.to(self.weight), bias, k=self.k, threshold=threshold, negative=self.negative, linear=self.linear
+        )
 
     def before(
         self, values: Float[Tensor, "*row d_in"], edges: Callable[[Tensor], Tensor] = lambda values: values

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
 from baselines.hook_names import MLP_READS, MLPRead, mlp_read_of, place_of, their_name
-from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, read_layer
+from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, SavedLayer, read_layer
 from baselines.sparsify_files import is_sparsify, read_sparsify_layer
 from benchmark.files import CorruptFileError, read_tensors, readable
 
@@ -41,18 +41,12 @@ def load_layers(folders: Sequence[Path], hook_points: Sequence[str], *, transcod
         layer = read_sparsify_layer(folder) if is_sparsify(folder) else read_layer(folder)
         path = folder / SETTINGS
         if layer.is_transcoder != transcoders:
-            told, choices = ("an SAE", TRANSCODERS) if transcoders else ("a transcoder", SAES)
-            raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(choices)}")
+            told, wanted = ("an SAE", TRANSCODERS) if transcoders else ("a transcoder", SAES)
+            raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(wanted)}")
         if layer.predicts is not None and place_of(layer.predicts) != name:
             field = "hook_name_out" if transcoders else "hook_name"
             raise CorruptFileError(path, f"has the {field} {layer.predicts!r}, but is used at {name}")
-        read: MLPRead | None = "mlp_in"
-        if transcoders and layer.reads is not None:
-            number = int(name.split(".")[1])
-            if (read := mlp_read_of(place_of(layer.reads), number)) is None:
-                choices = ", ".join(their_name(f"blocks.{number}.{each}") for each in MLP_READS)
-                raise CorruptFileError(path, f"has the hook_name {layer.reads!r}; choose from {choices}")
-        reads.add(read)
+        reads.add(_read_of(layer, name, path) if transcoders else "mlp_in")
         layers.append(layer)
         check_alike(path, layer.encoder, layer.bias, layers[0].encoder, layers[0].bias)
     if len(reads) > 1:
@@ -61,6 +55,17 @@ def load_layers(folders: Sequence[Path], hook_points: Sequence[str], *, transcod
         )
     encoders, biases = [layer.encoder for layer in layers], [layer.bias for layer in layers]
     return Dictionary(encoders, [[layer.decoder] for layer in layers], biases, *reads)
+
+
+def _read_of(layer: SavedLayer, predicts: str, path: Path) -> MLPRead:
+    """Which input of its MLP a transcoder reads; `CorruptFileError` if its file names something else."""
+    if layer.reads is None:
+        return "mlp_in"
+    number = int(predicts.split(".")[1])
+    if (read := mlp_read_of(place_of(layer.reads), number)) is None:
+        choices = ", ".join(their_name(f"blocks.{number}.{each}") for each in MLP_READS)
+        raise CorruptFileError(path, f"has the hook_name {layer.reads!r}; choose from {choices}")
+    return read
 
 
 def check_alike(path: Path, encoder: Encoder, bias: Tensor, first: Encoder, first_bias: Tensor) -> None:
