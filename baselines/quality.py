@@ -47,6 +47,8 @@ def finish(
 ) -> Facts:
     """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
+    What is undefined is left out of the facts, as `loss_recovered` is where no feature at its mean does any harm.
+
     Args:
         load: Loads the trained dictionary.
         corpus: Mean errors are measured on its training windows, the quality on its validation windows.
@@ -77,7 +79,7 @@ def finish(
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
         bigram_parameters=sum(value.numel() for name, value in dense.named_parameters() if name == "bigram"),
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
-        dictionary=summary,
+        dictionary={name: value for name, value in summary.items() if math.isfinite(value)},
     )
 
 

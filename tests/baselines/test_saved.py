@@ -1,6 +1,7 @@
 """Dictionaries of one's own as methods: found by their hook points, copied, measured and scored like ours."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from test_edge_ablation import edge_order, joined, means_of, units
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
+from baselines import quality
 from baselines.activations import activations
 from baselines.circuit_tracer_export import export_cross_layer, export_transcoders
 from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
@@ -65,6 +67,11 @@ def test_saes_are_found_by_the_hook_points_in_their_configurations(saes, tmp_pat
     assert [float(bias.mean()) for bias in model.biases] == [0.0, 1.0, 2.0]
     available = SAVED_SAE.run_load(tmp_path / "artifact", "errors_available", {"dense": random_dense()})
     assert_close(forward(available, random_tokens()), forward(random_dense(), random_tokens()), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_undefined_is_left_out_of_the_facts(saes, tmp_path, monkeypatch):
+    monkeypatch.setattr(quality.metrics, "loss_recovered", lambda **losses: math.nan)
+    assert "loss_recovered" not in train(SAVED_SAE, saes, tmp_path / "artifact").dictionary
 
 
 def test_the_artifact_of_a_method_of_ours_gives_the_same_facts_as_that_method(tmp_path):
