@@ -28,15 +28,22 @@ def hook_points(dense: ReplaceableModel, hook: str) -> list[str]:
 
 @torch.no_grad()
 def activations(
-    dense: ReplaceableModel, tokens: Int[Tensor, "window position"]
+    dense: ReplaceableModel, tokens: Int[Tensor, "window position"], *, before_norms: bool = False
 ) -> dict[str, Float[Tensor, "window position channel"]]:
-    """Each MLP's input and output, and the residual stream after it, in the unedited dense model, by hook point."""
+    """Each MLP's input and output, and the residual stream after it, in the unedited dense model, by hook point.
+
+    Args:
+        dense: The model.
+        tokens: What it reads.
+        before_norms: Whether the stream before the norm of each MLP is wanted too, `resid_mid`.
+    """
     found: dict[str, Tensor] = {}
     residual = begin(dense, tokens)["residual"]
     for layer in range(dense.config.layers):
         residual = residual + dense.attention(layer, residual, unedited)
         mlp_in = dense.mlp_input(layer, residual, unedited)
         mlp_out = dense.mlp(layer, mlp_in, unedited)
+        found |= {f"blocks.{layer}.resid_mid": residual} if before_norms else {}
         residual = residual + mlp_out
         found |= {
             f"blocks.{layer}.mlp_in": mlp_in,

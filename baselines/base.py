@@ -69,6 +69,10 @@ class ReplaceableModel(EdgeAblatable, Protocol):
         """What reads the input of a block's MLP, as a read of the stream: up to the norm's factor on each row."""
         ...
 
+    def mlp_gain(self, layer: int) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]] | None:
+        """What the norm of a block's MLP multiplies its rows with and adds to them; `None` if nothing."""
+        ...
+
     def matrices(self, layer: int, kind: str) -> list[Float[Tensor, "_ _"]]:
         """The weights of a sublayer, `attention` or `mlp`."""
         ...

@@ -14,6 +14,7 @@ through, where sae-lens and our own dictionaries have a ReLU first.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
-from baselines.hook_names import THEIRS, place_of
+from baselines.files import check_alike
+from baselines.hook_names import MLP_READS, THEIRS, MLPRead, mlp_read_of, place_of
 from baselines.sae_lens_files import with_skip
 from benchmark.files import (
     CorruptFileError,
@@ -63,9 +65,10 @@ class FolderSettings(Settings):
     revision: Name | None = None
     subfolder: Name | None = None
 
-    def place(self, hook: str, layer: int) -> str:
-        """Our name for a hook point of a layer."""
-        return place_of(f"blocks.{layer}.{hook}")
+    @property
+    def reads(self) -> MLPRead | None:
+        """Which input of the MLPs the features read; `None` if it is something else."""
+        return mlp_read_of(place_of(f"blocks.0.{self.feature_input_hook}"), 0)
 
 
 def read_circuit_tracer(folder: Path) -> tuple[Dictionary, bool]:
@@ -75,9 +78,10 @@ def read_circuit_tracer(folder: Path) -> tuple[Dictionary, bool]:
         CorruptFileError: For a damaged file, or one line that names what is not supported.
     """
     settings = read_folder_settings(folder / CONFIG)
-    if settings.model_kind == "transcoder_set":
-        return _read_set(folder, settings), False
-    return _read_cross_layer(folder), True
+    cross_layer = settings.model_kind == "cross_layer_transcoder"
+    read = _read_cross_layer(folder) if cross_layer else _read_set(folder, settings)
+    assert settings.reads is not None
+    return replace(read, reads=settings.reads), cross_layer
 
 
 def read_folder_settings(path: Path) -> FolderSettings:
@@ -89,10 +93,12 @@ def read_folder_settings(path: Path) -> FolderSettings:
         if settings.model_kind == "cross_layer_transcoder" and (settings.activation or settings.transcoders):
             field = "activation" if settings.activation else "transcoders"
             raise ValueError(f"{field} is for a transcoder_set, and circuit-tracer ignores it here; leave it out")
-        for hook, wanted in ((settings.feature_input_hook, "mlp_in"), (settings.feature_output_hook, "mlp_out")):
-            if settings.place(hook, 0) != f"blocks.0.{wanted}":
-                field = "feature_input_hook" if wanted == "mlp_in" else "feature_output_hook"
-                raise ValueError(f"{field} is {hook!r}, but features are used at {THEIRS[wanted]}")
+        if settings.reads is None:
+            choices = ", ".join(THEIRS[each] for each in MLP_READS)
+            raise ValueError(f"feature_input_hook is {settings.feature_input_hook!r}; choose from {choices}")
+        if place_of(f"blocks.0.{settings.feature_output_hook}") != "blocks.0.mlp_out":
+            told = f"feature_output_hook is {settings.feature_output_hook!r}, but features are used at"
+            raise ValueError(f"{told} {THEIRS['mlp_out']}")
     except CorruptFileError:
         raise
     except ValueError as error:
@@ -130,6 +136,7 @@ def _read_set(folder: Path, settings: FolderSettings) -> Dictionary:
         encoders.append(_encoder(encoder, bias, threshold, settings.k, linear))
         decoders.append([decoder.T.contiguous()])
         biases.append(stored["b_dec"])
+        check_alike(folder / name, encoders[-1], biases[-1], encoders[0], biases[0])
     return Dictionary(encoders, decoders, biases)
 
 
@@ -168,6 +175,7 @@ def _read_cross_layer(folder: Path) -> Dictionary:
         encoders.append(_encoder(stored["W_enc"], stored["b_enc"], stored.get("threshold"), None, 0))
         decoders.append([decoder.T.contiguous() for decoder in stored["W_dec"].unbind(1)])
         biases.append(stored["b_dec"])
+        check_alike(path, encoders[-1], biases[-1], encoders[0], biases[0])
     return Dictionary(encoders, decoders, biases)
 
 
@@ -245,7 +253,7 @@ def save_circuit_tracer(dictionary: Dictionary, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
         "model_kind": "cross_layer_transcoder" if cross_layer else "transcoder_set",
-        "feature_input_hook": THEIRS["mlp_in"],
+        "feature_input_hook": THEIRS[dictionary.reads],
         "feature_output_hook": THEIRS["mlp_out"],
     }
     if (k := dictionary.encoders[0].k) is not None:

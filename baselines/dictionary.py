@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from baselines.config import DictionaryConfig
+from baselines.hook_names import MLPRead
 from baselines.row_scale import RowScale, row_factor
 from benchmark.methods import DivergedError
 
@@ -142,6 +143,22 @@ class Encoder(nn.Module):
         """The features."""
         return self.fire(self.before(values))
 
+    def after_norm(self, gain: Float[Tensor, " d_in"], shift: Float[Tensor, " d_in"]) -> "Encoder":
+        """The same features read from rows that a norm has multiplied by its gain and shifted.
+
+        Raises:
+            ValueError: A gain is zero, or the rows are scaled once more.
+        """
+        if self.rows != "none" or not gain.all():
+            reason = f"scales its rows by {self.rows}" if self.rows != "none" else "reads through a gain with zeros"
+            raise ValueError(f"a dictionary that reads ln2.hook_normalized {reason}, which cannot be undone")
+        weight = self.weight.detach().double() / gain.double()
+        bias = (self.bias.detach().double() - weight @ shift.double()).to(self.bias)
+        threshold = None if self.k is not None else self.threshold.detach()
+        return Encoder(
+            weight.to(self.weight), bias, k=self.k, threshold=threshold, negative=self.negative, linear=self.linear
+        )
+
     def before(
         self, values: Float[Tensor, "*row d_in"], edges: Callable[[Tensor], Tensor] = lambda values: values
     ) -> Float[Tensor, "*row feature"]:
@@ -179,8 +196,10 @@ class Dictionary:
         encoders: One per layer.
         decoders: By source layer, `[channel, feature]` to that layer and, for cross-layer ones, to each later layer.
         biases: `[channel]`, the bias of each layer's prediction.
+        reads: Where the encoders of MLPs read.
     """
 
     encoders: Sequence[Encoder]
     decoders: Sequence[Sequence[Float[Tensor, "channel feature"]]]
     biases: Sequence[Float[Tensor, " channel"]]
+    reads: MLPRead = "mlp_in"

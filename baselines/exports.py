@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from baselines.files import load_dictionary
 from baselines.hook_names import their_name
 from baselines.sae_lens_files import SETTINGS, WEIGHTS
 from benchmark.files import CorruptFileError, read_json
@@ -39,11 +38,9 @@ def circuit_tracer(trained: TrainedArtifact, folder: Path) -> None:
         ValueError: The format cannot say what a transcoder computes, such as one that reads concatenated positions; one
             line that names it.
     """
-    from baselines.circuit_tracer_files import save_circuit_tracer
+    from baselines.circuit_tracer_export import export_transcoders
 
-    predicted = [source.name for source in _layers(trained.folder)]
-    read = [name.replace("mlp_out", "mlp_in") for name in predicted]
-    save_circuit_tracer(load_dictionary(trained.folder, predicted, read), folder)
+    export_transcoders(trained.folder, folder)
 
 
 def circuit_tracer_clt(trained: TrainedArtifact, folder: Path) -> None:
@@ -53,10 +50,9 @@ def circuit_tracer_clt(trained: TrainedArtifact, folder: Path) -> None:
         ValueError: The format cannot say what it computes, such as TopK; one line that names
             it.
     """
-    from baselines.circuit_tracer_files import save_circuit_tracer
-    from baselines.clt.files import load_cross_layer
+    from baselines.circuit_tracer_export import export_cross_layer
 
-    save_circuit_tracer(load_cross_layer(trained.folder), folder)
+    export_cross_layer(trained.folder, folder)
 
 
 def _layers(folder: Path) -> list[Path]:

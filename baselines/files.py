@@ -11,42 +11,69 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
-from baselines.hook_names import place_of
-from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, read_layer
+from baselines.hook_names import MLP_READS, MLPRead, mlp_read_of, place_of, their_name
+from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, SavedLayer, read_layer
+from baselines.sparsify_files import is_sparsify, read_sparsify_layer
 from benchmark.files import CorruptFileError, read_tensors, readable
 
 MEAN_ERROR = "mean_error.safetensors"
 
 
-def load_dictionary(folder: Path, hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
+def load_dictionary(folder: Path, hook_points: Sequence[str], *, transcoders: bool = False) -> Dictionary:
     """Read what sae-lens saved in a folder for each hook point; the arguments and errors are those of `load_layers`."""
-    return load_layers([folder / name for name in hook_points], hook_points, reads)
+    return load_layers([folder / name for name in hook_points], hook_points, transcoders=transcoders)
 
 
-def load_layers(folders: Sequence[Path], hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
-    """Read what sae-lens saved for each layer, without importing it; every decoder writes to its own layer.
+def load_layers(folders: Sequence[Path], hook_points: Sequence[str], *, transcoders: bool = False) -> Dictionary:
+    """Read what sae-lens, or sparsify, saved for each layer, without importing it; a decoder writes to its own layer.
 
     Args:
         folders: The folder of each layer.
-        hook_points: What is predicted, layer by layer.
-        reads: For transcoders the hook points that they read; without them, each SAE reads what it predicts.
+        hook_points: What is predicted, layer by layer, in our names.
+        transcoders: Whether they are transcoders, which read the input of an MLP; an SAE reads what it predicts.
 
     Raises:
         CorruptFileError: For a damaged file, an architecture that is not supported or of the other kind, or a
             configuration that names other hook points.
     """
-    layers = []
-    for folder, name, read in zip(folders, hook_points, reads or hook_points, strict=True):
-        layer, path = read_layer(folder), folder / SETTINGS
-        if layer.is_transcoder != (reads is not None):
-            told, choices = ("an SAE", TRANSCODERS) if reads else ("a transcoder", SAES)
-            raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(choices)}")
-        for field, saved, wanted in (("hook_name", layer.reads, read), ("hook_name_out", layer.predicts, name)):
-            if saved is not None and place_of(saved) != wanted:
-                raise CorruptFileError(path, f"has the {field} {saved!r}, but is used at {wanted}")
+    layers, reads = [], set[MLPRead]()
+    for folder, name in zip(folders, hook_points, strict=True):
+        layer = read_sparsify_layer(folder) if is_sparsify(folder) else read_layer(folder)
+        path = folder / SETTINGS
+        if layer.is_transcoder != transcoders:
+            told, wanted = ("an SAE", TRANSCODERS) if transcoders else ("a transcoder", SAES)
+            raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(wanted)}")
+        if layer.predicts is not None and place_of(layer.predicts) != name:
+            field = "hook_name_out" if transcoders else "hook_name"
+            raise CorruptFileError(path, f"has the {field} {layer.predicts!r}, but is used at {name}")
+        reads.add(_read_of(layer, name, path) if transcoders else "mlp_in")
         layers.append(layer)
+        check_alike(path, layer.encoder, layer.bias, layers[0].encoder, layers[0].bias)
+    if len(reads) > 1:
+        raise CorruptFileError(
+            folders[0] / SETTINGS, f"reads another input of its MLP than the others: {sorted(reads)}"
+        )
     encoders, biases = [layer.encoder for layer in layers], [layer.bias for layer in layers]
-    return Dictionary(encoders, [[layer.decoder] for layer in layers], biases)
+    return Dictionary(encoders, [[layer.decoder] for layer in layers], biases, *reads)
+
+
+def _read_of(layer: SavedLayer, predicts: str, path: Path) -> MLPRead:
+    """Which input of its MLP a transcoder reads; `CorruptFileError` if its file names something else."""
+    if layer.reads is None:
+        return "mlp_in"
+    number = int(predicts.split(".")[1])
+    if (read := mlp_read_of(place_of(layer.reads), number)) is None:
+        choices = ", ".join(their_name(f"blocks.{number}.{each}") for each in MLP_READS)
+        raise CorruptFileError(path, f"has the hook_name {layer.reads!r}; choose from {choices}")
+    return read
+
+
+def check_alike(path: Path, encoder: Encoder, bias: Tensor, first: Encoder, first_bias: Tensor) -> None:
+    """`CorruptFileError` if a layer has other widths than the first; the numbers of features may differ."""
+    own, others = ((each.weight.shape[1], len(write)) for each, write in ((encoder, bias), (first, first_bias)))
+    if own != others:
+        told = f"reads {own[0]} channels and writes to {own[1]}, and the first layer {others[0]} and {others[1]}"
+        raise CorruptFileError(path, told)
 
 
 def check_widths(

@@ -86,6 +86,20 @@ class HookedBase(HookedCircuitModel):
         """What reads the input of a block's MLP, as a read of the stream."""
         return self._mlp_of(layer).norm.into(weight)
 
+    def mlp_gain(self, layer: int) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]] | None:
+        """What the norm of a block's MLP multiplies its rows with and adds to them; `None` if it is folded.
+
+        Raises:
+            ValueError: There is no norm before the MLP.
+        """
+        module = self._mlp_of(layer).norm.module
+        if module is None:
+            raise ValueError(
+                "a dictionary that reads ln2.hook_normalized needs a norm before each MLP, which is absent"
+            )
+        gain, shift = getattr(module, "w", None), getattr(module, "b", None)
+        return None if gain is None else (gain, torch.zeros_like(gain) if shift is None else shift)
+
     def matrices(self, layer: int, kind: str) -> list[Float[Tensor, "_ _"]]:
         """The weights of a sublayer, `attention` or `mlp`; keys and values that heads share are there once."""
         if kind == "mlp":

@@ -47,6 +47,8 @@ def finish(
 ) -> Facts:
     """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
+    What is undefined is left out of the facts, as `loss_recovered` is where no feature at its mean does any harm.
+
     Args:
         load: Loads the trained dictionary.
         corpus: Mean errors are measured on its training windows, the quality on its validation windows.
@@ -77,7 +79,7 @@ def finish(
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
         bigram_parameters=sum(value.numel() for name, value in dense.named_parameters() if name == "bigram"),
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
-        dictionary=summary,
+        dictionary={name: value for name, value in summary.items() if math.isfinite(value)},
     )
 
 
@@ -132,6 +134,7 @@ def _reconstructed(model: Replacement, windows: Windows) -> Iterator[list[LayerR
     """Features, predictions and targets of each layer on activations of the dense model, a few windows at a time."""
     sources, targets = hook_points(model.dense, model.source), hook_points(model.dense, model.target)
     for tokens in tokens_and_targets(windows)[0].split(BATCH):
-        rows = {name: values.flatten(0, 1) for name, values in activations(model.dense, tokens).items()}
+        found = activations(model.dense, tokens, before_norms=model.source == "resid_mid")
+        rows = {name: values.flatten(0, 1) for name, values in found.items()}
         predicted = model.reconstructions([rows[name] for name in sources])
         yield [(*pair, rows[name]) for pair, name in zip(predicted, targets, strict=True)]

@@ -80,7 +80,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     can_ablate_edges = True
 
     dense: ReplaceableModel
-    source: ClassVar[str]
+    source: str
     """Hook of a block that an encoder reads."""
     target: ClassVar[str]
     """Hook of a block that a decoder predicts."""
@@ -129,8 +129,23 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         mean_error: Sequence[Float[Tensor, " d_model"]],
         variant: str,
     ) -> "Replacement":
-        """The dense model with its layers replaced by a dictionary."""
-        return cls(dense, dictionary.encoders, dictionary.decoders, dictionary.biases, mean_error, variant)
+        """The dense model with its layers replaced by a dictionary; `ValueError` if it cannot read there."""
+        encoders = cls._at_their_place(dictionary, dense)
+        made = cls(dense, encoders, dictionary.decoders, dictionary.biases, mean_error, variant)
+        if dictionary.reads == "resid_mid":
+            made.source = dictionary.reads
+        return made
+
+    @staticmethod
+    def _at_their_place(dictionary: Dictionary, dense: ReplaceableModel) -> Sequence[Encoder]:
+        """The encoders, those that read before the gain of a norm as encoders that read after it."""
+        if dictionary.reads != "ln2.hook_normalized":
+            return dictionary.encoders
+        if dense.config.d_read != dense.config.d_model:
+            raise ValueError("a dictionary that reads ln2.hook_normalized cannot read concatenated positions")
+        gains = [dense.mlp_gain(layer) for layer in range(dense.config.layers)]
+        both = zip(dictionary.encoders, gains, strict=True)
+        return [encoder if gain is None else encoder.after_norm(*gain) for encoder, gain in both]
 
     @staticmethod
     def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
@@ -240,8 +255,10 @@ class ReplacedMLPs(Replacement):
         residual = state["residual"]
         mlp_in = self.dense.mlp_input(layer, residual, unedited, state.get(POSITIONS))
         name = f"blocks.{layer}.feature"
-        encoder = self.encoders[layer]
-        features = encoder.fire(encoder.before(mlp_in, lambda values: edges.into(name, values, residual=residual)))
+        encoder, rows, reading = self.encoders[layer], mlp_in, edges
+        if self.source == "resid_mid":
+            rows, reading = residual, edges.without_norm()
+        features = encoder.fire(encoder.before(rows, lambda values: reading.into(name, values, residual=residual)))
         edited = self._edited(name, features, edit)
         edges.wrote(name, edited)
         earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
@@ -263,7 +280,9 @@ class ReplacedMLPs(Replacement):
         reads, writes = [*self.dense.reads(ATTENTION)], [*self.dense.writes(VALUES)]
         for layer, (encoder, decoders) in enumerate(zip(self.encoders, self.decoders, strict=True)):
             name = f"blocks.{layer}.feature"
-            reads.append(Read(name, 2 * layer + 1, self.dense.mlp_read(layer, encoder.weight)))
+            normed = self.source != "resid_mid"
+            weight = self.dense.mlp_read(layer, encoder.weight) if normed else encoder.weight.data
+            reads.append(Read(name, 2 * layer + 1, weight))
             writes += [Write(name, 2 * target + 1, weight) for target, weight in enumerate(decoders, start=layer)]
         errors = [site for site in self.sites if site.kind == "error"]
         writes += [Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0])) for site in errors]

@@ -20,9 +20,10 @@ EPSILON = 1e-5
 def row_factor(rows: RowScale, values: Float[Tensor, "*row channel"]) -> Float[Tensor, "*row 1"]:
     """What the linear part of the encoder is multiplied by at each row."""
     assert rows != "none"
-    if rows == "constant_norm_rescale":
-        return math.sqrt(values.shape[-1]) / values.norm(dim=-1, keepdim=True)
-    return 1 / (values.std(dim=-1, keepdim=True) + EPSILON)
+    if rows == "layer_norm":
+        return 1 / (values.std(dim=-1, keepdim=True) + EPSILON)
+    factor: Tensor = math.sqrt(values.shape[-1]) / values.norm(dim=-1, keepdim=True)
+    return factor
 
 
 def restored(

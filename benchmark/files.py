@@ -343,7 +343,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     with readable(path, "YAML file"):
         content = read_bytes(path, LARGEST_YAML, "YAML file")
+        depth = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # the parser takes minutes for thousands of levels
+                raise ValueError(f"nested more than {DEEPEST} levels deep")
             if isinstance(event, yaml.AliasEvent):  # a few of them can stand for very much
                 raise ValueError(f"a reference to {event.anchor!r}")
         found = yaml.safe_load(content)

@@ -299,6 +299,11 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         """What reads the input of a block's MLP, as a read of the stream."""
         return weight[:, : self.config.d_model] * self.blocks[layer].ln2.weight
 
+    def mlp_gain(self, layer: int) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]:
+        """What the norm of a block's MLP multiplies its rows with, and the zeros that it adds to them."""
+        gain = self.blocks[layer].ln2.weight
+        return gain, torch.zeros_like(gain)
+
     def matrices(self, layer: int, kind: str) -> list[Float[Tensor, "_ _"]]:
         """The weights of a sublayer, `attention` or `mlp`."""
         names = {"attention": ("W_Q", "W_K", "W_V", "W_O"), "mlp": ("W_in", "W_out")}[kind]

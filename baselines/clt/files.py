@@ -3,7 +3,8 @@
 `W_enc_{l}.safetensors` contains `W_enc_{l}` [feature, d_in], `b_enc_{l}`, `threshold_{l}` and `b_dec_{l}`;
 `W_dec_{l}.safetensors` contains `W_dec_{l}` [feature, layers - l, d_out], the decoders from layer l to l, l + 1, …
 (https://github.com/decoderesearch/circuit-tracer, circuit_tracer/transcoder/cross_layer_transcoder.py). `clt.json`
-has the number of layers, and k for TopK features.
+has the number of layers, and k for TopK features. For circuit-tracer itself, which also has to know the hook points and
+has no TopK here, `baselines.circuit_tracer_export` writes the files.
 """
 
 import json

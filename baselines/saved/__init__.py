@@ -1,7 +1,7 @@
-"""Dictionaries of one's own: SAEs, transcoders and cross-layer transcoders in the files of sae-lens or circuit-tracer.
+"""Dictionaries of one's own: SAEs, transcoders and cross-layer transcoders by the folder that they are in.
 
-They were fitted elsewhere to the activations of the dense model. Nothing is trained: the files are copied, and mean
-errors and quality are measured as for our own dictionaries.
+They were fitted elsewhere to activations of our dense model, or of a model of one's own (the method `hooked`). Nothing
+is trained: the files are copied, and mean errors and quality are measured as for our own dictionaries.
 """
 
 from pydantic import Field
@@ -17,25 +17,40 @@ class SavedConfig(MeasuredConfig):
     """The folder with the files."""
 
 
-def _method(name: str, kind: str, what: str, formats: str) -> Method:
+SOURCES = {
+    "sae-lens": "https://github.com/decoderesearch/SAELens",
+    "sparsify": "https://github.com/EleutherAI/sparsify",
+    "circuit-tracer": "https://github.com/decoderesearch/circuit-tracer",
+}
+"""The libraries whose folders are read, and where they are."""
+
+
+def _method(name: str, kind: str, what: str, formats: tuple[str, ...], base: str = "dense") -> Method:
+    """The method for dictionaries of a kind that were fitted to the model of another method."""
+    of = "" if base == "dense" else f" of the model {base}"
     return Method(
         name=name,
-        summary=f"{what}, read from the folder {name}.path in the format of {formats}.",
-        source="whoever trained it; sae-lens, https://github.com/decoderesearch/SAELens, circuit-tracer, "
-        "https://github.com/decoderesearch/circuit-tracer",
+        summary=f"{what}{of}: --method {name} --set {name}.path=DIR, in the format of {' or '.join(formats)}.",
+        source=", ".join(SOURCES[each] for each in formats),
         config=SavedConfig,
         variants=VARIANTS,
         train=f"baselines.saved.training:train_{kind}",
         load=f"baselines.saved.training:load_{kind}",
         outside="baselines.saved.sources:digests",
-        needs=("dense",),
-        explains="dense",
+        needs=(base,),
+        explains=base,
         by_name=True,
     )
 
 
-SAVED_SAE = _method("saved_sae", "sae", "Your own SAEs after every block", "sae-lens")
-SAVED_TRANSCODER = _method(
-    "saved_transcoder", "transcoder", "Your own transcoders of every MLP", "sae-lens or circuit-tracer"
-)
-SAVED_CLT = _method("saved_clt", "clt", "Your own cross-layer transcoder", "circuit-tracer")
+SAES = ("sae", "Your own SAEs after every block", ("sae-lens", "sparsify"))
+TRANSCODERS = ("transcoder", "Your own transcoders of every MLP", ("sae-lens", "sparsify", "circuit-tracer"))
+CLT = ("clt", "Your own cross-layer transcoder", ("circuit-tracer",))
+
+SAVED_SAE = _method("saved_sae", *SAES)
+SAVED_TRANSCODER = _method("saved_transcoder", *TRANSCODERS)
+SAVED_CLT = _method("saved_clt", *CLT)
+
+HOOKED_SAE = _method("hooked_sae", *SAES, base="hooked")
+HOOKED_TRANSCODER = _method("hooked_transcoder", *TRANSCODERS, base="hooked")
+HOOKED_CLT = _method("hooked_clt", *CLT, base="hooked")

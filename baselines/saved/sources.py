@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from baselines.hook_names import place_of
+from baselines.hook_names import MLP_READS, module_place, place_of
 from baselines.saved import SavedConfig
 from benchmark.files import MIB, CorruptFileError, open_regular, read_json, readable
 
-SETTINGS, WEIGHTS, CONFIG = "cfg.json", "sae_weights.safetensors", "config.yaml"
-"""The files of sae-lens, and the one that makes a folder one of circuit-tracer."""
+SETTINGS, CONFIG = "cfg.json", "config.yaml"
+"""The settings of a layer of sae-lens or sparsify, and those of a folder of circuit-tracer."""
+
+WEIGHTS, OF_SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
+"""The weights of a layer: of sae-lens, and of sparsify."""
 
 DEEPEST, MOST_ENTRIES = 4, 10_000
 """Folders inside each other that are looked through, and entries in all of them."""
@@ -46,12 +49,17 @@ def files_in(folder: Path) -> dict[str, Path]:
         found = {path.name: path for path in folder.glob("*.safetensors")} | {CONFIG: folder / CONFIG}
     else:
         inside = [each for each in _folders(folder, DEEPEST) if (each / SETTINGS).exists()]
-        paths = [each / name for each in inside for name in (SETTINGS, WEIGHTS)]
+        paths = [each / name for each in inside for name in layer_files(each)]
         found = {path.relative_to(folder).as_posix(): path for path in paths}
     if not found:
-        wanted = f"folders with {SETTINGS} and {WEIGHTS} (sae-lens), or a {CONFIG} (circuit-tracer)"
+        wanted = f"folders with {SETTINGS} and weights (sae-lens, sparsify), or a {CONFIG} (circuit-tracer)"
         raise ValueError(f"path {str(folder)!r}: there is no dictionary in it; choose one that has {wanted}")
     return found
+
+
+def layer_files(folder: Path) -> tuple[str, str]:
+    """The files of a layer in the format of sae-lens or sparsify."""
+    return SETTINGS, OF_SPARSIFY if (folder / OF_SPARSIFY).exists() else WEIGHTS
 
 
 def is_circuit_tracer(folder: Path) -> bool:
@@ -109,7 +117,11 @@ def _predicted(path: Path) -> str:
     """Our name for the hook point that a configuration of sae-lens says it predicts."""
     metadata: Any = read_json(path).get("metadata")
     hooks = metadata if isinstance(metadata, dict) else {}
+    if OF_SPARSIFY in layer_files(path.parent):
+        return module_place(path.parent.name)
     for hook in (hooks.get("hook_name_out"), hooks.get("hook_name"), path.parent.name):
         if hook:
-            return re.sub(r"\.mlp_in$", ".mlp_out", place_of(str(hook)))  # a transcoder that names its input alone
+            place = place_of(str(hook))
+            is_input = hook != path.parent.name and place.partition(".")[2].partition(".")[2] in MLP_READS
+            return re.sub(r"(blocks\.\d+)\..*", r"\1.mlp_out", place) if is_input else place
     raise CorruptFileError(path, "names no hook_name in its metadata")

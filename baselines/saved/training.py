@@ -12,7 +12,7 @@ from baselines.files import load_layers, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, ReplacedStream, Replacement, dense_of
 from baselines.saved import SavedConfig
-from baselines.saved.sources import CONFIG, SETTINGS, WEIGHTS, folders_of, is_circuit_tracer
+from baselines.saved.sources import CONFIG, folders_of, is_circuit_tracer, layer_files
 from benchmark.corpus import Corpus
 from benchmark.files import CorruptFileError, open_regular, readable
 from benchmark.methods import Facts
@@ -37,7 +37,7 @@ def train_transcoder(
 ) -> Facts:
     """Copy transcoders and measure them."""
     source, dense = Path(config.path), dense_of(needed)
-    _check(read_transcoders(source, dense), dense, dense.config.d_read)
+    _check_mlps(read_transcoders(source, dense), dense)
     if is_circuit_tracer(source):
         _copy_circuit_tracer(source, folder)
     else:
@@ -50,7 +50,7 @@ def train_clt(
 ) -> Facts:
     """Copy a cross-layer transcoder and measure it."""
     source, dense = Path(config.path), dense_of(needed)
-    _check(read_cross_layer(source), dense, dense.config.d_read)
+    _check_mlps(read_cross_layer(source), dense)
     _copy_circuit_tracer(source, folder)
     return finish(load_clt, corpus, config, needed, folder)
 
@@ -83,7 +83,7 @@ def read_transcoders(folder: Path, dense: ReplaceableModel) -> Dictionary:
     if is_circuit_tracer(folder):
         return _of_kind(folder, cross_layer=False)
     places = hook_points(dense, "mlp_out")
-    return load_layers(folders_of(folder, places), places, reads=hook_points(dense, "mlp_in"))
+    return load_layers(folders_of(folder, places), places, transcoders=True)
 
 
 def read_cross_layer(folder: Path) -> Dictionary:
@@ -94,27 +94,30 @@ def read_cross_layer(folder: Path) -> Dictionary:
 def _of_kind(folder: Path, *, cross_layer: bool) -> Dictionary:
     dictionary, is_cross_layer = read_circuit_tracer(folder)
     if is_cross_layer != cross_layer:
-        told = "a cross-layer transcoder" if is_cross_layer else "per-layer transcoders"
-        method = "saved_clt" if is_cross_layer else "saved_transcoder"
-        raise CorruptFileError(folder / CONFIG, f"is of {told}; choose the method {method}")
+        told, kind = ("a cross-layer transcoder", "clt") if is_cross_layer else ("per-layer transcoders", "transcoder")
+        raise CorruptFileError(folder / CONFIG, f"is of {told}; choose the method saved_{kind} or hooked_{kind}")
     return dictionary
+
+
+def _check_mlps(dictionary: Dictionary, dense: ReplaceableModel) -> None:
+    """As `_check`, for a dictionary of MLPs."""
+    _check(dictionary, dense, dense.config.d_read if dictionary.reads == "mlp_in" else dense.config.d_model)
 
 
 def _check(dictionary: Dictionary, dense: ReplaceableModel, read: int) -> None:
     """`ValueError` if layers or widths of a dictionary are not those of the dense model; `read` is of an encoder."""
     if (layers := len(dictionary.encoders)) != dense.config.layers:
-        raise ValueError(f"the dictionary has {layers} layers, and the dense model {dense.config.layers}")
-    for layer, (encoder, bias) in enumerate(zip(dictionary.encoders, dictionary.biases, strict=True)):
-        found, wanted = (encoder.weight.shape[1], len(bias)), (read, dense.config.d_model)
-        if found != wanted:
-            shown = "the dictionary of layer {} reads {} channels and writes to {}, and the dense model has {} and {}"
-            raise ValueError(shown.format(layer, *found, *wanted))
+        raise ValueError(f"the dictionary has {layers} layers, and the model {dense.config.layers}")
+    found, wanted = (dictionary.encoders[0].weight.shape[1], len(dictionary.biases[0])), (read, dense.config.d_model)
+    if found != wanted:
+        shown = "the dictionary reads {} channels and writes to {}, and the model has {} and {}"
+        raise ValueError(shown.format(*found, *wanted))
 
 
 def _copy_sae_lens(source: Path, places: list[str], folder: Path) -> None:
     """Copy the folders of sae-lens, each under the name of its hook point."""
     for place, found in zip(places, folders_of(source, places), strict=True):
-        for name in (SETTINGS, WEIGHTS):
+        for name in layer_files(found):
             _copy(found / name, folder / place / name)
 
 

@@ -49,6 +49,12 @@ class EdgeHooks:
         kept = {} if ablation is None or state is None else state
         self.written = {name.removeprefix(WROTE): values for name, values in kept.items() if name.startswith(WROTE)}
 
+    def without_norm(self) -> "EdgeHooks":
+        """The same for targets that read the stream as it is."""
+        made = EdgeHooks(self.ablation, None, lambda residual: None)
+        made.written = self.written
+        return made
+
     def into(
         self,
         target: str,

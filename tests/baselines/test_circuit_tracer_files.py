@@ -115,6 +115,18 @@ def test_a_cross_layer_transcoder_computes_what_circuit_tracer_computes(threshol
     check(outputs(dictionary, rows())[1], clt_of_circuit_tracer(tmp_path, rows()))
 
 
+@pytest.mark.parametrize(
+    ("hook", "reads"),
+    [("mlp.hook_in", "mlp_in"), ("hook_resid_mid", "resid_mid"), ("ln2.hook_normalized", "ln2.hook_normalized")],
+)
+def test_the_hook_point_that_is_read_is_kept(hook, reads, tmp_path):
+    write_clt(tmp_path, CLT.replace("mlp.hook_in", hook))
+    dictionary, _ = read_circuit_tracer(tmp_path)
+    assert dictionary.reads == reads
+    save_circuit_tracer(dictionary, tmp_path / "again")
+    assert (tmp_path / "again" / "config.yaml").read_text() == CLT.replace("mlp.hook_in", hook)
+
+
 def test_weights_in_bfloat16_are_used_in_float32(tmp_path):
     write_set(tmp_path, dtype=torch.bfloat16)
     dictionary, _ = read_circuit_tracer(tmp_path)
@@ -133,7 +145,10 @@ def test_files_that_the_configuration_names_are_read_in_its_order(tmp_path):
 @pytest.mark.parametrize(
     ("config", "match"),
     [
-        (SET.replace("mlp.hook_in", "hook_resid_mid"), "feature_input_hook is 'hook_resid_mid', but .* mlp.hook_in"),
+        (
+            SET.replace("mlp.hook_in", "hook_resid_pre"),
+            "feature_input_hook is 'hook_resid_pre'; choose from mlp.hook_in, ",
+        ),
         (SET.replace("hook_mlp_out", "hook_resid_post"), "feature_output_hook is 'hook_resid_post'"),
         (SET.replace("transcoder_set", "lorsa"), "model_kind = 'lorsa'"),
         (SET + "activation: topk\n", "activation is 'topk' and k is None"),
@@ -148,7 +163,9 @@ def test_files_that_the_configuration_names_are_read_in_its_order(tmp_path):
         ("a: &a [1]\nb: *a\n", "a reference to 'a'"),
         ("a: !!python/object/apply:os.system [ls]\n", "not a complete YAML file"),
         ("a: [", "not a complete YAML file"),
-        ("[" * 5000, "not a complete YAML file"),
+        ("[" * 60_000, "nested more than 50 levels deep"),
+        ("- " * 30_000, "nested more than 50 levels deep"),
+        ("a: {" * 15_000, "nested more than 50 levels deep"),
         ("a: " + "b" * 70_000, "a YAML file has at most 65,536"),
     ],
 )

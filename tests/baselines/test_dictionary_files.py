@@ -85,4 +85,4 @@ def test_a_folder_that_names_another_hook_point_is_refused(sae, hook):
 
 def test_an_sae_is_not_used_as_a_transcoder(sae):
     with pytest.raises(ValueError, match=r"is of an SAE; choose an architecture from transcoder, skip_transcoder"):
-        load_dictionary(sae, ["."], reads=["."])
+        load_dictionary(sae, ["."], transcoders=True)

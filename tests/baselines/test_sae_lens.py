@@ -106,8 +106,7 @@ def test_training_a_transcoder_lowers_fvu_on_planted_sparse_data():
 
 
 def loaded(folder, hook_point):
-    reads = [hook_point.replace("mlp_out", "mlp_in")] if "mlp_out" in hook_point else None
-    found = load_dictionary(folder, [hook_point], reads)
+    found = load_dictionary(folder, [hook_point], transcoders="mlp_out" in hook_point)
     return found.encoders[0], found.decoders[0][0], found.biases[0]
 
 

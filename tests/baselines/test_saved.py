@@ -1,25 +1,32 @@
 """Dictionaries of one's own as methods: found by their hook points, copied, measured and scored like ours."""
 
 import json
+import math
 import shutil
 
 import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from test_circuit_tracer_files import SET
+from test_circuit_tracer_files import SET, outputs
+from test_edge_ablation import edge_order, joined, means_of, units
 from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
+from baselines import quality
 from baselines.activations import activations
-from baselines.circuit_tracer_files import save_circuit_tracer
+from baselines.circuit_tracer_export import export_cross_layer, export_transcoders
+from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
+from baselines.clt.files import save_cross_layer
 from baselines.config import WidthConfig
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import save_top_k
 from baselines.random_dictionary import RANDOM_DICTIONARY
 from baselines.saved import SAVED_CLT, SAVED_SAE, SAVED_TRANSCODER, SavedConfig
 from baselines.saved.sources import digests
-from benchmark.model.interface import forward
+from baselines.saved.training import read_transcoders
+from benchmark.interventions.edge_ablation import AblatedEdges
+from benchmark.model.interface import forward, record
 
 FEATURES = 24
 
@@ -60,6 +67,11 @@ def test_saes_are_found_by_the_hook_points_in_their_configurations(saes, tmp_pat
     assert [float(bias.mean()) for bias in model.biases] == [0.0, 1.0, 2.0]
     available = SAVED_SAE.run_load(tmp_path / "artifact", "errors_available", {"dense": random_dense()})
     assert_close(forward(available, random_tokens()), forward(random_dense(), random_tokens()), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_undefined_is_left_out_of_the_facts(saes, tmp_path, monkeypatch):
+    monkeypatch.setattr(quality.metrics, "loss_recovered", lambda **losses: math.nan)
+    assert "loss_recovered" not in train(SAVED_SAE, saes, tmp_path / "artifact").dictionary
 
 
 def test_the_artifact_of_a_method_of_ours_gives_the_same_facts_as_that_method(tmp_path):
@@ -122,20 +134,64 @@ def write_transcoders(folder, reads="blocks.{}.mlp.hook_in", predicts="blocks.{}
     return folder
 
 
-@pytest.mark.parametrize("predicts", ["blocks.{}.hook_mlp_out", None])
-def test_transcoders_of_sae_lens_replace_the_mlps_and_their_skip_connections_are_nodes(predicts, tmp_path):
-    write_transcoders(tmp_path / "source", predicts=predicts)
+def test_transcoders_of_sae_lens_replace_the_mlps_and_their_skip_connections_are_nodes(tmp_path):
+    write_transcoders(tmp_path / "source")
     facts = train(SAVED_TRANSCODER, tmp_path / "source", tmp_path / "artifact")
     assert facts.dictionary["l0"] > CHANNELS
     model = SAVED_TRANSCODER.run_load(tmp_path / "artifact", "errors_ablated", {"dense": random_dense()})
     assert {site.size for site in model.sites if site.kind == "feature"} == {FEATURES + CHANNELS}
 
 
-@pytest.mark.parametrize("hook", ["blocks.{}.hook_mlp_in", "blocks.{}.hook_resid_mid", "blocks.{}.ln2.hook_normalized"])
+@pytest.mark.parametrize("hook", ["blocks.{}.hook_resid_post", "blocks.1{}.mlp.hook_in", "mlp"])
 def test_transcoders_that_read_another_place_are_refused(hook, tmp_path):
     write_transcoders(tmp_path / "source", reads=hook)
-    with pytest.raises(ValueError, match=rf"the hook_name '{hook.format(0)}', but is used at blocks\.0\.mlp_in"):
+    with pytest.raises(ValueError, match=rf"the hook_name '{hook.format(0)}'; choose from blocks\.0\.mlp\.hook_in, "):
         train(SAVED_TRANSCODER, tmp_path / "source", tmp_path / "artifact")
+
+
+@pytest.mark.parametrize("predicts", ["blocks.{}.hook_mlp_out", None])
+@pytest.mark.parametrize(
+    "hook", ["mlp.hook_in", "mlp_in", "ln2.hook_normalized", "hook_resid_mid", "hook_mlp_in", "resid_mid"]
+)
+def test_transcoders_read_what_they_were_trained_to_read(hook, predicts, tmp_path):
+    dense = random_dense()
+    source = write_transcoders(tmp_path / "source", reads="blocks.{}." + hook, predicts=predicts)
+    facts = train(SAVED_TRANSCODER, source, tmp_path / "artifact", dense)
+    model = SAVED_TRANSCODER.run_load(tmp_path / "artifact", "errors_available", {"dense": dense})
+    assert_close(forward(model, random_tokens()), forward(dense, random_tokens()), atol=1e-4, rtol=1e-4)
+    rows = activations(dense, random_tokens(), before_norms=True)
+    mlp_in, before = rows["blocks.1.mlp_in"], rows["blocks.1.resid_mid"]
+    normalised = before * before.square().mean(-1, keepdim=True).rsqrt()
+    read = {"ln2.hook_normalized": normalised, "mlp.hook_in": mlp_in, "mlp_in": mlp_in}.get(hook, before)
+    weights = load_file(source / "layer1" / "sae_weights.safetensors")
+    sparse = (read @ weights["W_enc"] + weights["b_enc"]).relu()
+    known = torch.cat([sparse, read @ weights["W_skip"].T], dim=-1)
+    assert_close(record(model, random_tokens())["blocks.1.feature"], known, atol=1e-4, rtol=1e-4)
+    assert facts.dictionary["fvu"] > 0
+
+
+def test_edges_into_features_that_read_before_the_norm_are_exact(tmp_path):
+    source = write_transcoders(tmp_path / "source", reads="blocks.{}.hook_resid_mid")
+    train(SAVED_TRANSCODER, source, tmp_path / "artifact")
+    model = SAVED_TRANSCODER.run_load(tmp_path / "artifact", "errors_ablated", {"dense": random_dense()})
+    parts, means, tokens = joined(model), means_of(model, random_tokens()), random_tokens()
+    source_site, target = "blocks.0.feature", "blocks.1.feature"
+    order, at = edge_order(parts, source_site, target, target=FEATURES + 2, node=3)  # of the skip, so linear
+    ablated = units(model, tokens, AblatedEdges.keeping(parts, order, len(order) - 1, means))[target]
+    clean = record(model, tokens)
+    read = model.encoders[1].weight[FEATURES + 2] @ model.decoders[0][0][:, 3]
+    assert_close(parts[at].connection.weight[FEATURES + 2, 3], read)
+    brought = (clean[source_site][..., 3] - means[source_site][3]) * read
+    assert_close((clean[target] - ablated)[..., FEATURES + 2], brought, atol=1e-4, rtol=1e-4)
+
+
+def test_layers_that_read_different_places_are_refused(tmp_path):
+    source = write_transcoders(tmp_path / "source")
+    settings = json.loads((source / "layer2" / "cfg.json").read_text())
+    settings["metadata"]["hook_name"] = "blocks.2.hook_resid_mid"
+    (source / "layer2" / "cfg.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"reads another input of its MLP than the others: \['mlp_in', 'resid_mid'\]"):
+        train(SAVED_TRANSCODER, source, tmp_path / "artifact")
 
 
 def test_a_layer_that_is_missing_twice_or_elsewhere_is_named(saes, tmp_path):
@@ -152,16 +208,25 @@ def test_a_layer_that_is_missing_twice_or_elsewhere_is_named(saes, tmp_path):
         train(SAVED_SAE, saes, tmp_path / "artifact")
 
 
-def test_a_dictionary_of_other_widths_is_refused(saes, tmp_path):
-    dense = random_dense(d_mlp=8)
-    path = saes / "c" / "sae_weights.safetensors"
+def narrow(folder):
+    """Give the dictionary in a folder 4 channels."""
+    path, settings = folder / "sae_weights.safetensors", json.loads((folder / "cfg.json").read_text())
     weights = {name: each.clone() for name, each in load_file(path).items()}
     weights |= {"W_enc": drawn(4, FEATURES, seed=0), "W_dec": drawn(FEATURES, 4, seed=0), "b_dec": drawn(4, seed=0)}
     save_file(weights, path)
-    settings = json.loads((saes / "c" / "cfg.json").read_text()) | {"d_in": 4}
-    (saes / "c" / "cfg.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=r"of layer 0 reads 4 channels and writes to 4, .* has 16 and 16"):
-        train(SAVED_SAE, saes, tmp_path / "artifact", dense)
+    (folder / "cfg.json").write_text(json.dumps(settings | {"d_in": 4}))
+
+
+def test_a_dictionary_of_other_widths_is_refused(saes, tmp_path):
+    narrow(saes / "a")
+    with pytest.raises(
+        ValueError, match=r"a/cfg\.json reads 4 channels and writes to 4, and the first layer 16 and 16"
+    ):
+        train(SAVED_SAE, saes, tmp_path / "artifact")
+    narrow(saes / "b" / "width_24")
+    narrow(saes / "c")
+    with pytest.raises(ValueError, match=r"the dictionary reads 4 channels and writes to 4, .* has 16 and 16"):
+        train(SAVED_SAE, saes, tmp_path / "artifact")
 
 
 def test_a_dictionary_of_another_kind_is_refused_with_the_method_for_it(saes, tmp_path):
@@ -210,5 +275,33 @@ def test_a_set_with_fewer_layers_than_the_dense_model_is_refused(tmp_path):
     short = mlp_dictionary()
     save_circuit_tracer(Dictionary(short.encoders[:2], short.decoders[:2], short.biases[:2]), tmp_path / "source")
     assert (tmp_path / "source" / "config.yaml").read_text() == SET
-    with pytest.raises(ValueError, match="the dictionary has 2 layers, and the dense model 3"):
+    with pytest.raises(ValueError, match="the dictionary has 2 layers, and the model 3"):
         train(SAVED_TRANSCODER, tmp_path / "source", tmp_path / "artifact")
+
+
+def same_outputs(first, second):
+    rows = [drawn(30, CHANNELS, seed=70 + layer) for layer in range(LAYERS)]
+    for mine, others in zip(*(outputs(each, rows)[1] for each in (first, second)), strict=True):
+        assert_close(mine, others, atol=1e-5, rtol=1e-4)
+
+
+def test_transcoders_of_an_artifact_are_exported_to_circuit_tracer(tmp_path):
+    source = write_transcoders(tmp_path / "source")
+    train(SAVED_TRANSCODER, source, tmp_path / "artifact")
+    export_transcoders(tmp_path / "artifact", tmp_path / "out")
+    same_outputs(read_circuit_tracer(tmp_path / "out")[0], read_transcoders(source, random_dense()))
+    export_transcoders(tmp_path / "out", tmp_path / "again")
+    for file in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_cross_layer_transcoder_of_ours_is_exported_to_circuit_tracer_unless_it_has_top_k(tmp_path):
+    (tmp_path / "ours").mkdir()
+    save_cross_layer(mlp_dictionary(cross_layer=True), tmp_path / "ours")
+    export_cross_layer(tmp_path / "ours", tmp_path / "out")
+    same_outputs(read_circuit_tracer(tmp_path / "out")[0], mlp_dictionary(cross_layer=True))
+    made = mlp_dictionary(cross_layer=True)
+    encoders = [Encoder(each.weight.data, each.bias.data, k=3) for each in made.encoders]
+    save_cross_layer(Dictionary(encoders, made.decoders, made.biases), tmp_path / "ours")
+    with pytest.raises(ValueError, match="layer 0 has TopK in a cross-layer transcoder, which the format"):
+        export_cross_layer(tmp_path / "ours", tmp_path / "refused")

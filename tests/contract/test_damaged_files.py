@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mutated import STRANGE, altered, damaged
 from safetensors.torch import save
 
+from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
 from baselines.clt.files import load_cross_layer, save_cross_layer
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import load_dictionary, load_mean_errors, save_mean_errors, save_top_k
@@ -270,6 +271,8 @@ def artifacts(tmp_path_factory):
     save_mean_errors([torch.zeros(8)], folder)
     (folder / "clt").mkdir()
     save_cross_layer(Dictionary([encoder], [[torch.randn(8, 12)]], [torch.zeros(8)]), folder / "clt")
+    jumping = Encoder(torch.randn(12, 8), torch.zeros(12), threshold=torch.ones(12))
+    save_circuit_tracer(Dictionary([jumping], [[torch.randn(8, 12)]], [torch.zeros(8)]), folder / "traced")
     Circuit({"blocks.0.v": torch.ones(8, dtype=torch.bool)}).save(folder / "circuit.safetensors")
     save_edges({("blocks.0.v", "blocks.1.k"): torch.tensor([[0, 3]])}, folder / VERIFIED_EDGES)
     facts = {"validation_loss": 1.0, "parameters": 3, "nonzero_parameters": 2, "bigram_parameters": 0}
@@ -313,6 +316,7 @@ READERS = {
 TENSORS = {
     "model.safetensors": load_transformer,
     "sae/sae_weights.safetensors": lambda folder: load_dictionary(folder / "sae", ["."]),
+    "traced/layer_0.safetensors": lambda folder: read_circuit_tracer(folder / "traced"),
     "clt/W_enc_0.safetensors": lambda folder: load_cross_layer(folder / "clt"),
     "clt/W_dec_0.safetensors": lambda folder: load_cross_layer(folder / "clt"),
     "mean_error.safetensors": load_mean_errors,
