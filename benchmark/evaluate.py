@@ -27,7 +27,7 @@ from benchmark.discovery.settings import CircuitConfig
 from benchmark.files import check_shapes, read_as, read_tensors
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import METHODS, Facts
-from benchmark.model.interface import CircuitModel, next_token_loss
+from benchmark.model.interface import CircuitModel, next_token_loss, stated_means
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
@@ -86,7 +86,8 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     tokens, _ = spread_windows(corpus, "train", params["mean_tokens"])
     position_means = octave_means(model, tokens)
     save_file(position_means, folder / "position_means.safetensors")
-    save_file(over_octaves(position_means, tokens.shape[1]), folder / "means.safetensors")
+    means = {**over_octaves(position_means, tokens.shape[1]), **stated_means(model)}
+    save_file(means, folder / "means.safetensors")
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, *spread_windows(corpus, "validation", params["validation_tokens"]))
     facts = read_as(inputs[params["method"]] / "facts.json", Facts)
@@ -259,4 +260,5 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
         train=drawn("train", config.train_pairs),
         validation=drawn("validation", config.validation_pairs),
         test=drawn("test", config.test_pairs),
+        task=name,
     )

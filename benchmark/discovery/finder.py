@@ -87,7 +87,9 @@ def find_circuit(
 
 
 def _found(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> FoundCircuit:
-    """Stages 1 to 3."""
+    """Stages 1 to 3; only whether it meets the criterion, for a circuit that is known already."""
+    if RANKINGS.named(ranking).as_given:
+        return cut_at(search, *RANKINGS[ranking].function(search, budget, generator))
     cuts = _cuts(search, ranking, budget, generator)
     near = cuts[0].lowest_loss <= NEAR * search.criterion.target
     if budget.shrink and cuts[0].status != "ok" and near:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.files import CorruptFileError, read_tensors
-from benchmark.model.interface import Site
+from benchmark.model.interface import CircuitModel, Site
 
 
 def by_site(sites: Iterable[Site], row: Shaped[Tensor, "*_ node"]) -> dict[str, Tensor]:
@@ -72,3 +72,9 @@ class Circuit:
             if mask.dtype != torch.uint8 or mask.dim() != 1 or (mask > 1).any():
                 raise CorruptFileError(path, f"has no mask of nodes as {name[:200]}")
         return cls({name: mask.to(torch.bool) for name, mask in masks.items()})
+
+
+def circuits_of(model: CircuitModel) -> Mapping[str, Circuit]:
+    """The circuits that come with a model, by task: found by somebody else, over all of its sites."""
+    known: Mapping[str, Circuit] = getattr(model, "circuits", {})
+    return known

@@ -303,6 +303,12 @@ def independent_from(model: CircuitModel) -> int | None:
     return getattr(model, "independent_from", None)
 
 
+def stated_means(model: CircuitModel) -> Mapping[str, Float[Tensor, " _"]]:
+    """The ablation values under mean ablation that come with a model, by site; at other sites they are measured."""
+    stated: Mapping[str, Tensor] = getattr(model, "stated_means", {})
+    return stated
+
+
 def state_at(state: State, positions: Int[Tensor, "batch query"]) -> State:
     """A state at some positions only, for a model whose positions do not interact any more; it names them."""
     positions = positions.to(next(iter(state.values())).device)

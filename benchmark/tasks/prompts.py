@@ -89,6 +89,8 @@ class TaskPrompts:
     train: PromptBatch
     validation: PromptBatch
     test: PromptBatch
+    task: str = ""
+    """Name of the task, by which a circuit that is known already is looked up."""
 
 
 def joined(first: PromptBatch, second: PromptBatch) -> PromptBatch:

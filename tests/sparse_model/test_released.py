@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sparse_model.config import TransformerConfig
-from sparse_model.released import config_of, load_released, released_config
+from sparse_model.released.checkpoint import config_of, load_released, released_config
 
 VOCABULARY, BLOCK, LAYERS, WIDTH, HEADS, MLP, POSITION = 29, 10, 2, 32, 2, 64, 8
 
