@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt16
+from jaxtyping import Float, Int, UInt
 from torch import Tensor
 
 from benchmark.corpus.sampling import tokens_and_targets
@@ -14,7 +14,7 @@ from benchmark.model.interface import begin, unedited
 from sparse_model.checkpoint import State
 from sparse_model.transformer import Transformer
 
-Windows = UInt16[np.ndarray, "window token"]
+Windows = UInt[np.ndarray, "window token"]
 """Corpus windows; the last token of each is only ever a target."""
 
 MIXED_BATCHES = 4

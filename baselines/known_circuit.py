@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from jaxtyping import UInt16
+from jaxtyping import UInt
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
@@ -121,7 +121,7 @@ class ChainCorpus(Corpus):
         super().__init__(Path(), CorpusConfig(context=chain.bits + 1), Tokenizer(BPE()))
         self.__dict__["chain"] = chain
 
-    def windows(self, split: Split) -> UInt16[np.ndarray, "window position"]:
+    def windows(self, split: Split) -> UInt[np.ndarray, "window position"]:
         """The windows of a split, the same at every call."""
         generator = torch.Generator().manual_seed(seed_of("chain corpus", split))
         bits = self.chain.draw(4 * WINDOWS, generator)

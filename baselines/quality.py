@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt16
+from jaxtyping import Float, UInt
 from torch import Tensor
 
 from baselines.activations import Windows, activations, hook_points
@@ -32,7 +32,7 @@ Load = Callable[[Path, str, Mapping[str, CircuitModel]], Replacement]
 """A method's `load`: folder, variant, needed models."""
 
 
-def first_windows(windows: Windows, tokens: int) -> UInt16[np.ndarray, "_taken token"]:
+def first_windows(windows: Windows, tokens: int) -> UInt[np.ndarray, "_taken token"]:
     """The first windows, at most `tokens` positions in total but at least one window."""
     return windows[: max(1, tokens // (windows.shape[1] - 1))]
 

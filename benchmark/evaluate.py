@@ -254,7 +254,8 @@ def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) ->
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
         drawing = seed_of("prompts", name, split, seed)
-        return prompts(task, corpus.tokenizer, split, pairs, drawing, min(MAX_TOKENS, corpus.config.context))
+        longest = min(MAX_TOKENS, corpus.config.context)
+        return prompts(task, corpus.tokenizer, split, pairs, drawing, longest, corpus.beginning)
 
     return TaskPrompts(
         train=drawn("train", config.train_pairs),

@@ -209,15 +209,15 @@ def json_in(path: Path) -> Any:
         return parsed_json(read_bytes(path, LARGEST_JSON, "JSON file"), path)
 
 
-def parsed_json(content: bytes, path: Path) -> Any:
+def parsed_json(content: bytes, path: Path, most_values: int = MOST_VALUES) -> Any:
     """The content of JSON from a file, with unique keys and finite numbers.
 
     Raises:
         CorruptFileError: It has too many values or is nested too deeply.
         ValueError: It is not JSON.
     """
-    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise CorruptFileError(path, f"has more than {MOST_VALUES:,} values, the most that a JSON file has")
+    if sum(map(content.count, (b",", b"[", b"{"))) > most_values:
+        raise CorruptFileError(path, f"has more than {most_values:,} values, the most that a JSON file has")
     too_deep = CorruptFileError(path, f"is nested more than {DEEPEST} levels deep")
     try:
         found = json.loads(

@@ -128,6 +128,12 @@ class Method:
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
+        corpus: `module:function`, called as `(config) -> Mapping[str, object]`: the settings of the corpus that its
+            models need, such as `tokenizer` and `beginning`; `context` is the most positions that they have, and a run
+            keeps a smaller one. A run in which its user set others is refused. It is quick and imports no torch.
+        outside: `module:function`, called as `(config) -> Mapping[str, str]`: digests of the files that `train` reads
+            from outside the store, by name; they are part of its key. It raises `ValueError` for files that cannot be
+            used, so that a run fails before it starts, and imports no torch.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
     """
@@ -148,6 +154,8 @@ class Method:
     by_name: bool = False
     version: int = 1
     resources: str | None = None
+    corpus: str | None = None
+    outside: str | None = None
 
     @property
     def depends_on(self) -> tuple[str, ...]:
@@ -174,6 +182,26 @@ class Method:
         except DivergedError as error:
             raise ValueError(f"{self.name}: {error}") from error
         return facts
+
+    def corpus_settings(self, config: BaseModel) -> Mapping[str, object]:
+        """The settings of the corpus that its models need, with these settings of its own.
+
+        Raises:
+            ValueError: Its function returned something else, or its models cannot be used.
+        """
+        return self._called("corpus", self.corpus, config)
+
+    def outside_files(self, config: BaseModel) -> Mapping[str, str]:
+        """The digests of the files that training reads from outside the store; `ValueError` if they cannot be used."""
+        return {name: str(digest) for name, digest in self._called("outside", self.outside, config).items()}
+
+    def _called(self, called: str, function: str | None, config: BaseModel) -> Mapping[str, object]:
+        """What a function of the record returns for its settings; nothing if it has no such function."""
+        found = {} if function is None else resolve(function)(config)
+        if not isinstance(found, Mapping):
+            wanted = f"{called} {function} returned {type(found).__name__}, not a mapping"
+            raise ValueError(f"{METHODS.called(self.name)}: {wanted}")
+        return found
 
     def stated_resources(self, config: BaseModel, shapes: Shapes) -> Resources | None:
         """What the method says that it takes with these settings; `None` if it does not say.
@@ -223,8 +251,9 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
-    if not (method.resources is None or isinstance(method.resources, str)):
-        raise ValueError(f"resources is {method.resources!r}, not of the form 'module:function'")
+    for name in ("resources", "corpus", "outside"):
+        if not isinstance(getattr(method, name), str | None):
+            raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
     if not method.variants:
         raise ValueError("it has no variants")
     for variant in method.variants:

@@ -1,7 +1,7 @@
 """The order of the training tokens, a pure function of corpus, seed and step."""
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import UInt
 
 from benchmark.corpus.sampling import TokensAndTargets, tokens_and_targets
 
@@ -9,7 +9,7 @@ from benchmark.corpus.sampling import TokensAndTargets, tokens_and_targets
 class Batches:
     """Windows in a new random order for each pass over the corpus, cut into batches of `size` windows."""
 
-    def __init__(self, windows: UInt16[np.ndarray, "window token"], size: int, seed: int) -> None:
+    def __init__(self, windows: UInt[np.ndarray, "window token"], size: int, seed: int) -> None:
         if not len(windows):
             raise ValueError("the corpus has no training window; choose more tokens or a shorter context")
         self.windows = windows

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import UInt
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
@@ -21,7 +21,7 @@ VOCABULARY = 2_048
 class RandomCorpus(Corpus):
     """Windows of random tokens without files."""
 
-    def windows(self, split: Split) -> UInt16[np.ndarray, "window position"]:
+    def windows(self, split: Split) -> UInt[np.ndarray, "window position"]:
         """The same few windows for every split."""
         drawn = np.random.default_rng(0).integers(self.config.vocabulary, size=(64, self.config.window))
         return drawn.astype(np.uint16)

@@ -41,12 +41,15 @@ class DilutionPoint:
     separation: float
 
 
-def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> dict[int, PromptBatch]:
+def list_prompts(
+    tokenizer: Tokenizer, context: int, pairs: int, seed: int, beginning: int | None = None
+) -> dict[int, PromptBatch]:
     """Flat and nested lists, by number of elements, as long as they fit the context.
 
     `sizes = [3, 5, 8` -> `]` and `sizes = [[3, 5, 8` -> `]]`, as in the task `bracket_counting`.
 
-    Each length has `pairs` lists of each kind; the longest prompt has at most `context` tokens.
+    Each length has `pairs` lists of each kind; the longest prompt has at most `context` tokens. All begin
+    with the token `beginning` if there is one.
 
     Raises:
         ValueError: If an answer is not a single token of this tokenizer.
@@ -55,7 +58,7 @@ def list_prompts(tokenizer: Tokenizer, context: int, pairs: int, seed: int) -> d
     elements = FEWEST
     while True:
         task = Task(f"a list of {elements}", "How many brackets are open.", list_of(elements), ANSWERS)
-        batch = prompts(task, tokenizer, "test", pairs, seed, max_tokens=4 * context)
+        batch = prompts(task, tokenizer, "test", pairs, seed, max_tokens=4 * context, beginning=beginning)
         if batch.tokens.shape[1] > context:
             return found
         found[elements] = batch

@@ -76,7 +76,8 @@ def measure(
         dense = density(connections, seen, permuted)
     progress(2, 4, "token losses")
     try:
-        lists = dilution_curve(model, list_prompts(corpus.tokenizer, corpus.config.context, LISTS, seed))
+        drawn = list_prompts(corpus.tokenizer, corpus.config.context, LISTS, seed, corpus.beginning)
+        lists = dilution_curve(model, drawn)
         why_no_lists = "" if lists else "no list fits the context"
     except ValueError as error:
         lists, why_no_lists = [], str(error)

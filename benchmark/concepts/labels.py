@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from benchmark.concepts import CONCEPTS, Concept
 from benchmark.concepts.conjunctions import labels_of
+from benchmark.concepts.token_bytes import puts_a_space_first, token_bytes
 
 Windows = Integer[np.ndarray, "window position"]
 WindowLabels = Int8[np.ndarray, "window position"]
@@ -50,7 +51,7 @@ def window_labels(
 
     Args:
         concepts: Any concepts; a document is lexed once for all of them.
-        tokenizer: The byte-level tokenizer of the corpus.
+        tokenizer: The tokenizer of the corpus.
         windows: Token ids.
         end_of_text: The id of the token that separates documents.
 
@@ -59,23 +60,12 @@ def window_labels(
             and the document with its position.
     """
     found: dict[str, WindowLabels] = {concept.name: np.zeros(windows.shape, dtype=np.int8) for concept in concepts}
-    for piece in _pieces(token_bytes(tokenizer), windows, end_of_text):
+    pieces = _pieces(token_bytes(tokenizer), windows, end_of_text, puts_a_space_first(tokenizer))
+    for piece in pieces:
         positions = slice(piece.start, piece.start + len(piece.read))
         for concept in concepts:
             labels = np.concatenate([np.zeros(1, dtype=np.int8), _character_labels(concept, piece)])
             found[concept.name][piece.window, positions] = labels[piece.read]
-    return found
-
-
-def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """The bytes of every token of a byte-level vocabulary (GPT-2); empty for ids that are not text."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
-    found = [b""] * (max(tokenizer.get_vocab().values()) + 1)
-    for token, number in tokenizer.get_vocab().items():
-        if all(character in alphabet for character in token):
-            found[number] = bytes(alphabet[character] for character in token)
     return found
 
 
@@ -96,8 +86,10 @@ def check_rate(concept: Concept, labels: Integer[np.ndarray, "..."]) -> float:
     return rate
 
 
-def _pieces(vocabulary: Sequence[bytes], windows: Windows, end_of_text: int) -> Iterator[Piece]:
-    """The documents of all windows in order, with invalid bytes replaced."""
+def _pieces(
+    vocabulary: Sequence[bytes], windows: Windows, end_of_text: int, space_first: bool = False
+) -> Iterator[Piece]:
+    """The documents of all windows in order, with invalid bytes replaced, and without the space put before them."""
     index = 0
     for window, ids in enumerate(windows.tolist()):
         ends = [position for position, token in enumerate(ids) if token == end_of_text]
@@ -105,6 +97,9 @@ def _pieces(vocabulary: Sequence[bytes], windows: Windows, end_of_text: int) -> 
             if start < stop:
                 decoder = codecs.getincrementaldecoder("utf-8")("replace")
                 texts = [decoder.decode(vocabulary[token]) for token in ids[start:stop]]
+                if space_first:
+                    first = next((number for number, text in enumerate(texts) if text), 0)
+                    texts[first] = texts[first].removeprefix(" ")
                 read = np.cumsum([len(text) for text in texts], dtype=np.int64)
                 yield Piece(index, window, start, "".join(texts), read)
                 index += 1

@@ -14,11 +14,12 @@ import numpy as np
 import tokenizers
 from tokenizers import Tokenizer
 
-from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, CorpusConfig, Split
+from benchmark.corpus.config import END_OF_TEXT, HELD_OUT, SPLITS, TRAINED, CorpusConfig, Split
 from benchmark.corpus.duplicates import NEAR, SHINGLE, ExactDuplicates, NearDuplicates
+from benchmark.corpus.given_tokenizer import read_given, tokenizer_file, with_tokenizer
 from benchmark.corpus.sources import Source, open_source, reasons_of
 from benchmark.corpus.tokenizer import train_tokenizer
-from benchmark.corpus.windows import Tokens, window_starts
+from benchmark.corpus.windows import Tokens, token_type, window_starts
 from benchmark.progress import Progress
 
 SAMPLE = 3_000_000
@@ -83,7 +84,10 @@ class Part:
 
 
 def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
-    """Write `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy` (uint16, int64), and `corpus.json`.
+    """Write `tokenizer.json`, `{split}.tokens.npy` and `{split}.offsets.npy`, and `corpus.json`.
+
+    Tokens are uint16, or uint32 for vocabularies beyond 65,536; offsets are int64. The tokenizer is trained on the
+    documents, or copied from the file that the settings name.
 
     Validation and test documents are disjoint from each other and from the training documents, near-duplicates
     included; `corpus.json` explains how, and what was dropped. A source that ends before reaching its share is used
@@ -99,19 +103,25 @@ def build(config: CorpusConfig, folder: Path, progress: Progress) -> None:
         progress: Receives the number of tokens encoded so far.
 
     Raises:
-        ValueError: A source is missing, contains no text, or too little of it for a window in each split.
+        ValueError: A source is missing, contains no text, or too little of it for a window in each split; or there is
+            no such tokenizer.
     """
+    config = with_tokenizer(config)
     sources = [open_source(name, config) for name in config.sources]
     sources.sort(key=lambda source: source.generated)  # finite sources come first
     seen = ExactDuplicates()
     train = {source.name: Part(source, "train") for source in sources}
     texts = {name: part.texts(seen) for name, part in train.items()}
     sample = {name: _sample(texts[name], config, config.sources[name]) for name in texts}
+    trained = config.tokenizer == TRAINED
     skipping = [source for source in sources if source.skipped]
     notes = [f"{source.name}: skipped {len(source.skipped)}: {reasons_of(source.skipped)}" for source in skipping]
-    progress(0, _total(config), "; ".join([*notes, "training the tokenizer"]))
-    tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
-    encode = partial(_encoded, tokenizer, config.window)
+    progress(0, _total(config), "; ".join([*notes, "training the tokenizer" if trained else "reading the tokenizer"]))
+    if trained:
+        tokenizer = train_tokenizer(chain.from_iterable(sample.values()), config.vocabulary)
+    else:
+        tokenizer = read_given(tokenizer_file(config.tokenizer)).tokenizer
+    encode = partial(_encoded, tokenizer, config)
 
     parts = list(train.values())
     _fill(parts, {name: encode(chain(sample[name], texts[name])) for name in texts}, [], config, progress)
@@ -140,13 +150,19 @@ def _sample(texts: Iterator[str], config: CorpusConfig, share: float) -> list[st
     return found
 
 
-def _encoded(tokenizer: Tokenizer, window: int, texts: Iterator[str]) -> Iterator[Tokens]:
-    """Documents cut to the length of a window, each followed by an end of text if there is room for it."""
-    end = tokenizer.token_to_id(END_OF_TEXT)
-    assert end == 0, "the trainer numbers special tokens first"
+def _end(tokenizer: Tokenizer, config: CorpusConfig) -> int:
+    """The id of the token that follows every document."""
+    end = tokenizer.token_to_id(config.end_of_text or END_OF_TEXT)
+    assert end is not None, "with_tokenizer checks it, and the trainer adds it"
+    return end
+
+
+def _encoded(tokenizer: Tokenizer, config: CorpusConfig, texts: Iterator[str]) -> Iterator[Tokens]:
+    """Documents cut to what a window has of text, each followed by an end of text if there is room for it."""
+    end, kind = _end(tokenizer, config), token_type(config.vocabulary)
     while batch := list(islice(texts, BATCH)):
-        for encoding in tokenizer.encode_batch_fast(batch):
-            yield np.array([*encoding.ids, end][:window], dtype=np.uint16)
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            yield np.array([*encoding.ids, end][: config.text_tokens], dtype=kind)
 
 
 def _fill(
@@ -166,10 +182,10 @@ def _fill(
         missing, shares = missing - part.tokens, shares - share
         done += part.tokens
         progress(min(done, _total(config)), _total(config), f"{split} documents from {part.source.name}")
-    if (found := sum(part.tokens for part in parts)) < config.window:
+    if (found := sum(part.tokens for part in parts)) < config.text_tokens:
         names = ", ".join(config.sources)
         raise ValueError(
-            f"{names}: {found} tokens for {split}, less than one window of {config.window}; add text (about "
+            f"{names}: {found} tokens for {split}, less than one window of {config.text_tokens}; add text (about "
             f"{round(config.window / HELD_OUT)} tokens in all: validation and test get {HELD_OUT:.0%} each), or choose "
             "a smaller corpus.context"
         )
@@ -188,16 +204,17 @@ def _write(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer, fo
         order = np.random.default_rng([config.seed, number]).permutation(len(documents))  # so that sources mix
         offsets = np.cumsum([0, *(len(documents[index]) for index in order)], dtype=np.int64)
         tokens = np.concatenate([documents[index] for index in order])
-        digest.update(tokens.astype("<u2").tobytes() + offsets.astype("<i8").tobytes())
+        digest.update(tokens.astype(tokens.dtype.newbyteorder("<")).tobytes() + offsets.astype("<i8").tobytes())
         np.save(folder / f"{split}.tokens.npy", tokens)
         np.save(folder / f"{split}.offsets.npy", offsets)
-        windows[split] = len(window_starts(offsets, config.window))
+        windows[split] = len(window_starts(offsets, config.text_tokens))
     facts = {"digest": digest.hexdigest(), **_facts(parts, config, tokenizer), "windows": windows}
     (folder / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) -> dict[str, Any]:
     tokens = {split: sum(part.tokens for part in parts if part.split == split) for split in SPLITS}
+    end = _end(tokenizer, config)
     return {
         "config": config.model_dump(),
         "python": platform.python_version(),
@@ -211,7 +228,7 @@ def _facts(parts: Sequence[Part], config: CorpusConfig, tokenizer: Tokenizer) ->
                     part.split: {
                         "files": source.files.get(part.split),
                         "documents": len(part.documents),
-                        "documents_cut": sum(int(document[-1]) != 0 for document in part.documents),
+                        "documents_cut": sum(int(document[-1]) != end for document in part.documents),
                         "tokens": part.tokens,
                         "share": round(part.tokens / tokens[part.split], 4),
                         "duplicates_dropped": part.duplicates,

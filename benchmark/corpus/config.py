@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from benchmark.settings import PositiveShare, Seed, Settings, Tokens
+from benchmark.settings import Name, PositiveShare, Seed, Settings, Tokens
 
 Split = Literal["train", "validation", "test"]
 """One of the three parts of a corpus; no document is in more than one."""
@@ -14,7 +14,16 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 END_OF_TEXT = "<|endoftext|>"
-"""The special token that follows every document; its id is 0."""
+"""The special token that follows every document, if the tokenizer is trained on the corpus; its id is then 0."""
+
+TRAINED = "trained"
+"""The setting `corpus.tokenizer` of a corpus on whose own text the tokenizer is trained."""
+
+NO_BEGINNING = "none"
+"""The setting `corpus.beginning` of a corpus whose windows begin with text."""
+
+FEWEST_TRAINED, MOST_TRAINED = 257, 2**16
+"""Tokens that a tokenizer may have that is trained on the corpus: at least the 256 bytes and the end of text."""
 
 HELD_OUT = 0.05
 """Tokens of the validation split, and of the test split, as a share of the training tokens."""
@@ -63,11 +72,24 @@ class CorpusConfig(Settings):
     tokens: Tokens = 4_000_000
     """Number of training tokens, end-of-text tokens included; validation and test get another 5 % of that each."""
 
-    vocabulary: int = Field(default=2048, ge=257, le=2**16)
-    """Tokens in the vocabulary: the 256 bytes, the end of text, and the merges of byte-pair encoding."""
+    vocabulary: int = Field(default=2048, ge=2, le=2**20)
+    """Tokens in the vocabulary: the 256 bytes, the end of text, and the merges of byte-pair encoding.
+
+    That of a tokenizer that is not trained here follows from the tokenizer."""
 
     context: int = Field(default=256, ge=1, le=2**20)
     """Positions that a model sees; a window has one token more, the target of the last position."""
+
+    tokenizer: str = Field(
+        default=TRAINED, min_length=1, max_length=LONGEST_SOURCE_NAME, exclude_if=lambda name: name == TRAINED
+    )
+    """`trained` on the corpus; or a `tokenizer.json` file, a folder with one, or `hf:NAME` for that of a model."""
+
+    end_of_text: Name = Field(default="", exclude_if=lambda name: name == "")
+    """The token of such a tokenizer that follows every document; found among its special tokens if left out."""
+
+    beginning: Name = Field(default=NO_BEGINNING, exclude_if=lambda name: name == NO_BEGINNING)
+    """The token with which every window and every prompt begins, such as `<s>`; `none` for none."""
 
     seed: Seed = 0
     """Determines which documents are drawn, how they are split and their order."""
@@ -81,10 +103,41 @@ class CorpusConfig(Settings):
             raise ValueError(f"the shares of {', '.join(self.sources)} add up to {total:g}; they must add up to 1")
         return self
 
+    @model_validator(mode="after")
+    def _check_tokenizer(self) -> "CorpusConfig":
+        if not self.tokenizer.isprintable():
+            raise ValueError(f"tokenizer {self.tokenizer[:80]!r} has control characters")
+        if self.begins and self.context < 2:
+            raise ValueError(f"a context of {self.context} has no room for text after {self.beginning!r}; choose 2")
+        if self.tokenizer != TRAINED:
+            return self
+        if not FEWEST_TRAINED <= self.vocabulary <= MOST_TRAINED:
+            raise ValueError(
+                f"vocabulary {self.vocabulary:,} is out of range for a tokenizer that is trained on the corpus; choose "
+                f"from {FEWEST_TRAINED} to {MOST_TRAINED:,}"
+            )
+        for name, token, usual in (("end_of_text", self.end_of_text, ""), ("beginning", self.beginning, NO_BEGINNING)):
+            if token not in (usual, END_OF_TEXT):
+                raise ValueError(
+                    f"{name} {token!r} is not a token of a tokenizer that is trained on the corpus; choose "
+                    f"{END_OF_TEXT!r}, or name a tokenizer that has it"
+                )
+        return self
+
+    @property
+    def begins(self) -> bool:
+        """Whether windows and prompts begin with a token of their own."""
+        return self.beginning != NO_BEGINNING
+
     @property
     def window(self) -> int:
         """Tokens in a window: the context and the target of its last position."""
         return self.context + 1
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of a window that come from documents: all but the one with which it begins, if there is such a one."""
+        return self.window - self.begins
 
     def wanted(self, split: Split) -> int:
         """Target number of tokens of a split; held-out splits have at least 32 windows' worth."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt16
+from jaxtyping import Int, UInt
 from torch import Tensor
 
 from benchmark.corpus.config import Split
@@ -20,7 +20,7 @@ def spread_windows(corpus: Corpus, split: Split, tokens: int) -> TokensAndTarget
     return tokens_and_targets(windows[chosen])
 
 
-def tokens_and_targets(windows: UInt16[np.ndarray, "window token"]) -> TokensAndTargets:
+def tokens_and_targets(windows: UInt[np.ndarray, "window token"]) -> TokensAndTargets:
     """The first `context` tokens of each window, and the token that follows each of them."""
     tokens = torch.from_numpy(windows.astype(np.int64))
     return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

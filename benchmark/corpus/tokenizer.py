@@ -8,7 +8,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from benchmark.corpus.config import END_OF_TEXT
+from benchmark.corpus.config import END_OF_TEXT, TRAINED, CorpusConfig
+from benchmark.corpus.given_tokenizer import read_given
 from benchmark.files import CorruptFileError, read_json, readable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -48,7 +49,28 @@ def untrained() -> Tokenizer:
     return tokenizer
 
 
-def read_tokenizer(path: Path, vocabulary: int) -> Tokenizer:
+def read_tokenizer(path: Path, config: CorpusConfig) -> Tokenizer:
+    """The tokenizer in the folder of a corpus: one that `train_tokenizer` has trained, or the one that was given.
+
+    Args:
+        path: Its JSON file.
+        config: The settings of the corpus.
+
+    Raises:
+        CorruptFileError: The file is damaged, or is that of another tokenizer than the settings say.
+    """
+    if config.tokenizer == TRAINED:
+        return read_trained(path, config.vocabulary)
+    given = read_given(path)
+    if given.vocabulary > config.vocabulary:
+        raise CorruptFileError(path, f"has tokens that are not in a vocabulary of {config.vocabulary:,}")
+    for token in (config.end_of_text, *[config.beginning] * config.begins):
+        if given.tokenizer.token_to_id(token) is None:
+            raise CorruptFileError(path, f"has no token {token!r}, which its corpus needs")
+    return given.tokenizer
+
+
+def read_trained(path: Path, vocabulary: int) -> Tokenizer:
     """A tokenizer that `train_tokenizer` has trained.
 
     The file may choose the vocabulary and the merges, and nothing else: another regular expression could take forever.

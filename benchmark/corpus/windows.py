@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt16
+from jaxtyping import Int64, Shaped, UInt
 from tokenizers import Tokenizer
 
 from benchmark.corpus.config import END_OF_TEXT, CorpusConfig, Split
@@ -15,7 +15,13 @@ from benchmark.files import CorruptFileError, read_json, readable
 from benchmark.settings import read_settings
 
 Offsets = Int64[np.ndarray, " boundary"]
-Tokens = UInt16[np.ndarray, " _"]
+Tokens = UInt[np.ndarray, " _"]
+"""Token ids, as `token_type` says."""
+
+
+def token_type(vocabulary: int) -> type[np.uint16] | type[np.uint32]:
+    """The number type of token ids, in files and in memory."""
+    return np.uint16 if vocabulary <= 2**16 else np.uint32
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +31,7 @@ class Corpus:
     folder: Path
     config: CorpusConfig
     tokenizer: Tokenizer
-    """Byte-level BPE, which treats `<|endoftext|>` inside a text as ordinary characters."""
+    """Byte-level BPE, or the tokenizer that the settings name; special tokens in a text are ordinary characters."""
 
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
@@ -35,7 +41,7 @@ class Corpus:
             CorruptFileError: A file of it is damaged, or is not one that `build` writes.
         """
         config = read_settings(folder / "corpus.json", CorpusConfig, "config")
-        return cls(folder, config, read_tokenizer(folder / "tokenizer.json", config.vocabulary))
+        return cls(folder, config, read_tokenizer(folder / "tokenizer.json", config))
 
     @staticmethod
     def digest(folder: Path) -> str:
@@ -44,29 +50,39 @@ class Corpus:
 
     @property
     def end_of_text(self) -> int:
-        """The id of `END_OF_TEXT`."""
-        token = self.tokenizer.token_to_id(END_OF_TEXT)
-        assert token is not None, "the trainer adds it"
-        return token
+        """The id of the token that follows every document."""
+        return self._id(self.config.end_of_text or END_OF_TEXT)
 
-    def windows(self, split: Split) -> UInt16[np.ndarray, "window position"]:
+    @property
+    def beginning(self) -> int | None:
+        """The id of the token with which every window and every prompt begins; `None` if they begin with text."""
+        return self._id(self.config.beginning) if self.config.begins else None
+
+    def _id(self, token: str) -> int:
+        number = self.tokenizer.token_to_id(token)
+        assert number is not None, f"{token} is checked when the corpus is opened"
+        return number
+
+    def windows(self, split: Split) -> UInt[np.ndarray, "window position"]:
         """Every window of a split, `context + 1` tokens each, in the order of its documents.
 
         A window starts at the beginning of a document and continues over the following documents, each followed by an
-        end of text. A document cut by the end of a window starts the next window, unless it started the window itself.
-        So adjacent windows may share tokens: shuffle windows rather than documents.
+        end of text; if the settings say so, it starts with a token of its own before the document. A document cut by
+        the end of a window starts the next window, unless it started the window itself. So adjacent windows may share
+        tokens: shuffle windows rather than documents.
         """
         path = self.folder / f"{split}.offsets.npy"
         tokens, offsets = self._tokens(split), _array(path, np.int64)
         if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(tokens) or (np.diff(offsets) < 0).any():
             raise CorruptFileError(path, "does not say where the documents of its tokens start")
-        starts = window_starts(offsets, self.config.window)
-        return np.asarray(tokens[starts[:, None] + np.arange(self.config.window)])
+        text = self.config.text_tokens
+        windows = np.asarray(tokens[window_starts(offsets, text)[:, None] + np.arange(text)])
+        return windows if self.beginning is None else np.insert(windows, 0, self.beginning, axis=1)
 
     def _tokens(self, split: Split) -> Tokens:
         """The tokens of a split, on disk."""
         path = self.folder / f"{split}.tokens.npy"
-        tokens = _array(path, np.uint16, mmap_mode="r")
+        tokens = _array(path, token_type(self.config.vocabulary), mmap_mode="r")
         if len(tokens) and int(tokens.max()) >= self.config.vocabulary:
             raise CorruptFileError(path, f"has tokens that are not in a vocabulary of {self.config.vocabulary:,}")
         return tokens

@@ -16,6 +16,7 @@ from benchmark.corpus import CorpusConfig
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
+from benchmark.running.corpus_of_run import corpus_of_run
 from benchmark.seeds import LARGEST_SEED
 from benchmark.settings import Name, Seed, Settings, Tokens, Weight, validated
 from benchmark.tasks import TASKS, posed
@@ -177,14 +178,20 @@ def configure(
     used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
     classes = {**SECTIONS, **{name: METHODS.named(name).config for name in used}}
     tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
-    for change in changes:
-        _change(tables, change, classes)
+    changed = [_change(tables, change, classes) for change in changes]
     if len(seeds) > MOST_SEEDS:
         raise ValueError(f"{len(seeds):,} seeds are too many; choose at most {MOST_SEEDS:,}")
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise ValueError(f"seed {seed} is out of range; choose from 0 to {LARGEST_SEED}")
-    settings: dict[str, Any] = {name: validated(classes[name], table, name) for name, table in tables.items()}
+    settings: dict[str, Any] = {
+        name: validated(classes[name], table, name) for name, table in tables.items() if name != "corpus"
+    }
+    settings["corpus"] = corpus_of_run(
+        tables["corpus"],
+        {key for section, key in changed if section == "corpus"},
+        {name: METHODS[name].corpus_settings(settings[name]) for name in used},
+    )
     for task, forms in settings["circuit"].forms.items():
         TASKS.named(task).posed_in(forms)
     asked = tuple(_chosen(tasks or base.tasks, TASKS, TASKS.named))
@@ -199,8 +206,13 @@ def configure(
         **{name: settings[name] for name in SECTIONS},
         method_configs={name: settings[name] for name in used},
         seconds=base.seconds,
-        corpus_digest=base.corpus_digest if tables["corpus"] == base.tables.get("corpus", {}) else "",
+        corpus_digest=base.corpus_digest if settings["corpus"] == _corpus_of(base) else "",
     )
+
+
+def _corpus_of(preset: Preset) -> CorpusConfig:
+    """The corpus of a preset as its file has it."""
+    return validated(CorpusConfig, preset.tables.get("corpus", {}), "corpus")
 
 
 def with_needed(name: str) -> list[str]:
@@ -218,8 +230,12 @@ def _chosen(names: Sequence[str], known: Iterable[str], look_up: Callable[[str],
     return list(dict.fromkeys(each for name in names for each in (every if name == "all" else [name])))
 
 
-def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> None:
-    """Apply one `section.key=value`, where a value that is not TOML is text, so that names need no quotes."""
+def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type[BaseModel]]) -> tuple[str, str]:
+    """Apply one `section.key=value`, where a value that is not TOML is text, so that names need no quotes.
+
+    Returns:
+        The section and the first of its keys.
+    """
     if len(change) > LONGEST_CHANGE:
         raise ValueError(f"--set {change[:40]!r}… has {len(change):,} characters; choose at most {LONGEST_CHANGE:,}")
     path, equals, text = change.partition("=")
@@ -242,6 +258,7 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     except ValueError:  # not TOML, or an integer with too many digits
         content = {}
     table[keys[-1]] = content["value"] if content.keys() == {"value"} else text.strip()
+    return section, keys[0]
 
 
 def _check_path(model: type[BaseModel], place: str, keys: Sequence[str]) -> None:

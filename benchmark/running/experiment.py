@@ -13,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 from benchmark.concepts import concepts_digest
 from benchmark.disk import replace_file
 from benchmark.files import CorruptFileError, json_in
+from benchmark.methods import METHODS
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
+from benchmark.running.cells import digest
 from benchmark.running.config import SECTIONS, RunConfig
 from benchmark.running.plan import Planner
 from benchmark.running.reports import Chosen
@@ -97,7 +99,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         preset: Name of the preset.
-        settings: Every setting, by section and key; a method's section is added with the method.
+        settings: Every setting, by section and key; a method's section is added with the method, and has the digest of
+            the `files` that it reads from outside the store, if it reads any.
         corpus: Digest of the corpus: the key of its cell, over its settings and the state of its sources.
         tables: What each table covers so far.
         origins: What wrote their rows, the earliest first.
@@ -120,10 +123,14 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def of(cls, run: RunConfig, table: str, kernels: Chosen) -> "Experiment":
         """The experiment of a run that writes a table, computed with these choices of kernels."""
-        settings = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
+        sections = {name: getattr(run, name) for name in SECTIONS} | dict(run.method_configs)
+        settings = {name: _shareable(config.model_dump(mode="json")) for name, config in sections.items()}
+        for name, config in run.method_configs.items():
+            if files := METHODS[name].outside_files(config):
+                settings[name]["files"] = digest(files)
         return cls(
             preset=run.preset,
-            settings={name: _shareable(config.model_dump(mode="json")) for name, config in settings.items()},
+            settings=settings,
             corpus=Planner(run).corpus.key,
             tables={table: Scope(methods=run.methods, tasks=run.tasks, seeds=run.seeds)},
             origins=(Origin.here(),),
@@ -263,16 +270,19 @@ def adding_to(folder: Path, run: RunConfig, table: str, kernels: Chosen) -> Iter
 
 
 def _shareable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which a folder of documents is given by its name alone, without the path on this machine."""
+    """Settings in which files and folders are given by their names alone, without the paths on this machine."""
 
-    def shareable(source: str) -> str:
-        kind, colon, place = source.partition(":")
-        return f"{kind}:{PurePath(place).name}" if colon and PurePath(place).is_absolute() else source
+    def shareable(named: str) -> str:
+        kind, colon, place = named.partition(":")
+        if colon and PurePath(place).is_absolute():
+            return f"{kind}:{PurePath(place).name}"
+        return PurePath(named).name if PurePath(named).is_absolute() else named
 
+    found = {key: shareable(value) if isinstance(value, str) else value for key, value in settings.items()}
     sources = settings.get("sources")
     if not isinstance(sources, dict):
-        return dict(settings)
-    return {**settings, "sources": {shareable(name): share for name, share in sources.items()}}
+        return found
+    return {**found, "sources": {shareable(name): share for name, share in sources.items()}}
 
 
 def _leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

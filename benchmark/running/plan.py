@@ -6,7 +6,7 @@ from functools import cache
 from math import inf
 
 from benchmark.concepts import CONCEPTS
-from benchmark.corpus import source_version
+from benchmark.corpus import source_version, tokenizer_version
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.methods import METHODS, Method, Variant
@@ -74,6 +74,7 @@ class Planner:
         self.profile = cache(self._profile)
         self.prompts = cache(self._prompts)
         versions = {source: source_version(source, run.corpus) for source in run.corpus.sources}
+        versions |= tokenizer_version(run.corpus)
         self._concepts = CONCEPTS.outside()
         self._task = cache(TASKS.outside)
         self._finding = RANKINGS.outside(run.circuit.ranking) | ABLATIONS.outside()
@@ -142,11 +143,11 @@ class Planner:
         return {"forms": {name: list(forms) for name, forms in self._run.circuit.forms.items() if name == task}}
 
     def _train(self, name: str, seed: int) -> Cell:
-        method = METHODS.named(name)
-        config = self._run.method_configs[name].model_dump(mode="json")
-        params = {"method": name, "version": method.version, "seed": seed, "config": config}
+        method, settings = METHODS.named(name), self._run.method_configs[name]
+        params = {"method": name, "version": method.version, "seed": seed, "config": settings.model_dump(mode="json")}
         needed = {need: self.train(need, seed) for need in method.needs}
-        return Cell("train", params, {"corpus": self.corpus, **needed}, METHODS.outside(name))
+        outside = METHODS.outside(name) | method.outside_files(settings)
+        return Cell("train", params, {"corpus": self.corpus, **needed}, outside)
 
     def _models(self, method: Method, seed: int) -> dict[str, Cell]:
         """The corpus, and the trained artifacts of a method and of all that it depends on."""

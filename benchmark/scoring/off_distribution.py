@@ -65,8 +65,9 @@ def _curve(case: DiscoveredCircuit, shift: Shift, task: Task, corpus: Corpus) ->
     points: list[CurvePoint] = []
     for level in shift.levels:
         try:
+            shifted, longest = shift.of(task, level), corpus.config.context
             batch = prompts(
-                shift.of(task, level), corpus.tokenizer, "test", PAIRS, case.setting.seed, corpus.config.context
+                shifted, corpus.tokenizer, "test", PAIRS, case.setting.seed, longest, beginning=corpus.beginning
             )
         except ValueError as error:  # too long for the context, or tokens that no longer fit the task
             return points, str(error)

@@ -102,7 +102,8 @@ def _of_split(
     task: Task, split: Split, corpus: Corpus, models: Mapping[str, Sequence[CircuitModel]]
 ) -> Iterator[FormLoss]:
     pairs, seed = PAIRS_PER_FORM * len(task.forms_of(split)), seed_of("forms", task.name, split)
-    batch = prompts(task, corpus.tokenizer, split, pairs, seed, min(MAX_TOKENS, corpus.config.context))
+    longest = min(MAX_TOKENS, corpus.config.context)
+    batch = prompts(task, corpus.tokenizer, split, pairs, seed, longest, corpus.beginning)
     losses = {
         method: torch.stack([prompt_losses(answer_logits(model, batch, unedited), batch) for model in each]).mean(0)
         for method, each in models.items()

@@ -17,8 +17,13 @@ from benchmark.tasks import Form, PromptPair, Split, Task
 MAX_TOKENS = 64
 """Length of the longest prompt of any task, tokens."""
 
-REMEDY = "more text like it (such as the source idioms) or a larger corpus.vocabulary"
+REMEDY = (
+    "if the tokenizer is trained on the corpus, more text like it (such as the source idioms) or a larger "
+    "corpus.vocabulary"
+)
 """What helps if a tokenizer breaks the words of a task."""
+
+LINE_END = "\n"
 
 ATTEMPTS = 2000
 """How often a pair is drawn before giving up."""
@@ -29,7 +34,7 @@ class PromptBatch:
     """Prompts of one task; rows 2i and 2i + 1 are a pair."""
 
     tokens: Int[Tensor, "prompt position"]
-    """Token ids, padded on the right with 0."""
+    """Token ids, padded on the right with 0, which may be the id of a token: see `real`."""
     last: Int[Tensor, " prompt"]
     """Position of each prompt's last token, where the answer is read."""
     answer: Int[Tensor, " prompt"]
@@ -109,13 +114,20 @@ def joined(first: PromptBatch, second: PromptBatch) -> PromptBatch:
 
 
 def prompts(
-    task: Task, tokenizer: Tokenizer, split: Split, pairs: int, seed: int, max_tokens: int = MAX_TOKENS
+    task: Task,
+    tokenizer: Tokenizer,
+    split: Split,
+    pairs: int,
+    seed: int,
+    max_tokens: int = MAX_TOKENS,
+    beginning: int | None = None,
 ) -> PromptBatch:
     """The prompts of a task, the same for the same arguments.
 
     The forms of the split take turns, in an order drawn once, so that their numbers of pairs differ by at most one.
     Pairs are redrawn until the two prompts are equally long (unless length is the cause) and new. The longest prompt
-    allowed has 64 tokens, or the model's context if that is less.
+    allowed has 64 tokens, or the model's context if that is less. Each begins with the token `beginning`,
+    if there is one.
 
     Raises:
         ValueError: An answer is not one token in its place, the prompts of a pair end in different tokens, a prompt is
@@ -123,9 +135,10 @@ def prompts(
     """
     for answer in task.answers:
         _one_token(task, tokenizer, answer)
-    encoded = _pairs(task, tokenizer, split, Random(f"{task.name}/{split}/{seed}"), max_tokens)
+    first = [] if beginning is None else [beginning]
+    encoded = _pairs(task, tokenizer, split, Random(f"{task.name}/{split}/{seed}"), max_tokens - len(first))
     found = list(islice(encoded, pairs))
-    rows = [ids for pair, _, _ in found for ids in pair]
+    rows = [[*first, *ids] for pair, _, _ in found for ids in pair]
     answers = torch.tensor([answers for _, answers, _ in found], dtype=torch.int64).reshape(-1, 2)
     tokens = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
     for row, ids in zip(tokens, rows, strict=True):
@@ -187,7 +200,7 @@ def _checked_answers(
 
 
 def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
-    ids = _ids(tokenizer, answer)
+    ids = _continuing(tokenizer, answer)
     if len(ids) != 1:
         raise ValueError(
             f"task {task.name!r}: the answer {answer!r} is {len(ids)} tokens ({_pieces(tokenizer, ids)}), not one; "
@@ -198,6 +211,14 @@ def _one_token(task: Task, tokenizer: Tokenizer, answer: str) -> int:
 
 def _pieces(tokenizer: Tokenizer, ids: list[int]) -> str:
     return ", ".join(repr(tokenizer.decode([token])) for token in ids)
+
+
+def _continuing(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Token ids of a text that continues another, without the space that some tokenizers put first."""
+    before = _ids(tokenizer, LINE_END)
+    if len(before) == 1:
+        return _ids(tokenizer, text)
+    return _ids(tokenizer, LINE_END + text)[len(before) :]
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

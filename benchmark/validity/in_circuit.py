@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
 
@@ -24,8 +25,8 @@ LABELLED = 0.5
 TRIES = 8
 """Number of kept nodes, in order of average precision, that are tested for whether they matter to the task."""
 
-PADDING = 0
-"""The token that pads short prompts."""
+PADDING = -1
+"""What stands for the padding of short prompts: the id of no token."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def circuit_validity(
     labelled by any of the concepts; `belonging` names the concepts of the task. Nodes outside the circuit are
     mean-ablated unless `ablation_values` is given.
     """
-    labels = [window_labels(concepts, tokenizer, batch.tokens.numpy(), PADDING) for batch in prompts]
+    texts = [torch.where(batch.real, batch.tokens, PADDING).numpy() for batch in prompts]
+    labels = [window_labels(concepts, tokenizer, ids, PADDING) for ids in texts]
     edits = [
         keep_only(circuit, means) if ablation_values is None else ablate(circuit, ablation_values(batch))
         for batch in prompts

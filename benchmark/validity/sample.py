@@ -8,7 +8,8 @@ from jaxtyping import Int, Int8, Shaped
 from torch import Tensor
 
 from benchmark.concepts import Concept
-from benchmark.concepts.labels import check_rate, token_bytes, window_labels
+from benchmark.concepts.labels import check_rate, window_labels
+from benchmark.concepts.token_bytes import token_bytes
 from benchmark.corpus import Corpus, Split
 from benchmark.corpus.sampling import spread_windows
 

@@ -4,9 +4,13 @@ from random import Random
 
 import numpy as np
 import pytest
+from toy_tokenizers import BEGINNING, byte_level, sentence_piece
+from toy_tokenizers import END as TEXT_END
 
 from benchmark.concepts import CONCEPTS, Concept
-from benchmark.concepts.labels import check_rate, token_bytes, window_labels
+from benchmark.concepts.conjunctions import labels_of
+from benchmark.concepts.labels import check_rate, window_labels
+from benchmark.concepts.token_bytes import token_bytes
 from benchmark.corpus.idioms import document
 from benchmark.corpus.tokenizer import train_tokenizer
 
@@ -142,3 +146,39 @@ def test_concept_that_holds_somewhere_has_its_rate_checked():
 def test_concept_that_holds_nowhere_or_everywhere_is_refused(name, labels, message):
     with pytest.raises(ValueError, match=message):
         check_rate(CONCEPTS[name], np.array(labels, dtype=np.int8))
+
+
+# Tokenizers of other models
+
+
+@pytest.mark.parametrize("made", [byte_level, sentence_piece])
+def test_labels_with_another_tokenizer_are_those_of_the_characters(made):
+    tokenizer, text = made(), "x = 'é a'\n\nf([1], \"b\")\n"
+    beginning, end = tokenizer.token_to_id(BEGINNING), tokenizer.token_to_id(TEXT_END)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    window = np.array([beginning, *ids, end, *ids])
+    for name in ("in_string", "bracket_depth"):
+        (labels,) = window_labels([CONCEPTS[name]], tokenizer, window[None], end)[name]
+        characters = labels_of(CONCEPTS[name].function, text)
+        ends = [len(tokenizer.decode(ids[: count + 1])) for count in range(len(ids))]
+        wanted = [characters[stop - 1] for stop in ends]
+        inside = [number for number, count in enumerate(ends) if "\ufffd" not in tokenizer.decode(ids[: number + 1])]
+        assert labels[0] == labels[len(ids) + 1] == 0
+        for start in (1, len(ids) + 2):
+            assert [labels[start + number] for number in inside] == [wanted[number] for number in inside]
+
+
+def test_bytes_of_a_sentence_piece_vocabulary_are_its_text():
+    tokenizer = sentence_piece()
+    found = token_bytes(tokenizer)
+    ids = tokenizer.encode("def é(a):\n", add_special_tokens=False).ids
+    assert b"".join(found[token] for token in ids) == " def é(a):\n".encode()
+    assert found[tokenizer.token_to_id(BEGINNING)] == b""
+
+
+def test_special_tokens_stand_for_no_text_and_other_added_tokens_for_theirs():
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["    "])
+    found = token_bytes(tokenizer)
+    assert found[tokenizer.token_to_id(TEXT_END)] == b""
+    assert found[tokenizer.token_to_id("    ")] == b"    "

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toy_tokenizers import sentence_piece
 
 from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.tasks import TASKS, PromptPair, Task
@@ -138,3 +139,30 @@ def pair_of_three():
 def test_a_generator_that_gives_something_else_than_it_promises_is_named(tokenizer, given, message):
     with pytest.raises(ValueError, match=f"^task 'quoted': .*{message}"):
         prompts(replace(QUOTED, make=lambda random, split: given), tokenizer, "train", 1, seed=0)
+
+
+# Tokenizers of other models
+
+
+def test_prompts_begin_with_the_beginning_and_are_read_one_position_later(tokenizer):
+    plain, begun = (prompts(QUOTED, tokenizer, "train", 3, seed=0, beginning=given) for given in (None, 7))
+    assert (begun.tokens[:, 0] == 7).all()
+    assert torch.equal(begun.tokens[:, 1:], plain.tokens)
+    assert torch.equal(begun.last, plain.last + 1)
+    assert torch.equal(begun.answer, plain.answer)
+    assert torch.equal(begun.real[:, 1:], plain.real)
+
+
+def test_the_beginning_counts_towards_the_longest_prompt(tokenizer):
+    longest = prompts(QUOTED, tokenizer, "train", 3, seed=0).tokens.shape[1]
+    prompts(QUOTED, tokenizer, "train", 3, seed=0, max_tokens=longest)
+    with pytest.raises(ValueError, match=rf"has {longest} tokens, more than {longest - 1} "):
+        prompts(QUOTED, tokenizer, "train", 3, seed=0, max_tokens=longest, beginning=7)
+
+
+def test_an_answer_is_the_token_in_its_place_where_a_tokenizer_puts_a_space_before_texts():
+    tokenizer = sentence_piece()
+    batch = prompts(task_of(("x(a", "x[a"), (")", "]"), answers=(")", "]")), tokenizer, "train", 1, seed=0)
+    assert [tokenizer.id_to_token(int(answer)) for answer in batch.answer] == [")", "]"]
+    with pytest.raises(ValueError, match=r"the answer '\)\\n\]' is 3 tokens \(.*\), not one"):
+        prompts(task_of(("a", "b"), (")", "]"), answers=(")\n]",)), tokenizer, "train", 1, seed=0)
