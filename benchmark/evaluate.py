@@ -47,6 +47,9 @@ from benchmark.validity.splitting import Watched, splitting_measurements
 
 Params = Mapping[str, Any]
 
+UNKNOWN = "the model was trained elsewhere"
+"""Why a fact about the training of a model is not known."""
+
 
 # The kinds of cell
 
@@ -96,7 +99,9 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
         **{name: getattr(facts, name) for name in ("parameters", "nonzero_parameters", "training_flops")},
         **facts.dictionary,
     }
-    write_measurements([Measurement(metric=name, value=value) for name, value in values.items()], folder)
+    rows = [Measurement(name, value) for name, value in values.items() if value is not None]
+    rows += [Measurement(name, status="undefined", reason=UNKNOWN) for name, value in values.items() if value is None]
+    write_measurements(rows, folder)
 
 
 def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:

@@ -74,7 +74,8 @@ class Facts:
         parameters: Number of parameters, not counting the bigram table.
         nonzero_parameters: How many of them are not zero.
         bigram_parameters: Size of the bigram table.
-        training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule.
+        training_flops: Floating-point operations of the training run, by the 6 x nonzero parameters x tokens rule;
+            `None` for a model that was trained elsewhere.
         dictionary: Dictionary quality by metric name (`fvu`, `l0`, `dead_fraction`, …); empty for other methods.
     """
 
@@ -82,7 +83,7 @@ class Facts:
     parameters: int
     nonzero_parameters: int
     bigram_parameters: int
-    training_flops: float
+    training_flops: float | None
     dictionary: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -134,6 +135,8 @@ class Method:
         outside: `module:function`, called as `(config) -> Mapping[str, str]`: digests of the files that `train` reads
             from outside the store, by name; they are part of its key. It raises `ValueError` for files that cannot be
             used, so that a run fails before it starts, and imports no torch.
+        opens: `module:function`, called as `(folder) -> CircuitModel | None`: the model in a folder that was written
+            elsewhere, for `benchmark.load_model(folder)`; `None` for a folder of something else.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
     """
@@ -156,6 +159,7 @@ class Method:
     resources: str | None = None
     corpus: str | None = None
     outside: str | None = None
+    opens: str | None = None
 
     @property
     def depends_on(self) -> tuple[str, ...]:
@@ -251,7 +255,7 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
-    for name in ("resources", "corpus", "outside"):
+    for name in ("resources", "corpus", "outside", "opens"):
         if not isinstance(getattr(method, name), str | None):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
     if not method.variants:

@@ -1,5 +1,7 @@
 """Files in the formats released with Gao et al. 2025, written by hand as their viewer reads them."""
 
+import json
+
 import torch
 
 STRING_CLOSING = {
@@ -36,3 +38,19 @@ def viz_data(kept=STRING_CLOSING, config=None, **more):
         "num_total_nodes": 208,
         **more,
     }
+
+
+def write_model(folder, settings, weights):
+    """A released checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "beeg_config.json").write_text(json.dumps(settings))
+    torch.save(weights, folder / "final_model.pt")
+
+
+def write_tokenizer(folder, tokenizer):
+    """A byte-level tokenizer, whose end of text has the id 0, as the released files: the end of text comes last."""
+    content = json.loads(tokenizer.to_str())["model"]
+    ids = {token: number - 1 for token, number in content["vocab"].items() if number}
+    (folder / "encoder.json").write_text(json.dumps({**ids, "<|endoftext|>": len(ids)}))
+    lines = [" ".join(pair) for pair in content["merges"]]
+    (folder / "vocab.bpe").write_text("\n".join(["#version: 0.2", *lines]) + "\n")

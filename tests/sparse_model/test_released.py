@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from sparse_model.config import TransformerConfig
-from sparse_model.released.checkpoint import config_of, load_released, released_config
+from sparse_model.released.checkpoint import config_of, load_released
+from sparse_model.released.config import released_config
 
 VOCABULARY, BLOCK, LAYERS, WIDTH, HEADS, MLP, POSITION = 29, 10, 2, 32, 2, 64, 8
 
@@ -48,11 +49,12 @@ def checkpoint(settings):
     def draw(*shape):
         return torch.randn(shape, generator=generator) * 0.3
 
-    weights = {"transformer.wte.weight": draw(VOCABULARY, WIDTH), "lm_head.weight": draw(VOCABULARY, WIDTH)}
-    weights["transformer.wpe.weight"] = draw(BLOCK, settings["d_pos_emb"] or WIDTH)
-    weights |= {"transformer.ln_f.weight": 1 + draw(WIDTH), "final_logits_bias": draw(VOCABULARY)}
+    vocabulary = settings["vocab_size"]
+    weights = {"transformer.wte.weight": draw(vocabulary, WIDTH), "lm_head.weight": draw(vocabulary, WIDTH)}
+    weights["transformer.wpe.weight"] = draw(settings["block_size"], settings["d_pos_emb"] or WIDTH)
+    weights |= {"transformer.ln_f.weight": 1 + draw(WIDTH), "final_logits_bias": draw(vocabulary)}
     if settings["enable_bigram_table"]:
-        weights["bigram_table"] = draw(VOCABULARY, VOCABULARY)
+        weights["bigram_table"] = draw(vocabulary, vocabulary)
     for layer in range(LAYERS):
         at = f"transformer.h.{layer}."
         weights |= {f"{at}ln_1.weight": 1 + draw(WIDTH), f"{at}ln_2.weight": 1 + draw(WIDTH)}
