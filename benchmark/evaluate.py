@@ -63,7 +63,7 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
     """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
     config = CircuitConfig(**{name: params[name] for name in params.keys() - {"task", "seed"}})
     made = task_prompts(params["task"], Corpus.load(inputs["corpus"]), config, params["seed"])
-    facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
+    facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in made.splits.items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
 

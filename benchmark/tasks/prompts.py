@@ -97,6 +97,11 @@ class TaskPrompts:
     task: str = ""
     """Name of the task, by which a circuit that is known already is looked up."""
 
+    @property
+    def splits(self) -> dict[Split, PromptBatch]:
+        """The prompts by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 def joined(first: PromptBatch, second: PromptBatch) -> PromptBatch:
     """The prompts of two batches, whose forms are different ones even if they have the same names."""

@@ -44,17 +44,16 @@ def train(
         ValueError: One line with the file, for files that are not those of a released model or do not fit each other.
     """
     path = Path(config.path)
-    progress(0, 3, "reading the checkpoint")
+    notes: dict[str, Any] = {"unknown_keys": unknown_keys(read_json(path / CONFIG))}
+    progress(0, 3, told(notes))
     model = load_released(path)
     check_vocabulary(corpus, model, path)
     save_transformer(model, folder, curve=[])
-    notes: dict[str, Any] = {"unknown_keys": unknown_keys(read_json(path / CONFIG))}
-    progress(1, 3, "reading circuits")
     notes |= write_circuits(model, config, folder)
     if config.means:
         write_tensors(folder / MEANS, read_means(Path(config.means), model.sites))
     write_json(folder / NOTES, notes)
-    progress(2, 3, told(notes) or "validation loss")
+    progress(2, 3, told(notes))
     facts = facts_after(model, corpus, config.validation_windows, tokens=None)
     remove_partial(folder)
     progress(3, 3, told(notes))
@@ -116,8 +115,8 @@ def told(notes: dict[str, Any]) -> str:
     said = []
     if notes["unknown_keys"]:
         said.append(f"left unread: {', '.join(notes['unknown_keys'])}")
-    if nodes := sum(notes["final_resid_nodes"].values()):
+    if nodes := sum(notes.get("final_resid_nodes", {}).values()):
         said.append(f"{nodes} nodes of final_resid, which is in no graph, left out")
-    if notes["unread_folders"]:
+    if notes.get("unread_folders"):
         said.append(f"folders of no task: {', '.join(notes['unread_folders'])}")
     return "; ".join(said)
