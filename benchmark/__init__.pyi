@@ -5,6 +5,7 @@ from .methods import Facts as Facts
 from .methods import Method as Method
 from .methods import Variant as Variant
 from .model.circuit import Circuit as Circuit
+from .model.hooked import from_hooked as from_hooked
 from .model.interface import CircuitModel as CircuitModel
 from .model.interface import Connection as Connection
 from .model.interface import Site as Site

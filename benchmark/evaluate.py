@@ -47,9 +47,6 @@ from benchmark.validity.splitting import Watched, splitting_measurements
 
 Params = Mapping[str, Any]
 
-UNKNOWN = "the model was trained elsewhere"
-"""Why a fact about the training of a model is not known."""
-
 
 # The kinds of cell
 
@@ -94,14 +91,22 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, *spread_windows(corpus, "validation", params["validation_tokens"]))
     facts = read_as(inputs[params["method"]] / "facts.json", Facts)
-    values = {
+    measured = {
         "validation_loss": loss,
-        **{name: getattr(facts, name) for name in ("parameters", "nonzero_parameters", "training_flops")},
-        **facts.dictionary,
+        **{name: getattr(facts, name) for name in ("parameters", "nonzero_parameters")},
     }
-    rows = [Measurement(name, value) for name, value in values.items() if value is not None]
-    rows += [Measurement(name, status="undefined", reason=UNKNOWN) for name, value in values.items() if value is None]
-    write_measurements(rows, folder)
+    found = [
+        *(Measurement(name, value) for name, value in measured.items()),
+        _training_flops(facts),
+        *(Measurement(name, value) for name, value in facts.dictionary.items()),
+    ]
+    write_measurements(found, folder)
+
+
+def _training_flops(facts: Facts) -> Measurement:
+    if facts.training_flops is None:
+        return Measurement("training_flops", status="undefined", reason="the model was trained elsewhere")
+    return Measurement("training_flops", facts.training_flops)
 
 
 def compute_validity(params: Params, inputs: Inputs, folder: Path, progress: Progress) -> None:

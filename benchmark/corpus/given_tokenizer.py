@@ -62,6 +62,14 @@ class GivenTokenizer:
     vocabulary: int
     special: tuple[str, ...]
 
+    @property
+    def beginning(self) -> str | None:
+        """The token that it puts before a text for its model; `None` if it puts none there."""
+        plain, whole = (self.tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+        if len(whole) > len(plain) and whole[1 : len(plain) + 1] == plain:
+            return str(self.tokenizer.id_to_token(whole[0]))
+        return None
+
 
 def tokenizer_version(config: CorpusConfig) -> dict[str, str]:
     """The digest of the file of a tokenizer, by the name that it has in a cell's key; empty for one that is trained.

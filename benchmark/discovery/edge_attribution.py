@@ -2,7 +2,7 @@
 
 - An edge with a weight: mean of |W[t, s] (u_s - mean u_s)| over prompts and positions where the target is nonzero,
   before the target's nonlinearity; for value nodes u is after mixing by the attention pattern. Edges to the logits are
-  projected onto the answer's direction.
+  projected onto the answer's direction. Where a node has several reads or writes, what flows by each is added up.
 - An edge through an opaque block: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), with the absolute
   value taken after summing over positions.
 """
@@ -102,22 +102,22 @@ def _attribution(
     each: KeptConnection, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
 ) -> Float[Tensor, "_target _source"]:
     """Attribution along a connection with weights; zero weights are not edges and come last."""
-    weight, full = each.connection.weight, each.connection.full
-    assert weight is not None
-    brought, scale = watch.seen[each.pair]
-    away = brought - means[each.connection.source].to(brought)
-    away = away if scale is None else away * scale
-    if each.connection.target == LOGITS:
-        assert full is not None
-        along = full[batch.answer] - full[batch.other]  # [prompt, source]
-        return (along * away[:, 0]).abs().mean(0)[None, each.sources]
-    active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).to(away)
-    count = active.sum(0).clamp(min=1)[:, None]
-    if each.connection.source == EMBEDDING:
-        assert full is not None
-        return ((away @ full[each.targets].T).abs().flatten(0, 1) * active).sum(0)[:, None] / count
-    sizes = away[..., each.sources].abs().flatten(0, 1)
-    return weight[each.targets][:, each.sources].abs() * (active.T @ sizes) / count
+
+    def along(pair: SitePair, weights: Tensor) -> Tensor:
+        brought, scale = watch.seen[pair]
+        away = brought - means[pair[0]].to(brought)
+        away = away if scale is None else away * scale
+        if each.connection.target == LOGITS:
+            answer = weights[batch.answer] - weights[batch.other]  # [prompt, source]
+            return (answer * away[:, 0]).abs().mean(0)[None, each.sources]
+        active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).to(away)
+        count = active.sum(0).clamp(min=1)[:, None]
+        if each.connection.source == EMBEDDING:
+            return ((away @ weights[each.targets].T).abs().flatten(0, 1) * active).sum(0)[:, None] / count
+        sizes = away[..., each.sources].abs().flatten(0, 1)
+        return weights[each.targets][:, each.sources].abs() * (active.T @ sizes) / count
+
+    return torch.stack([along(pair, weights) for pair, weights in each.connection.maps.items()]).sum(0)
 
 
 def _integrated(

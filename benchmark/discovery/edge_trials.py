@@ -35,14 +35,13 @@ class ManyEdgeAblations:
         """What the ablated edges into a target bring beyond their means."""
         total: Tensor | None = None
         for each, kept in zip(self.joined, self.kept, strict=True):
-            source = each.connection.source
-            weighted = each.connection.weight is not None
-            if weighted and each.connection.target == target and (source in direct or source in stream):
-                values = direct[source] if source in direct else stream[source]
-                away = (values - self.means[source].to(values)).view(len(kept), -1, values.shape[-1])
-                brought = _brought(each, (1 - kept).to(values), away).view(*values.shape[:-1], -1)
-                brought = brought if source in direct or scale is None else brought * scale
-                total = brought if total is None else total + brought
+            for (source, into), weights in each.connection.maps.items():
+                if into == target and (source in direct or source in stream):
+                    values = direct[source] if source in direct else stream[source]
+                    away = (values - self.means[source].to(values)).view(len(kept), -1, values.shape[-1])
+                    brought = _brought(each, weights, (1 - kept).to(values), away).view(*values.shape[:-1], -1)
+                    brought = brought if source in direct or scale is None else brought * scale
+                    total = brought if total is None else total + brought
         return total
 
     def opaque(self, target: str, source: str) -> Tensor | None:
@@ -59,19 +58,18 @@ class ManyEdgeAblations:
 
 
 def _brought(
-    each: KeptConnection, ablated: Float[Tensor, "candidate target source"], away: Float[Tensor, "candidate row _"]
+    each: KeptConnection,
+    weights: Float[Tensor, "_ _"],
+    ablated: Float[Tensor, "candidate target source"],
+    away: Float[Tensor, "candidate row _"],
 ) -> Float[Tensor, "candidate row _all_targets"]:
-    """What ablated edges of one connection bring to all nodes of its target."""
-    weight, full = each.connection.weight, each.connection.full
-    assert weight is not None
+    """What ablated edges of one connection bring, by one of its maps, to all nodes of its target."""
     if each.connection.target == LOGITS:
-        assert full is not None
-        return (away[..., each.sources] * ablated) @ full[:, each.sources].T
+        return (away[..., each.sources] * ablated) @ weights[:, each.sources].T
     if each.connection.source == EMBEDDING:
-        assert full is not None
-        brought = (away @ full[each.targets].T) * ablated.mT
+        brought = (away @ weights[each.targets].T) * ablated.mT
     else:
-        brought = away[..., each.sources] @ (ablated * weight[each.targets][:, each.sources]).mT
+        brought = away[..., each.sources] @ (ablated * weights[each.targets][:, each.sources]).mT
     whole = brought.new_zeros(*brought.shape[:-1], each.shape[0])
     return whole.index_copy(-1, each.targets.to(whole.device), brought)
 

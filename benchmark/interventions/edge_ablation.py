@@ -54,7 +54,7 @@ class AblatedEdges:
     """An ablation of some edges of a circuit: a `benchmark.model.interface.EdgeAblation`.
 
     Attributes:
-        matrices: For each connection, the weights (`Connection.full` if given) of its ablated edges, zero for others.
+        matrices: For each map of a connection (`Connection.maps`), the entries of its ablated edges, zero for others.
         masks: For each opaque connection, 1 for its ablated edges, zero for others.
     """
 
@@ -70,17 +70,15 @@ class AblatedEdges:
         ablated = torch.ones(len(order))
         ablated[order[:edges]] = 0
         parts = ablated.split([len(each.targets) * len(each.sources) for each in joined])
-        matrices, masks = {}, {}
+        matrices, masks = dict[SitePair, Tensor](), dict[SitePair, Tensor]()
         for each, part in zip(joined, parts, strict=True):
             mine = part.view(len(each.targets), len(each.sources))
-            weight, full = each.connection.weight, each.connection.full
             if not mine.any():
                 continue
-            if weight is None:
-                masks[each.pair] = each.spread(mine)
-            else:
-                weights = weight if full is None else full
-                matrices[each.pair] = each.spread(mine).to(weights) * weights
+            mask = each.spread(mine)
+            if each.connection.weight is None:
+                masks[each.pair] = mask
+            matrices |= {pair: mask.to(weights) * weights for pair, weights in each.connection.maps.items()}
         return cls(matrices, masks, means)
 
     def __call__(self, target: str, direct: Sources, stream: Sources, scale: Tensor | None) -> Tensor | None:

@@ -1,11 +1,12 @@
-"""TransformerLens models as circuit models: a `HookedTransformer` with RMS norms, in the unit graph.
+"""TransformerLens models as circuit models: any usual `HookedTransformer`, in both graphs.
 
-Nodes are edited at the hook points of TransformerLens, so nothing in the model is computed twice. What cannot be
-ablated exactly (LayerNorm, gated MLPs, grouped-query attention, parallel blocks) is refused by name instead of being
-approximated.
+Nodes are edited at the hook points of TransformerLens, so that its own code computes everything in between. What cannot
+be ablated exactly is refused by name (`benchmark.model.hooked_support`) instead of being approximated.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,21 +14,42 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmark.model.edge_hooks import EdgeHooks
-from benchmark.model.graph import EMBEDDING, LOGITS, Read, Write, terminal_connections, virtual_connections
-from benchmark.model.interface import Connection, EdgeAblation, Edit, Graph, Site, State, at_positions
+from benchmark.model.graph import (
+    EMBEDDING,
+    LOGITS,
+    branch_name,
+    terminal_connections,
+    virtual_connections,
+)
+from benchmark.model.hooked_sublayers import (
+    AttentionSublayer,
+    MLPSublayer,
+    Norm,
+    Sublayer,
+    final_norm,
+    sublayers_of,
+)
+from benchmark.model.hooked_support import check_supported
+from benchmark.model.interface import GRAPHS, Connection, EdgeAblation, Edit, Graph, Site, State, at_positions
 
 if TYPE_CHECKING:
     from transformer_lens import HookedTransformer
 
-HEADS = {"q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_v"}
-"""The attention sites of a block, and the hook points that compute them, one row of `d_head` per head."""
+ATTENTION_OUT = "attention"
+"""The entry of a state that holds what attention has written, until a parallel MLP has read the stream."""
 
 
 class HookedCircuitModel:
-    """A `HookedTransformer` as a circuit model: stage l is block l, with the sites q, k, v and neuron.
+    """A `HookedTransformer` as a circuit model; a stage is one sublayer, as in our transformer.
+
+    Sites have the names of our transformer's, `blocks.{l}.attn_in`, `q`, `k`, `v`, `attn_out`, `mlp_in`, `neuron` and
+    `mlp_out`. Keys and values that several query heads share are one node each. An edge into a gated neuron enters both
+    of its branches. Norms are linear up to a factor, which an ablated edge takes from the run in which it is ablated.
 
     Args:
-        model: RMS norms (folded or not), MLPs without gates, as many key and value heads as query heads.
+        model: A model with norms before or after its sublayers or without any, and with position embeddings of any
+            kind that TransformerLens runs. It is put into evaluation mode, and its parameters need no gradients from
+            then on.
 
     Raises:
         ValueError: Names the part of the model that cannot be ablated exactly.
@@ -36,15 +58,18 @@ class HookedCircuitModel:
     can_ablate_edges = True
 
     def __init__(self, model: "HookedTransformer") -> None:
-        _check(model.cfg)
-        self.model = model.eval().requires_grad_(False)
-        cfg: Any = model.cfg
-        sizes = dict.fromkeys(HEADS, cfg.n_heads * cfg.d_head) | ({} if cfg.attn_only else {"neuron": cfg.d_mlp})
+        check_supported(model)
+        self.model: Any = model.eval().requires_grad_(False)
+        self._sublayers = sublayers_of(self.model)
+        self._final = final_norm(self.model)
         self.sites = tuple(
-            Site.at(f"blocks.{layer}.{hook}", size, layer)
-            for layer in range(cfg.n_layers)
-            for hook, size in sizes.items()
+            Site.at(each.site(hook), size, each.stage)
+            for each in self._sublayers
+            for hook, size in each.sizes().items()
         )
+        self._site = {site.name: site for site in self.sites}
+        self.independent_from = None if self.model.cfg.attn_only else self.sites[-1].stage
+        """The stage of the last MLP, from which on positions do not interact; none without MLPs."""
 
     @property
     def device(self) -> torch.device:
@@ -58,18 +83,32 @@ class HookedCircuitModel:
         return self
 
     def start(self, tokens: Int[Tensor, "batch position"]) -> State:
-        """The embedded tokens, with their positions."""
-        residual = self.model.embed(tokens)
-        if self.model.cfg.positional_embedding_type == "standard":
-            residual = residual + self.model.pos_embed(tokens)
+        """The embedded tokens, with their positions where those are added to the stream; no token is padding."""
+        cfg = self.model.cfg
+        if tokens.shape[1] > cfg.n_ctx:
+            raise ValueError(f"{tokens.shape[1]} tokens are more than the context of {cfg.n_ctx} positions")
+        embedded = self.model.hook_embed(self.model.embed(tokens))
+        residual, _ = self.model.get_residual(embedded, 0, tokens=tokens)
         return {"residual": residual, "tokens": tokens}
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """The state after a block, with `edit` called at each of its sites."""
-        edges = self._edges(state, ablated_edges)
-        with self.model.hooks(fwd_hooks=list(self._hooks(stage, edit, edges, state["residual"]))):
-            residual = self.model.blocks[stage](state["residual"])
-        return {**state, **edges.state(), "residual": residual}
+        """The state after one more sublayer has written to the stream."""
+        sublayer = self._sublayers[stage]
+        block, residual = sublayer.block, state["residual"]
+        edges = self._edges(state, sublayer.norm, ablated_edges)
+        if isinstance(sublayer, MLPSublayer):
+            written = self._mlp(sublayer, residual, edit, edges)
+            kept = {name: values for name, values in state.items() if name != ATTENTION_OUT}
+            residual = block.hook_resid_post(residual + state.get(ATTENTION_OUT, 0) + written)
+            return {**kept, **edges.state(), "residual": residual}
+        assert isinstance(sublayer, AttentionSublayer)
+        residual = block.hook_resid_pre(residual)
+        written = self._attention(sublayer, residual, state["tokens"], edit, edges)
+        if self.model.cfg.attn_only:
+            return {**state, **edges.state(), "residual": block.hook_resid_post(residual + written)}
+        if self.model.cfg.parallel_attn_mlp:
+            return {**state, **edges.state(), "residual": residual, ATTENTION_OUT: written}
+        return {**state, **edges.state(), "residual": block.hook_resid_mid(residual + written)}
 
     def read_out(
         self,
@@ -78,83 +117,128 @@ class HookedCircuitModel:
         ablated_edges: EdgeAblation | None = None,
     ) -> Float[Tensor, "batch query vocab"]:
         """Logits at the query positions."""
+        from transformer_lens.utilities.activation_functions import apply_softcap
+
         residual = at_positions(state["residual"], positions)
-        logits: Tensor = self.model.unembed(self.model.ln_final(residual))
-        edges = self._edges(state, ablated_edges)
+        edges = self._edges(state, self._final, ablated_edges)
         edges.written = {name: at_positions(values, positions) for name, values in edges.written.items()}
-        return edges.into(LOGITS, logits, residual=residual)
+        logits = edges.into(LOGITS, self.model.unembed(self._final(residual)), residual=residual)
+        return apply_softcap(logits, self.model.cfg.output_logits_soft_cap)
 
     def connections(self, graph: Graph) -> Iterator[Connection]:
-        """Virtual weights between units, from the embeddings and to the logits; there is no channel graph."""
-        if graph != "unit":
-            raise ValueError(f"a HookedTransformer has no graph {graph!r}; choose from unit")
-        reads, writes = list[Read](), list[Write]()
-        for layer, block in enumerate(self.model.blocks):
-            at, attention, stage = f"blocks.{layer}.", block.attn, 2 * layer
-            for hook, weight in (("q", attention.W_Q), ("k", attention.W_K), ("v", attention.W_V)):
-                reads.append(Read(f"{at}{hook}", stage, weight.transpose(1, 2).flatten(0, 1) * _gain(block.ln1)))
-            writes.append(Write(f"{at}v", stage, attention.W_O.flatten(0, 1).T))
-            if not self.model.cfg.attn_only:
-                reads.append(Read(f"{at}neuron", stage + 1, block.mlp.W_in.T * _gain(block.ln2)))
-                writes.append(Write(f"{at}neuron", stage + 1, block.mlp.W_out.T))
-        yield from virtual_connections(reads, writes)
-        unembedding = self.model.W_U.T * _gain(self.model.ln_final)
-        yield from terminal_connections(reads, writes, self.model.W_E, unembedding)
+        """The weights inside the sublayers, or the virtual weights between units."""
+        if graph not in GRAPHS:
+            raise ValueError(f"unknown graph {graph!r}; choose from {', '.join(GRAPHS)}")
+        if graph == "channel":
+            return chain.from_iterable(each.channel_connections() for each in self._sublayers)
+        reads = [read for each in self._sublayers for read in each.reads()]
+        writes = [write for each in self._sublayers for write in each.writes()]
+        unembedding = self._final.into(self.model.W_U.T)
+        return chain(
+            virtual_connections(reads, writes),
+            terminal_connections(reads, writes, self._embeddings(), unembedding),
+        )
 
-    def _edges(self, state: State, ablated_edges: EdgeAblation | None) -> EdgeHooks:
-        edges = EdgeHooks(ablated_edges, state, eps=self.model.cfg.eps)
+    @torch.no_grad()
+    def _embeddings(self) -> Float[Tensor, "vocab d_model"]:
+        """What each token adds to the stream."""
+        embeddings: Tensor = self.model.embed(torch.arange(self.model.cfg.d_vocab, device=self.device)[None])[0]
+        return embeddings
+
+    def _edges(self, state: State, norm: Norm, ablated_edges: EdgeAblation | None) -> EdgeHooks:
+        """What has been written to the stream, the embeddings first."""
+        edges = EdgeHooks(ablated_edges, state, norm.scale)
         if ablated_edges is not None and EMBEDDING not in edges.written:
             edges.wrote(EMBEDDING, self.model.embed(state["tokens"]))
         return edges
 
-    def _hooks(self, layer: int, edit: Edit, edges: EdgeHooks, residual: Tensor) -> Iterator[tuple[str, Any]]:
-        """The hooks that edit a block's nodes and ablate its edges."""
-        at, site = f"blocks.{layer}.", {each.name: each for each in self.sites}
+    def _attention(
+        self, sublayer: AttentionSublayer, residual: Tensor, tokens: Tensor, edit: Edit, edges: EdgeHooks
+    ) -> Float[Tensor, "batch position d_model"]:
+        """What an attention sublayer writes to the stream."""
+        attention, inputs = sublayer.block.attn, sublayer.site("attn_in")
+        read = edit(self._site[inputs], sublayer.norm(residual))
+        mixed: list[Tensor] = []
 
-        def of_heads(name: str) -> Callable[..., Tensor]:
-            def edited(values: Tensor, hook: object) -> Tensor:
-                before = edges.into(name, values.flatten(2), residual=residual)
-                return edit(site[name], before).view_as(values)
+        def edited(hook: str) -> Callable[[Tensor], Tensor]:
+            def at_heads(values: Float[Tensor, "batch position head d_head"]) -> Tensor:
+                name = sublayer.site(hook)
+                before = edges.into(name, values.flatten(2), {inputs: read}, residual)
+                return edit(self._site[name], before).reshape(values.shape)
 
-            return edited
+            return at_heads
 
-        def mixed(values: Tensor, hook: object) -> None:
-            edges.wrote(f"{at}v", values.flatten(2))
+        placed = read
+        if self.model.cfg.positional_embedding_type == "shortformer":
+            placed = read + self.model.hook_pos_embed(self.model.pos_embed(tokens))
+        hooks = {getattr(attention, f"hook_{hook}"): edited(hook) for hook in ("q", "k", "v")}
+        with _hooked({**hooks, attention.hook_z: mixed.append}):
+            out = attention(query_input=placed, key_input=placed, value_input=read)
+        return self._written(sublayer, "attn_out", "v", sublayer.mixed(mixed[0]), out, edit, edges)
 
-        def pre(values: Tensor, hook: object) -> Tensor:
-            return edges.into(f"{at}neuron", values, residual=stream[0])
+    def _mlp(
+        self, sublayer: MLPSublayer, residual: Tensor, edit: Edit, edges: EdgeHooks
+    ) -> Float[Tensor, "batch position d_model"]:
+        """What an MLP writes to the stream."""
+        mlp, inputs, unit = sublayer.block.mlp, sublayer.site("mlp_in"), sublayer.site("neuron")
+        read = edit(self._site[inputs], sublayer.norm(residual))
+        neurons: list[Tensor] = []
 
-        def post(values: Tensor, hook: object) -> Tensor:
-            edited = edit(site[f"{at}neuron"], values)
-            edges.wrote(f"{at}neuron", edited)
-            return edited
+        def entered(branch: str) -> Callable[[Tensor], Tensor]:
+            return lambda values: edges.into(branch_name(unit, branch), values, {inputs: read}, residual)
 
-        stream: list[Tensor] = []
-        yield from ((f"{at}{hook}", of_heads(f"{at}{name}")) for name, hook in HEADS.items())
-        yield f"{at}attn.hook_z", mixed
-        if not self.model.cfg.attn_only:
-            yield f"{at}hook_resid_mid", lambda values, hook: stream.append(values)
-            yield f"{at}mlp.hook_pre", pre
-            yield f"{at}mlp.hook_post", post
+        def edited(values: Float[Tensor, "batch position neuron"]) -> Tensor:
+            neurons.append(edit(self._site[unit], values))
+            return neurons[0]
+
+        points = {"": "hook_pre", "linear": "hook_pre_linear"}
+        hooks = {getattr(mlp, points[branch]): entered(branch) for branch in sublayer.weights_in()}
+        with _hooked({**hooks, mlp.hook_post: edited}):
+            out = mlp(read)
+        return self._written(sublayer, "mlp_out", "neuron", {"": neurons[0]}, out, edit, edges)
+
+    def _written(
+        self,
+        sublayer: Sublayer,
+        hook: str,
+        unit: str,
+        values: Mapping[str, Tensor],
+        out: Tensor,
+        edit: Edit,
+        edges: EdgeHooks,
+    ) -> Float[Tensor, "batch position d_model"]:
+        """What a sublayer writes to the stream, given its output and its units' values by branch."""
+        name, unit = sublayer.site(hook), sublayer.site(unit)
+        out = edges.into(name, out, {branch_name(unit, branch): each for branch, each in values.items()})
+        scale = sublayer.norm_after.scale(out)
+        for branch, each in values.items():
+            written = each if scale is None else each * scale
+            edges.wrote(branch_name(unit, sublayer.written(branch)), written)
+        passed: Tensor = getattr(sublayer.block, f"hook_{hook}")(edit(self._site[name], sublayer.norm_after(out)))
+        return passed
 
 
-def _gain(norm: Any) -> Tensor | float:
-    """The gain of an RMS norm; 1 where it is folded into the weights."""
-    return getattr(norm, "w", 1.0)
+def from_hooked(model: "HookedTransformer") -> HookedCircuitModel:
+    """A TransformerLens model as a circuit model: for `find_circuit`, the metrics and everything else that takes one.
+
+    Args:
+        model: Any usual `HookedTransformer`.
+
+    Raises:
+        ValueError: Names the part of the model that cannot be ablated exactly.
+    """
+    return HookedCircuitModel(model)
 
 
-def _check(cfg: Any) -> None:
-    """Raise a `ValueError` that names the part of the model that cannot be ablated exactly."""
-    positions = cfg.positional_embedding_type
-    refused = {
-        f"normalization {cfg.normalization_type!r} (only RMS norms)": cfg.normalization_type not in ("RMS", "RMSPre"),
-        "a gated MLP": cfg.gated_mlp,
-        "grouped-query attention": cfg.n_key_value_heads not in (None, cfg.n_heads),
-        "parallel attention and MLP": cfg.parallel_attn_mlp,
-        "norms after the sublayers": getattr(cfg, "use_normalization_before_and_after", False),
-        f"positions {positions!r} (only standard and rotary)": positions not in ("standard", "rotary"),
-        "an MLP whose activation has a norm of its own": str(cfg.act_fn).endswith("_ln"),
-    }
-    for part, present in refused.items():
-        if present:
-            raise ValueError(f"the HookedTransformer cannot be ablated exactly: it has {part}")
+@contextmanager
+def _hooked(hooks: Mapping[Any, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+    """Hook points pass on what a function returns for their values, where it returns anything."""
+    handles = [
+        point.register_forward_hook(lambda module, inputs, output, hook=hook: hook(output))
+        for point, hook in hooks.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

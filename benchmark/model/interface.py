@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 import torch
@@ -96,6 +97,8 @@ class Connection:
         weight: `[target, source]`, or `None` where an opaque block connects every pair.
         block: The opaque block; given exactly when `weight` is `None`.
         full: Where an end stands for many numbers (all embedding channels, all logits), the map between those.
+        parts: Where a node has several reads or writes, the map of each pair of them, by the names under which their
+            values are passed to an edge ablation; a weight is then the root of the sum of the squares of its parts.
     """
 
     source: str
@@ -103,9 +106,18 @@ class Connection:
     weight: Float[Tensor, "target source"] | None
     block: OpaqueBlock | None = None
     full: Float[Tensor, "_full_target _full_source"] | None = None
+    parts: Mapping[tuple[str, str], Float[Tensor, "_ _"]] | None = None
 
     def __post_init__(self) -> None:
         assert (self.weight is None) == (self.block is not None), (self.source, self.target)
+
+    @cached_property
+    def maps(self) -> Mapping[tuple[str, str], Float[Tensor, "_ _"]]:
+        """All that the edges carry: maps by the names of source and target values; none through an opaque block."""
+        if self.parts is not None:
+            return self.parts
+        whole = self.weight if self.full is None else self.full
+        return {} if whole is None else {(self.source, self.target): whole}
 
 
 @runtime_checkable
@@ -139,7 +151,7 @@ class CircuitModel(Protocol):
 
 
 Sources = Mapping[str, Float[Tensor, "batch position _"]]
-"""Values of source sites by name; for value nodes, after the attention pattern is applied."""
+"""Values of source sites by name, or by write where a site has several; of value nodes, after the attention pattern."""
 
 
 @runtime_checkable
@@ -152,10 +164,10 @@ class EdgeAblation(Protocol):
         """What the ablated edges into a target would carry beyond their means; `None` if no edge is ablated.
 
         Args:
-            target: Name of the target's site.
+            target: Name of the target's site, or of one of its reads where it has several.
             direct: Sources connected to it by a weight matrix (the channel graph's edges).
             stream: Sources that it reads through the stream (the unit graph's edges).
-            scale: The norm's factor on the stream; its gain is in the virtual weights.
+            scale: The norm's factor on the stream, `None` for 1; its gain is in the virtual weights.
         """
         ...
 

@@ -17,7 +17,7 @@ from benchmark.corpus.tokenizer import train_tokenizer
 PAGES = sorted(page.name for page in DOCS.glob("add-a*.md"))
 
 ADDED = {
-    "methods": "hooked",
+    "methods": "my_hooked",
     "tasks": "import_from",
     "concepts": "line_starts_with_import",
     "metrics": "layers_used",
@@ -39,7 +39,7 @@ def site(tmp_path_factory):
 def ran(site, tmp_path_factory):
     """A folder in which the outsider's method has run, on their task, by their ranking."""
     folder = tmp_path_factory.mktemp("run")
-    chosen = ("--method", "hooked", "--tasks", "import_from,for_while", "--set", "circuit.ranking=spread")
+    chosen = ("--method", "my_hooked", "--tasks", "import_from,for_while", "--set", "circuit.ranking=spread")
     chosen += ("--workers", "1")
     named = ("--set", 'validity.concepts=["line_starts_with_import", "in_string"]')
     done = bench(site, folder, "run", "--preset", "smoke", *chosen, *named, "--set", "circuit.target_loss=20.0")
@@ -60,8 +60,8 @@ def test_what_a_guide_adds_is_listed_with_its_distribution(site, tmp_path, kind,
 def test_an_outside_method_runs_on_an_outside_task_by_an_outside_ranking(ran):
     circuits = [row for row in ran[1] if row["metric"] == "nodes"]
     assert {(row["method"], row["task"], row["ranking"]) for row in circuits} == {
-        ("hooked", "import_from", "spread"),
-        ("hooked", "for_while", "spread"),
+        ("my_hooked", "import_from", "spread"),
+        ("my_hooked", "for_while", "spread"),
     }
 
 
@@ -98,11 +98,11 @@ def test_an_outside_concept_is_labelled_and_conjoined_like_ours(site, monkeypatc
 
 def test_an_outside_method_is_compared_and_swept_like_ours(site, ran):
     folder, _ = ran
-    compared = bench(site, folder, "compare", "hooked", "dense")
-    assert compared.stderr == "Error: unknown method 'dense' in preset 'smoke'; choose from hooked\n"
-    swept = bench(site, folder, "sweep", "hooked", "--preset", "smoke", "--out", "swept", "--dry-run")
+    compared = bench(site, folder, "compare", "my_hooked", "dense")
+    assert compared.stderr == "Error: unknown method 'dense' in preset 'smoke'; choose from my_hooked\n"
+    swept = bench(site, folder, "sweep", "my_hooked", "--preset", "smoke", "--out", "swept", "--dry-run")
     assert swept.returncode == 0, swept.stderr
-    assert "hooked         d_model=64" in swept.stdout
+    assert "my_hooked      d_model=64" in swept.stdout
 
 
 def test_the_method_of_the_guide_is_short():
