@@ -16,6 +16,7 @@ from sparse_model.released.circuits import read_circuit, read_means
 from sparse_model.released.config import CONFIG, unknown_keys
 from sparse_model.released.files import unread_folders
 from sparse_model.released.method import ReleasedSettings
+from sparse_model.released.outside import chosen_circuits
 from sparse_model.training import facts_after, save_transformer
 from sparse_model.transformer import Transformer, load_transformer
 
@@ -47,7 +48,6 @@ def train(
     notes: dict[str, Any] = {"unknown_keys": unknown_keys(read_json(path / CONFIG))}
     progress(0, 3, told(notes))
     model = load_released(path)
-    check_vocabulary(corpus, model, path)
     save_transformer(model, folder, curve=[])
     notes |= write_circuits(model, config, folder)
     if config.means:
@@ -76,16 +76,9 @@ def opened(folder: Path) -> Transformer | None:
     return load_released(folder) if (folder / CONFIG).is_file() else None
 
 
-def check_vocabulary(corpus: Corpus, model: Transformer, path: Path) -> None:
-    """`ValueError` if the corpus has tokens that the model does not know."""
-    if corpus.config.vocabulary > model.config.vocabulary:
-        found = f"the tokenizer has {corpus.config.vocabulary:,} tokens and the model {model.config.vocabulary:,}"
-        raise ValueError(f"{path}: {found}; choose the tokenizer of the model by released.tokenizer")
-
-
 def write_circuits(model: Transformer, config: ReleasedSettings, folder: Path) -> dict[str, Any]:
     """Write the circuits of a model into a folder, and return what was left unread of them."""
-    files, final = config.circuit_files, {}
+    files, final = chosen_circuits(config), {}
     for task, file in files.items():
         found = read_circuit(file, model.sites)
         check_same_model(file, found.config, model.config)

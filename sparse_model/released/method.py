@@ -1,14 +1,11 @@
 """The models released with Gao et al. 2025 as a method, declared without torch."""
 
-from pathlib import Path
-
 from pydantic import Field, model_validator
 
 from benchmark.methods import Method
 from benchmark.settings import Name, Settings, Size
 from sparse_model.method import NATIVE
-from sparse_model.released.config import CHECKPOINT, CONFIG, TINYPYTHON, read_config
-from sparse_model.released.files import circuit_files, digest_of
+from sparse_model.released.config import CHECKPOINT, CONFIG
 
 LONGEST_PATH = 4096
 """Most characters of a path."""
@@ -43,11 +40,6 @@ class ReleasedSettings(Settings):
             raise ValueError("folders are folders below circuits, which is missing")
         return self
 
-    @property
-    def circuit_files(self) -> dict[str, Path]:
-        """The files of its circuits, by task; `ValueError` with the choices if they cannot be told."""
-        return circuit_files(Path(self.circuits), self.folders) if self.circuits else {}
-
 
 RELEASED = Method(
     name="released",
@@ -57,33 +49,9 @@ RELEASED = Method(
     variants=NATIVE,
     train="sparse_model.released.artifact:train",
     load="sparse_model.released.artifact:load",
+    resources="sparse_model.released.outside:resources",
     by_name=True,
-    corpus="sparse_model.released.method:corpus_settings",
-    outside="sparse_model.released.method:outside_files",
+    corpus="sparse_model.released.outside:corpus_settings",
+    outside="sparse_model.released.outside:digests",
     opens="sparse_model.released.artifact:opened",
 )
-
-
-def corpus_settings(config: ReleasedSettings) -> dict[str, object]:
-    """The settings of the corpus for a released model: its tokenizer, and at most as many positions as it has.
-
-    Raises:
-        ValueError: There is no such model, or its tokenizer is neither there nor known.
-    """
-    model = read_config(Path(config.path))
-    tokenizer = Path(config.tokenizer or config.path)
-    if model.tokenizer_name != TINYPYTHON and not (tokenizer / "tokenizer.json").is_file():
-        raise ValueError(
-            f"{Path(config.path) / CONFIG}: the tokenizer {model.tokenizer_name!r:.100} is not known; name a folder "
-            "with its tokenizer.json by released.tokenizer"
-        )
-    return {"tokenizer": str(tokenizer), "context": model.block_size}
-
-
-def outside_files(config: ReleasedSettings) -> dict[str, str]:
-    """The digests of the files of a released model and of its circuits."""
-    files = {name: Path(config.path) / name for name in (CONFIG, CHECKPOINT)}
-    files |= {f"circuit {task}": file for task, file in config.circuit_files.items()}
-    if config.means:
-        files["means"] = Path(config.means)
-    return {name: digest_of(file) for name, file in files.items()}

@@ -14,6 +14,7 @@ from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.methods import METHODS
 from benchmark.model.circuit import circuits_of
 from benchmark.model.interface import stated_means
+from benchmark.planning.needs import Planned
 from benchmark.running.config import configure
 from benchmark.running.opening import open_model
 from benchmark.running.plan import plan
@@ -162,6 +163,14 @@ def test_the_key_of_a_model_follows_its_files(folder, tmp_path):
     }
 
 
+def test_the_plan_states_the_parameters_that_the_model_has(folder, trained):
+    run = run_of(folder, "path")
+    stated = Planned(run).resources(RELEASED)
+    *_, facts = trained
+    assert stated.training.parameters == facts.parameters + facts.bigram_parameters
+    assert stated.training.tokens == 0
+
+
 def test_all_methods_do_without_the_released_ones():
     assert "released" in METHODS
     assert "released" not in configure("smoke", ["all"]).methods
@@ -174,11 +183,14 @@ def test_all_methods_do_without_the_released_ones():
         (["released.path=nowhere"], "nowhere/beeg_config.json does not exist"),
         (["released.path=MODEL", "corpus.context=65"], "the models of released have 64 positions"),
         (["released.path=MODEL", "released.tokenizer=CIRCUITS"], "the folder has no tokenizer.json"),
+        (["released.path=SMALL", "released.tokenizer=MODEL"], "has 100 tokens, and tokenizer"),
         (["released.path=MODEL", "released.folders.for_while=x"], "folders are folders below circuits"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_computed(folder, others, said):
-    others = [each.replace("MODEL", str(folder / "model")).replace("CIRCUITS", str(folder)) for each in others]
+    write_model(folder / "small", {**SHAPE, "vocab_size": 100}, {})
+    for name, place in (("MODEL", folder / "model"), ("CIRCUITS", folder), ("SMALL", folder / "small")):
+        others = [each.replace(name, str(place)) for each in others]
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the message is compared)
         configure("smoke", ["released"], changes=others)
     assert said in str(refused.value)
