@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from benchmark.claims.measure import measure
@@ -83,10 +85,8 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
     corpus = Corpus.load(inputs["corpus"])
     model = load_variant(params["method"], params["variant"], inputs)
     progress(0, 2, "corpus means")
-    tokens, _ = spread_windows(corpus, "train", params["mean_tokens"])
-    position_means = octave_means(model, tokens)
+    means, position_means = measured_means(model, spread_windows(corpus, "train", params["mean_tokens"])[0])
     save_file(position_means, folder / "position_means.safetensors")
-    means = {**over_octaves(position_means, tokens.shape[1]), **stated_means(model)}
     save_file(means, folder / "means.safetensors")
     progress(1, 2, "validation loss")
     loss = next_token_loss(model, *spread_windows(corpus, "validation", params["validation_tokens"]))
@@ -206,6 +206,14 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
     )
 
 
+def measured_means(
+    model: CircuitModel, windows: Int[Tensor, "window position"]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The mean of each node over windows of a corpus, or as stated with the model; and in each octave of positions."""
+    position_means = octave_means(model, windows)
+    return {**over_octaves(position_means, windows.shape[1]), **stated_means(model)}, position_means
+
+
 def means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
     """The mean of each node in a profile; `CorruptFileError` if it is the profile of another model."""
     return read_tensors(profile / "means.safetensors", {site.name: (site.size,) for site in model.sites})
@@ -232,11 +240,16 @@ def discover(setting: Setting, params: Params, config: CircuitConfig, folder: Pa
         ranking=config.ranking,
         budget=config.budget,
         ablation_values=setting.ablation_values,
-        generator=torch.Generator().manual_seed(seed_of("finder", params["task"], params["seed"], config.finder_seed)),
+        generator=finder_generator(params["task"], params["seed"], config),
     )
     found.circuit.save(folder / "circuit.safetensors")
     save_file({"order": found.order}, folder / "order.safetensors")
     return found
+
+
+def finder_generator(task: str, seed: int, config: CircuitConfig) -> torch.Generator:
+    """The source of all randomness of the search for a task's circuit in the model of a training seed."""
+    return torch.Generator().manual_seed(seed_of("finder", task, seed, config.finder_seed))
 
 
 def load_reference(method: str, reference: str, inputs: Inputs) -> CircuitModel | str:
@@ -261,15 +274,21 @@ def scored_task(name: str, config: CircuitConfig) -> Task:
 def task_prompts(name: str, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
     """The prompts of a task, which are the same for every method."""
     task = scored_task(name, config)
+    return drawn_prompts(task, corpus.tokenizer, corpus.config.context, config, seed, corpus.beginning)
+
+
+def drawn_prompts(
+    task: Task, tokenizer: Tokenizer, context: int, config: CircuitConfig, seed: int, beginning: int | None = None
+) -> TaskPrompts:
+    """Prompts of a task for a model with this tokenizer, context and first token, the same for the same seed."""
 
     def drawn(split: Split, pairs: int) -> PromptBatch:
-        drawing = seed_of("prompts", name, split, seed)
-        longest = min(MAX_TOKENS, corpus.config.context)
-        return prompts(task, corpus.tokenizer, split, pairs, drawing, longest, corpus.beginning)
+        drawing = seed_of("prompts", task.name, split, seed)
+        return prompts(task, tokenizer, split, pairs, drawing, min(MAX_TOKENS, context), beginning)
 
     return TaskPrompts(
         train=drawn("train", config.train_pairs),
         validation=drawn("validation", config.validation_pairs),
         test=drawn("test", config.test_pairs),
-        task=name,
+        task=task.name,
     )

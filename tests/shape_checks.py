@@ -7,6 +7,7 @@ anew for every forward pass.
 import functools
 import inspect
 from collections import Counter
+from contextlib import contextmanager
 
 import jaxtyping
 
@@ -45,3 +46,13 @@ def jaxtyped(function=None, **options):
         return checked(*args, **kwargs)
 
     return first_calls_checked
+
+
+@contextmanager
+def off():
+    """No call is checked inside, as for users, so that errors are those that they see."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import NAME, FiniteRange, available_executor, device, names, seeds, user_errors
+from benchmark.cli.completion import REGISTRIES, completes
+from benchmark.cli.errors import PRESET, FiniteRange, available_executor, device, names, seeds, user_errors
 from benchmark.cli.folders import FOLDER, claim
-from benchmark.cli.list import REGISTRIES, registry_of
+from benchmark.cli.list import registry_of
 from benchmark.cli.ownership import check_ownership
 from benchmark.cli.text import WIDTH, counted
 from benchmark.running.cells import Cell
@@ -111,9 +112,15 @@ def settings_options(default_tasks: str | None = None, default_seeds: str | None
 
     options = (
         click.option(
-            "--preset", default="quick", show_default=True, type=NAME, help="Settings; see `bench list presets`."
+            "--preset", default="quick", show_default=True, type=PRESET, help="Settings; see `bench list presets`."
         ),
-        click.option("--tasks", callback=names, help="`all` or NAME,NAME.", **default(default_tasks)),
+        click.option(
+            "--tasks",
+            callback=names,
+            shell_complete=completes("tasks", "all"),
+            help="`all` or NAME,NAME.",
+            **default(default_tasks),
+        ),
         click.option("--seeds", callback=seeds, metavar="0,1,2", help="Training seeds.", **default(default_seeds)),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: circuit.target_loss=0.1."
@@ -123,9 +130,31 @@ def settings_options(default_tasks: str | None = None, default_seeds: str | None
 
 
 method_option = click.option(
-    "--method", "methods", default="all", show_default=True, callback=names, help="`all` or NAME,NAME."
+    "--method",
+    "methods",
+    default="all",
+    show_default=True,
+    callback=names,
+    shell_complete=completes("methods", "all"),
+    help="`all` or NAME,NAME.",
 )
 """Decorator that adds the option for the methods of a run."""
+
+
+def methods_argument(
+    default: str | Callable[[], str], *also: str, name: str = "methods", metavar: str = "[METHOD,...]"
+) -> Decorator:
+    """Decorator that adds the argument for the methods that a command is about.
+
+    Args:
+        default: The methods if none are given.
+        also: What may be given instead of a list, such as `all`.
+        name: What the command calls them.
+        metavar: What its help calls them.
+    """
+    completion = completes("methods", *also)
+    return click.argument(name, metavar=metavar, default=default, callback=names, shell_complete=completion)
+
 
 ENGINE_OPTIONS = (
     click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import NAME, user_errors
+from benchmark.cli.errors import PRESET, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import WIDTH
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--preset", type=NAME, help="The preset whose records are judged, where the folder has several.")
+@click.option("--preset", type=PRESET, help="The preset whose records are judged, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def claims(preset: str | None, out: Path, as_json: bool) -> None:

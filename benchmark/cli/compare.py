@@ -3,27 +3,25 @@
 import json
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.errors import NAME, user_errors
+from benchmark.cli.errors import METHOD, PRESET, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted, plural
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.ranking import Board, EntryKey, Rules
-    from benchmark.records.table import Record
+    from benchmark.leaderboard.ranking import Board, EntryKey
     from benchmark.studies.compare import Contrast, Contrasts
 
 
 @click.command()
-@click.argument("first", metavar="A", type=NAME)
-@click.argument("second", metavar="B", type=NAME)
-@click.option("--preset", type=NAME, help="The preset whose records are compared, where the folder has several.")
+@click.argument("first", metavar="A", type=METHOD)
+@click.argument("second", metavar="B", type=METHOD)
+@click.option("--preset", type=PRESET, help="The preset whose records are compared, where the folder has several.")
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
@@ -53,37 +51,15 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
 def board_of(out: Path, preset: str | None) -> "Board":
     """The records of a preset, which need not be named if there is only one; `ValueError` if there are none."""
     from benchmark.leaderboard.ranking import Board
+    from benchmark.running.finished import ranked_records
 
-    records, rules = records_of(out)
+    records, rules = ranked_records(out)
     presets = sorted(rules)
     chosen = presets[0] if preset is None else preset
     if chosen not in rules or (preset is None and len(presets) > 1):
         asked = "several presets" if preset is None else f"no records of preset {preset!r}"
         raise ValueError(f"{asked} in folder {str(out)!r}; choose --preset from {', '.join(presets)}")
     return Board(chosen, [row for row in records if row.preset == chosen], rules[chosen])
-
-
-def records_of(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
-    """All records of a folder, and the rules of each preset in them; `ValueError` if there are none.
-
-    The rules are those of `run.json`; of the installed preset for tables without one; else the default rules.
-    """
-    from benchmark.discovery.settings import CircuitConfig
-    from benchmark.leaderboard.ranking import Rules, rules_of
-    from benchmark.running.config import load_preset
-    from benchmark.running.experiment import RUN, read_experiment, records_in
-    from benchmark.settings import validated
-
-    records, experiment = records_in(out), read_experiment(out)
-    presets = {row.preset for row in records}
-    if experiment is not None:
-        circuit = validated(CircuitConfig, experiment.settings.get("circuit", {}), f"{out / RUN}: circuit")
-        return records, dict.fromkeys(presets, rules_of(circuit))
-    rules = dict.fromkeys(presets, Rules())
-    for preset in presets:
-        with suppress(ValueError):  # the preset is not installed
-            rules[preset] = rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
-    return records, rules
 
 
 # As text

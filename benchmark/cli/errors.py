@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from benchmark.cli.completion import completed
 from benchmark.disk import disk_failure
 from benchmark.files import CorruptFileError, printable
 from benchmark.running.executors import ExecutorFailedError, check_executor
@@ -86,15 +88,27 @@ class OneLineGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Look up the command; the error names the choices."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        unknown = args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None
+        if unknown and not ctx.resilient_parsing:
             raise BadUsage(f"unknown command {args[0]!r}; choose from {', '.join(self.commands)}")
         return super().resolve_command(ctx, args)
 
 
 class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """The name of a method, a task, a concept or a preset: printable, and not of any length."""
+    """The name of a method, a task, a concept or a preset: printable, and not of any length.
+
+    Args:
+        kind: What the shell completes: `methods`, `tasks`, `concepts` or `presets`; nothing if it is empty.
+    """
 
     name = "text"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names that start with what was typed."""
+        return completed(self.kind, incomplete) if self.kind else []
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name without the spaces around it."""
@@ -105,7 +119,8 @@ class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return name
 
 
-NAME = Name()
+METHOD, TASK, CONCEPT, PRESET = map(Name, ("methods", "tasks", "concepts", "presets"))
+NAME = Name("")
 
 
 def names(context: click.Context, parameter: click.Parameter, value: str | None) -> Sequence[str]:

@@ -17,8 +17,9 @@ from benchmark.cli.cells import (
     compute,
     dry_run_table,
     exit_if_failed,
+    methods_argument,
 )
-from benchmark.cli.errors import names, user_errors
+from benchmark.cli.errors import user_errors
 from benchmark.cli.text import WIDTH, table_lines
 from benchmark.running.store import Store
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default=compared_methods, callback=names)
+@methods_argument(compared_methods)
 @cell_options("leave_one_out.csv")
 @click.option("--dry-run", is_flag=True, help="List what would be computed and what it costs; write nothing.")
 def leave_one_out(

@@ -3,26 +3,17 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pkgutil import resolve_name
 from textwrap import wrap
 from typing import Any
 
 import click
 
+from benchmark.cli.completion import REGISTRIES
 from benchmark.cli.errors import user_errors
 from benchmark.plugins.registry import Registry
 from benchmark.plugins.versions import DISTRIBUTION
-
-REGISTRIES: Mapping[str, str] = {
-    "methods": "benchmark.methods:METHODS",
-    "tasks": "benchmark.tasks:TASKS",
-    "concepts": "benchmark.concepts:CONCEPTS",
-    "metrics": "benchmark.metrics.registry:METRICS",
-    "rankings": "benchmark.discovery.rankings:RANKINGS",
-    "ablations": "benchmark.interventions.ablations:ABLATIONS",
-}
-"""Where the registry of each kind of record is."""
 
 Rows = list[dict[str, Any]]
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.errors import NAME, FiniteRange, user_errors
+from benchmark.cli.errors import METHOD, PRESET, FiniteRange, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.running.store import Store
 
 
 @click.command()
-@click.argument("method", type=NAME)
+@click.argument("method", type=METHOD)
 @click.option(
-    "--to", default="", type=NAME, help="The method whose loss is matched; by default the one METHOD declares."
+    "--to", default="", type=METHOD, help="The method whose loss is matched; by default the one METHOD declares."
 )
-@click.option("--preset", default="quick", show_default=True, type=NAME, help="Settings to start from.")
+@click.option("--preset", default="quick", show_default=True, type=PRESET, help="Settings to start from.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the preset: dense.d_model=48.")
 @click.option("--tolerance", default=0.02, show_default=True, type=FiniteRange(0, 100, min_open=True), help="Nats.")
 @click.option("--trials", default=6, show_default=True, type=click.IntRange(1, 1000), help="Most models to train.")

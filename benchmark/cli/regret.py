@@ -18,6 +18,7 @@ from benchmark.cli.cells import (
     compute,
     dry_run_table,
     exit_if_failed,
+    methods_argument,
 )
 from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
@@ -38,7 +39,7 @@ def _algorithms() -> str:
 
 
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default=compared_methods, callback=names)
+@methods_argument(compared_methods)
 @cell_options("regret.csv, stability.csv and best_known.csv")
 @click.option(
     "--finder-seeds", callback=seed_list, metavar="0,1,2", default="0,1,2", show_default=True, help="Search seeds."

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.errors import NAME, user_errors
+from benchmark.cli.errors import CONCEPT, METHOD, TASK, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.cli.text import WIDTH, table_lines
 from benchmark.files import CorruptFileError, read_text
 
 
 @click.command()
-@click.argument("method", required=False, type=NAME)
-@click.argument("task", required=False, type=NAME)
+@click.argument("method", required=False, type=METHOD)
+@click.argument("task", required=False, type=TASK)
 @click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 @click.option(
-    "--concept", type=NAME, help="How METHOD's nodes represent a concept, and how well its labels replace them."
+    "--concept", type=CONCEPT, help="How METHOD's nodes represent a concept, and how well its labels replace them."
 )
 @click.option("--names", is_flag=True, help="What the names of METHOD's nodes are worth; illusions in full.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -73,12 +73,12 @@ def leaderboard_of(out: Path, as_json: bool) -> str:
     Raises:
         ValueError: There are no records, or they cannot be read.
     """
-    from benchmark.cli.compare import records_of
     from benchmark.leaderboard.ranking import LEADERBOARD, leaderboard, table
     from benchmark.leaderboard.text_table import leaderboard_table
     from benchmark.running.experiment import RUN
+    from benchmark.running.finished import ranked_records
 
-    records, rules = records_of(out)
+    records, rules = ranked_records(out)
     standings = leaderboard(records, rules)
     file = out / LEADERBOARD
     known = (out / RUN).is_file()  # an older version of the code may have computed it in another way

@@ -16,8 +16,9 @@ from benchmark.cli.cells import (
     compute,
     dry_run_table,
     exit_if_failed,
+    methods_argument,
 )
-from benchmark.cli.errors import names, user_errors
+from benchmark.cli.errors import user_errors
 from benchmark.cli.text import WIDTH, table_lines
 from benchmark.running.store import Store
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("families", metavar="[FAMILY,...]", default="all", callback=names)
+@methods_argument("all", "all", name="families", metavar="[FAMILY,...]")
 @cell_options("sweep.csv")
 @click.option("--dry-run", is_flag=True, help="List the points and what they cost; write nothing.")
 def sweep(

@@ -17,9 +17,10 @@ from benchmark.cli.cells import (
     compute,
     dry_run_table,
     exit_if_failed,
+    methods_argument,
 )
-from benchmark.cli.errors import names, user_errors
 from benchmark.cli.errors import seeds as seed_list
+from benchmark.cli.errors import user_errors
 from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted
 from benchmark.running.store import Store
 
@@ -35,7 +36,7 @@ def _references() -> str:
 
 
 @click.command()
-@click.argument("methods", metavar="[METHOD,...]", default=_references, callback=names)
+@methods_argument(_references)
 @cell_options("variance.csv", default_tasks="for_while,else_elif", default_seeds="0,1,2")
 @click.option(
     "--finder-seeds",

@@ -14,6 +14,7 @@ from benchmark.discovery.candidates import NodeTrials
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.search import Search
 from benchmark.discovery.spending import BudgetSpentError
+from benchmark.html_table import html_table
 from benchmark.model.circuit import Circuit
 from benchmark.tasks.prompts import PromptBatch
 
@@ -27,7 +28,7 @@ PATH = (0.1, 0.5, 0.9)
 """Shares of the rest of the cut at which first-order effects are taken."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FoundCircuit:
     """A discovered circuit."""
 
@@ -49,6 +50,27 @@ class FoundCircuit:
     """What it has to meet there."""
     minimal: bool | None = None
     """Whether every node was tried and none can be removed alone; `None` if the circuit was not shrunk."""
+
+    def __repr__(self) -> str:
+        minimal = ", 1-minimal" if self.minimal else ""
+        losses = f"lowest loss {self.lowest_loss:.3f}, target {self.criterion.target:.3f}"
+        return f"FoundCircuit({self.status}, {self.circuit.counted}{minimal}, {losses})"
+
+    def _repr_html_(self) -> str:
+        """Status, losses and size, and the kept nodes of each site, as tables for notebooks."""
+        return html_table(("", ""), self.facts.items()) + self.circuit._repr_html_()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What one wants to know first, as text: status, losses in nats, size."""
+        minimal = {True: "yes", False: "not certified", None: "no, it was only cut"}[self.minimal]
+        return {
+            "status": self.status,
+            "nodes": self.circuit.counted.removesuffix(" nodes"),
+            "lowest loss": f"{self.lowest_loss:.3f}",
+            "target": f"{self.criterion.target:.3f}",
+            "1-minimal": minimal,
+        }
 
 
 def cut_order(search: Search, order: Tensor, slack: float) -> FoundCircuit:

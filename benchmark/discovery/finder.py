@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from benchmark.discovery.arguments import check_search, checked_graph
 from benchmark.discovery.bisection import COARSE
 from benchmark.discovery.calibration import calibrate
 from benchmark.discovery.candidates import NodeTrials
@@ -34,7 +35,7 @@ from benchmark.discovery.shrinking import certify, exchange, thin
 from benchmark.discovery.spending import CERTIFICATION
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
 from benchmark.model.circuit import Circuit, by_site
-from benchmark.model.interface import CircuitModel, Graph
+from benchmark.model.interface import CircuitModel
 from benchmark.tasks.prompts import TaskPrompts
 
 NEAR = 2.0
@@ -46,7 +47,7 @@ def find_circuit(
     task: TaskPrompts,
     means: Means,
     *,
-    graph: Graph,
+    graph: str,
     target: float,
     ranking: str = "mask",
     budget: Budget = Budget(),
@@ -59,20 +60,23 @@ def find_circuit(
         model: The model in which to find the circuit.
         task: The prompts of the task.
         means: Ablation values, unless `ablation_values` gives others.
-        graph: Determines which sites count as nodes.
-        target: Task loss to reach, nats.
+        graph: `unit` or `channel`: which sites count as nodes.
+        target: Task loss to reach, nats, finite and above 0.
         ranking: Name of the ranking that orders the nodes.
         budget: The budget of the search; runs on other prompts to obtain ablation values are not counted.
         ablation_values: Ablation values on given prompts.
         generator: Source of all randomness.
 
     Raises:
-        ValueError: For an unknown ranking, or one that leaves out nodes.
+        ValueError: For an unknown ranking, or one that leaves out nodes; for any other argument that no search can be
+            made with.
     """
+    check_search(model, task, means, graph, target, budget, generator)
+    RANKINGS.named(ranking)
     values = ablation_values or (lambda batch: at_means(means))
 
     def searched(prompts: TaskPrompts) -> Search:
-        return Search.of(model, prompts, values, graph, target, budget)
+        return Search.of(model, prompts, values, checked_graph(graph), target, budget)
 
     def found(search: Search) -> FoundCircuit:
         return _found(search, ranking, budget, generator)

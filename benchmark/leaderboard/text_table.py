@@ -55,6 +55,26 @@ SHOWN: Mapping[str, Callable[[Row], str]] = {
 }
 """The columns of the table, by heading."""
 
+METRICS_SHOWN = {
+    "area": "profile_area",
+    "edges": "edges",
+    "verif": "verified_edges",
+    "faith": "faithfulness",
+    "robst": "robust_faithfulness",
+    "label": "pooled_label_score",
+    "loss": "validation_loss",
+}
+"""The columns with an interval, by heading: the metric that they show."""
+
+
+def shown_limits(row: Row, heading: str) -> str:
+    """The 95 % interval over seeds of what a column shows; empty without one."""
+    metric = METRICS_SHOWN.get(heading, "")
+    low, high = (row.get(f"{metric}_{end}", "") for end in ("low", "high"))
+    show = _count if metric.endswith("edges") else _digits
+    return f"[{show(low)}, {show(high)}]" if low and high else ""
+
+
 CAPTION = """tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank
 edges: between kept nodes; verif: those it needs; geometric means, tasks reached

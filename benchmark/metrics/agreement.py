@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.special import log_softmax
 
 from benchmark.metrics.arrays import ABOVE_1, AT_LEAST_0, NOT_INFINITE, Array, Number, arrays, mean, numbers
 from benchmark.metrics.shares import ONE_NAT, share, unexplained
@@ -89,6 +88,8 @@ def kl_divergence(logits: Array, reference: Array) -> float:
         Mean over positions of KL(softmax reference || softmax logits) in nats, from 0, lower is closer; `nan` without
         positions.
     """
+    from scipy.special import log_softmax
+
     found, known = arrays(logits=(logits, "*position vocab"), reference=(reference, "*position vocab"))
     if not known.size:
         return math.nan

@@ -1,25 +1,31 @@
 """The one place where arguments of metrics are checked and converted to numpy arrays.
 
 Any argument may be a torch tensor (on any device, of any number type, with or without a gradient), a numpy array, a
-list or a number. An invalid one is a `ValueError` that names the argument, the requirement and the value given.
+list or a number. An invalid one is a `ValueError` that names the argument, the requirement and the value given. Imports
+no torch: a tensor can only be given once somebody else has imported it.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     Array = ArrayLike | Tensor | Sequence[Tensor]
     """What metrics accept as an array; `arrays` checks its shape."""
+
+    Arrays = Iterable[Array]
+    """What metrics accept as several arrays."""
 
     Number = float | np.number[Any] | NDArray[Any] | Tensor
     """What metrics accept as one number."""
 else:
-    Array = Number = object  # so that `arrays` reports errors, under pytest too, and not the checker of annotations
+    Array = Arrays = Number = object  # so that `arrays` reports errors, under pytest too, not the checker of types
 
 
 class Wanted(NamedTuple):
@@ -120,8 +126,10 @@ def _array(name: str, given: object) -> NDArray[Any]:
 def _native(given: object) -> NDArray[Any]:
     if isinstance(given, (list, tuple)):
         return np.asarray([_native(each) for each in given] if _holds_tensors(given) else given)
-    if not isinstance(given, Tensor):
-        return np.asarray(given)
+    return _of_tensor(given) if _is_tensor(given) else np.asarray(given)
+
+
+def _of_tensor(given: "Tensor") -> NDArray[Any]:
     values = given.detach().cpu().to_dense()
     try:
         return values.numpy()
@@ -129,8 +137,13 @@ def _native(given: object) -> NDArray[Any]:
         return values.float().numpy()
 
 
+def _is_tensor(given: object) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
+
+
 def _holds_tensors(given: Sequence[Any]) -> bool:
-    return any(isinstance(each, Tensor) or (isinstance(each, (list, tuple)) and _holds_tensors(each)) for each in given)
+    return any(_is_tensor(each) or (isinstance(each, (list, tuple)) and _holds_tensors(each)) for each in given)
 
 
 def _check_shape(name: str, shape: tuple[int, ...], axes: Sequence[str], sizes: dict[str, Any]) -> None:

@@ -1,14 +1,13 @@
 """Metrics of a dictionary: reconstruction, number of features that fire, density of connections, feature splitting."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from benchmark.metrics.arrays import ABOVE_0, Array, Number, arrays, checked, mean, numbers, rows
+from benchmark.metrics.arrays import ABOVE_0, Array, Arrays, Number, arrays, checked, mean, numbers, rows
 from benchmark.metrics.shares import share, unexplained
 from benchmark.metrics.size import edges_for_mass
 
@@ -78,7 +77,7 @@ def loss_recovered(replaced: Number, original: Number, ablated: Number) -> float
     return share(worst - with_dictionary, worst - best, worst, best)
 
 
-def connection_density(attributions: Iterable[Array], mass: Number = 0.95) -> float:
+def connection_density(attributions: Arrays, mass: Number = 0.95) -> float:
     """Share of all node pairs needed to carry a given share of every target's attribution.
 
     `mass_edge_count` over the number of pairs. Pairs with dead nodes count like any other and make the result look

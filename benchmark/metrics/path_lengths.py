@@ -2,22 +2,20 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.shares import share
-from benchmark.metrics.size import joined
-from benchmark.model.circuit import Circuit
-from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import Connection
+from benchmark.metrics.size import Circuit, Connections, joined
+from benchmark.model.terminals import EMBEDDING, LOGITS
 
 Inflow = Mapping[str, list[tuple[str, NDArray[np.float64]]]]
 """By target site, its source sites and the strengths of edges between kept nodes, `[target, source]`."""
 
 
-def path_length(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def path_length(circuit: Circuit, connections: Connections) -> float:
     """Mean number of units on a path from the embeddings to the logits.
 
     A path's weight is the product over its edges of each edge's share of all that enters its target. That is the
@@ -41,7 +39,7 @@ def path_length(circuit: Circuit, connections: Iterable[Connection]) -> float:
     return share(float(units.sum()), float(reached.sum()))
 
 
-def longest_path(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def longest_path(circuit: Circuit, connections: Connections) -> float:
     """Largest number of units on a path of edges from the embeddings to the logits.
 
     Args:
@@ -55,7 +53,7 @@ def longest_path(circuit: Circuit, connections: Iterable[Connection]) -> float:
     return longest if math.isfinite(longest) else math.nan
 
 
-def _inflow(circuit: Circuit, connections: Iterable[Connection]) -> Inflow:
+def _inflow(circuit: Circuit, connections: Connections) -> Inflow:
     """The strengths of edges into each site from kept nodes; `nan` through opaque blocks."""
     found = defaultdict(list)
     for each, weight, target, source in joined(circuit, connections):

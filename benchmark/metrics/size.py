@@ -2,16 +2,21 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
-from benchmark.metrics.arrays import MASK, MASS, Array, Number, checked, numbers
-from benchmark.model.circuit import Circuit
-from benchmark.model.graph import TERMINALS
-from benchmark.model.interface import Connection
+from benchmark.metrics.arrays import MASK, MASS, Arrays, Number, checked, numbers
+from benchmark.model.terminals import TERMINALS
+
+if TYPE_CHECKING:
+    from benchmark.model.circuit import Circuit
+    from benchmark.model.interface import Connection
+
+    Connections = Iterable[Connection]
+else:
+    Circuit = Connection = Connections = object  # they import torch, which metrics of arrays need not
 
 BITS_PER_EDGE = 8
 """Cost of one weight in `description_bits`."""
@@ -22,7 +27,7 @@ def node_count(circuit: Circuit) -> float:
     return float(sum(mask.sum() for mask in masks_of(circuit).values()))
 
 
-def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def edge_count(circuit: Circuit, connections: Connections) -> float:
     """Number of edges between kept nodes, Gao et al. 2025 section 2.2.
 
     An edge is a nonzero weight with both ends kept; if a connection has no weight (an opaque block joins its ends),
@@ -42,7 +47,7 @@ def edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
     return float(sum(_edges(weight, target, source) for _, weight, target, source in joined(circuit, connections)))
 
 
-def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def touched_edge_count(circuit: Circuit, connections: Connections) -> float:
     """Number of edges with at least one end kept: everything that the circuit touches.
 
     Args:
@@ -58,7 +63,7 @@ def touched_edge_count(circuit: Circuit, connections: Iterable[Connection]) -> f
     return float(total)
 
 
-def opaque_weight_count(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def opaque_weight_count(circuit: Circuit, connections: Connections) -> float:
     """Number of nonzero weights in the opaque blocks that a circuit's edges run through.
 
     A block counts once, and only if it joins two kept nodes. This exposes what an edge through a block hides.
@@ -78,7 +83,7 @@ def opaque_weight_count(circuit: Circuit, connections: Iterable[Connection]) -> 
     return float(sum(crossed.values()))
 
 
-def description_bits(circuit: Circuit, connections: Iterable[Connection]) -> float:
+def description_bits(circuit: Circuit, connections: Connections) -> float:
     """Bits that specify which nodes and edges a circuit has, and each edge's weight to 8 bits.
 
     log2 C(all nodes, kept nodes), plus for each connection log2 C(pairs of kept nodes, edges) + 8 bits per edge. Dead
@@ -99,7 +104,7 @@ def description_bits(circuit: Circuit, connections: Iterable[Connection]) -> flo
     return bits
 
 
-def mass_edge_count(attributions: Iterable[Array], mass: Number = 0.95) -> float:
+def mass_edge_count(attributions: Arrays, mass: Number = 0.95) -> float:
     """Fewest edges that carry a share of every target's attribution.
 
     For each row the fewest sources whose absolute attributions add up to `mass` of the row's absolute sum, summed over
@@ -118,9 +123,11 @@ def mass_edge_count(attributions: Iterable[Array], mass: Number = 0.95) -> float
     return edges_for_mass(attributions, mass)[0]
 
 
-def edges_for_mass(attributions: Iterable[Array], mass: Number) -> tuple[float, float]:
+def edges_for_mass(attributions: Arrays, mass: Number) -> tuple[float, float]:
     """`mass_edge_count`, and the number of all pairs."""
     (wanted,) = numbers(MASS, mass=mass)
+    if not isinstance(attributions, Iterable):
+        raise ValueError(f"attributions must be a list of arrays [target, source], got {attributions!r:.60}")
     edges = pairs = 0.0
     for index, given in enumerate(attributions):
         (matrix,) = checked(**{f"attributions[{index}]": (given, "target source")})
@@ -141,10 +148,14 @@ class Joined(NamedTuple):
     source: NDArray[np.bool_]
 
 
-def joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[Joined]:
+def joined(circuit: Circuit, connections: Connections) -> Iterator[Joined]:
     """Connections, checked against the circuit in which they are counted."""
     masks = masks_of(circuit) | {name: np.ones(1, dtype=np.bool_) for name in TERMINALS}
+    if not isinstance(connections, Iterable):
+        raise ValueError(f"connections must be a list of Connection, got {connections!r:.60}")
     for connection in connections:
+        if not hasattr(connection, "weight"):
+            raise ValueError(f"connections must be a list of Connection, got one that is {connection!r:.60}")
         name = f"connection {connection.source} -> {connection.target}"
         for site in (connection.source, connection.target):
             if site not in masks:
@@ -159,6 +170,8 @@ def joined(circuit: Circuit, connections: Iterable[Connection]) -> Iterator[Join
 
 def masks_of(circuit: Circuit) -> dict[str, NDArray[np.bool_]]:
     """Which nodes of each site a circuit keeps."""
+    if not hasattr(circuit, "masks"):
+        raise ValueError(f"circuit must be a Circuit, got {circuit!r:.60}")
     found = {}
     for site, given in circuit.masks.items():
         (mask,) = checked(**{f"the mask of {site}": (given, "node", MASK)})
@@ -175,6 +188,8 @@ def _edges(weight: NDArray[Any] | None, target: NDArray[np.bool_], source: NDArr
 
 def _choice_bits(things: int, chosen: int) -> float:
     """log2 of the number of ways to choose `chosen` of `things`."""
+    from scipy.special import gammaln
+
     if chosen in (0, things):
         return 0.0
     ways = gammaln(things + 1) - gammaln(chosen + 1) - gammaln(things - chosen + 1)

@@ -23,6 +23,9 @@ def _logit_differences(
 ) -> tuple[Float[NDArray[np.float64], " prompt"], ...]:
     """The logit difference of each of several logits of the same prompts and vocabulary."""
     known = checked(**{name: (values, "prompt vocab") for name, values in logits.items()})
+    for name, values in zip(logits, known, strict=True):
+        if not values.shape[1]:
+            raise ValueError(f"{name} must have logits of at least one token, got shape {list(values.shape)}")
     prompts, token = str(len(known[0])), token_of(known[0].shape[1])
     right, wrong = checked(answer=(answer, prompts, token), other=(other, prompts, token))
     rows, (right, wrong) = np.arange(len(right)), (each.astype(np.intp) for each in (right, wrong))

@@ -14,18 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmark.model.interface import CircuitModel, Connection, Graph, Kind, OpaqueBlock, Site
+from benchmark.model.terminals import EMBEDDING as EMBEDDING
+from benchmark.model.terminals import LOGITS as LOGITS
+from benchmark.model.terminals import TERMINALS as TERMINALS
 
 RESIDUAL_CHANNELS: tuple[Kind, ...] = ("residual_read", "residual_write")
 """Kinds that are nodes in the channel graph only."""
-
-EMBEDDING = "embed"
-"""The source that stands for the token embeddings."""
-
-LOGITS = "logits"
-"""The target that stands for the logits."""
-
-TERMINALS = (EMBEDDING, LOGITS)
-"""The terminals of the unit graph: always kept, never counted as nodes."""
 
 
 @dataclass(frozen=True, eq=False)

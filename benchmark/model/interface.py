@@ -65,8 +65,15 @@ class Site:
 
     @classmethod
     def at(cls, name: str, size: int, stage: int) -> "Site":
-        """The site at a hook point; its kind and layer are read off the name."""
+        """The site at a hook point; its kind and layer are read off the name.
+
+        Raises:
+            ValueError: The name is not of the form `blocks.{layer}.….{hook}`, or the hook is unknown.
+        """
         parts = name.split(".")
+        if len(parts) < 3 or not parts[1].isdecimal() or parts[-1] not in KIND_OF_HOOK:
+            hooks = ", ".join(KIND_OF_HOOK)
+            raise ValueError(f"site {name!r} is not of the form blocks.LAYER.HOOK; choose the hook from {hooks}")
         return cls(name, KIND_OF_HOOK[parts[-1]], int(parts[1]), size, stage)
 
 
@@ -99,6 +106,9 @@ class Connection:
         full: Where an end stands for many numbers (all embedding channels, all logits), the map between those.
         parts: Where a node has several reads or writes, the map of each pair of them, by the names under which their
             values are passed to an edge ablation; a weight is then the root of the sum of the squares of its parts.
+
+    Raises:
+        ValueError: There are both a weight and an opaque block, or neither.
     """
 
     source: str
@@ -109,7 +119,11 @@ class Connection:
     parts: Mapping[tuple[str, str], Float[Tensor, "_ _"]] | None = None
 
     def __post_init__(self) -> None:
-        assert (self.weight is None) == (self.block is not None), (self.source, self.target)
+        if (self.weight is None) != (self.block is not None):
+            given = "neither" if self.weight is None else "both"
+            raise ValueError(
+                f"connection {self.source} -> {self.target} needs a weight or an opaque block, got {given}"
+            )
 
     @cached_property
     def maps(self) -> Mapping[tuple[str, str], Float[Tensor, "_ _"]]:
@@ -259,7 +273,11 @@ def forward(
 
     Returns:
         Logits, in nats.
+
+    Raises:
+        ValueError: Tokens or positions have other axes, or there is no such stage.
     """
+    _check_run(model, tokens if state is None else None, positions, stage)
     begun = begin(model, tokens) if state is None else state
     ended = run_stages(model, begun, edit, first=stage, ablated_edges=ablated_edges)
     positions = None if positions is None else positions.to(next(iter(ended.values())).device)
@@ -267,6 +285,18 @@ def forward(
         return model.read_out(ended, positions)
     assert can_ablate_edges(model)
     return model.read_out(ended, positions, ablated_edges)
+
+
+def _check_run(model: CircuitModel, tokens: Tensor | None, positions: Tensor | None, stage: int) -> None:
+    if not hasattr(model, "read_out"):
+        raise ValueError(f"model must be a CircuitModel, got {type(model).__name__}")
+    for name, given, axes in (("tokens", tokens, "[batch, position]"), ("positions", positions, "[batch, query]")):
+        if given is not None and (not isinstance(given, Tensor) or given.dim() != 2 or given.is_floating_point()):
+            shown = f"{given.dtype} of shape {list(given.shape)}" if isinstance(given, Tensor) else f"{given!r:.60}"
+            raise ValueError(f"{name} must be a tensor of integers of shape {axes}, got {shown}")
+    last = stage_count(model)
+    if not 0 <= stage <= last:
+        raise ValueError(f"stage must be from 0 to {last}, got {stage}")
 
 
 def next_token_losses(

@@ -18,7 +18,7 @@ from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
 from benchmark.running.cells import digest
-from benchmark.running.config import SECTIONS, RunConfig
+from benchmark.running.config import SECTIONS, RunConfig, configure
 from benchmark.running.plan import Planner
 from benchmark.running.reports import Chosen
 from benchmark.tasks import FormsOfTask, forms_by_task, forms_digest
@@ -216,6 +216,31 @@ def records_in(folder: Path) -> list[Record]:
         told = f"; `--out {REFERENCE}` shows the run that comes with the code" * other
         raise ValueError(f"there is no run in folder {str(folder)!r}: `bench run --out {folder}` makes one{told}")
     return records
+
+
+def changes_from_preset(experiment: Experiment, method: str) -> list[str]:
+    """What was changed in the preset for a method of a run, each `section.key=value` as `--set` takes it.
+
+    None if the preset is not installed any more.
+    """
+    try:
+        preset = configure(experiment.preset, [method])
+    except ValueError:
+        return []
+    sections = {**{name: getattr(preset, name) for name in SECTIONS}, **preset.method_configs}
+    return [
+        f"{section}.{key}={_toml(experiment.settings[section][key])}"
+        for section, config in sections.items()
+        for key, value in _shareable(config.model_dump(mode="json")).items()
+        if value != experiment.settings.get(section, {}).get(key, value)
+    ]
+
+
+def _toml(value: Any) -> str:
+    """A setting as TOML in one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(each)}' for key, each in value.items())} }}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)
 
 
 def joined_experiment(folder: Path, run: RunConfig, table: str, kernels: Mapping[str, str] = {}) -> Experiment:

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark import metrics
 from benchmark.concepts import TOKEN_DECIDES, Concept
+from benchmark.html_table import html_table
 from benchmark.interventions.window_run import Values
 from benchmark.metrics import f1_threshold, p_active_given_concept, p_concept_given_active
 from benchmark.metrics.registry import POOLED
@@ -24,6 +25,9 @@ from benchmark.validity.sample import Sample, refusal
 from benchmark.validity.scene import Measured, Scene
 from benchmark.validity.scoring import LOW, Changes, Fit, Score
 from benchmark.validity.settings import ValidityConfig
+
+SHOWN_CONCEPTS = 4
+"""Most concepts that are named where an assessment is shown in one line."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,18 @@ class ConceptValidity:
         chosen = self.choices.get("by_precision")
         return None if chosen is None else chosen.controls
 
+    @property
+    def scored(self) -> str:
+        """The label replacement score with its 95 % interval, or why there is none."""
+        if self.reason or self.controls is None:
+            return f"undefined: {self.reason}"
+        score = self.controls["label"]
+        return f"{_shown(score.value)} [{_shown(score.low)}, {_shown(score.high)}]"
+
+
+def _shown(number: float) -> str:
+    return f"{number:.2f}" if math.isfinite(number) else "undefined"
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -135,7 +151,7 @@ class Pooled:
     windows: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Assessment:
     """The assessment of one model.
 
@@ -154,6 +170,20 @@ class Assessment:
     bases: Mapping[Kind, Basis]
     pooled: Mapping[str, Mapping[str, Pooled]]
     explained: ExplainedHarm
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{row.concept} {row.scored}" for row in self.concepts[:SHOWN_CONCEPTS])
+        more = f" and {len(self.concepts) - SHOWN_CONCEPTS} more" if len(self.concepts) > SHOWN_CONCEPTS else ""
+        return f"Assessment({scores}{more}; {self.have_names} nodes have a name)"
+
+    def _repr_html_(self) -> str:
+        """The best detector of each concept and what its labels score, as a table for notebooks."""
+        header = ("concept", "holds at", "best detector that matters", "average precision", "label replacement score")
+        rows = [
+            (row.concept, f"{row.rate:.1%}", row.node, _shown(row.average_precision), row.scored)
+            for row in self.concepts
+        ]
+        return html_table(header, rows, f"{self.have_names} nodes have a name, of which {len(self.named)} were judged")
 
 
 def assess(

@@ -21,6 +21,14 @@ def test_importing_the_package_does_not_import_torch():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_metrics_of_arrays_need_no_torch_nor_any_library_of_dictionaries():
+    program = (
+        "import sys; from benchmark.metrics import *; assert task_loss([[0, 0]], [0], [1]) > 0; "
+        "assert not {'torch', 'transformer_lens', 'sae_lens', 'pandas', 'scipy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="No benchmark attribute nothing"):
         _ = benchmark.nothing

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from guides import blocks
+from safetensors.torch import load_file
 from stated import bytes_of_files, check_stated
 
 from benchmark.methods import METHODS
@@ -223,3 +225,46 @@ def test_circuit_is_shown_with_its_nodes(run):
     shown = bench(folder, "show", "dense", "single_double_quote")
     assert shown.returncode == 0, shown.stderr
     assert "dense native, unit graph, task single_double_quote" in shown.stdout
+
+
+def followed(page, name, monkeypatch, folder):
+    """What a code block of a guide leaves behind, executed in the folder of a run."""
+    monkeypatch.chdir(folder)
+    (text,) = [text for _, called, text in blocks(page) if called == name]
+    seen = {}
+    exec(compile(text, name, "exec"), seen)
+    return text, seen
+
+
+def test_the_ten_lines_for_a_notebook_find_and_score_the_circuit_of_the_run(run, monkeypatch):
+    text, seen = followed("notebook.md", "notebook.py", monkeypatch, run[0])
+    assert len([line for line in text.splitlines() if line.strip()]) <= 10
+    where = {"method": "weight_sparse", "graph": "unit", "task": "single_double_quote", "ranking": "mask"}
+    recorded = [row for row in rows(run[0]) if where.items() <= row.items()]
+    store = seen["run"].store
+    folder = store.artifact(store.key_of(recorded[0]["config_hash"]))
+    assert load_file(folder / "order.safetensors")["order"].equal(seen["found"].order)
+    scores = {(row.metric, row.concept, row.ablation): row for row in seen["scores"].itertuples()}
+    assert scores.keys() == {(row["metric"], row["concept"], row["ablation"]) for row in recorded}
+    for row in recorded:
+        mine = scores[row["metric"], row["concept"], row["ablation"]]
+        assert mine.status == row["status"]
+        assert mine.value == pytest.approx(float(row["value"] or "nan"), rel=1e-5, nan_ok=True)
+    assert [row.concept for row in seen["labels"].concepts] == ["in_string"]
+    assert "<td>in_string</td>" in seen["labels"]._repr_html_()
+    assert len(seen["board"]) == len(rows(run[0], "leaderboard.csv"))
+    assert {row.place.method for row in seen["board"]} == set(METHODS)
+
+
+def test_a_model_without_a_run_is_searched_and_scored_as_the_guide_says(run, monkeypatch):
+    _, seen = followed("notebook.md", "own_model.py", monkeypatch, run[0])
+    assert set(seen["scores"].status) <= {"unsolved", "ok", "undefined"}
+    assert seen["found"].losses["whole"] > 0.15
+
+
+def test_the_metrics_of_the_guide_are_what_it_says(run, monkeypatch):
+    text, seen = followed("notebook.md", "metrics.py", monkeypatch, run[0])
+    lines = [line.split("  # ") for line in text.splitlines() if "  # " in line]
+    assert len(lines) == 3
+    for call, said in lines:
+        assert eval(call, seen) == pytest.approx(float(said.split()[0]), abs=5e-3)

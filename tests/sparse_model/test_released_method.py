@@ -8,6 +8,7 @@ import torch
 from released_files import viz_data, write_model, write_tokenizer
 from test_released import SETTINGS, checkpoint, logits
 
+import benchmark
 from benchmark.corpus import Corpus, build
 from benchmark.corpus.idioms import document
 from benchmark.corpus.tokenizer import train_tokenizer
@@ -16,7 +17,6 @@ from benchmark.model.circuit import circuits_of
 from benchmark.model.interface import stated_means
 from benchmark.planning.needs import Planned
 from benchmark.running.config import configure
-from benchmark.running.opening import open_model
 from benchmark.running.plan import plan
 from sparse_model.released import artifact
 from sparse_model.released.files import circuit_files, digest_of, task_of
@@ -274,7 +274,7 @@ def test_the_digest_is_that_of_the_bytes_as_they_are_now(tmp_path):
 
 
 def test_a_released_folder_is_opened_by_its_path(folder):
-    model = open_model(folder / "model")
+    model = benchmark.load_model(folder / "model")
     tokens = torch.randint(0, TOKENS, (2, 20), generator=torch.Generator().manual_seed(0))
     expected = torch.stack([logits(SHAPE, checkpoint(SHAPE), row) for row in tokens])
     torch.testing.assert_close(model(tokens), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
@@ -284,4 +284,4 @@ def test_a_folder_of_something_else_is_not_opened(tmp_path):
     with pytest.raises(
         ValueError, match=r"is no model that can be opened; choose a folder of results, or .* released reads"
     ):
-        open_model(tmp_path)
+        benchmark.load_model(tmp_path)

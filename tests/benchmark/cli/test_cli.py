@@ -19,7 +19,8 @@ from toy_bench import DIARY, RAISING, toy_bench
 from toy_methods import FITTED, ROOT, SPARSE
 
 from benchmark.cli import main, ownership
-from benchmark.cli.list import REGISTRIES, paragraphs
+from benchmark.cli.completion import REGISTRIES
+from benchmark.cli.list import paragraphs
 from benchmark.cli.ownership import check_ownership
 from benchmark.running import experiment
 from benchmark.running.experiment import recorded_kernels

@@ -12,7 +12,7 @@ from toy_bench import DIARY, toy_bench
 from toy_methods import ROOT
 
 from benchmark.cli import main
-from benchmark.cli.errors import NAME, names, seeds
+from benchmark.cli.errors import Name, names, seeds
 from benchmark.cli.folders import FOLDER, claim
 
 RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "1")
@@ -45,7 +45,7 @@ def test_every_option_has_a_type_with_bounds(command, option):
     elif kind is click.STRING:
         assert option.callback in (names, seeds) or option.name == "changes"
     else:
-        assert isinstance(kind, click.Choice | click.types.BoolParamType) or kind in (NAME, FOLDER)
+        assert isinstance(kind, click.Choice | click.types.BoolParamType | Name) or kind is FOLDER
 
 
 LONG, CONTROL = "a" * 5000, "de\x1b[31mnse\n"

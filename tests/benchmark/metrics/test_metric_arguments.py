@@ -170,6 +170,46 @@ def test_every_number_type_counts_for_its_values(name, key, dtype):
     np.testing.assert_array_equal(function(**rounded), function(**in_double))
 
 
+@each_array()
+def test_every_type_of_numpy_counts_for_its_values(name, key):
+    function = getattr(metrics, name)
+    for dtype in (np.float16, np.float32):
+        rounded = changed(name, key, lambda value, dtype=dtype: as_numpy(value, dtype))
+        in_double = changed(name, key, lambda value, dtype=dtype: as_numpy(as_numpy(value, dtype), np.float64))
+        np.testing.assert_array_equal(function(**rounded), function(**in_double))
+
+
+def as_numpy(value, dtype):
+    return value if value.dtype.kind == "i" else value.astype(dtype)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_without_positions_prompts_or_nodes_nothing_is_defined(name):
+    arguments, counts = EXAMPLES[name], {"mass_edge_count": 0.0}
+    empty = {
+        key: [] if isinstance(value, list) else value[:0]
+        for key, value in arguments.items()
+        if isinstance(value, (list, np.ndarray))
+    }
+    if empty:
+        found = getattr(metrics, name)(**{**arguments, **empty})
+        np.testing.assert_array_equal(found, counts.get(name, [] if isinstance(found, np.ndarray) else math.nan))
+
+
+@pytest.mark.parametrize("name", ["logit_difference", "prompt_losses", "task_loss", "pair_kl", "prompt_kls"])
+def test_logits_of_no_token_are_refused(name):
+    none = {key: np.zeros((4, 0)) for key in ("logits", "reference") if key in EXAMPLES[name]}
+    with pytest.raises(ValueError, match=r"must have logits of at least one token, got shape \[4, 0\]$"):
+        getattr(metrics, name)(**{**EXAMPLES[name], **none})
+
+
+@pytest.mark.parametrize("name", ["mass_edge_count", "connection_density"])
+def test_what_is_no_list_of_arrays_is_refused(name):
+    for value, got in ((None, "None"), (3, "3")):
+        with pytest.raises(ValueError, match=rf"^attributions must be a list of arrays \[target, source\], got {got}$"):
+            getattr(metrics, name)(value)
+
+
 def as_type(value, dtype):
     values = torch.from_numpy(value)
     return values.to(dtype) if values.is_floating_point() else values
@@ -275,6 +315,20 @@ def test_a_mask_that_is_none_is_refused(name, mask):
         getattr(metrics, name)(with_mask(mask), *arguments)
     with pytest.raises(ValueError, match="the mask of a must "):
         node_recovery(KEPT, with_mask(mask))
+
+
+@pytest.mark.parametrize("name", OF_CIRCUITS)
+@pytest.mark.parametrize("connections", [None, [torch.ones(2, 3)], [None]])
+def test_what_are_no_connections_is_refused(name, connections):
+    with pytest.raises(ValueError, match=r"^connections must be a list of Connection, got "):
+        getattr(metrics, name)(KEPT, connections)
+
+
+@pytest.mark.parametrize("name", [*OF_CIRCUITS, "node_count"])
+def test_what_is_no_circuit_is_refused(name):
+    arguments = () if name == "node_count" else (PATH,)
+    with pytest.raises(ValueError, match=r"^circuit must be a Circuit, got \{'a': "):
+        getattr(metrics, name)({"a": [1, 0]}, *arguments)
 
 
 @pytest.mark.parametrize("name", OF_CIRCUITS)

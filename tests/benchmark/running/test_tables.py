@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from benchmark.metrics import METRICS
 from benchmark.records.curves import CurvePoint, write_points
 from benchmark.records.table import Measurement, Record, read_costs, read_records, write_measurements, write_table
 from benchmark.running import experiment
-from benchmark.running.cells import Cell, Order
+from benchmark.running.cells import Order
 from benchmark.running.config import configure
 from benchmark.running.experiment import RUN, read_experiment, recorded_kernels
-from benchmark.running.models import load_model
 from benchmark.running.plan import plan
 from benchmark.running.schedule import Outcome
 from benchmark.running.store import CorruptArtifactError, Store
@@ -362,14 +360,3 @@ def test_rows_are_not_made_from_an_artifact_that_was_changed(tmp_path, store):
     with pytest.raises(CorruptArtifactError, match=r"is corrupt: records\.json does not have"):
         write_tables(run_of(), outcomes, store, tmp_path / "out", workers=2)
     assert not (tmp_path / "out" / "records.csv").exists()
-
-
-def test_a_model_is_not_loaded_from_an_artifact_that_was_changed(tmp_path, store):
-    cell = Cell("train", {"method": "root", "seed": 0})
-    (store.partial(cell.order()) / "model.safetensors").write_text("weights")
-    folder = store.artifact(store.commit(cell.order(), 1.0, 1).key)
-    (tmp_path / "run").mkdir()
-    shutil.copytree(folder, tmp_path / "run" / "root")
-    (tmp_path / "run" / "root" / "model.safetensors").write_text("Weights")
-    with pytest.raises(CorruptArtifactError, match=r"train root seed 0. is corrupt: model\.safetensors does not have"):
-        load_model(tmp_path / "run", "root")
