@@ -175,8 +175,8 @@ def prompts():
     return TaskPrompts(*(string_closing.batch(pairs, generator) for pairs in (16, 16, 16)), task="string_closing")
 
 
-def ranked(model, prompts, kept, graph="channel", target=0.15):
-    model.circuits = {"string_closing": kept}
+def ranked(model, prompts, kept, graph="channel", target=0.15, task="string_closing"):
+    model.circuits = {task: kept}
     return find_circuit(
         model,
         prompts,
@@ -211,6 +211,5 @@ def test_a_released_circuit_that_misses_the_target_is_not_reached(model, prompts
 
 
 def test_a_model_without_a_circuit_for_the_task_says_what_it_has(model, prompts, imported):
-    model.circuits = {"for_while": imported(viz_data()).circuit}
     with pytest.raises(ValueError, match="comes with circuits for for_while alone, not for task 'string_closing'"):
-        find_circuit(model, prompts, {}, graph="channel", target=0.15, ranking="released", generator=torch.Generator())
+        ranked(model, prompts, imported(viz_data()).circuit, task="for_while")
