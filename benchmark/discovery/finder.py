@@ -94,7 +94,8 @@ def _found(search: Search, ranking: str, budget: Budget, generator: torch.Genera
     """Stages 1 to 3; only whether it meets the criterion, for a circuit that is known already."""
     if RANKINGS.named(ranking).as_given:
         order, nodes = RANKINGS[ranking].function(search, budget, generator)
-        return cut_at(search, *_checked(search, ranking, [order]), nodes)
+        (order,) = _checked(search, ranking, [order])
+        return cut_at(search, order, nodes)
     cuts = _cuts(search, ranking, budget, generator)
     near = cuts[0].lowest_loss <= NEAR * search.criterion.target
     if budget.shrink and cuts[0].status != "ok" and near:

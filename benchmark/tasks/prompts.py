@@ -94,7 +94,7 @@ class TaskPrompts:
     train: PromptBatch
     validation: PromptBatch
     test: PromptBatch
-    task: str = ""
+    task: str = field(default="", kw_only=True)
     """Name of the task, by which a circuit that is known already is looked up."""
 
     @property

@@ -1,5 +1,6 @@
 """The released model of a run: what `train` writes into its folder without training, and how it is loaded."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def write_circuits(model: Transformer, config: ReleasedSettings, folder: Path) -
     return {"final_resid_nodes": final, "unread_folders": unread}
 
 
-def check_same_model(file: Path, stated: dict[str, Any], config: TransformerConfig) -> None:
+def check_same_model(file: Path, stated: Mapping[str, Any], config: TransformerConfig) -> None:
     """`CorruptFileError` if the config in the file of a circuit is that of another model."""
     wanted = {
         "n_layer": config.layers,
@@ -103,7 +104,7 @@ def check_same_model(file: Path, stated: dict[str, Any], config: TransformerConf
             raise CorruptFileError(file, f"is of a model with {key} {stated[key]!r:.100}, and this one has {value}")
 
 
-def told(notes: dict[str, Any]) -> str:
+def told(notes: Mapping[str, Any]) -> str:
     """What was left unread, as a line of progress; empty if nothing was."""
     said = []
     if notes["unknown_keys"]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from benchmark.files import open_regular, readable
+from benchmark.files import MIB, open_regular, readable
 from benchmark.tasks import TASKS
 
 CIRCUIT = "viz_data.pt"
@@ -40,9 +40,10 @@ def circuit_files(folder: Path, named: Mapping[str, str]) -> dict[str, Path]:
         found[task] = _below(folder / place)
         if not found[task]:
             raise ValueError(f"released.folders.{task} {place!r}: there is no {CIRCUIT} in it, or below it")
-    for place in sorted(each for each in folder.iterdir() if each.is_dir()):
-        if (task := task_of(place.name)) and task not in named:
-            found.setdefault(task, []).extend(_below(place))
+    for inside in sorted(each for each in folder.iterdir() if each.is_dir()):
+        known = task_of(inside.name)
+        if known is not None and known not in named:
+            found.setdefault(known, []).extend(_below(inside))
     for task, files in found.items():
         if len(files) > 1:
             places = [file.parent.relative_to(folder).as_posix() for file in files]
@@ -87,4 +88,7 @@ def digest_of(file: Path) -> str:
 def _digest(file: Path, size: int, changed: int) -> str:
     """The SHA-256 of a file, computed again once its size or time of change is another."""
     with readable(file, "file"), open_regular(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        content = hashlib.sha256()
+        while part := opened.read(MIB):
+            content.update(part)
+    return content.hexdigest()
