@@ -300,5 +300,6 @@ def with_role(role: Role) -> tuple[str, ...]:
 
 
 def dictionaries() -> tuple[str, ...]:
-    """The installed methods that explain another method's model, except controls."""
-    return tuple(method.name for method in METHODS.values() if method.explains and method.role != "control")
+    """The installed methods that explain another method's model, except controls and those that run only by name."""
+    found = (method for method in METHODS.values() if method.explains and not method.by_name)
+    return tuple(method.name for method in found if method.role != "control")

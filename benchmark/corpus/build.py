@@ -159,7 +159,7 @@ def _end(tokenizer: Tokenizer, config: CorpusConfig) -> int:
 
 def _encoded(tokenizer: Tokenizer, config: CorpusConfig, texts: Iterator[str]) -> Iterator[Tokens]:
     """Documents cut to what a window has of text, each followed by an end of text if there is room for it."""
-    end, kind = _end(tokenizer, config), token_type(config.vocabulary)
+    end, kind = _end(tokenizer, config), token_type(config)
     while batch := list(islice(texts, BATCH)):
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
             yield np.array([*encoding.ids, end][: config.text_tokens], dtype=kind)

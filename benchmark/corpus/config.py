@@ -130,6 +130,11 @@ class CorpusConfig(Settings):
         return self.beginning != NO_BEGINNING
 
     @property
+    def token_bytes(self) -> int:
+        """Bytes of the id of a token, in files and in memory."""
+        return 2 if self.vocabulary <= 2**16 else 4
+
+    @property
     def window(self) -> int:
         """Tokens in a window: the context and the target of its last position."""
         return self.context + 1

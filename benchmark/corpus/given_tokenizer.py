@@ -13,6 +13,7 @@ from benchmark.corpus.tinypython import MERGES, VOCABULARY, has_released_files, 
 from benchmark.files import CorruptFileError, parsed_json, read_bytes, readable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
 
 FILE = "tokenizer.json"
 """The name of the file in a folder, and among the files of a model on the Hub."""

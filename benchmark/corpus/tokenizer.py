@@ -1,7 +1,6 @@
 """The byte-level BPE tokenizer with the paper's tinypython pattern."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,6 @@ from benchmark.corpus.config import END_OF_TEXT, TRAINED, CorpusConfig
 from benchmark.corpus.given_tokenizer import read_given
 from benchmark.corpus.tinypython import untrained
 from benchmark.files import CorruptFileError, read_json, readable
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Each cell has one thread, and the library prints a warning when a process that has used its threads forks.
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:

@@ -19,9 +19,9 @@ Tokens = UInt[np.ndarray, " _"]
 """Token ids, as `token_type` says."""
 
 
-def token_type(vocabulary: int) -> type[np.uint16] | type[np.uint32]:
+def token_type(config: CorpusConfig) -> type[np.uint16] | type[np.uint32]:
     """The number type of token ids, in files and in memory."""
-    return np.uint16 if vocabulary <= 2**16 else np.uint32
+    return np.uint16 if config.token_bytes == 2 else np.uint32
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Corpus:
     def _tokens(self, split: Split) -> Tokens:
         """The tokens of a split, on disk."""
         path = self.folder / f"{split}.tokens.npy"
-        tokens = _array(path, token_type(self.config.vocabulary), mmap_mode="r")
+        tokens = _array(path, token_type(self.config), mmap_mode="r")
         if len(tokens) and int(tokens.max()) >= self.config.vocabulary:
             raise CorruptFileError(path, f"has tokens that are not in a vocabulary of {self.config.vocabulary:,}")
         return tokens

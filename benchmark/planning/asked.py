@@ -11,8 +11,8 @@ WORKER_BYTES = 2**30
 """Memory of a worker without tensors: the libraries, compiled functions, and what its allocator keeps. Measured on
 preset quick, where it was between 0.7 and 1.4 GiB."""
 
-TOKEN_BYTES, INDEX_BYTES = 2, 8
-"""Bytes in memory of a training token, and of the index with which windows are cut, while that is done."""
+INDEX_BYTES = 8
+"""Bytes in memory of the index with which windows are cut, per training token, while that is done."""
 
 ON_HOST = ("corpus", "prompts", "validity", "splitting")
 """The kinds of cell that hold what they compute in the memory of the host, whatever device models are on."""
@@ -106,7 +106,7 @@ def _with_corpus(cell: Cell, tensors: int, planned: Planned) -> int:
     if cell.kind not in ("train", "profile", "circuit", "search"):
         return tensors
     tokens = planned.training_tokens
-    return max(tensors + TOKEN_BYTES * tokens, (TOKEN_BYTES + INDEX_BYTES) * tokens)
+    return max(tensors + planned.token_bytes * tokens, (planned.token_bytes + INDEX_BYTES) * tokens)
 
 
 def _checkpoint(cell: Cell, needs: Needs) -> int:

@@ -44,8 +44,8 @@ MANIFEST_BYTES = 1_700
 PROMPTS_BYTES, CIRCUIT_BYTES, PROFILE_BYTES, CLAIMS_BYTES, CONCEPT_BYTES = 150, 10_500, 600, 6_300, 21_000
 """Bytes of the tables of prompts, of a circuit, of a profile, of claims, and of the validity of one concept."""
 
-CORPUS_BYTES, TOKEN_BYTES, ENTRY_BYTES = 3_700, 2.093, 60
-"""Bytes of the facts of a corpus; of a token, with its share of where documents start; of a vocabulary entry."""
+CORPUS_BYTES, OFFSET_BYTES, ENTRY_BYTES = 3_700, 0.093, 60
+"""Bytes of the facts of a corpus; per token, of where documents start; of a vocabulary entry."""
 
 
 DOCUMENT_BYTES = 15
@@ -131,12 +131,22 @@ class Planned:
         """Tokens of the training split."""
         return self._run.corpus.tokens
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a training token in memory."""
+        return self._run.corpus.token_bytes
+
     # Kinds of cell
 
     def _corpus(self) -> Needs:
         config = self._run.corpus
         tokens = sum(config.wanted(split) for split in SPLITS)
-        store = TOKEN_BYTES * tokens + ENTRY_BYTES * config.vocabulary + CORPUS_BYTES + MANIFEST_BYTES
+        store = (
+            (config.token_bytes + OFFSET_BYTES) * tokens
+            + ENTRY_BYTES * config.vocabulary
+            + CORPUS_BYTES
+            + MANIFEST_BYTES
+        )
         return Needs(0, 0, 0, 0, DOCUMENT_BYTES * tokens, round(store), 0, tokens)
 
     def _of_model(self, cell: Cell, method: Method, size: ModelSize) -> Needs:

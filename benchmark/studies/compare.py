@@ -162,10 +162,12 @@ def families(board: Board) -> list[list[tuple[str, str]]]:
     """The pairs of methods whose tests are corrected together, as the methods declare them.
 
     Methods that share a family are each compared with the leading reference, whether or not they were run. Any other
-    method is compared with every reference, in a family of its own that leaves the others unchanged.
+    method is compared with every reference, in a family of its own that leaves the others unchanged; one that runs only
+    by name has none until it was run.
     """
-    installed = {one.name: one.family for one in METHODS.values()}
-    declared = installed | {place.method: "" for place in board.places if place.method not in installed}
+    run = [place.method for place in board.places]
+    installed = {one.name: one.family for one in METHODS.values() if one.name in run or not one.by_name}
+    declared = installed | {name: "" for name in run if name not in installed}
     references = board.rules.references
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, family in declared.items():

@@ -113,11 +113,12 @@ ILLUSIONS, REPLACED, PRIVILEGED, DILUTED = 0.1, 0.5, 0.2, -0.5
 def claims() -> list[Claim]:
     """The claims about the installed methods, in the order of the talk they come from.
 
-    Every method counts as sparse except controls and the last reference, the dense model that the others are compared
-    with.
+    Every method counts as sparse except controls, the last reference, which is the dense model that the others are
+    compared with, and methods that run only by name: models and dictionaries of their users.
     """
     lead, dense = (*with_role("reference"), "", "")[:2]
-    native = [method.name for method in METHODS.values() if not method.explains and method.role != "control"]
+    judged = [method for method in METHODS.values() if method.role != "control" and not method.by_name]
+    native = [method.name for method in judged if not method.explains]
     native.sort(key=lambda name: name != lead)
     coded = dictionaries()
     sparse = [*coded, *(name for name in native if name != dense)]

@@ -168,6 +168,25 @@ def test_the_digest_changes_with_the_weights_and_with_the_configuration(folder):
     assert len(set(seen)) == 3
 
 
+def test_a_model_of_the_hub_is_known_by_its_commit_and_fetched_by_its_client(made, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    commit, at = "1" * 40, tmp_path / "models--someone--model"
+    shutil.copytree(made["llama"][1], at / "snapshots" / commit)
+    (at / "refs").mkdir()
+    (at / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    config = HookedConfig(model="someone/model")
+    wanted = {"tokenizer": "hf:someone/model", "beginning": BEGINNING, "context": 64}
+    assert corpus_settings(config) == wanted
+    assert digests(config) == {"hooked model": f"someone/model@{commit}"}
+    original, _ = made["llama"]
+    with torch.no_grad():
+        found = read_model(outside_model(config), CONTEXT)(tokens())
+        torch.testing.assert_close(found, original(tokens()).logits, atol=1e-5, rtol=1e-5)
+
+
 # What is refused
 
 

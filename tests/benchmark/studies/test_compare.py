@@ -181,6 +181,13 @@ def test_an_outside_method_has_a_family_of_its_own_and_changes_no_other():
     assert (after.tests, outside.tests) == (4, 2)
 
 
+def test_a_method_that_runs_only_by_name_has_a_family_once_it_was_run():
+    with installed(*FOUR, toy_method("mine", by_name=True)):
+        before = families(board([row for name in "ab" for row in measured(name, "edges", {"x": 5})]))
+        after = families(board([row for name in ("a", "b", "mine") for row in measured(name, "edges", {"x": 5})]))
+    assert after == [*before, [("a", "mine"), ("b", "mine")]]
+
+
 def test_a_method_that_is_no_longer_installed_still_has_a_family_of_its_own():
     records = [row for name in ("a", "gone", "null") for row in measured(name, "edges", {"x": 5})]
     with installed(*FOUR):

@@ -149,6 +149,12 @@ def test_an_outside_method_is_judged_like_ours_and_changes_no_other_finding():
     assert {name: after[name] for name in before} == before
 
 
+def test_a_model_of_ones_own_is_no_part_of_the_claims():
+    before = judged(sized(160, 10))
+    with installed(*METHODS.values(), toy_method("mine", by_name=True)):
+        assert judged(sized(160, 10)) == before
+
+
 def test_a_method_that_is_not_there_is_said_to_be_missing():
     assert "unknown method 'clt'" in judged(sized(100, 10))["density, clt"].reason
 
