@@ -2,7 +2,7 @@
 
 from benchmark.methods import Method
 from sparse_model.config import DenseWeightsConfig
-from sparse_model.method import NATIVE
+from sparse_model.method import NATIVE, PRETRAINED
 
 ACTIVATION_SPARSE = Method(
     name="activation_sparse",
@@ -13,5 +13,6 @@ ACTIVATION_SPARSE = Method(
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
     resources="sparse_model.resources:resources",
+    exports=PRETRAINED,
     matched_to="weight_sparse",
 )

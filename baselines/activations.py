@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int, UInt
 from torch import Tensor
 
+from baselines.base import ReplaceableModel
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.model.interface import begin, unedited
 from sparse_model.checkpoint import State
-from sparse_model.transformer import Transformer
 
 Windows = UInt[np.ndarray, "window token"]
 """Corpus windows; the last token of each is only ever a target."""
@@ -21,14 +21,14 @@ MIXED_BATCHES = 4
 """Activations of this many batches are shuffled together."""
 
 
-def hook_points(dense: Transformer, hook: str) -> list[str]:
+def hook_points(dense: ReplaceableModel, hook: str) -> list[str]:
     """The names of `mlp_in`, `mlp_out` or `resid_post` in every block."""
     return [f"blocks.{layer}.{hook}" for layer in range(dense.config.layers)]
 
 
 @torch.no_grad()
 def activations(
-    dense: Transformer, tokens: Int[Tensor, "window position"]
+    dense: ReplaceableModel, tokens: Int[Tensor, "window position"]
 ) -> dict[str, Float[Tensor, "window position channel"]]:
     """Each MLP's input and output, and the residual stream after it, in the unedited dense model, by hook point."""
     found: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ class ActivationStream:
     """
 
     def __init__(
-        self, dense: Transformer, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
+        self, dense: ReplaceableModel, windows: Windows, names: Iterable[str], batch: int, generator: torch.Generator
     ) -> None:
         self._dense, self._windows, self._names, self._batch = dense, windows, tuple(names), batch
         self._generator = generator

@@ -8,11 +8,21 @@ from benchmark.settings import Positive, Settings, Share, Size, Tokens, Weight
 VARIANTS = (Variant("errors_ablated", ("unit",)), Variant("errors_available", ("unit",), ranked=False))
 """The variants of every dictionary."""
 
+SAE_LENS = {"sae-lens": "baselines.exports:sae_lens"}
+"""The format in which `bench export` writes SAEs and transcoders."""
+
 SWEEP = (Axis("k", (0.5, 1.0, 2.0), "L0"), Axis("features", (0.5, 1.0, 2.0), "width"))
 """What is varied in a sweep of dictionaries."""
 
 
-class WidthConfig(Settings):
+class MeasuredConfig(Settings):
+    """How a dictionary is measured."""
+
+    measured_tokens: Tokens = 65_536
+    """Tokens over which the mean errors and, on the validation split, the quality are measured."""
+
+
+class WidthConfig(MeasuredConfig):
     """How many features a replaced layer has, and how many of them fire."""
 
     features: Size = 256
@@ -20,9 +30,6 @@ class WidthConfig(Settings):
 
     k: Size = 12
     """L0: number of features that fire, averaged over positions and layers."""
-
-    measured_tokens: Tokens = 65_536
-    """Tokens over which the mean errors and, on the validation split, the quality are measured."""
 
     @model_validator(mode="after")
     def _fires_no_more_than_there_are(self) -> "WidthConfig":

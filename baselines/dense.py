@@ -4,7 +4,7 @@ from pydantic import Field
 
 from benchmark.methods import Axis, Method
 from sparse_model.config import DenseWeightsConfig
-from sparse_model.method import NATIVE
+from sparse_model.method import NATIVE, PRETRAINED
 
 
 class DenseConfig(DenseWeightsConfig):
@@ -23,6 +23,7 @@ DENSE = Method(
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
     resources="sparse_model.resources:resources",
+    exports=PRETRAINED,
     role="reference",
     matched_to="weight_sparse",
     family="primary",

@@ -1,15 +1,16 @@
 """The parts of a dictionary: sparse encoders, AuxK and the revival of dead features."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from baselines.config import DictionaryConfig
+from baselines.row_scale import RowScale, row_factor
 from benchmark.methods import DivergedError
 
 REVIVED_REACH = 0.5
@@ -39,8 +40,12 @@ def kth_largest(values: Float[Tensor, "row entry"], k: int, *, reorder: bool = F
 
 def top_k(before: Float[Tensor, "*row feature"], k: int) -> Float[Tensor, "*row feature"]:
     """The k largest entries of each row if positive, else zero (Gao et al. 2024, arXiv 2406.04093, equation 2)."""
-    threshold = kth_largest(before.reshape(-1, before.shape[-1]), k).view(*before.shape[:-1], 1)
-    return F.relu(before) * (before >= threshold)
+    return F.relu(before) * among_largest(before, k)
+
+
+def among_largest(values: Float[Tensor, "*row entry"], k: int) -> Bool[Tensor, "*row entry"]:
+    """Whether an entry is among the k largest of its row; entries that equal the k-th largest are."""
+    return values >= kth_largest(values.reshape(-1, values.shape[-1]), k).view(*values.shape[:-1], 1)
 
 
 def auxiliary_loss(
@@ -94,6 +99,10 @@ def check_weights(modules: Iterable[nn.Module], config: DictionaryConfig) -> Non
         raise DivergedError(f"weights that are not finite after step {config.steps}", config)
 
 
+Negative = Literal["zeroed", "kept", "by_size"]
+"""Negative features are zeroed by a ReLU, or kept where they fire, or kept and chosen by their size (AbsTopK)."""
+
+
 class Encoder(nn.Module):
     """Maps a row to features: a linear map, then TopK or JumpReLU, at each position separately.
 
@@ -102,8 +111,11 @@ class Encoder(nn.Module):
     Attributes:
         weight: `[feature, d_in]`.
         bias: `[feature]`.
-        threshold: `[feature]`, for JumpReLU; not used with TopK.
+        threshold: `[feature - linear]`, for JumpReLU; not used with TopK.
         k: Number of features that fire, for TopK; `None` for JumpReLU.
+        negative: What becomes of negative features.
+        linear: How many features, the last ones, are linear: those of a skip connection.
+        rows: How each row of the input is scaled first; linear features are not scaled.
     """
 
     def __init__(
@@ -112,26 +124,51 @@ class Encoder(nn.Module):
         bias: Float[Tensor, " feature"],
         *,
         k: int | None = None,
-        threshold: Float[Tensor, " feature"] | None = None,
+        threshold: Float[Tensor, " sparse"] | None = None,
+        negative: Negative = "zeroed",
+        linear: int = 0,
+        rows: RowScale = "none",
     ) -> None:
         super().__init__()
         assert (k is None) != (threshold is None), "either k or a threshold"
+        assert k is not None or negative != "by_size", "only TopK goes by size"
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
-        self.threshold = nn.Parameter(torch.zeros_like(bias) if threshold is None else threshold)
-        self.k = k
+        unused = torch.zeros_like(bias[: len(bias) - linear])
+        self.threshold = nn.Parameter(unused if threshold is None else threshold)
+        self.k, self.negative, self.linear, self.rows = k, negative, linear, rows
 
     def forward(self, values: Float[Tensor, "*row d_in"]) -> Float[Tensor, "*row feature"]:
         """The features."""
         return self.fire(self.before(values))
 
-    def before(self, values: Float[Tensor, "*row d_in"]) -> Float[Tensor, "*row feature"]:
-        """Pre-activations."""
-        return F.linear(values, self.weight, self.bias)
+    def before(
+        self, values: Float[Tensor, "*row d_in"], edges: Callable[[Tensor], Tensor] = lambda values: values
+    ) -> Float[Tensor, "*row feature"]:
+        """Pre-activations.
+
+        Args:
+            values: The rows.
+            edges: Changes what is linear in the row, before that is scaled.
+        """
+        if self.rows == "none":
+            return edges(F.linear(values, self.weight, self.bias))
+        sparse = len(self.bias) - self.linear
+        factor = row_factor(self.rows, values).expand(*values.shape[:-1], sparse)
+        return edges(F.linear(values, self.weight)) * F.pad(factor, (0, self.linear), value=1.0) + self.bias
 
     def fire(self, before: Float[Tensor, "*row feature"]) -> Float[Tensor, "*row feature"]:
         """The features of pre-activations."""
-        return F.relu(before) * (before > self.threshold) if self.k is None else top_k(before, self.k)
+        if not self.linear:
+            return self._fire(before)
+        sparse, linear = before.split([before.shape[-1] - self.linear, self.linear], dim=-1)
+        return torch.cat([self._fire(sparse), linear], dim=-1)
+
+    def _fire(self, before: Float[Tensor, "*row sparse"]) -> Float[Tensor, "*row sparse"]:
+        values = F.relu(before) if self.negative == "zeroed" else before
+        if self.k is None:
+            return values * (before > self.threshold)
+        return values * among_largest(before.abs() if self.negative == "by_size" else before, self.k)
 
 
 @dataclass(frozen=True, eq=False)

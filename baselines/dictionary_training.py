@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from baselines.activations import ActivationStream
+from baselines.base import ReplaceableModel
 from baselines.config import DictionaryConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import DivergedError
-from sparse_model.checkpoint import Checkpoints, State, digest_of, digest_of_model
+from sparse_model.checkpoint import Checkpoints, State, digest_of, digest_of_parameters
 from sparse_model.resuming import moments_of, restore_moments
-from sparse_model.transformer import Transformer
 
 
 class DictionaryTraining(ABC):
@@ -70,10 +70,10 @@ class DictionaryTraining(ABC):
 
 
 def checkpoints_of(
-    name: str, corpus: Corpus, config: DictionaryConfig, seed: int, dense: Transformer, folder: Path
+    name: str, corpus: Corpus, config: DictionaryConfig, seed: int, dense: ReplaceableModel, folder: Path
 ) -> Checkpoints:
     """The checkpoints of the training of a kind of dictionary, which belong to its corpus and its dense model."""
-    on = {"corpus": digest_of(corpus.windows("train")), "dense": digest_of_model(dense)}
+    on = {"corpus": digest_of(corpus.windows("train")), "dense": digest_of_parameters(dense.named_parameters())}
     return Checkpoints(folder, {"dictionary": name, "training": config.model_dump(), "seed": seed, **on})
 
 

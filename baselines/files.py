@@ -1,7 +1,7 @@
 """The files of a trained dictionary: one folder per hook point in the format of sae-lens, and the mean errors."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +11,42 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
-from benchmark.files import CorruptFileError, read_json, read_tensors, readable
+from baselines.hook_names import place_of
+from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, read_layer
+from benchmark.files import CorruptFileError, read_tensors, readable
 
-WEIGHTS, SETTINGS, MEAN_ERROR = "sae_weights.safetensors", "cfg.json", "mean_error.safetensors"
-ARCHITECTURES = ("topk", "jumprelu", "jumprelu_transcoder")
+MEAN_ERROR = "mean_error.safetensors"
 
 
-def load_dictionary(folder: Path, hook_points: Iterable[str]) -> Dictionary:
-    """Read what sae-lens saved at each hook point, without importing it; every decoder writes to its own layer.
+def load_dictionary(folder: Path, hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
+    """Read what sae-lens saved in a folder for each hook point; the arguments and errors are those of `load_layers`."""
+    return load_layers([folder / name for name in hook_points], hook_points, reads)
+
+
+def load_layers(folders: Sequence[Path], hook_points: Sequence[str], reads: Sequence[str] | None = None) -> Dictionary:
+    """Read what sae-lens saved for each layer, without importing it; every decoder writes to its own layer.
+
+    Args:
+        folders: The folder of each layer.
+        hook_points: What is predicted, layer by layer.
+        reads: For transcoders the hook points that they read; without them, each SAE reads what it predicts.
 
     Raises:
-        CorruptFileError: For a damaged file, or an architecture that is not supported here.
+        CorruptFileError: For a damaged file, an architecture that is not supported or of the other kind, or a
+            configuration that names other hook points.
     """
-    encoders, decoders, biases = [], [], []
-    for path in (folder / name for name in hook_points):
-        settings, weights = read_json(path / SETTINGS), read_tensors(path / WEIGHTS)
-        if (architecture := settings.get("architecture")) not in ARCHITECTURES:
-            told = f"has the unknown architecture {architecture!r}; choose from {', '.join(ARCHITECTURES)}"
-            raise CorruptFileError(path / SETTINGS, told)
-        with readable(path / WEIGHTS, "dictionary"):
-            threshold = weights["threshold"] if architecture != "topk" else None
-            check_widths(weights["W_enc"].T, weights["b_enc"], weights["W_dec"], weights["b_dec"], threshold)
-            bias = weights["b_enc"]
-            if settings["apply_b_dec_to_input"]:
-                bias = bias - weights["b_dec"] @ weights["W_enc"]
-            k = checked_k(settings["k"], len(bias)) if architecture == "topk" else None
-            encoders.append(Encoder(weights["W_enc"].T.contiguous(), bias, k=k, threshold=threshold))
-            decoders.append([weights["W_dec"].T.contiguous()])
-            biases.append(weights["b_dec"])
-    return Dictionary(encoders, decoders, biases)
+    layers = []
+    for folder, name, read in zip(folders, hook_points, reads or hook_points, strict=True):
+        layer, path = read_layer(folder), folder / SETTINGS
+        if layer.is_transcoder != (reads is not None):
+            told, choices = ("an SAE", TRANSCODERS) if reads else ("a transcoder", SAES)
+            raise CorruptFileError(path, f"is of {told}; choose an architecture from {', '.join(choices)}")
+        for field, saved, wanted in (("hook_name", layer.reads, read), ("hook_name_out", layer.predicts, name)):
+            if saved is not None and place_of(saved) != wanted:
+                raise CorruptFileError(path, f"has the {field} {saved!r}, but is used at {wanted}")
+        layers.append(layer)
+    encoders, biases = [layer.encoder for layer in layers], [layer.bias for layer in layers]
+    return Dictionary(encoders, [[layer.decoder] for layer in layers], biases)
 
 
 def check_widths(

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt
 from torch import Tensor
 
 from baselines.activations import Windows, activations, hook_points
-from baselines.config import WidthConfig
+from baselines.config import MeasuredConfig
 from baselines.files import save_mean_errors
 from baselines.replacement import Replacement, dense_of, no_errors
 from benchmark import metrics
@@ -38,7 +38,12 @@ def first_windows(windows: Windows, tokens: int) -> UInt[np.ndarray, "_taken tok
 
 
 def finish(
-    load: Load, corpus: Corpus, config: WidthConfig, needed: Mapping[str, CircuitModel], folder: Path, tokens: int = 0
+    load: Load,
+    corpus: Corpus,
+    config: MeasuredConfig,
+    needed: Mapping[str, CircuitModel],
+    folder: Path,
+    tokens: int = 0,
 ) -> Facts:
     """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
@@ -70,7 +75,7 @@ def finish(
         validation_loss=losses["replaced"],
         parameters=sum(parameter.numel() for parameter in used),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
-        bigram_parameters=dense.bigram.numel() if dense.config.bigram else 0,
+        bigram_parameters=sum(value.numel() for name, value in dense.named_parameters() if name == "bigram"),
         training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
         dictionary=summary,
     )

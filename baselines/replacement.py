@@ -18,10 +18,13 @@ from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
 from baselines.activations import hook_points
+from baselines.base import ReplaceableModel
 from baselines.dictionary import Dictionary, Encoder
 from baselines.files import load_dictionary, load_mean_errors
+from baselines.row_scale import restored
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
+from benchmark.model.hooked import HookedCircuitModel
 from benchmark.model.interface import (
     POSITIONS,
     CircuitModel,
@@ -35,7 +38,6 @@ from benchmark.model.interface import (
     State,
     unedited,
 )
-from sparse_model.transformer import Transformer
 
 Errors = Literal["errors_ablated", "errors_available"]
 """Variants: every error fixed at its mean over the corpus, or error nodes that a circuit may keep."""
@@ -45,14 +47,18 @@ VALUES: tuple[Kind, ...] = ("value",)
 """The nodes of the dense attention that read the stream, and those that write to it."""
 
 
-def dense_of(needed: Mapping[str, CircuitModel]) -> Transformer:
-    """The dense model among the models that a dictionary needs."""
-    dense = needed["dense"]
-    assert isinstance(dense, Transformer), type(dense)
-    return dense
+def dense_of(needed: Mapping[str, CircuitModel]) -> ReplaceableModel:
+    """The one model that a dictionary needs: the one that it was fitted to."""
+    (model,) = needed.values()
+    if isinstance(model, HookedCircuitModel):
+        from baselines.hooked_base import HookedBase
+
+        model = HookedBase(model.model)
+    assert isinstance(model, ReplaceableModel), type(model)
+    return model
 
 
-def no_errors(dense: Transformer) -> list[Float[Tensor, " channel"]]:
+def no_errors(dense: ReplaceableModel) -> list[Float[Tensor, " channel"]]:
     """Zero mean errors, for a model whose errors have not been measured yet."""
     return [torch.zeros(dense.config.d_model) for _ in range(dense.config.layers)]
 
@@ -73,17 +79,19 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
 
     can_ablate_edges = True
 
-    dense: Transformer
+    dense: ReplaceableModel
     source: ClassVar[str]
     """Hook of a block that an encoder reads."""
     target: ClassVar[str]
     """Hook of a block that a decoder predicts."""
     removed: ClassVar[tuple[str, ...]] = ()
     """Parameters of a dense block that go unused once errors are ablated."""
+    restores: ClassVar[bool] = False
+    """Whether the target is the source, so that what the encoder does to the scale of a row is undone afterwards."""
 
     def __init__(
         self,
-        dense: Transformer,
+        dense: ReplaceableModel,
         encoders: Sequence[Encoder],
         decoders: Sequence[Sequence[Float[Tensor, "d_model feature"]]],
         biases: Sequence[Float[Tensor, " d_model"]],
@@ -107,19 +115,25 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             Sequence[Sequence[nn.Parameter]], nn.ModuleList(nn.ParameterList(targets) for targets in decoders)
         )
         self.biases = nn.ParameterList(biases)
+        scaled_back = self.restores and any(encoder.rows != "none" for encoder in self.encoders)
+        self.can_ablate_edges = not scaled_back  # else virtual weights to the logits depend on the row
         self.requires_grad_(False).eval()
         self.setup()
-        self.to(dense.W_E)
+        self.to(next(parameter for _, parameter in dense.named_parameters()))
 
     @classmethod
     def of(
-        cls, dictionary: Dictionary, dense: Transformer, mean_error: Sequence[Float[Tensor, " d_model"]], variant: str
+        cls,
+        dictionary: Dictionary,
+        dense: ReplaceableModel,
+        mean_error: Sequence[Float[Tensor, " d_model"]],
+        variant: str,
     ) -> "Replacement":
         """The dense model with its layers replaced by a dictionary."""
         return cls(dense, dictionary.encoders, dictionary.decoders, dictionary.biases, mean_error, variant)
 
     @staticmethod
-    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
         """Every site in forward order, errors included, given the number of features of each layer."""
         raise NotImplementedError
 
@@ -161,7 +175,14 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         for source, decoders in enumerate(self.decoders):
             for layer, decoder in enumerate(decoders, start=source):
                 written[layer] = written[layer] + features[source] @ decoder.T
-        return [(own, bias + write) for own, bias, write in zip(features, self.biases, written, strict=True)]
+        return [
+            (own, self._restored(layer, bias + write, inputs[layer]))
+            for layer, (own, bias, write) in enumerate(zip(features, self.biases, written, strict=True))
+        ]
+
+    def _restored(self, layer: int, prediction: Tensor, rows: Tensor) -> Tensor:
+        """A prediction at the scale of the rows."""
+        return restored(self.encoders[layer].rows, prediction, rows) if self.restores else prediction
 
     def replaces(self, parameter: str) -> bool:
         """Whether a parameter of the dense model goes unused once errors are ablated."""
@@ -189,10 +210,10 @@ class ReplacedMLPs(Replacement):
 
     source = "mlp_in"
     target = "mlp_out"
-    removed = ("W_in", "b_in", "W_out", "b_out")
+    removed = ("W_in", "W_gate", "b_in", "W_out", "b_out")
 
     @staticmethod
-    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
         """q, k and v of the dense attention, then features and error of each layer."""
         attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
         for layer, count in enumerate(features):
@@ -204,7 +225,7 @@ class ReplacedMLPs(Replacement):
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer."""
         layer, is_mlp = divmod(stage, 2)
-        edges = self.dense.edge_hooks(state, ablated_edges)
+        edges = self.dense.edge_hooks(state, ablated_edges, stage)
         if is_mlp:
             return {**self._advance_mlp(state, layer, edit, edges), **edges.state()}
 
@@ -219,7 +240,8 @@ class ReplacedMLPs(Replacement):
         residual = state["residual"]
         mlp_in = self.dense.mlp_input(layer, residual, unedited, state.get(POSITIONS))
         name = f"blocks.{layer}.feature"
-        features = self.encoders[layer].fire(edges.into(name, self.encoders[layer].before(mlp_in), residual=residual))
+        encoder = self.encoders[layer]
+        features = encoder.fire(encoder.before(mlp_in, lambda values: edges.into(name, values, residual=residual)))
         edited = self._edited(name, features, edit)
         edges.wrote(name, edited)
         earlier = state.get(f"pending.{layer}", 0) + self.biases[layer]
@@ -241,17 +263,14 @@ class ReplacedMLPs(Replacement):
         reads, writes = [*self.dense.reads(ATTENTION)], [*self.dense.writes(VALUES)]
         for layer, (encoder, decoders) in enumerate(zip(self.encoders, self.decoders, strict=True)):
             name = f"blocks.{layer}.feature"
-            weight = encoder.weight[:, : self.dense.config.d_model] * self.dense.blocks[layer].ln2.weight
-            reads.append(Read(name, 2 * layer + 1, weight))
+            reads.append(Read(name, 2 * layer + 1, self.dense.mlp_read(layer, encoder.weight)))
             writes += [Write(name, 2 * target + 1, weight) for target, weight in enumerate(decoders, start=layer)]
         errors = [site for site in self.sites if site.kind == "error"]
         writes += [Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0])) for site in errors]
         yield from virtual_connections(reads, writes)
         yield from self.dense.terminals(reads, writes)
         for site in errors:
-            opaque = OpaqueBlock(
-                f"blocks.{site.layer}.mlp", _nonzeros(self.dense.blocks[site.layer], ("W_in", "W_out"))
-            )
+            opaque = OpaqueBlock(f"blocks.{site.layer}.mlp", _nonzeros(self.dense.matrices(site.layer, "mlp")))
             yield Connection(EMBEDDING, site.name, None, opaque)
             yield from opaque_connections(site.name, site.stage, writes, opaque)
 
@@ -264,9 +283,10 @@ class ReplacedStream(Replacement):
     """
 
     source = target = "resid_post"
+    restores = True
 
     @staticmethod
-    def _all_sites(dense: Transformer, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
         """Features and error after each block."""
         for layer, count in enumerate(features):
             yield Site.at(f"blocks.{layer}.resid_post.feature", count, 2 * layer + 1)
@@ -275,7 +295,7 @@ class ReplacedStream(Replacement):
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
         """The state after one more sublayer; after an MLP the stream is replaced."""
         layer, is_mlp = divmod(stage, 2)
-        residual, edges = state["residual"], self.dense.edge_hooks(state, ablated_edges)
+        residual, edges = state["residual"], self.dense.edge_hooks(state, ablated_edges, stage)
         if not is_mlp:
             after = residual + self.dense.attention(layer, residual, unedited)
             return {**state, **edges.state(), "residual": after}
@@ -285,10 +305,10 @@ class ReplacedStream(Replacement):
             features = self._own_runs(features, layer, edges, edges.ablation)
         edited = self._edited(f"{at}.feature", features, edit)
         edges.wrote(f"{at}.feature", edited)
-        reconstruction = self._decoded(layer, edited)
+        reconstruction = self._reconstruction(layer, edited, true)
         error: Tensor = self.mean_error[layer]
         if self.errors_available:
-            missed = true - (reconstruction if edited is features else self._decoded(layer, features))
+            missed = true - (reconstruction if edited is features else self._reconstruction(layer, features, true))
             error = self._edited(f"{at}.error", missed, edit)
             edges.wrote(f"{at}.error", error)
         return {**state, **edges.state(), "residual": reconstruction + error}
@@ -321,15 +341,18 @@ class ReplacedStream(Replacement):
             features[..., index] = self.encoders[layer](after)[..., index]
         return features
 
+    def _reconstruction(self, layer: int, features: Tensor, rows: Tensor) -> Tensor:
+        return self._restored(layer, self._decoded(layer, features), rows)
+
     def _decoded(self, layer: int, features: Tensor) -> Tensor:
         decoded: Tensor = features @ self.decoders[layer][0].T + self.biases[layer]
         return decoded
 
     def _unit_connections(self) -> Iterator[Connection]:
         """Adjacent boundaries are connected through the whole block between them, the last one to the logits."""
-        weights = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
         for layer in range(len(self.encoders)):
-            block = OpaqueBlock(f"blocks.{layer}", _nonzeros(self.dense.blocks[layer], weights))
+            weights = [*self.dense.matrices(layer, "attention"), *self.dense.matrices(layer, "mlp")]
+            block = OpaqueBlock(f"blocks.{layer}", _nonzeros(weights))
             for target in self._boundary(layer):
                 for source in self._boundary(layer - 1) or [EMBEDDING]:
                     yield Connection(source, target, None, block)
@@ -359,6 +382,6 @@ def _add_hook_point(root: nn.Module, name: str) -> None:
     root.add_module(last, HookPoint())
 
 
-def _nonzeros(module: nn.Module, names: Iterable[str]) -> int:
-    """Number of nonzero entries of some parameters."""
-    return sum(int(module.get_parameter(name).count_nonzero()) for name in names)
+def _nonzeros(weights: Iterable[Tensor]) -> int:
+    """Number of nonzero entries of some weights."""
+    return sum(int(each.count_nonzero()) for each in weights)

@@ -11,6 +11,9 @@ from .model.interface import Connection as Connection
 from .model.interface import Site as Site
 from .model.interface import forward as forward
 from .notebook.circuits import find_circuit as find_circuit
+from .notebook.drawing import graph_of as graph_of
+from .notebook.drawing import plot as plot
+from .notebook.drawing import to_networkx as to_networkx
 from .notebook.labels import label_replacement as label_replacement
 from .notebook.scores import assessment_table as assessment_table
 from .notebook.scores import score as score

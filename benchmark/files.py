@@ -34,6 +34,9 @@ DEEPEST = 50
 LONGEST_INTEGER = 40
 """Most digits of an integer in a JSON file."""
 
+LARGEST_YAML = MIB // 16
+"""Most bytes of a YAML file, whose parser is slow."""
+
 LARGEST_HEADER = 16 * MIB
 """Most bytes of the header of a safetensors file."""
 
@@ -261,6 +264,24 @@ def _whole(text: str) -> int:
     if len(text) > LONGEST_INTEGER:
         raise ValueError(f"an integer has {len(text):,} digits, more than {LONGEST_INTEGER}")
     return int(text)
+
+
+# YAML
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The table in a small YAML file, with plain values only; `CorruptFileError` if it is not one."""
+    import yaml
+
+    with readable(path, "YAML file"):
+        content = read_bytes(path, LARGEST_YAML, "YAML file")
+        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for very much
+                raise ValueError(f"a reference to {event.anchor!r}")
+        found = yaml.safe_load(content)
+    if not (isinstance(found, dict) and all(isinstance(key, str) for key in found)):
+        raise CorruptFileError(path, "does not contain a table of names and values, such as `name: value`")
+    return found
 
 
 # Tensors

@@ -1,7 +1,7 @@
 """What a method declares, and the registry of all installed methods, ours and other people's."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.corpus import Corpus
     from benchmark.model.interface import CircuitModel
+    from benchmark.records.table import Record
 
 Graph = Literal["channel", "unit"]
 """Which sites count as nodes; `benchmark.model.interface.Graph`, which imports torch."""
@@ -87,6 +88,31 @@ class Facts:
     dictionary: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TrainedArtifact:
+    """What a method has trained in a finished run, as it is handed to the functions that export it.
+
+    Attributes:
+        method: Name of the method.
+        seed: Training seed.
+        folder: The folder that `train` has filled.
+        inputs: That folder, those of the methods that it depends on, and that of the corpus, by name.
+        settings: The method's settings.
+        code_version: Version of the code that trained it.
+        libraries: Versions of the libraries that trained it.
+        records: Every row of the run about this method and seed.
+    """
+
+    method: str
+    seed: int
+    folder: "Path"
+    inputs: Mapping[str, "Path"]
+    settings: Mapping[str, Any]
+    code_version: str
+    libraries: Mapping[str, str]
+    records: "Sequence[Record]" = ()
+
+
 class DivergedError(ValueError):
     """A loss or weights that are no longer finite.
 
@@ -139,6 +165,8 @@ class Method:
             elsewhere, for `benchmark.load_model(folder)`; `None` for a folder of something else.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
+        exports: The formats in which `bench export` writes its artifact, each with a `module:function`, called as
+            `(TrainedArtifact, folder)`, that fills the empty folder.
     """
 
     name: str
@@ -160,6 +188,7 @@ class Method:
     corpus: str | None = None
     outside: str | None = None
     opens: str | None = None
+    exports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def depends_on(self) -> tuple[str, ...]:
@@ -258,6 +287,9 @@ def _check(method: Method) -> None:
     for name in ("resources", "corpus", "outside", "opens"):
         if not isinstance(getattr(method, name), str | None):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
+    for name, reference in method.exports.items():
+        if not isinstance(reference, str) or ":" not in reference:
+            raise ValueError(f"its export {name!r} is {reference!r}, not of the form 'module:function'")
     if not method.variants:
         raise ValueError("it has no variants")
     for variant in method.variants:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,9 +159,9 @@ def digest_of(array: NDArray[Any]) -> str:
     return content.hexdigest()
 
 
-def digest_of_model(model: torch.nn.Module) -> str:
-    """SHA-256 of the parameters of a model."""
-    return _checksum(dict(model.named_parameters()), {})
+def digest_of_parameters(parameters: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 of the parameters of a model, given with their names."""
+    return _checksum(dict(parameters), {})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

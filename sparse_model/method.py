@@ -9,6 +9,9 @@ from sparse_model.config import CorpusModelConfig
 NATIVE = (Variant("native", ("channel", "unit")),)
 """The one variant of a transformer trained on the corpus: the model itself, in both graphs."""
 
+PRETRAINED = {"pretrained": "sparse_model.pretrained:export"}
+"""The format in which `bench export` writes a transformer."""
+
 
 def _least_density(config: Mapping[str, Any]) -> float:
     """The density below which the shortest rows of weights would keep fewer than the minimum per neuron."""
@@ -24,6 +27,7 @@ WEIGHT_SPARSE = Method(
     train="sparse_model.training:train",
     load="sparse_model.transformer:load",
     resources="sparse_model.resources:resources",
+    exports=PRETRAINED,
     role="reference",
     sweep=(Axis("density", (0.4, 1.0, 2.5), "density", least=_least_density, most=1.0),),
 )

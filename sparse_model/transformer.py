@@ -107,6 +107,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         self.sites = tuple(site for layer in range(config.layers) for site in _sites_of_block(config, layer))
         self._site = {site.name: site for site in self.sites}
         self.independent_from = self.sites[-1].stage  # the last MLP, after the last attention
+        self.attention_heads = config.heads
         self.setup()
 
     def initialise(self, generator: torch.Generator) -> "Transformer":
@@ -150,8 +151,8 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             write = self.attention(layer, residual, edit, edges)
         return {**state, **edges.state(), "residual": residual + write}
 
-    def edge_hooks(self, state: State, ablated_edges: EdgeAblation | None) -> EdgeHooks:
-        """What has been written to the stream, the embeddings first."""
+    def edge_hooks(self, state: State, ablated_edges: EdgeAblation | None, stage: int | None = None) -> EdgeHooks:
+        """What has been written to the stream, the embeddings first; all stages have the same kind of norm."""
         edges = EdgeHooks(ablated_edges, state)
         if ablated_edges is not None and EMBEDDING not in edges.written:
             edges.wrote(EMBEDDING, F.embedding(state["tokens"], self.W_E))
@@ -293,6 +294,15 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             ):
                 if KIND_OF_HOOK[hook] in kinds:
                     yield Read(f"blocks.{layer}.{hook}", stage, weight[:, : self.config.d_model] * norm.weight)
+
+    def mlp_read(self, layer: int, weight: Float[Tensor, "node d_read"]) -> Float[Tensor, "node d_model"]:
+        """What reads the input of a block's MLP, as a read of the stream."""
+        return weight[:, : self.config.d_model] * self.blocks[layer].ln2.weight
+
+    def matrices(self, layer: int, kind: str) -> list[Float[Tensor, "_ _"]]:
+        """The weights of a sublayer, `attention` or `mlp`."""
+        names = {"attention": ("W_Q", "W_K", "W_V", "W_O"), "mlp": ("W_in", "W_out")}[kind]
+        return [self.blocks[layer].get_parameter(name) for name in names]
 
     def writes(self, kinds: Collection[Kind] = UNITS) -> Iterator[Write]:
         """What the units of these kinds write to the stream."""

@@ -39,6 +39,7 @@ CLT = Method(
     train="baselines.clt.training:train",
     load="baselines.clt.training:load",
     resources="baselines.resources:resources_clt",
+    exports={"circuit-tracer": "baselines.exports:circuit_tracer_clt"},
     needs=("dense",),
     explains="dense",
     family="primary",

@@ -1,6 +1,6 @@
 """A null baseline: random directions after every block, as many as an SAE has and as sparse, nothing trained."""
 
-from baselines.config import VARIANTS, WidthConfig
+from baselines.config import SAE_LENS, VARIANTS, WidthConfig
 from benchmark.methods import Method
 
 RANDOM_DICTIONARY = Method(
@@ -12,6 +12,7 @@ RANDOM_DICTIONARY = Method(
     train="baselines.random_dictionary.fitting:train",
     load="baselines.replacement:load_stream",
     resources="baselines.resources:resources_random",
+    exports=SAE_LENS,
     needs=("dense",),
     explains="dense",
     role="control",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from baselines.config import SAE_LENS, SWEEP, VARIANTS, DictionaryConfig
 from benchmark.methods import Method
 
 
@@ -22,6 +22,7 @@ SAE = Method(
     train="baselines.sae.training:train",
     load="baselines.replacement:load_stream",
     resources="baselines.resources:resources_sae",
+    exports=SAE_LENS,
     needs=("dense",),
     explains="dense",
     family="primary",

@@ -3,7 +3,7 @@
 They are trained with BatchTopK and saved with one threshold per layer.
 """
 
-from baselines.config import SWEEP, VARIANTS, DictionaryConfig
+from baselines.config import SAE_LENS, SWEEP, VARIANTS, DictionaryConfig
 from benchmark.methods import Method
 
 TRANSCODER = Method(
@@ -15,6 +15,7 @@ TRANSCODER = Method(
     train="baselines.transcoder.training:train",
     load="baselines.transcoder.training:load",
     resources="baselines.resources:resources_transcoder",
+    exports={**SAE_LENS, "circuit-tracer": "baselines.exports:circuit_tracer"},
     needs=("dense",),
     explains="dense",
     family="primary",

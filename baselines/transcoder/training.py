@@ -54,5 +54,5 @@ def train(
 def load(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
     """The dense model with its MLPs replaced."""
     dense = dense_of(needed)
-    dictionary = load_dictionary(folder, hook_points(dense, "mlp_out"))
+    dictionary = load_dictionary(folder, hook_points(dense, "mlp_out"), reads=hook_points(dense, "mlp_in"))
     return ReplacedMLPs.of(dictionary, dense, load_mean_errors(folder), variant)

@@ -9,6 +9,7 @@ from benchmark.cli.audit import audit
 from benchmark.cli.claims import claims
 from benchmark.cli.compare import compare
 from benchmark.cli.errors import OneLineGroup
+from benchmark.cli.export import export
 from benchmark.cli.forms import forms
 from benchmark.cli.growth import growth
 from benchmark.cli.leave_one_out import leave_one_out
@@ -46,6 +47,7 @@ for command in (
     match,
     forms,
     show,
+    export,
     claims,
     compare,
     sweep,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ def checked_graph(graph: object) -> Graph:
     """The graph; `ValueError` with the choices if it is none."""
     if graph not in GRAPHS:
         raise ValueError(f"graph must be {' or '.join(GRAPHS)}, got {graph!r:.60}")
-    return cast(Graph, graph)
+    return graph
 
 
 def check_kind(name: str, value: object, kind: type, wanted: str) -> None:

@@ -23,7 +23,7 @@ from benchmark.discovery.edge_trials import EdgeTrials
 from benchmark.discovery.shrinking import Shrunk, certify, thin
 from benchmark.discovery.spending import CERTIFICATION, Spending
 from benchmark.interventions.ablation import AblationValuesOn, Means, ablate, at_means
-from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, kept_ends
+from benchmark.interventions.edge_ablation import AblatedEdges, EdgesBySite, KeptConnection, edges_by_site, kept_ends
 from benchmark.model.circuit import Circuit
 from benchmark.model.interface import CircuitModel, Connection, EdgeAblation, can_ablate_edges
 from benchmark.tasks.prompts import PromptBatch
@@ -47,6 +47,8 @@ class VerifiedEdges:
     """Why the status is not `ok`."""
     ablation: EdgeAblation | None = None
     """Ablates all other edges, on any prompts."""
+    kept: EdgesBySite | None = None
+    """The edges that are left; `None` unless the status is `ok`."""
     minimal: bool | None = None
     """Whether every edge was tried and none can be ablated alone; `None` if they were not shrunk."""
 
@@ -120,7 +122,9 @@ def _fewest(trials: EdgeTrials, order: Int[Tensor, " edge"], tokens: int | None)
     kept = left.kept.nonzero().flatten()
     ordered = torch.cat([kept, (~left.kept).nonzero().flatten()])
     ablation = AblatedEdges.keeping(trials.joined, ordered, len(kept), trials.means)
-    return VerifiedEdges("ok", len(kept), ablation=ablation, minimal=None if tokens is None else left.minimal)
+    edges = edges_by_site(trials.joined, left.kept)
+    minimal = None if tokens is None else left.minimal
+    return VerifiedEdges("ok", len(kept), ablation=ablation, kept=edges, minimal=minimal)
 
 
 def _shrunk(trials: EdgeTrials, kept: Bool[Tensor, " edge"], tokens: int | None) -> Shrunk:

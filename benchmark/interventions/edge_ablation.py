@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark.files import CorruptFileError, read_tensors
 from benchmark.interventions.ablation import Means
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
@@ -14,6 +17,12 @@ from benchmark.model.interface import Connection, Sources
 
 SitePair = tuple[str, str]
 """Source and target site of a connection."""
+
+EdgesBySite = Mapping[SitePair, Int[Tensor, "_edge 2"]]
+"""Edges by the sites that they join: the index of the source and that of the target of each."""
+
+VERIFIED_EDGES = "verified_edges.safetensors"
+"""The file in the folder of a circuit's cell with its verified edges, if it has any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +56,33 @@ def kept_ends(connection: Connection, circuit: Circuit) -> KeptConnection | None
         ends.append(mask.nonzero().flatten())
         sizes.append(len(mask))
     return KeptConnection(connection, ends[0], ends[1], (sizes[0], sizes[1])) if all(map(len, ends)) else None
+
+
+def edges_by_site(joined: Sequence[KeptConnection], kept: Bool[Tensor, " edge"]) -> EdgesBySite:
+    """The chosen ones of all edges between kept nodes, which are laid out in one row."""
+    found = {}
+    parts = kept.split([len(each.targets) * len(each.sources) for each in joined])
+    for each, part in zip(joined, parts, strict=True):
+        target, source = part.view(len(each.targets), len(each.sources)).nonzero(as_tuple=True)
+        if len(target):
+            found[each.pair] = torch.stack([each.sources[source], each.targets[target]], dim=1)
+    return found
+
+
+def save_edges(edges: EdgesBySite, path: Path) -> None:
+    """Write edges as safetensors, one tensor `[edge, 2]` per pair of sites."""
+    save_file({f"{source}->{target}": indices.contiguous() for (source, target), indices in edges.items()}, path)
+
+
+def load_edges(path: Path) -> EdgesBySite:
+    """Read edges written by `save_edges`; `CorruptFileError` if the file has other tensors."""
+    found = {}
+    for name, indices in read_tensors(path).items():
+        source, arrow, target = name.partition("->")
+        if not arrow or indices.dtype != torch.int64 or indices.dim() != 2 or indices.shape[1] != 2:
+            raise CorruptFileError(path, f"has no edges as {name[:200]}")
+        found[source, target] = indices
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ class Leaderboard:
         import pandas as pd
 
         frame = pd.DataFrame([row.row for row in self.rows])
-        numbers = [name for name in frame if name not in TEXT]
+        numbers = [str(name) for name in frame if name not in TEXT]
         frame[numbers] = frame[numbers].apply(pd.to_numeric)
         return frame
 

@@ -11,7 +11,7 @@ from benchmark.metrics.arrays import MASK, MASS, Arrays, Number, checked, number
 from benchmark.model.terminals import TERMINALS
 
 if TYPE_CHECKING:
-    from benchmark.model.circuit import Circuit
+    from benchmark.model.circuit import Circuit as Circuit
     from benchmark.model.interface import Connection
 
     Connections = Iterable[Connection]

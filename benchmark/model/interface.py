@@ -351,6 +351,14 @@ def stated_means(model: CircuitModel) -> Mapping[str, Float[Tensor, " _"]]:
     return stated
 
 
+def attention_heads(model: CircuitModel) -> int | None:
+    """Number of attention heads per layer, if a model says so by its attribute `attention_heads`.
+
+    The queries, keys and values of a head are then next to each other in their sites, and all heads are equally wide.
+    """
+    return getattr(model, "attention_heads", None)
+
+
 def state_at(state: State, positions: Int[Tensor, "batch query"]) -> State:
     """A state at some positions only, for a model whose positions do not interact any more; it names them."""
     positions = positions.to(next(iter(state.values())).device)

@@ -69,6 +69,7 @@ def find_circuit(
     run: FinishedRun | str | Path | None = None,
     corpus: Corpus | None = None,
     tokenizer: Any = None,
+    beginning: int | None = None,
     windows: Windows | None = None,
     reference: CircuitModel | None = None,
     graph: str = "unit",
@@ -91,6 +92,7 @@ def find_circuit(
         corpus: The corpus of the model, instead of that of a run.
         tokenizer: The tokenizer of the model (`tokenizers.Tokenizer`, or one of transformers that is fast), for a model
             without a corpus.
+        beginning: Token id that the model of the tokenizer expects first, such as that of `<bos>`; none if left out.
         windows: Text of the kind that the model was trained on, for a model without a corpus: token ids
             `[window, position]`. Means and what flows along edges are averaged over it.
         reference: The model that the circuit explains, for a dictionary; by default the model itself.
@@ -114,7 +116,7 @@ def find_circuit(
     own = {"ablation": ablation, "ablation_values": ablation_values}
     if None not in own.values():
         raise ValueError("ablation and ablation_values are both given; give one of the two")
-    source = Source.of(run, corpus, tokenizer, windows)
+    source = Source.of(run, corpus, tokenizer, windows, beginning)
     config = circuit_config(source.run, target, ranking, ablation, budget)
     named = scored_task(task, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
     prompts = source.prompts(named, config, seed) if named else task
@@ -147,6 +149,6 @@ def find_circuit(
         ablation_values=ablation_values or setting.ablation_values,
         generator=generator or finder_generator(named.name if named else "", seed, config),
     )
-    case = DiscoveredCircuit.of(setting, found, config, named if source.corpus else None, source.corpus)
+    case = DiscoveredCircuit.of(setting, found, config, named, source.corpus)
     known = {field.name: getattr(found, field.name) for field in fields(FoundCircuit)}
     return TaskCircuit(**known, case=case, custom=ablation_values is not None)

@@ -53,7 +53,7 @@ def label_replacement(
     check_seed(seed)
     if settings is not None:
         check_kind("settings", settings, ValidityConfig, "a ValidityConfig")
-    source = Source.of(run, corpus, None, None)
+    source = Source.of(run, corpus)
     if source.corpus is None:
         raise ValueError("labels need text: give run or corpus")
     config = settings or (source.run.validity if source.run else preset_settings("validity", ValidityConfig))

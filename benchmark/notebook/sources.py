@@ -41,6 +41,7 @@ class Source:
         run: A finished run, if there is one.
         corpus: The corpus of the model, that of the run if there is one.
         tokenizer: The tokenizer of a model without a corpus.
+        beginning: Token that every prompt begins with, if the model of the tokenizer expects one.
         windows: Text for a model without a corpus, token ids `[window, position]`; preferred to that of the corpus.
     """
 
@@ -48,10 +49,16 @@ class Source:
     corpus: Corpus | None
     tokenizer: Tokenizer | None
     windows: Windows | None
+    beginning: int | None = None
 
     @classmethod
     def of(
-        cls, run: FinishedRun | str | Path | None, corpus: Corpus | None, tokenizer: Any, windows: Windows | None
+        cls,
+        run: FinishedRun | str | Path | None,
+        corpus: Corpus | None,
+        tokenizer: Any = None,
+        windows: Windows | None = None,
+        beginning: int | None = None,
     ) -> "Source":
         """The source of what is given; `ValueError` if two things name a tokenizer, or something is of another kind."""
         given = {"run": run, "corpus": corpus, "tokenizer": tokenizer}
@@ -65,17 +72,20 @@ class Source:
             check_kind("corpus", corpus, Corpus, "a Corpus, such as benchmark.open_run(…).corpus")
         if windows is not None:
             _check_windows(windows)
-        from_run = opened.corpus if opened is not None else corpus
-        return cls(opened, from_run, _tokenizer(tokenizer), windows)
+        of_model = opened.corpus if opened is not None else corpus
+        found = _tokenizer(tokenizer)
+        if beginning is not None:
+            _check_beginning(beginning, found)
+        return cls(opened, of_model, found, windows, beginning)
 
     def prompts(self, task: Task, config: CircuitConfig, seed: int) -> TaskPrompts:
         """The prompts of a task, for the tokenizer of the model."""
         if self.corpus is not None:
-            context, beginning = self.corpus.config.context, self.corpus.beginning
-            return drawn_prompts(task, self.corpus.tokenizer, context, config, seed, beginning)
+            known = self.corpus
+            return drawn_prompts(task, known.tokenizer, known.config.context, config, seed, known.beginning)
         if self.tokenizer is None:
             raise ValueError(f"task {task.name!r} needs a tokenizer for its prompts: give run, corpus or tokenizer")
-        return drawn_prompts(task, self.tokenizer, MAX_TOKENS, config, seed)
+        return drawn_prompts(task, self.tokenizer, MAX_TOKENS, config, seed, self.beginning)
 
     def means(self, model: CircuitModel, given: Means | None) -> tuple[Means, Mapping[str, Tensor]]:
         """The given means; otherwise those over windows, and the means by position."""
@@ -134,10 +144,19 @@ def check_seed(seed: object) -> None:
 
 def _tokenizer(given: Any) -> Tokenizer | None:
     """A tokenizer, taken out of that of another library if need be."""
-    found = getattr(given, "backend_tokenizer", given)
+    found: Tokenizer | None = getattr(given, "backend_tokenizer", given)
     if found is not None:
         check_kind("tokenizer", found, Tokenizer, "a tokenizers.Tokenizer or a fast tokenizer of transformers")
     return found
+
+
+def _check_beginning(beginning: object, tokenizer: Tokenizer | None) -> None:
+    """`ValueError` unless it is a token of the given tokenizer."""
+    if tokenizer is None:
+        raise ValueError("beginning goes with tokenizer; a run or a corpus has its own")
+    size = tokenizer.get_vocab_size()
+    if not isinstance(beginning, int) or not 0 <= beginning < size:
+        raise ValueError(f"beginning must be a token id from 0 to {size - 1}, got {beginning!r:.60}")
 
 
 def _check_windows(windows: object) -> None:

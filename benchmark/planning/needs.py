@@ -182,7 +182,7 @@ class Planned:
         if kind in ("validity", "splitting"):
             known = 2 * size.meaningful * self._tokens(self._run.validity.choice_tokens)
             gradients = TOGETHER * context * (LOGITS_WITH_GRADIENTS * vocabulary + TRACKED * size.sites)
-            return known + max(known, gradients)
+            return known + gradients
         return size.connections + size.terminals + CHUNK * KEPT * size.sites
 
     def _files(self, cell: Cell, size: ModelSize) -> int:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
-from benchmark.files import check_shapes, printable, read_tensors
+from benchmark.files import printable
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import TERMINALS
 from benchmark.model.interface import CircuitModel, record
 from benchmark.records.curves import read_points
-from benchmark.records.table import RECORDS, Record
+from benchmark.records.table import Record
+from benchmark.running.circuits import StoredCircuit, circuit_rows, named
 from benchmark.running.experiment import records_in
-from benchmark.running.models import load_variant
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40
@@ -41,11 +41,7 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
     Raises:
         ValueError: The run in `out` has no such circuit, or the store has none of them.
     """
-    rows = [row for row in records_in(out) if row.method == method and row.metric == "edges"]
-    rows = [row for row in rows if task in (None, row.task)]
-    if not rows:
-        wanted = method if task is None else f"{method} and task {task}"
-        raise ValueError(f"no circuit of {wanted} in {out / RECORDS}; `bench run --method {method}` finds them")
+    rows = circuit_rows(records_in(out), out, method, task)
     if task is None and as_json:
         return json.dumps([asdict(row) for row in rows], indent=1)
     if task is None:
@@ -83,8 +79,7 @@ def described(
                 raise ValueError(f"its cell failed: {row.reason}")
             found.append(read(row, store))
         except (ValueError, OSError) as error:
-            names = ", ".join(filter(None, (row.variant, row.graph, row.task, row.concept)))
-            missing.append(f"{row.method} ({names}), seed {row.seed}, cannot be shown: {error}")
+            missing.append(f"{named(row)}, cannot be shown: {error}")
     if not found:
         raise ValueError(missing[0] + (f"; nor can {len(missing) - 1} more" if len(missing) > 1 else ""))
     if as_json is not None:
@@ -96,20 +91,13 @@ def described(
 
 def _read(row: Record, store: Store) -> Row:
     """The circuit behind a record."""
-    key = store.key_of(row.config_hash)
-    inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
-    model = load_variant(row.method, row.variant, inputs)
-    sizes = {site.name: (site.size,) for site in model.sites}
-    path = store.artifact(key) / "circuit.safetensors"
-    circuit = Circuit.load(path)
-    wanted = {name: size for name, size in sizes.items() if name in circuit.masks}
-    check_shapes(path, {name: mask.shape for name, mask in circuit.masks.items()}, wanted)
-    means = read_tensors(inputs["profile"] / "means.safetensors", sizes)
-    points = read_points(store.artifact(key))
+    stored = StoredCircuit.read(row, store)
+    model, circuit = stored.model, stored.circuit
+    points = read_points(stored.folder)
     names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
     return {
         **{name: getattr(row, name) for name in names},
-        "nodes": _nodes(model, circuit, means, Corpus.load(inputs["corpus"])),
+        "nodes": _nodes(model, circuit, stored.means(), stored.corpus()),
         "edges": _edges(circuit, model, row.graph),
         "agreement": [asdict(point) for point in points if point.series == "agreement"],
     }

@@ -11,6 +11,7 @@ from benchmark import metrics
 from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.spending import CERTIFICATION
+from benchmark.interventions.edge_ablation import VERIFIED_EDGES, save_edges
 from benchmark.model.circuit import Circuit
 from benchmark.records.table import Measurement
 from benchmark.scoring.case import DiscoveredCircuit
@@ -57,7 +58,10 @@ def found_sizes(case: DiscoveredCircuit) -> list[Measurement]:
 
 
 def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
-    """The fewest edges with which the circuit still meets the target, which must hold on test prompts too."""
+    """The fewest edges with which the circuit still meets the target, which must hold on test prompts too.
+
+    Those that do are saved in the folder of the circuit's cell.
+    """
     config, found, test = case.config, case.found, case.batch
     verified = verify_edges(
         case.model,
@@ -78,6 +82,8 @@ def verified_edges(case: DiscoveredCircuit) -> list[Measurement]:
     if loss > config.target_loss + config.generalisation_margin:
         reason = f"with {verified.edges} edges the test loss is {loss:.3f}"
         return [case.missing("verified_edges", reason, "not_generalised")]
+    if case.folder is not None and verified.kept is not None:
+        save_edges(verified.kept, case.folder / VERIFIED_EDGES)
     rows = [case.measured("verified_edges", float(verified.edges), found.sample)]
     if verified.minimal is not None:
         rows.append(_certified(case, "minimal_edges", verified.edges, verified.minimal))

@@ -166,17 +166,18 @@ def _on_windows(
     model: CircuitModel, sample: Sample, sites: Sequence[Site]
 ) -> tuple[dict[str, Float[np.ndarray, "_token _node"]], dict[str, Float[np.ndarray, "_token _node"]]]:
     """Values of all nodes, and the derivatives of their window's loss summed over its tokens, nats."""
-    run = WindowRun(model, sample.tokens, sample.targets)
-    parts = list(run.with_gradients({site.name for site in sites}))
-    values, gradients = (
-        {site.name: _joined([part[site.name][which] for part in parts]) for site in sites} for which in (0, 1)
-    )
-    return values, gradients
+    values, gradients = ({site.name: torch.empty(sample.tokens.numel(), site.size) for site in sites} for _ in range(2))
+    done = 0
+    for part in WindowRun(model, sample.tokens, sample.targets).with_gradients({site.name for site in sites}):
+        for name, found in part.items():
+            for whole, rows in zip((values[name], gradients[name]), found, strict=True):
+                whole[done : done + rows.shape[0] * rows.shape[1]] = rows.flatten(0, 1)
+        done += rows.shape[0] * rows.shape[1]
+    return _in_numpy(values), _in_numpy(gradients)
 
 
-def _joined(parts: Sequence[Tensor]) -> Float[np.ndarray, "token node"]:
-    joined: Float[np.ndarray, "token node"] = to_numpy(torch.cat([part.flatten(0, 1) for part in parts]))
-    return joined
+def _in_numpy(found: Mapping[str, Tensor]) -> dict[str, Float[np.ndarray, "_token _node"]]:
+    return {name: to_numpy(values) for name, values in found.items()}
 
 
 def holding(sample: Sample, concepts: Sequence[str]) -> Bool[np.ndarray, "concept token"]:

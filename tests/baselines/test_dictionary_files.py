@@ -36,7 +36,7 @@ def test_a_damaged_file_of_an_sae_is_named(sae, name, content):
 
 def test_weights_that_an_sae_lacks_are_named(sae):
     save_file({"b_enc": torch.ones(2)}, sae / "sae_weights.safetensors")
-    with pytest.raises(ValueError, match=r"sae_weights\.safetensors is not a complete dictionary; .*'W_enc'"):
+    with pytest.raises(ValueError, match=r"sae_weights\.safetensors lacks W_enc, W_dec, b_dec"):
         load_dictionary(sae, ["."])
 
 
@@ -55,8 +55,34 @@ def test_mean_errors_that_are_missing_are_named(tmp_path):
         load_mean_errors(tmp_path)
 
 
+def change_settings(folder, **changes):
+    settings = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps({**settings, **changes}))
+
+
 def test_an_unknown_architecture_is_named_with_the_choices(sae):
-    settings = json.loads((sae / "cfg.json").read_text())
-    (sae / "cfg.json").write_text(json.dumps({**settings, "architecture": "gated"}))
-    with pytest.raises(ValueError, match=r"cfg\.json has the unknown architecture 'gated'; choose from topk, jumprelu"):
+    change_settings(sae, architecture="dense")
+    with pytest.raises(
+        ValueError, match=r"cfg\.json has the unknown architecture 'dense'; choose from standard, gated"
+    ):
         load_dictionary(sae, ["."])
+
+
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_post", "blocks.1.resid_post", "blocks.2.hook_resid_pre"])
+def test_a_folder_is_used_at_the_hook_point_that_it_names(sae, hook):
+    change_settings(sae, metadata={"hook_name": hook})
+    (sae / "blocks.1.resid_post").symlink_to(".")
+    assert load_dictionary(sae, ["blocks.1.resid_post"]).encoders[0].k == 3
+
+
+@pytest.mark.parametrize("hook", ["blocks.0.hook_resid_post", "blocks.1.hook_mlp_out", "blocks.1.hook_resid_pre", "x"])
+def test_a_folder_that_names_another_hook_point_is_refused(sae, hook):
+    change_settings(sae, metadata={"hook_name": hook})
+    (sae / "blocks.1.resid_post").symlink_to(".")
+    with pytest.raises(ValueError, match=rf"has the hook_name '{hook}', but is used at blocks\.1\.resid_post"):
+        load_dictionary(sae, ["blocks.1.resid_post"])
+
+
+def test_an_sae_is_not_used_as_a_transcoder(sae):
+    with pytest.raises(ValueError, match=r"is of an SAE; choose an architecture from transcoder, skip_transcoder"):
+        load_dictionary(sae, ["."], reads=["."])

@@ -106,7 +106,8 @@ def test_training_a_transcoder_lowers_fvu_on_planted_sparse_data():
 
 
 def loaded(folder, hook_point):
-    found = load_dictionary(folder, [hook_point])
+    reads = [hook_point.replace("mlp_out", "mlp_in")] if "mlp_out" in hook_point else None
+    found = load_dictionary(folder, [hook_point], reads)
     return found.encoders[0], found.decoders[0][0], found.biases[0]
 
 
@@ -161,8 +162,8 @@ def test_an_unknown_architecture_is_refused_with_the_choices(tmp_path):
     RANDOM_DICTIONARY.run_train(random_corpus(), config, 0, {"dense": random_dense()}, tmp_path, silent)
     folder = tmp_path / "blocks.0.resid_post"
     settings = (folder / "cfg.json").read_text()
-    (folder / "cfg.json").write_text(settings.replace('"topk"', '"gated"'))
-    with pytest.raises(ValueError, match=r"unknown architecture 'gated'.*choose from topk, jumprelu"):
+    (folder / "cfg.json").write_text(settings.replace('"topk"', '"dense"'))
+    with pytest.raises(ValueError, match=r"unknown architecture 'dense'.*choose from standard, gated, topk"):
         load_dictionary(tmp_path, ["blocks.0.resid_post"])
 
 

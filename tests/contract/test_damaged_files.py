@@ -19,6 +19,7 @@ from benchmark.cli.errors import LONGEST_MESSAGE, BadUsage, user_errors
 from benchmark.corpus import SPLITS, Corpus, CorpusConfig, build
 from benchmark.corpus.sources import open_source, source_version
 from benchmark.files import CorruptFileError, read_as
+from benchmark.interventions.edge_ablation import VERIFIED_EDGES, load_edges, save_edges
 from benchmark.methods import Facts
 from benchmark.model.circuit import Circuit
 from benchmark.records.curves import OF_CELL, read_points
@@ -215,6 +216,7 @@ def artifacts(tmp_path_factory):
     (folder / "clt").mkdir()
     save_cross_layer(Dictionary([encoder], [[torch.randn(8, 12)]], [torch.zeros(8)]), folder / "clt")
     Circuit({"blocks.0.v": torch.ones(8, dtype=torch.bool)}).save(folder / "circuit.safetensors")
+    save_edges({("blocks.0.v", "blocks.1.k"): torch.tensor([[0, 3]])}, folder / VERIFIED_EDGES)
     facts = {"validation_loss": 1.0, "parameters": 3, "nonzero_parameters": 2, "bigram_parameters": 0}
     (folder / "facts.json").write_text(json.dumps({**facts, "training_flops": 3.0, "dictionary": {"fvu": 0.1}}))
     (folder / MEASUREMENTS).write_text(json.dumps([{"metric": "edges", "value": 3.0, "n": 4, "interval": "prompts"}]))
@@ -252,6 +254,7 @@ TENSORS = {
     "clt/W_dec_0.safetensors": lambda folder: load_cross_layer(folder / "clt"),
     "mean_error.safetensors": load_mean_errors,
     "circuit.safetensors": lambda folder: Circuit.load(folder / "circuit.safetensors"),
+    VERIFIED_EDGES: lambda folder: load_edges(folder / VERIFIED_EDGES),
 }
 
 ARRAYS = {"corpus/train.tokens.npy": load_corpus, "corpus/train.offsets.npy": load_corpus}

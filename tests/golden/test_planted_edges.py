@@ -16,6 +16,7 @@ from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.edges import verify_edges
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.interventions.ablation import corpus_means, keep_only
+from benchmark.interventions.edge_ablation import VERIFIED_EDGES, load_edges, save_edges
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
 from benchmark.scoring.case import CircuitUnderTest
@@ -45,10 +46,23 @@ def verified(planted, circuit, ranked=None):
 @pytest.mark.parametrize("module", MODELS, ids=lambda module: module.__name__)
 def test_verified_edges_are_the_true_edges_of_the_planted_circuit(module):
     planted = module.planted()
-    assert (verified(planted, planted.nodes).status, verified(planted, planted.nodes).edges) == (
-        "ok",
-        len(planted.edges),
-    )
+    found = verified(planted, planted.nodes)
+    assert (found.status, found.edges) == ("ok", len(planted.edges))
+    assert {
+        (source_site, source, target_site, target)
+        for (source_site, target_site), edges in found.kept.items()
+        for source, target in edges.tolist()
+    } == planted.edges
+
+
+def test_verified_edges_are_saved_and_read_back(tmp_path):
+    edges = verified(two_hop.planted(), two_hop.planted().nodes).kept
+    save_edges(edges, tmp_path / VERIFIED_EDGES)
+    read = load_edges(tmp_path / VERIFIED_EDGES)
+    assert read.keys() == edges.keys()
+    assert all(torch.equal(read[pair], indices) for pair, indices in edges.items())
+    save_edges({}, tmp_path / VERIFIED_EDGES)
+    assert load_edges(tmp_path / VERIFIED_EDGES) == {}
 
 
 @pytest.mark.parametrize("module", MODELS, ids=lambda module: module.__name__)

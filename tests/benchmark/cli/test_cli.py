@@ -65,6 +65,8 @@ def test_the_commands_and_their_options_stay_what_they_were():
         "claims": ["--json", "--out", "--preset"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
         "show": ["--concept", "--json", "--names", "--out", "--store", "method", "task"],
+        "export": ["--force", "--graph", "--out", "--results", "--seed", "--store", "--to", "--variant", "method",
+                   "task"],
         "sweep": ["--cell-limit", "--device", "--dry-run", "--executor", "--log", "--out", "--preset", "--seeds",
                   "--set", "--store", "--tasks", "--workers", "families"],
         "variance": ["--cell-limit", "--device", "--dry-run", "--executor", "--finder-seeds", "--log", "--out",

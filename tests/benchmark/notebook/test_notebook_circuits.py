@@ -3,6 +3,7 @@
 import math
 import re
 from random import Random
+from xml.etree import ElementTree
 
 import pytest
 import shape_checks
@@ -15,6 +16,7 @@ from benchmark.discovery import finder
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import at_means, corpus_means
+from benchmark.metrics import edge_count
 from benchmark.running.config import load_preset
 from benchmark.tasks import SPLITS, TASKS
 from benchmark.tasks.prompts import TaskPrompts
@@ -115,7 +117,10 @@ def test_a_task_by_name_is_posed_in_tokens_of_the_models_tokenizer(model, monkey
     texts = [prompt + answer for pair in pairs for prompt, answer in zip(pair.prompts, pair.answers, strict=True)]
     tokenizer = train_tokenizer(texts, 1000)
     with pytest.raises(ZeroDivisionError):
-        benchmark.find_circuit(model, task.name, windows=torch.zeros(2, 8, dtype=torch.int64), tokenizer=tokenizer)
+        benchmark.find_circuit(
+            model, task.name, windows=torch.zeros(2, 8, dtype=torch.int64), tokenizer=tokenizer, beginning=7
+        )
+    assert seen["prompts"].test.tokens[:, 0].unique().tolist() == [7]
     answers = {tokenizer.decode([int(token)]) for token in seen["prompts"].test.answer}
     assert answers == set(task.answers)
     assert len(seen["prompts"].train) == 2 * CircuitConfig().train_pairs
@@ -166,6 +171,11 @@ MEANS = {"blocks.0.q": torch.zeros(16)}
             {"tokenizer": "gpt2"},
             "tokenizer must be a tokenizers.Tokenizer or a fast tokenizer of transformers, got str",
         ),
+        ({"beginning": 3}, "beginning goes with tokenizer; a run or a corpus has its own"),
+        (
+            {"tokenizer": train_tokenizer([], 257), "beginning": 257},
+            "beginning must be a token id from 0 to 256, got 257",
+        ),
         ({"corpus": 3}, "corpus must be a Corpus, such as benchmark.open_run(…).corpus, got int 3"),
         ({"run": 3}, "run must be the folder of a run, or what benchmark.open_run returns, got int 3"),
         ({"run": "absent"}, "there is no folder 'absent', so there is no run to open; `bench run --out absent` makes"),
@@ -187,7 +197,20 @@ def test_prompts_that_are_missing_are_named(model, prompts):
             benchmark.find_circuit(model, lacking, windows=prompts.train.tokens, **QUICK)
 
 
-@pytest.mark.parametrize("function", [benchmark.score, benchmark.assessment_table])
+def test_a_circuit_is_a_graph_and_a_drawing_with_its_nodes_and_edges(model, found, tmp_path):
+    graph = benchmark.to_networkx(found)
+    kept = {f"{site}[{node}]" for site, nodes in found.circuit.kept().items() for node in nodes}
+    assert kept == set(graph) - {"embed", "logits"}
+    assert graph.number_of_edges() == edge_count(found.circuit, model.connections("unit"))
+    drawing = benchmark.plot(found)
+    assert ElementTree.fromstring(drawing._repr_svg_()).tag.endswith("svg")
+    drawing.save(tmp_path / "circuit.svg")
+    assert (tmp_path / "circuit.svg").read_text() == drawing.svg
+
+
+@pytest.mark.parametrize(
+    "function", [benchmark.score, benchmark.assessment_table, benchmark.plot, benchmark.to_networkx]
+)
 def test_what_is_not_a_result_is_refused(function):
     with shape_checks.off(), pytest.raises(ValueError, match=r"^found must be what benchmark\.\w+ returns, got int 3$"):
         function(3)

@@ -82,7 +82,7 @@ def test_claims_hold_connections_and_what_fires(name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_validity_holds_all_values_and_gradients_twice(name):
+def test_validity_holds_all_values_and_gradients(name):
     case = Case(name)
     sample = Sample(case.tokens, case.targets, {"letter": np.ones(case.tokens.shape, dtype=np.int8)})
     check_stated(
