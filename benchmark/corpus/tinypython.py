@@ -52,10 +52,10 @@ def released_tokenizer(folder: Path) -> Tokenizer:
     if missing := sorted(set(pre_tokenizers.ByteLevel.alphabet()) - ids.keys()):
         raise CorruptFileError(folder / VOCABULARY, f"has no token for {len(missing)} bytes, such as {missing[0]!r}")
     lines = read_text(path, LARGEST_MERGES, "list of merges").splitlines()
-    pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     if wrong := [pair for pair in pairs if len(pair) != 2 or "".join(pair) not in ids]:
         raise CorruptFileError(path, f"has the merge {' '.join(wrong[0])!r:.100}, which is no pair that makes a token")
     with readable(path, "list of merges"):
-        tokenizer = untrained(models.BPE(ids, pairs, ignore_merges=True))
+        tokenizer = untrained(models.BPE(ids, [(first, second) for first, second in pairs], ignore_merges=True))
     tokenizer.add_special_tokens([END_OF_TEXT])
     return tokenizer
