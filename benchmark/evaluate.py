@@ -30,7 +30,7 @@ from benchmark.discovery.settings import CircuitConfig
 from benchmark.files import check_shapes, read_as, read_tensors
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import METHODS, Facts
-from benchmark.model.interface import CircuitModel, next_token_loss
+from benchmark.model.interface import CircuitModel, next_token_loss, stated_means
 from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
@@ -72,7 +72,7 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
     task, corpus = scored_task(params, inputs, config), Corpus.load(inputs["corpus"])
     check_listed(task, corpus.tokenizer, most_tokens(corpus))
     made = task_prompts(task, corpus, config, params["seed"])
-    facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in vars(made).items()}
+    facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in made.splits.items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
 
 
@@ -231,9 +231,9 @@ def load_setting(params: Params, inputs: Inputs, config: CircuitConfig, corpus: 
 def measured_means(
     model: CircuitModel, windows: Int[Tensor, "window position"]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The mean of each node over windows of a corpus, and its mean in each octave of positions."""
+    """The mean of each node over windows of a corpus, or as stated with the model; and in each octave of positions."""
     position_means = octave_means(model, windows)
-    return over_octaves(position_means, windows.shape[1]), position_means
+    return {**over_octaves(position_means, windows.shape[1]), **stated_means(model)}, position_means
 
 
 def means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
@@ -328,4 +328,5 @@ def drawn_prompts(
         train=drawn("train", config.train_pairs),
         validation=drawn("validation", config.validation_pairs),
         test=drawn("test", config.test_pairs),
+        task=task.name,
     )

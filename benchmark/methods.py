@@ -161,6 +161,8 @@ class Method:
         outside: `module:function`, called as `(config) -> Mapping[str, str]`: digests of the files that `train` reads
             from outside the store, by name; they are part of its key. It raises `ValueError` for files that cannot be
             used, so that a run fails before it starts, and imports no torch.
+        opens: `module:function`, called as `(folder) -> CircuitModel | None`: the model in a folder that was written
+            elsewhere, for `benchmark.load_model(folder)`; `None` for a folder of something else.
         resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
             models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
         exports: The formats in which `bench export` writes its artifact, each with a `module:function`, called as
@@ -185,6 +187,7 @@ class Method:
     resources: str | None = None
     corpus: str | None = None
     outside: str | None = None
+    opens: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -281,7 +284,7 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
-    for name in ("resources", "corpus", "outside"):
+    for name in ("resources", "corpus", "outside", "opens"):
         if not isinstance(getattr(method, name), str | None):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
     for name, reference in method.exports.items():

@@ -241,16 +241,28 @@ def validation_loss(model: Transformer, corpus: Corpus, windows: int, batch: int
 
 def facts_of(model: Transformer, corpus: Corpus, training: TrainingConfig, *, trained: bool = True) -> Facts:
     """The facts recorded of a transformer; zero FLOPs if it was not trained."""
+    tokens = training.steps(model.config.context) * training.batch * model.config.context if trained else 0
+    return facts_after(model, corpus, training.validation_windows, tokens)
+
+
+def facts_after(model: Transformer, corpus: Corpus, windows: int, tokens: int | None) -> Facts:
+    """The facts recorded of a transformer, with its loss on so many windows.
+
+    Args:
+        model: The transformer.
+        corpus: The corpus of the run.
+        windows: Number of validation windows, from the first.
+        tokens: Number of tokens that it was trained on; `None` if that is not known.
+    """
     bigram = model.bigram if model.config.bigram else None
     table, entries = (0, 0) if bigram is None else (bigram.numel(), int(bigram.count_nonzero()))
     nonzero = nonzero_parameters(model) - entries
-    tokens = training.steps(model.config.context) * training.batch * model.config.context if trained else 0
     return Facts(
-        validation_loss=validation_loss(model, corpus, training.validation_windows),
+        validation_loss=validation_loss(model, corpus, windows),
         parameters=sum(parameter.numel() for parameter in model.parameters()) - table,
         nonzero_parameters=nonzero,
         bigram_parameters=table,
-        training_flops=6.0 * nonzero * tokens,
+        training_flops=None if tokens is None else 6.0 * nonzero * tokens,
     )
 
 

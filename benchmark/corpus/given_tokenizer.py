@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from benchmark.corpus.config import TRAINED, CorpusConfig
+from benchmark.corpus.tinypython import MERGES, VOCABULARY, has_released_files, released_tokenizer
 from benchmark.files import CorruptFileError, parsed_json, read_bytes, readable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -79,7 +80,7 @@ def tokenizer_version(config: CorpusConfig) -> dict[str, str]:
     """
     if config.tokenizer == TRAINED:
         return {}
-    content = read_bytes(tokenizer_file(config.tokenizer), LARGEST_TOKENIZER, "tokenizer")
+    content = _content(tokenizer_file(config.tokenizer))
     return {"tokenizer": hashlib.sha256(content).hexdigest()[:16]}
 
 
@@ -99,12 +100,12 @@ def with_tokenizer(config: CorpusConfig) -> CorpusConfig:
 
 
 def read_given(path: Path) -> GivenTokenizer:
-    """The tokenizer in a file that the `tokenizers` library wrote.
+    """The tokenizer in a file that the `tokenizers` library wrote, or in `vocab.bpe` and the file beside it.
 
     Raises:
         CorruptFileError: The file is not one, or exceeds a limit.
     """
-    content = read_bytes(path, LARGEST_TOKENIZER, "tokenizer")
+    content = _content(path)
     with readable(path, "tokenizer"):
         parsed_json(content, path, MOST_TOKENIZER_VALUES)
         tokenizer = Tokenizer.from_str(content.decode())
@@ -119,6 +120,13 @@ def read_given(path: Path) -> GivenTokenizer:
     return GivenTokenizer(tokenizer, max(ids) + 1, special)
 
 
+def _content(path: Path) -> bytes:
+    """The JSON of the tokenizer in a file."""
+    if path.name == MERGES and has_released_files(path.parent):
+        return released_tokenizer(path.parent).to_str().encode()
+    return read_bytes(path, LARGEST_TOKENIZER, "tokenizer")
+
+
 def tokenizer_file(name: str) -> Path:
     """The file of a tokenizer: a path, the file in a folder, or that of a model on the Hub.
 
@@ -131,9 +139,12 @@ def tokenizer_file(name: str) -> Path:
     if path.is_dir():
         if (path / FILE).is_file():
             return path / FILE
+        if has_released_files(path):
+            return path / MERGES
         raise ValueError(
             f"corpus.tokenizer {name!r}: the folder has no {FILE}; "
-            "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` of transformers writes it"
+            "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` of transformers writes it; "
+            f"{VOCABULARY} and {MERGES} of a released model do as well"
         )
     if path.is_file():
         return path

@@ -5,14 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, pre_tokenizers, trainers
 
 from benchmark.corpus.config import END_OF_TEXT, TRAINED, CorpusConfig
 from benchmark.corpus.given_tokenizer import read_given
+from benchmark.corpus.tinypython import untrained
 from benchmark.files import CorruptFileError, read_json, readable
-
-PATTERN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-r"""How text is split before merging pairs: `.add`, `=None` and `):\n` stay whole (Gao et al. 2025, tinypython)."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -30,19 +28,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return as_plain_text(tokenizer)
-
-
-def untrained() -> Tokenizer:
-    """The tokenizer without merges."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
 
 
 def read_tokenizer(path: Path, config: CorpusConfig) -> Tokenizer:

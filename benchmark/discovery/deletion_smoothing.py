@@ -7,6 +7,7 @@ still does the task is measured like that of any other circuit.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -45,7 +46,8 @@ def stable(inclusions: Int[Tensor, " node"], draws: int) -> Bool[Tensor, " node"
 
 def _with_fewer(task: TaskPrompts, deleted: float, generator: torch.Generator) -> TaskPrompts:
     """The prompts without some of those that circuits are ranked, cut and certified on."""
-    return TaskPrompts(_fewer(task.train, deleted, generator), _fewer(task.validation, deleted, generator), task.test)
+    train, validation = (_fewer(batch, deleted, generator) for batch in (task.train, task.validation))
+    return replace(task, train=train, validation=validation)
 
 
 def _fewer(batch: PromptBatch, deleted: float, generator: torch.Generator) -> PromptBatch:

@@ -16,7 +16,7 @@ is kept (`benchmark.discovery.deletion_smoothing`).
 Everything is reported on test prompts (`benchmark.scoring`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -91,7 +91,11 @@ def find_circuit(
 
 
 def _found(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> FoundCircuit:
-    """Stages 1 to 3."""
+    """Stages 1 to 3; only whether it meets the criterion, for a circuit that is known already."""
+    if RANKINGS.named(ranking).as_given:
+        order, nodes = RANKINGS[ranking].function(search, budget, generator)
+        (order,) = _checked(search, ranking, [order])
+        return cut_at(search, order, nodes)
     cuts = _cuts(search, ranking, budget, generator)
     near = cuts[0].lowest_loss <= NEAR * search.criterion.target
     if budget.shrink and cuts[0].status != "ok" and near:
@@ -107,12 +111,17 @@ def _found(search: Search, ranking: str, budget: Budget, generator: torch.Genera
 
 def _cuts(search: Search, ranking: str, budget: Budget, generator: torch.Generator) -> list[FoundCircuit]:
     """Stages 1 and 2: a cut of every order that a ranking gives, the best first."""
-    orders = list(RANKINGS.named(ranking).function(search, budget, generator))
-    every = torch.arange(search.size)
-    if not orders or not all(torch.equal(torch.as_tensor(order).sort().values, every) for order in orders):
-        raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
+    orders = _checked(search, ranking, RANKINGS.named(ranking).function(search, budget, generator))
     slack = COARSE if budget.shrink else 0.0
-    return sorted((cut_order(search, torch.as_tensor(order), slack) for order in orders), key=_preference)
+    return sorted((cut_order(search, order, slack) for order in orders), key=_preference)
+
+
+def _checked(search: Search, ranking: str, orders: Iterable[Tensor]) -> list[Tensor]:
+    """The orders that a ranking gives; `ValueError` unless there are some, each of them of all nodes."""
+    found, every = [torch.as_tensor(order) for order in orders], torch.arange(search.size)
+    if not found or not all(torch.equal(order.sort().values, every) for order in found):
+        raise ValueError(f"{RANKINGS.called(ranking)} did not return orders of all {search.size} nodes")
+    return found
 
 
 def _exactly_cut(search: Search, cut: FoundCircuit) -> FoundCircuit:

@@ -25,6 +25,10 @@ class Ranking:
     """`module:function` or a callable, `(trials) -> order`. `trials` is a `benchmark.discovery.edge_trials.EdgeTrials`;
     the order is `[edge]`, the edges of a circuit, most important first. `None` orders them by what flows along them."""
 
+    as_given: bool = False
+    """Whether `orders` gives a circuit that is known already, as one `(order, nodes)` with its nodes first and their
+    number. It is taken as it is: neither cut nor shrunk."""
+
     @property
     def edge_order(self) -> Callable[..., Any] | None:
         """The function that orders the edges of a circuit, if the ranking has its own."""
@@ -61,6 +65,13 @@ OURS = (
         summary="A local search by random removals from the whole model, without gradients; slow.",
         source="this benchmark",
         orders="benchmark.discovery.random_removal:removal_orders",
+    ),
+    Ranking(
+        name="released",
+        summary="No search: the circuit of the task that comes with the model, as it is.",
+        source="for circuits such as those released with Gao et al. 2025 (arXiv 2511.13653)",
+        orders="benchmark.discovery.released_circuit:released_order",
+        as_given=True,
     ),
     Ranking(
         name="random",

@@ -142,6 +142,13 @@ class CircuitConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _searches(self) -> "CircuitConfig":
+        repeated = [name for name in ("deletion_draws", "redundancy") if getattr(self, name)]
+        if repeated and RANKINGS[self.ranking].as_given:
+            raise ValueError(f"{repeated[0]} repeats a search, and ranking {self.ranking!r} does not search")
+        return self
+
+    @model_validator(mode="after")
     def _second_at_means(self) -> "CircuitConfig":
         if self.redundancy and self.ablation != "mean":
             raise ValueError(f"redundancy is measured under mean ablation only, not {self.ablation!r}")

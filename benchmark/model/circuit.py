@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.files import CorruptFileError, read_tensors
 from benchmark.html_table import html_table
-from benchmark.model.interface import Site
+from benchmark.model.interface import CircuitModel, Site
 
 SHOWN_NODES = 16
 """Most nodes of a site that are listed where a circuit is shown."""
@@ -124,6 +124,12 @@ class Circuit:
             if mask.dtype != torch.uint8 or mask.dim() != 1 or (mask > 1).any():
                 raise CorruptFileError(path, f"has no mask of nodes as {name[:200]}")
         return cls({name: mask.to(torch.bool) for name, mask in masks.items()})
+
+
+def circuits_of(model: CircuitModel) -> Mapping[str, Circuit]:
+    """The circuits that come with a model, by task: found by somebody else, over all of its sites."""
+    known: Mapping[str, Circuit] = getattr(model, "circuits", {})
+    return known
 
 
 def _listed(nodes: Sequence[int]) -> str:

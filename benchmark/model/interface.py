@@ -345,6 +345,12 @@ def independent_from(model: CircuitModel) -> int | None:
     return getattr(model, "independent_from", None)
 
 
+def stated_means(model: CircuitModel) -> Mapping[str, Float[Tensor, " _"]]:
+    """The ablation values under mean ablation that come with a model, by site; at other sites they are measured."""
+    stated: Mapping[str, Tensor] = getattr(model, "stated_means", {})
+    return stated
+
+
 def attention_heads(model: CircuitModel) -> int | None:
     """Number of attention heads per layer, if a model says so by its attribute `attention_heads`.
 

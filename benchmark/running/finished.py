@@ -13,6 +13,7 @@ from benchmark.records.table import RECORDS, Record
 from benchmark.running.config import ProfileConfig, with_needed
 from benchmark.running.experiment import RUN, Experiment, changes_from_preset, read_experiment, records_in
 from benchmark.running.models import load_native, load_variant
+from benchmark.running.opening import open_model
 from benchmark.running.store import ArtifactError, MissingArtifactError, Store
 from benchmark.settings import Checked, validated
 
@@ -200,20 +201,22 @@ def load_model(
     variant: str | None = None,
     store: str | Path = "store",
 ) -> "CircuitModel":
-    """Load a trained model of a finished run, ready to be recorded and edited.
+    """Load a trained model of a finished run, or the model in a folder of its own, ready to be recorded and edited.
 
     Args:
-        folder: The folder of the run's tables, such as `results`.
-        method: Name of the method.
+        folder: The folder of the run's tables, such as `results`; or that of a model that was released with a paper.
+        method: Name of the method; for a run alone.
         seed: Training seed.
         variant: How to read its artifact; the first variant if left out.
         store: The folder of the run's artifacts.
 
     Raises:
-        ValueError: In one line, if the folder has no run, the run no such method or seed, or the store no such
-            artifact.
+        ValueError: In one line, if the folder has no run and no model, the run no such method or seed, or the store no
+            such artifact.
         CorruptArtifactError: A file of an artifact is missing, changed or unexpected.
     """
+    if method is None and (_folder("folder", folder).is_dir() and not (Path(folder) / RUN).exists()):
+        return open_model(Path(folder))
     run = open_run(folder, store)
     if method is None:
         choices = ", ".join(dict.fromkeys(row.method for row in run.records))

@@ -97,6 +97,13 @@ class TaskPrompts:
     train: PromptBatch
     validation: PromptBatch
     test: PromptBatch
+    task: str = field(default="", kw_only=True)
+    """Name of the task, by which a circuit that is known already is looked up."""
+
+    @property
+    def splits(self) -> dict[Split, PromptBatch]:
+        """The prompts by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 def joined(first: PromptBatch, second: PromptBatch) -> PromptBatch:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from sparse_model.config import TransformerConfig
-from sparse_model.released import config_of, load_released, released_config
+from sparse_model.released.checkpoint import config_of, load_released
+from sparse_model.released.config import released_config, unknown_keys
 
 VOCABULARY, BLOCK, LAYERS, WIDTH, HEADS, MLP, POSITION = 29, 10, 2, 32, 2, 64, 8
 
@@ -37,6 +38,8 @@ OPTIONS = [
     {"sink": False},
     {"d_pos_emb": None, "sink": False},
     {"afrac": None, "enable_bigram_table": False},
+    {"afrac": 0.5, "sink": False, "enable_bigram_table": False},
+    {"d_pos_emb": None},
     {"afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_v", "afrac": 0.125},
 ]
 
@@ -48,11 +51,12 @@ def checkpoint(settings):
     def draw(*shape):
         return torch.randn(shape, generator=generator) * 0.3
 
-    weights = {"transformer.wte.weight": draw(VOCABULARY, WIDTH), "lm_head.weight": draw(VOCABULARY, WIDTH)}
-    weights["transformer.wpe.weight"] = draw(BLOCK, settings["d_pos_emb"] or WIDTH)
-    weights |= {"transformer.ln_f.weight": 1 + draw(WIDTH), "final_logits_bias": draw(VOCABULARY)}
+    vocabulary = settings["vocab_size"]
+    weights = {"transformer.wte.weight": draw(vocabulary, WIDTH), "lm_head.weight": draw(vocabulary, WIDTH)}
+    weights["transformer.wpe.weight"] = draw(settings["block_size"], settings["d_pos_emb"] or WIDTH)
+    weights |= {"transformer.ln_f.weight": 1 + draw(WIDTH), "final_logits_bias": draw(vocabulary)}
     if settings["enable_bigram_table"]:
-        weights["bigram_table"] = draw(VOCABULARY, VOCABULARY)
+        weights["bigram_table"] = draw(vocabulary, vocabulary)
     for layer in range(LAYERS):
         at = f"transformer.h.{layer}."
         weights |= {f"{at}ln_1.weight": 1 + draw(WIDTH), f"{at}ln_2.weight": 1 + draw(WIDTH)}
@@ -119,12 +123,24 @@ def write(folder, settings, weights):
 @pytest.mark.parametrize("options", OPTIONS)
 def test_logits_are_those_of_the_released_architecture(tmp_path, options):
     settings = {**SETTINGS, **options}
-    weights = checkpoint(settings)
-    write(tmp_path, settings, weights)
-    model = load_released(tmp_path)
+    check_logits(tmp_path, settings, checkpoint(settings))
+
+
+def check_logits(folder, settings, weights):
+    """Load a checkpoint and compare its logits; return the model."""
+    write(folder, settings, weights)
+    model = load_released(folder)
     tokens = torch.randint(0, VOCABULARY, (3, BLOCK), generator=torch.Generator().manual_seed(1))
     expected = torch.stack([logits(settings, weights, row) for row in tokens])
-    torch.testing.assert_close(model(tokens), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model(tokens), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    return model
+
+
+def test_a_model_without_anything_of_single_tokens_has_no_bigram_table(tmp_path):
+    settings = {**SETTINGS, "enable_bigram_table": False}
+    weights = checkpoint(settings)
+    weights["final_logits_bias"].zero_()
+    assert not check_logits(tmp_path, settings, weights).config.bigram
 
 
 def test_positions_that_are_all_zero_are_none():
@@ -144,9 +160,53 @@ def test_the_largest_released_config_is_understood():
     assert (config.heads, config.d_read, config.neurons, config.positional) == (128, 2080, 8192, "concatenated")
 
 
+RELEASED = {
+    "csp_sweep1_1x_0.9Mnonzero_afrac0.125": {
+        **{"n_layer": 8, "n_head": 16, "d_model": 256, "d_mlp": 1024, "afrac": 0.125, "pfrac": 0.125},
+        **{"afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_v", "expansion_factor": 1},
+        **{"tokenizer_name": "tinypython_2k", "ignore_dw_grad": False, "afrac_approx": False},
+    },
+    "csp_bridges2": {
+        **{"n_layer": 4, "n_head": 128, "d_model": 2048, "d_mlp": 8192, "afrac": 0.125, "pfrac": 0.5},
+        **{"afrac_loctypes": "attn_in,attn_out,mlp_in,mlp_out,mlp_neuron,attn_k,attn_q,attn_v", "rtopk": False},
+        **{"expansion_factor": 8, "sink": False, "sinusoidal_cat_pos_emb": False, "learnable_bigram_table": False},
+    },
+    "dense1_4x": {
+        **{"n_layer": 4, "n_head": 64, "d_model": 1024, "d_mlp": 4096, "afrac": None, "pfrac": 16},
+        **{"expansion_factor": 4, "debug_exact_topk": True, "sparse_matmul_impl": "cuda", "grad_checkpointing": True},
+    },
+}
+"""What differs between configs that were released, and keys that not all have."""
+
+SHARED = {
+    **{"block_size": 1024, "vocab_size": 2048, "d_head": 16, "dropout": 0.0, "bias": True, "ln_bias": True},
+    **{"rms_norm": True, "residual_activation_type": "identity", "activation_type": "gelu", "debug_nans": False},
+    **{"tied_unembed": False, "bigram_table_rank": None, "flash": True, "enable_bigram_table": True, "n_embd": None},
+    **{"d_pos_emb": None},
+}
+"""What they share."""
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_config_is_understood_and_what_it_says_of_training_is_named(name):
+    content = {**SHARED, **RELEASED[name]}
+    config = config_of(released_config(content), {"transformer.wpe.weight": torch.zeros(1)})
+    assert (config.layers, config.d_model, config.d_head) == (content["n_layer"], content["d_model"], 16)
+    assert config.heads == content["n_head"]
+    assert config.neurons == content["d_mlp"]
+    assert config.bigram
+    assert config.positional == "none"
+    assert config.activation_density == (content["afrac"] or 1)
+    assert ("q" in config.activation_sites) == ("attn_q" in content.get("afrac_loctypes", ""))
+    training = {"pfrac", "expansion_factor", "ignore_dw_grad", "rtopk", "debug_exact_topk", "sparse_matmul_impl"}
+    assert set(unknown_keys(content)) == training & content.keys()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"afrac_approx": True}, "beeg_config.json.afrac_approx = True: input should be False"),
+        ({"use_tied_aux_matrix": True}, "beeg_config.json.use_tied_aux_matrix = True: input should be False"),
         ({"rms_norm": False}, "beeg_config.json.rms_norm = False: input should be True"),
         ({"activation_type": "relu"}, "beeg_config.json.activation_type = 'relu': input should be 'gelu'"),
         ({"n_head": 4}, "4 heads of 16 channels do not fill d_model 32; choose 2"),

@@ -114,7 +114,7 @@ REFUSED = [
     (
         {"changes": ["circuit.ranking=best"]},
         "circuit.ranking = 'best': unknown ranking 'best'; choose from mask, attribution, integrated_gradients, "
-        "removal, random",
+        "removal, released, random",
     ),
     (
         {"changes": ["circuit.ablation=half"]},

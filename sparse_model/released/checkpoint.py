@@ -1,23 +1,20 @@
 """Loads the checkpoints released with Gao et al. 2025 into our transformer: `beeg_config.json` and `final_model.pt`.
 
-The format is that of https://github.com/openai/circuit_sparsity, circuit_sparsity/inference/gpt.py. Some released
-configs contain keys that its own loader refuses; here every key that does not change the logits is ignored, and the
-others must have a value that this transformer supports.
+The format is that of https://github.com/openai/circuit_sparsity, circuit_sparsity/inference/gpt.py.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from benchmark.files import MIB, CorruptFileError, check_finite, check_shapes, read_json
-from benchmark.settings import PositiveShare, Size, validated
+from benchmark.files import MIB, CorruptFileError, check_finite, check_shapes
+from benchmark.settings import validated
 from sparse_model.config import Positional, TransformerConfig
 from sparse_model.pytorch_file import read_state_dict
+from sparse_model.released.config import CHECKPOINT, ReleasedConfig, read_config
 from sparse_model.transformer import Transformer, with_parameters
 
 HOOK_OF_LOCATION = {
@@ -45,30 +42,6 @@ MATRICES_IN_BLOCK = {"attn.c_attn": "QKV", "attn.c_proj": "O", "mlp.c_fc": ("in"
 """Our matrices in each released linear map of a block, which stacks their rows."""
 
 
-class ReleasedConfig(BaseModel):
-    """The part of a released config that determines the logits, with the released code's defaults for `null`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    n_layer: int = Field(ge=1, le=1000)
-    n_head: Size
-    d_model: Size
-    vocab_size: Size
-    block_size: Size
-    rms_norm: Literal[True]
-    activation_type: Literal["gelu"] = "gelu"
-    residual_activation_type: Literal["identity"] = "identity"
-    d_head: Size | None = None
-    d_mlp: Size | None = None
-    d_pos_emb: Size | None = None
-    afrac: PositiveShare = 1.0
-    afrac_loctypes: str = "attn_in,attn_out,mlp_in,mlp_out"
-    bias: bool = True
-    sink: bool = False
-    enable_bigram_table: bool = False
-    tied_unembed: bool | None = None
-
-
 def load_released(folder: Path) -> Transformer:
     """The released checkpoint in a folder, in evaluation mode and without gradients.
 
@@ -76,8 +49,7 @@ def load_released(folder: Path) -> Transformer:
         ValueError: One line with the file and the remedy, for a file that is missing, damaged or not a checkpoint, and
             for a model that this transformer does not support.
     """
-    path = folder / "final_model.pt"
-    settings = released_config(read_json(folder / "beeg_config.json"), str(folder / "beeg_config.json"))
+    path, settings = folder / CHECKPOINT, read_config(folder)
     shapes = shapes_of(settings)
     weights = tied(read_weights(path, most_bytes(settings, shapes)), settings, path)
     if "final_logits_bias" not in weights:
@@ -87,15 +59,6 @@ def load_released(folder: Path) -> Transformer:
     check_finite(path, weights)
     config = config_of(settings, weights)
     return with_parameters(config, parameters_of(weights, config), path)
-
-
-def released_config(content: Mapping[str, Any], name: str = "beeg_config.json") -> ReleasedConfig:
-    """A released config from its JSON; `ValueError` in one line if it is not supported."""
-    stated = {key: value for key, value in content.items() if value is not None}
-    settings = validated(ReleasedConfig, {"d_mlp": stated.get("n_mlp"), **stated}, name)
-    if settings.d_model % settings.n_head:
-        raise ValueError(f"{name}: d_model {settings.d_model} is not a multiple of n_head {settings.n_head}")
-    return settings
 
 
 def most_bytes(settings: ReleasedConfig, shapes: Mapping[str, Sequence[int]]) -> int:
