@@ -43,7 +43,7 @@ def finish(
     config: MeasuredConfig,
     needed: Mapping[str, CircuitModel],
     folder: Path,
-    tokens: int = 0,
+    tokens: int | None = 0,
 ) -> Facts:
     """The last step of training a dictionary: measure its mean errors and its quality, and return its facts.
 
@@ -56,7 +56,7 @@ def finish(
         needed: The dense model.
         folder: Contains the dictionary; `mean_error.safetensors` and `quality.json` are written into it.
         tokens: Number of training tokens. Each costs 6 operations per parameter of the dictionary; the dense model's
-            own passes are not counted.
+            own passes are not counted. `None` if it was trained elsewhere.
     """
     save_mean_errors(no_errors(dense_of(needed)), folder)
     model = load(folder, "errors_ablated", needed)
@@ -78,7 +78,7 @@ def finish(
         parameters=sum(parameter.numel() for parameter in used),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in used),
         bigram_parameters=sum(value.numel() for name, value in dense.named_parameters() if name == "bigram"),
-        training_flops=6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
+        training_flops=None if tokens is None else 6.0 * tokens * sum(parameter.numel() for parameter in dictionary),
         dictionary={name: value for name, value in summary.items() if math.isfinite(value)},
     )
 

@@ -120,7 +120,7 @@ def compute_profile(params: Params, inputs: Inputs, folder: Path, progress: Prog
 
 def _training_flops(facts: Facts) -> Measurement:
     if facts.training_flops is None:
-        return Measurement("training_flops", status="undefined", reason="the model was trained elsewhere")
+        return Measurement("training_flops", status="undefined", reason="it was trained elsewhere")
     return Measurement("training_flops", facts.training_flops)
 
 
@@ -301,6 +301,11 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
 def scored_task(params: Params, inputs: Inputs, config: CircuitConfig) -> Task:
     """The task of a cell in the forms that count, one of them held out for testing if the settings say so."""
     known = read_listed(inputs["task"]) if "task" in inputs else TASKS.named(params["task"])
+    return in_forms(known, config)
+
+
+def in_forms(known: Task, config: CircuitConfig) -> Task:
+    """A task in the forms that count, one of them held out for testing if the settings say so."""
     task = posed(known, config.forms)
     return task.holding_out(config.held_out) if config.held_out else task
 

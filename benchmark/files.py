@@ -4,6 +4,7 @@ Nothing that is read is executed. Sizes, counts, depth and shapes are checked be
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -11,7 +12,7 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -101,6 +102,26 @@ def readable(path: Path, kind: str) -> Iterator[None]:
             raise
         detail = " ".join(str(error).split()) or type(error).__name__
         raise CorruptFileError(path, f"{_fault(path, kind)} ({detail[:120]})") from error
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, computed once per process as long as its size and its time of change stay the same.
+
+    Raises:
+        CorruptFileError: It cannot be read.
+    """
+    with readable(path, "file"):
+        state = path.stat()
+    return _digest_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1000)
+def _digest_of_state(path: Path, size: int, changed: int) -> str:
+    with readable(path, "file"), open_regular(path) as file:
+        content = hashlib.sha256()
+        while part := file.read(MIB):
+            content.update(part)
+    return content.hexdigest()
 
 
 def _fault(path: Path, kind: str) -> str:

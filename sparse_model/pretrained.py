@@ -3,10 +3,10 @@
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from benchmark.corpus import Corpus, CorpusConfig
-from benchmark.corpus.config import END_OF_TEXT
+from benchmark.corpus.config import END_OF_TEXT, TRAINED
 from benchmark.files import printable
 from benchmark.methods import METHODS, TrainedArtifact
 from benchmark.records.table import Record, printed
@@ -43,8 +43,9 @@ def export(trained: TrainedArtifact, folder: Path) -> None:
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": corpus.config.context,
-        "eos_token": END_OF_TEXT,
+        "eos_token": corpus.config.end_of_text or END_OF_TEXT,
         "clean_up_tokenization_spaces": False,
+        **({"bos_token": corpus.config.beginning} if corpus.config.begins else {}),
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=1, sort_keys=True) + "\n", "utf-8")
     (folder / "README.md").write_text(model_card(trained, corpus.config), encoding="utf-8")
@@ -67,7 +68,7 @@ def model_card(trained: TrainedArtifact, corpus: CorpusConfig) -> str:
         "It was made by the benchmark sparse-circuit-bench to be taken apart, not to be used: it predicts the next",
         "token of its corpus and knows nothing else.",
         "",
-        *_usage(),
+        *_usage(corpus),
         "## Training",
         "",
         *_table(("", ""), _training(trained, corpus, preset)),
@@ -81,7 +82,8 @@ def model_card(trained: TrainedArtifact, corpus: CorpusConfig) -> str:
     return printable("\n".join(lines)) + "\n"
 
 
-def _usage() -> Iterator[str]:
+def _usage(corpus: CorpusConfig) -> Iterator[str]:
+    begins = [f"ids.insert(0, tokenizer.token_to_id({json.dumps(corpus.beginning)}))"] if corpus.begins else []
     yield from (
         "## Use",
         "",
@@ -95,7 +97,9 @@ def _usage() -> Iterator[str]:
         "",
         'folder = Path(".")  # where this file is',
         "model = load_transformer(folder)",
-        'ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode("for i in range(").ids',
+        'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))',
+        'ids = tokenizer.encode("for i in range(", add_special_tokens=False).ids',
+        *begins,
         "logits = model(torch.tensor([ids]))  # [1, position, token]",
         "```",
         "",
@@ -106,7 +110,11 @@ def _training(trained: TrainedArtifact, corpus: CorpusConfig, preset: str) -> It
     shares = ", ".join(f"{share:.1%} {source}" for source, share in corpus.sources.items())
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(trained.libraries.items()))
     yield "corpus", f"{shares}; {corpus.tokens:,} tokens, seed {corpus.seed}"
-    yield "tokenizer", f"byte-level BPE of the corpus, at most {corpus.vocabulary:,} tokens"
+    if corpus.tokenizer == TRAINED:
+        yield "tokenizer", f"byte-level BPE of the corpus, at most {corpus.vocabulary:,} tokens"
+    else:
+        begins = f"; every text begins with {corpus.beginning}" if corpus.begins else ""
+        yield "tokenizer", f"{PurePath(corpus.tokenizer).name}, {corpus.vocabulary:,} tokens{begins}"
     yield "context", f"{corpus.context} tokens"
     if "tokens" in trained.settings:
         yield "training tokens", f"{trained.settings['tokens']:,}"

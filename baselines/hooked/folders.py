@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from baselines.hooked import HookedConfig
 from benchmark.corpus.given_tokenizer import HUB, read_given, tokenizer_file
-from benchmark.files import MIB, CorruptFileError, inside, open_regular, read_json
+from benchmark.files import CorruptFileError, digest_of, inside, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 """The files of a model, in both formats; several files of weights are listed in an index."""
@@ -48,7 +48,7 @@ ARCHITECTURES = (
 )
 """The architectures of Hugging Face that TransformerLens converts, without mixtures of experts."""
 
-ON_HUB = re.compile(r"[\w.-]+(/[\w.-]+)?")
+ON_HUB = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 """What the name of a model on the Hub looks like."""
 
 
@@ -105,7 +105,7 @@ def digests(config: HookedConfig) -> dict[str, str]:
         return {"hooked model": f"{model.name}@{model.folder.name}"}
     content = hashlib.sha256()
     for file in (model.folder / CONFIG, *weight_files(model.name, model.folder)):
-        content.update(f"{file.name}\n{_digest(file)}\n".encode())
+        content.update(f"{file.name}\n{digest_of(file)}\n".encode())
     return {"hooked model": content.hexdigest()}
 
 
@@ -177,19 +177,6 @@ def _config_from_hub(name: str) -> Path:
         return Path(hf_hub_download(name, CONFIG))
     except Exception as error:  # whatever the hub or the network raises
         told = " ".join(str(error).split())
-        raise ValueError(f"hooked.model {name!r} is no folder, and the Hub gives no such model: {told}") from error
-
-
-def _digest(file: Path) -> str:
-    state = file.stat()
-    return _digest_of_state(file, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=1000)
-def _digest_of_state(file: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file, computed once as long as its size and its time of change stay the same."""
-    digest = hashlib.sha256()
-    with open_regular(file) as content:
-        while part := content.read(MIB):
-            digest.update(part)
-    return digest.hexdigest()
+        raise ValueError(
+            f"hooked.model {name!r} is not a folder, and the Hub has no model of that name: {told}"
+        ) from error

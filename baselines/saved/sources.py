@@ -8,7 +8,7 @@ from typing import Any
 
 from baselines.hook_names import MLP_READS, module_place, place_of
 from baselines.saved import SavedConfig
-from benchmark.files import MIB, CorruptFileError, open_regular, read_json, readable
+from benchmark.files import CorruptFileError, digest_of, read_json
 
 SETTINGS, CONFIG = "cfg.json", "config.yaml"
 """The settings of a layer of sae-lens or sparsify, and those of a folder of circuit-tracer."""
@@ -29,11 +29,7 @@ def digests(config: SavedConfig) -> dict[str, str]:
     content = hashlib.sha256()
     for name, path in sorted(files_in(Path(config.path)).items()):
         content.update(f"{name}\0".encode())
-        with readable(path, "file"), open_regular(path) as file:
-            each = hashlib.sha256()
-            while part := file.read(MIB):
-                each.update(part)
-        content.update(each.digest())
+        content.update(bytes.fromhex(digest_of(path)))
     return {"saved dictionary": content.hexdigest()}
 
 

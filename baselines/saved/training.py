@@ -29,7 +29,7 @@ def train_sae(
     source, dense = Path(config.path), dense_of(needed)
     _check(read_saes(source, dense), dense, dense.config.d_model)
     _copy_sae_lens(source, hook_points(dense, "resid_post"), folder)
-    return finish(load_sae, corpus, config, needed, folder)
+    return finish(load_sae, corpus, config, needed, folder, tokens=None)
 
 
 def train_transcoder(
@@ -42,7 +42,7 @@ def train_transcoder(
         _copy_circuit_tracer(source, folder)
     else:
         _copy_sae_lens(source, hook_points(dense, "mlp_out"), folder)
-    return finish(load_transcoder, corpus, config, needed, folder)
+    return finish(load_transcoder, corpus, config, needed, folder, tokens=None)
 
 
 def train_clt(
@@ -52,7 +52,7 @@ def train_clt(
     source, dense = Path(config.path), dense_of(needed)
     _check_mlps(read_cross_layer(source), dense)
     _copy_circuit_tracer(source, folder)
-    return finish(load_clt, corpus, config, needed, folder)
+    return finish(load_clt, corpus, config, needed, folder, tokens=None)
 
 
 def load_sae(folder: Path, variant: str, needed: Needed) -> Replacement:

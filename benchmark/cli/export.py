@@ -4,19 +4,19 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.errors import NAME, user_errors
+from benchmark.cli.errors import METHOD, NAME, TASK, user_errors
 from benchmark.cli.folders import FOLDER
 from benchmark.seeds import LARGEST_SEED
 
 
 @click.command()
-@click.argument("method", type=NAME)
-@click.argument("task", required=False, type=NAME)
+@click.argument("method", type=METHOD)
+@click.argument("task", required=False, type=TASK)
 @click.option("--to", "form", required=True, type=NAME, metavar="FORMAT", help="The format; see above.")
 @click.option("--variant", type=NAME, help="How the method's artifact is read.")
 @click.option("--graph", type=click.Choice(["channel", "unit"]), help="The graph of the circuit.")
 @click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Training seed.")
-@click.option("--out", type=FOLDER, help="File or folder to write.  [default: a name of its own here]")
+@click.option("--out", type=FOLDER, help="File or folder to write.  [default: a new name in the current folder]")
 @click.option("--force", is_flag=True, help="Replace files that are already there.")
 @click.option("--results", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
@@ -66,9 +66,9 @@ def export(
         else:
             from benchmark.export.formats import graph_format, write_graph
             from benchmark.export.stored import stored_graph
-            from benchmark.tasks import TASKS
+            from benchmark.running.experiment import check_task
 
-            TASKS.named(task)
+            check_task(task, results)
             chosen = graph_format(form)
             circuit = stored_graph(
                 results,

@@ -93,9 +93,9 @@ def needs_of_run(
     stated = [asked(planned, cell, device, lambda cell: 0.0).memory_bytes for cell in missing]
     memory, disk = [each for each in stated if each is not None], disk_of(planned, missing, together)
     unstated = len(stated) - len(memory)
-    without = f"; {counted(unstated, 'cell')} not included, whose methods state nothing" if unstated else ""
-    largest = size(sum(sorted(memory, reverse=True)[:together]))
-    told = f"needs up to {largest} of memory with {counted(together, 'worker')} and {size(disk)} of disk{without}"
+    without = f"; this leaves out {counted(unstated, 'cell')} whose methods do not say what they need" * bool(unstated)
+    largest, bound = size(sum(sorted(memory, reverse=True)[:together])), "at least" if unstated else "up to"
+    told = f"needs {bound} {largest} of memory with {counted(together, 'worker')} and {size(disk)} of disk{without}"
     return [told], list(shortages(memory if here else [], disk, together, store))
 
 

@@ -60,7 +60,7 @@ def run(
         check_tables(out, settings)
         cells, seconds = made.cells, settings.estimated_seconds
         states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
-    notes = [f"also trains {name}: {reason}" for name, reason in made.added.items()]
+    notes = [f"also needs {name}: {reason}" for name, reason in made.added.items()]
     notes += [
         f"task {name} of {settings.task_files[name]}: {forms_text(settings.task(name))}" for name in settings.listed
     ]

@@ -43,7 +43,9 @@ def show(
 
         METHODS.named(method)
         if task is not None:
-            _check_task(task, out)
+            from benchmark.running.experiment import check_task
+
+            check_task(task, out)
         if names:
             from benchmark.report.names_text import describe_names
 
@@ -56,16 +58,6 @@ def show(
             from benchmark.report.concept_text import describe_concept
 
             click.echo(describe_concept(out, store, method, concept, as_json))
-
-
-def _check_task(task: str, out: Path) -> None:
-    """`ValueError` with the choices for a task that is neither installed nor one that the run read from a file."""
-    from benchmark.running.experiment import read_experiment
-    from benchmark.tasks import TASKS
-
-    experiment = read_experiment(out)
-    if experiment is None or task not in experiment.task_files:
-        TASKS.named(task)
 
 
 def _text_or_none(file: Path) -> str | None:

@@ -141,7 +141,7 @@ class CorpusConfig(Settings):
 
     @property
     def text_tokens(self) -> int:
-        """Tokens of a window that come from documents: all but the one with which it begins, if there is such a one."""
+        """Tokens of a window that come from documents: all but the one with which it begins, if there is one."""
         return self.window - self.begins
 
     def wanted(self, split: Split) -> int:

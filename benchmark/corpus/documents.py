@@ -111,7 +111,7 @@ def texts_of_rows(rows: str) -> list[str]:
     """The text that each line of JSON has as `text`, `content` or `code`; blank lines are left out.
 
     Raises:
-        ValueError: A line is no JSON object with a text; the message is a noun phrase that names the line.
+        ValueError: A line is not a JSON object with a text; the message is a noun phrase that names the line.
     """
     return [_text_of(line, number) for number, line in enumerate(rows.split("\n"), 1) if line.strip()]
 

@@ -370,9 +370,9 @@ def _of_files(
     config: CorpusConfig,
     cut: Callable[[str, str], list[str]],
 ) -> Source:
-    """A source of files, each in one split; if they are few or of very different sizes, their documents are split."""
+    """A source of files, each in one split; the documents are split if files are few, or those of a folder uneven."""
     seed, characters = config.seed, sum(map(len, texts.values()))
-    whole = len(texts) >= len(SPLITS) and _even(name, texts, seed)
+    whole = len(texts) >= len(SPLITS) and (_kind(name) != "path" or _even(name, texts, seed))
     if not whole:
         pieces = [document for file in sorted(texts) for document in cut(file, texts[file])]
         if len(pieces) < len(SPLITS):

@@ -54,7 +54,7 @@ def released_tokenizer(folder: Path) -> Tokenizer:
     lines = read_text(path, LARGEST_MERGES, "list of merges").splitlines()
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
     if wrong := [pair for pair in pairs if len(pair) != 2 or "".join(pair) not in ids]:
-        raise CorruptFileError(path, f"has the merge {' '.join(wrong[0])!r:.100}, which is no pair that makes a token")
+        raise CorruptFileError(path, f"has the merge {' '.join(wrong[0])!r:.100}, which does not make a token")
     with readable(path, "list of merges"):
         tokenizer = untrained(models.BPE(ids, [(first, second) for first, second in pairs], ignore_merges=True))
     tokenizer.add_special_tokens([END_OF_TEXT])

@@ -129,8 +129,9 @@ def write_artifact(
     """
     exports = METHODS.named(method).exports
     if form not in exports:
-        choices = ", ".join(exports) or "none: give a TASK to export a circuit"
-        raise ValueError(f"unknown format {form!r} for what {method} trains; choose from {choices}")
+        if not exports:
+            raise ValueError(f"{method} trains nothing that can be exported; give a TASK to export a circuit")
+        raise ValueError(f"unknown format {form!r} for what {method} trains; choose from {', '.join(exports)}")
     trained = trained_artifact(open_run(folder, store), method, seed)
     export: Callable[[TrainedArtifact, Path], None] = resolve(exports[form])
     return filled_folder(Path(out), lambda made: export(trained, made), force=force)
@@ -147,11 +148,10 @@ def trained_artifact(run: FinishedRun, method: str, seed: int | None = None) -> 
     Raises:
         ValueError: In one line, if there is no such artifact, or one for several seeds and none is chosen.
     """
-    records = [row for row in run.records if row.method == method]
-    seeds = sorted({row.seed for row in records if row.seed is not None})
+    records, seeds = [row for row in run.records if row.method == method], run.seeds(method)
     if seed is None and len(seeds) > 1:
         raise ValueError(f"{method} was trained with several seeds; choose a --seed from {', '.join(map(str, seeds))}")
-    chosen = seeds[0] if seed is None and seeds else seed or 0
+    chosen = seeds[0] if seed is None else seed
     inputs = run.inputs(method, chosen)
     manifest = run.store.manifest(inputs[method].name)
     return TrainedArtifact(

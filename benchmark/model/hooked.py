@@ -62,6 +62,7 @@ class HookedCircuitModel:
         self.model: Any = model.eval().requires_grad_(False)
         self._sublayers = sublayers_of(self.model)
         self._final = final_norm(self.model)
+        self.attention_heads: int = self.model.cfg.n_heads
         self.sites = tuple(
             Site.at(each.site(hook), size, each.stage)
             for each in self._sublayers

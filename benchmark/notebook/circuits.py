@@ -11,7 +11,7 @@ from benchmark.discovery import finder
 from benchmark.discovery.arguments import check_kind, checked_graph
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.search import Budget
-from benchmark.evaluate import finder_generator, scored_task
+from benchmark.evaluate import finder_generator, in_forms
 from benchmark.interventions.ablation import AblationValuesOn, Means
 from benchmark.metrics import task_loss
 from benchmark.model.checks import check_model
@@ -19,7 +19,7 @@ from benchmark.model.interface import CircuitModel
 from benchmark.notebook.sources import Source, Windows, check_seed, circuit_config
 from benchmark.running.finished import FinishedRun
 from benchmark.scoring.case import DiscoveredCircuit, Setting
-from benchmark.tasks import Task
+from benchmark.tasks import TASKS, Task
 from benchmark.tasks.prompts import TaskPrompts
 
 
@@ -118,9 +118,8 @@ def find_circuit(
         raise ValueError("ablation and ablation_values are both given; give one of the two")
     source = Source.of(run, corpus, tokenizer, windows, beginning)
     config = circuit_config(source.run, target, ranking, ablation, budget)
-    named = (
-        scored_task({"task": task}, {}, config) if isinstance(task, str) else (task if isinstance(task, Task) else None)
-    )
+    asked = TASKS.named(task) if isinstance(task, str) else task
+    named = in_forms(asked, config) if isinstance(asked, Task) else None
     prompts = source.prompts(named, config, seed) if named else task
     check_kind("task", prompts, TaskPrompts, "the name of a task, a Task, or TaskPrompts")
     assert isinstance(prompts, TaskPrompts)

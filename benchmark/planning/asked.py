@@ -14,7 +14,10 @@ preset quick, where it was between 0.7 and 1.4 GiB."""
 INDEX_BYTES = 8
 """Bytes in memory of the index with which windows are cut, per training token, while that is done."""
 
-ON_HOST = ("corpus", "prompts", "validity", "splitting")
+NO_MODEL = ("corpus", "task", "prompts", "labelled")
+"""The kinds of cell that load no model."""
+
+ON_HOST = (*NO_MODEL, "validity", "splitting")
 """The kinds of cell that hold what they compute in the memory of the host, whatever device models are on."""
 
 SUMMED = ("store_bytes", "flops", "tokens")
@@ -81,7 +84,7 @@ def rows(planned: Planned, cells: Iterable[Cell], device: str, seconds: Seconds)
 
 def asked(planned: Planned, cell: Cell, device: str, seconds: Seconds) -> Asked:
     """The resources of a cell."""
-    needs, gpus = planned.needs(cell), int(device != "cpu" and cell.kind not in ("corpus", "prompts"))
+    needs, gpus = planned.needs(cell), int(device != "cpu" and cell.kind not in NO_MODEL)
     tensors = needs.memory_bytes
     host = 0 if gpus and cell.kind not in ON_HOST else tensors
     return Asked(

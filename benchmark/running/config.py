@@ -250,6 +250,8 @@ def _asked_tasks(names: Sequence[str]) -> tuple[dict[str, Task | ListedTask], di
     found: dict[str, Task | ListedTask] = {}
     files_of: dict[str, str] = {}
     for name in names:
+        if name not in TASKS and Path(name).is_file():
+            raise ValueError(f"unknown task {name!r}; for a task from a file write {PREFIX}{name}")
         if not name.startswith(PREFIX):
             found |= {each: TASKS.named(each) for each in _chosen([name], TASKS, TASKS.named)}
             continue
@@ -315,7 +317,8 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
         raise ValueError(f"--set {path.strip()}: its value is nested too deeply") from None
     except ValueError:  # not TOML, or an integer with too many digits
         content = {}
-    table[keys[-1]] = content["value"] if content.keys() == {"value"} else text.strip()
+    value = content["value"] if content.keys() == {"value"} else text.strip()
+    table[keys[-1]] = os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
     return section, keys[0]
 
 

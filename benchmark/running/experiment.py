@@ -18,10 +18,10 @@ from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
 from benchmark.records.table import COSTS, RECORDS, Record, locked, read_records
 from benchmark.running.cells import digest
-from benchmark.running.config import SECTIONS, RunConfig, configure
+from benchmark.running.config import SECTIONS, RunConfig, load_preset, with_needed
 from benchmark.running.plan import Planner
 from benchmark.running.reports import Chosen
-from benchmark.tasks import FormsOfTask, forms_by_task, forms_digest
+from benchmark.tasks import TASKS, FormsOfTask, forms_by_task, forms_digest
 
 RUN = "run.json"
 
@@ -36,6 +36,10 @@ TABLES = (*GROWING, CURVES, COSTS, "leaderboard.csv", "sweep.csv", "variance.csv
 
 NAMED = 3
 """Largest number of differences that an error message names."""
+
+
+OF_TOKENIZER = ("tokenizer", "vocabulary", "end_of_text", "beginning")
+"""The settings of a corpus that a model which was trained elsewhere may determine."""
 
 
 class Scope(BaseModel, frozen=True, extra="forbid"):
@@ -233,22 +237,35 @@ def records_in(folder: Path) -> list[Record]:
     return records
 
 
+def check_task(name: str, folder: Path) -> None:
+    """`ValueError` with the choices for a task that is neither installed nor one that a run has read from a file."""
+    experiment = read_experiment(folder)
+    if experiment is None or name not in experiment.task_files:
+        TASKS.named(name)
+
+
 def changes_from_preset(experiment: Experiment, method: str) -> list[str]:
     """What was changed in the preset for a method of a run, each `section.key=value` as `--set` takes it.
 
-    None if the preset is not installed any more.
+    Files and folders are given by their names, as `run.json` has them. What the corpus takes from a model that was
+    trained elsewhere is left out. None if the preset is not installed any more.
     """
     try:
-        preset = configure(experiment.preset, [method])
+        tables = load_preset(experiment.preset).tables
     except ValueError:
         return []
-    sections = {**{name: getattr(preset, name) for name in SECTIONS}, **preset.method_configs}
-    return [
-        f"{section}.{key}={_toml(experiment.settings[section][key])}"
-        for section, config in sections.items()
-        for key, value in _shareable(config.model_dump(mode="json")).items()
-        if value != experiment.settings.get(section, {}).get(key, value)
-    ]
+    configs = {name: METHODS.named(name).config for name in with_needed(method)}
+    given = {f"corpus.{key}" for key in OF_TOKENIZER} if any(METHODS.named(name).corpus for name in configs) else set()
+    changes = []
+    for section, model in {**SECTIONS, **configs}.items():
+        usual = model.model_construct(**tables.get(section, {})).model_dump(mode="json", warnings=False)
+        usual = _shareable(usual)
+        changes += [
+            f"{section}.{key}={_toml(value)}"
+            for key, value in experiment.settings.get(section, {}).items()
+            if f"{section}.{key}" not in given and (key not in usual or usual[key] != value)
+        ]
+    return changes
 
 
 def _toml(value: Any) -> str:

@@ -127,12 +127,22 @@ class FinishedRun:
         """The command that computes again what the store lacks of a method and a seed."""
         changes = [part for change in changes_from_preset(self.experiment, method) for part in ("--set", change)]
         folders = ["--out", str(self.folder), "--store", str(self.store.root)]
-        tasks = self.experiment.tables[RECORDS].tasks if RECORDS in self.experiment.tables else ()
+        names = self.experiment.tables[RECORDS].tasks if RECORDS in self.experiment.tables else ()
+        files = self.experiment.task_files
+        tasks = dict.fromkeys(f"file:{files[name]}" if name in files else name for name in names)
         named = ["--preset", self.experiment.preset, "--method", method, "--seeds", str(seed)]
         return shlex.join(["bench", "run", *named, *(["--tasks", ",".join(tasks)] * bool(tasks)), *changes, *folders])
 
     def _settings(self, section: str, model: type[Checked]) -> Checked:
         return validated(model, self.experiment.settings.get(section, {}), f"{self.folder / RUN}: {section}")
+
+    def seeds(self, method: str) -> list[int]:
+        """The training seeds of a method in the run, of one too that was only trained for others.
+
+        Raises:
+            ValueError: The method is not in the run; with the choices.
+        """
+        return sorted({row.seed for row in self._rows_of(method) if row.seed is not None})
 
     def _needs(self, method: str, seed: int) -> Iterator[Mapping[str, str]]:
         """The keys of what cells of the method and seed needed, by role, of those cells that the store has."""
@@ -148,6 +158,21 @@ class FinishedRun:
         Raises:
             ValueError: There are none.
         """
+        rows, seeds = self._rows_of(method), self.seeds(method)
+        if seed not in seeds:
+            choices = ", ".join(map(str, seeds))
+            folder = str(self.folder)
+            raise ValueError(
+                f"seed {seed!r:.60} of {method} is not in the run in folder {folder!r}; choose from {choices}"
+            )
+        return sorted((row for row in rows if row.seed == seed), key=lambda row: row.method != method)
+
+    def _rows_of(self, method: str) -> list[Record]:
+        """The rows whose cells needed what a method has trained.
+
+        Raises:
+            ValueError: There are none; with the choices.
+        """
         METHODS.named(method)
         trained = {name: [*_needed(name)] for name in dict.fromkeys(row.method for row in self.records)}
         rows = [row for row in self.records if method in trained[row.method]]
@@ -156,14 +181,7 @@ class FinishedRun:
             raise ValueError(
                 f"method {method!r} is not in the run in folder {str(self.folder)!r}; choose from {choices}"
             )
-        seeds = sorted({row.seed for row in rows if row.seed is not None})
-        if seed not in seeds:
-            choices = ", ".join(map(str, seeds))
-            folder = str(self.folder)
-            raise ValueError(
-                f"seed {seed!r:.60} of {method} is not in the run in folder {folder!r}; choose from {choices}"
-            )
-        return sorted((row for row in rows if row.seed == seed), key=lambda row: row.method != method)
+        return rows
 
     def _why_missing(self, method: str, seed: int, missing: ArtifactError | None) -> str:
         rows = self._rows(method, seed)

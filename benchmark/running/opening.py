@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_model(folder: Path) -> "CircuitModel":
-    """The model in a folder that is no folder of results, such as one that was released with a paper.
+    """The model in a folder that is not a folder of results, such as one that was released with a paper.
 
     Raises:
         ValueError: No installed method knows what is in the folder, or its files cannot be used; in one line.
@@ -27,4 +27,4 @@ def open_model(folder: Path) -> "CircuitModel":
             check_model(model, graphs=())  # not its connections: those of a large model take minutes
             return model
     known = f", or one of a model that {' or '.join(openers)} reads" if openers else ""
-    raise ValueError(f"{folder} is no model that can be opened; choose a folder of results{known}")
+    raise ValueError(f"{folder} is not a model that can be opened; choose a folder of results{known}")

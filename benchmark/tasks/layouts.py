@@ -86,7 +86,7 @@ def _answers(path: Path, columns: Sequence[str]) -> tuple[tuple[str, str], Answe
 
     def answered(cell: str) -> str:
         if not cell.strip().isdecimal() or (text := texts.get(int(cell))) is None:
-            raise ValueError(f"{cell[:40]!r} is no token of {TOKENIZER}")
+            raise ValueError(f"{cell[:40]!r} is not a token of {TOKENIZER}")
         return text
 
     return numbered, answered
@@ -131,7 +131,7 @@ def _row(
     split = row.get("split") or None
     cells = [row.get(name) for name in ("clean", second, *answers)]
     if None in row or not all(cells):
-        raise CorruptFileError(path, f"line {number} has not one text for each column")
+        raise CorruptFileError(path, f"line {number} does not have exactly one text per column")
     if split is not None and split not in SPLITS:
         raise CorruptFileError(path, f"line {number} has the split {split[:40]!r}; choose from {', '.join(SPLITS)}")
     try:

@@ -64,7 +64,7 @@ def read_samples(folder: Path, concepts: Sequence[str], corpus: Corpus, tokens: 
     found = {name: each.numpy() for name, each in read_tensors(path).items()}
     wanted = [name for half in HALVES for name in (half, *(f"{half} {concept}" for concept in concepts))]
     if found.keys() != set(wanted) or any(each.shape[1:] != (corpus.config.window,) for each in found.values()):
-        raise CorruptFileError(path, "has not the windows of these concepts and of this corpus")
+        raise CorruptFileError(path, "does not have the windows of these concepts and this corpus")
     first, second = (_sample(found, half, concepts, corpus, some) for half, some in zip(HALVES, tokens, strict=True))
     return first, second
 

@@ -1,12 +1,9 @@
 """Where the files of a released model, its circuits and its tokenizer are, and their digests. Imports no torch."""
 
-import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
-from benchmark.files import MIB, open_regular, readable
 from benchmark.tasks import TASKS
 
 CIRCUIT = "viz_data.pt"
@@ -75,20 +72,3 @@ def _below(place: Path) -> list[Path]:
         if len(found) > MOST_CIRCUITS:
             raise ValueError(f"{place} has more than {MOST_CIRCUITS:,} circuits")
     return sorted(found)
-
-
-def digest_of(file: Path) -> str:
-    """The SHA-256 of a file; `ValueError` in one line if it cannot be read."""
-    with readable(file, "file"):
-        state = file.stat()
-    return _digest(file, state.st_size, state.st_mtime_ns)
-
-
-@cache
-def _digest(file: Path, size: int, changed: int) -> str:
-    """The SHA-256 of a file, computed again once its size or time of change is another."""
-    with readable(file, "file"), open_regular(file) as opened:
-        content = hashlib.sha256()
-        while part := opened.read(MIB):
-            content.update(part)
-    return content.hexdigest()

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from benchmark.corpus.given_tokenizer import read_given, tokenizer_file
+from benchmark.files import digest_of
 from benchmark.resources import NUMBER, Resources, Shapes, Training
 from sparse_model.config import TransformerConfig
 from sparse_model.released.config import CHECKPOINT, CONFIG, TINYPYTHON, read_config
-from sparse_model.released.files import circuit_files, digest_of
+from sparse_model.released.files import circuit_files
 from sparse_model.released.method import ReleasedSettings
 from sparse_model.resources import forward_flops, model_size, parameters, store_bytes, validation_bytes
 

@@ -199,8 +199,10 @@ def test_a_model_that_is_not_named_or_not_there_is_refused_with_what_to_do(tmp_p
         outside_model(HookedConfig())
     with pytest.raises(ValueError, match=r"^hooked\.model '/no/such/place': there is no such folder$"):
         outside_model(HookedConfig(model="/no/such/place"))
+    with pytest.raises(ValueError, match=r"^hooked\.model '\./place': there is no such folder$"):
+        outside_model(HookedConfig(model="./place"))
     with pytest.raises(
-        ValueError, match=r"^hooked\.model 'some/model' is no folder, and the Hub gives no such model: "
+        ValueError, match=r"^hooked\.model 'some/model' is not a folder, and the Hub has no model of that name: "
     ):
         outside_model(HookedConfig(model="some/model"))
     with pytest.raises(ValueError, match=r"the folder has no config\.json$"):

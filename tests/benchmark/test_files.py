@@ -1,5 +1,6 @@
 """Files are read within limits, and whatever is wrong with one is one error that names it and its flaw."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ from benchmark import files
 from benchmark.files import (
     CorruptFileError,
     check_shapes,
+    digest_of,
     inside,
     is_inner_name,
     printable,
@@ -165,3 +167,12 @@ def test_a_link_out_of_a_folder_is_refused_and_a_name_inside_is_taken(tmp_path):
 
 def test_text_that_would_drive_a_terminal_is_shown_as_text():
     assert printable("a\x1b[2J\r\x07\tb\né\u202e") == "a\\x1b[2J\\r\\x07\tb\né\\u202e"
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes_as_they_are_now(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    assert digest_of(file) == hashlib.sha256(b"one").hexdigest()
+    file.write_bytes(b"three")
+    assert digest_of(file) == hashlib.sha256(b"three").hexdigest()
+    assert refusal(digest_of, tmp_path / "nowhere").startswith("does not exist")

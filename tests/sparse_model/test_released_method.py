@@ -19,7 +19,7 @@ from benchmark.planning.needs import Planned
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
 from sparse_model.released import artifact
-from sparse_model.released.files import circuit_files, digest_of, task_of
+from sparse_model.released.files import circuit_files, task_of
 from sparse_model.released.method import RELEASED, ReleasedSettings
 
 TOKENS = 400
@@ -260,16 +260,6 @@ def test_a_folder_without_circuits_says_what_it_should_have(tmp_path):
         circuit_files(tmp_path / "nowhere", {})
 
 
-def test_the_digest_is_that_of_the_bytes_as_they_are_now(tmp_path):
-    file = tmp_path / "file"
-    file.write_bytes(b"one")
-    first = digest_of(file)
-    file.write_bytes(b"three")
-    assert digest_of(file) != first
-    with pytest.raises(ValueError, match="nowhere does not exist"):
-        digest_of(tmp_path / "nowhere")
-
-
 # Opened by path
 
 
@@ -282,6 +272,6 @@ def test_a_released_folder_is_opened_by_its_path(folder):
 
 def test_a_folder_of_something_else_is_not_opened(tmp_path):
     with pytest.raises(
-        ValueError, match=r"is no model that can be opened; choose a folder of results, or .* released reads"
+        ValueError, match=r"is not a model that can be opened; choose a folder of results, or .* released reads"
     ):
         benchmark.load_model(tmp_path)

@@ -206,7 +206,7 @@ def test_fresh_computes_everything_of_the_run_anew():
 def test_a_method_that_is_needed_is_trained_and_it_is_said():
     with toy_bench(ROOT, SPARSE, FITTED):
         done = call(*RUN, "--method", "fitted")
-    assert "also trains root: fitted is fitted on it or explains its model" in done.stderr
+    assert "also needs root: fitted is fitted on it or explains its model" in done.stderr
     assert {row["method"] for row in rows()} == {"fitted"}
 
 

@@ -73,7 +73,7 @@ def test_a_dry_run_says_what_memory_and_disk_a_run_needs():
     assert line.endswith("of memory with 2 workers and 70 MB of disk") or "MB of disk" in line
     with toy_bench(ROOT):
         toys = call(*RUN, "--dry-run")
-    assert "6 cells not included, whose methods state nothing" in toys.stdout
+    assert "this leaves out 6 cells whose methods do not say what they need" in toys.stdout
 
 
 def test_a_run_says_before_it_starts_that_the_machine_has_too_little_and_runs_all_the_same(monkeypatch):

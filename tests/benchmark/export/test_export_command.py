@@ -107,7 +107,10 @@ def test_out_names_the_file_and_force_replaces_it(export):
             "unknown format 'svg' for what weight_sparse trains; choose from pretrained",
         ),
         (("weight_sparse", "--to", "pretrained", "--graph", "unit"), "--variant and --graph go with a TASK"),
-        (("random_weights", "--to", "pretrained"), "choose from none: give a TASK to export a circuit"),
+        (
+            ("random_weights", "--to", "pretrained"),
+            "random_weights trains nothing that can be exported; give a TASK to export a circuit",
+        ),
         (("dense", TASK, "--to", "svg"), f"no circuit of dense and task {TASK} in "),
         (("weight_sparse", "else_elif", "--to", "svg"), "no circuit of weight_sparse and task else_elif in "),
         (("weight_sparse", TASK, "--to", "svg"), f"several circuits for {TASK}; choose a --graph from channel, unit"),

@@ -8,6 +8,7 @@ import string_closing
 import tiny_dense
 import torch
 
+import benchmark
 from benchmark.export import circuit_graph, write_graph
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
@@ -45,6 +46,15 @@ def test_every_node_of_mib_s_graph_is_there_and_those_of_the_circuit_are_in_it(e
     scores = {name: node.get("score") for name, node in content["nodes"].items()}
     assert scores["input"] is scores["logits"] is None
     assert (scores["a0.h0"], scores["a1.h1"], scores["m0"], scores["m1"]) == (1.0, 2.0, 1.0, 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated:DeprecationWarning")
+def test_a_model_of_transformer_lens_states_its_heads():
+    from transformer_lens import HookedTransformer
+
+    shape = {"n_layers": 1, "d_model": 16, "d_head": 8, "n_ctx": 8, "d_vocab": 20, "act_fn": "gelu"}
+    graph = graph_of(benchmark.from_hooked(HookedTransformer(shape)), {"blocks.0.v": [1, 9]})
+    assert (graph.heads, graph.d_model) == (2, 16)
 
 
 def test_every_edge_of_mib_s_graph_is_there_once(exported):

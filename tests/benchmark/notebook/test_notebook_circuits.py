@@ -15,6 +15,7 @@ from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.discovery import finder
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
+from benchmark.evaluate import in_forms
 from benchmark.interventions.ablation import at_means, corpus_means
 from benchmark.metrics import edge_count
 from benchmark.running.config import load_preset
@@ -125,6 +126,13 @@ def test_a_task_by_name_is_posed_in_tokens_of_the_models_tokenizer(model, monkey
     assert answers == set(task.answers)
     assert len(seen["prompts"].train) == 2 * CircuitConfig().train_pairs
     assert seen["budget"].tokens == load_preset("quick").tables["circuit"]["budget_tokens"]
+
+
+def test_a_task_that_is_given_is_posed_in_the_forms_that_count_too():
+    task = TASKS["for_while"]
+    counting = [task.forms_of(split)[0].name for split in SPLITS]
+    config = CircuitConfig(forms={"for_while": counting})
+    assert [form.name for form in in_forms(task, config).all_forms] == counting
 
 
 MEANS = {"blocks.0.q": torch.zeros(16)}

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import string_closing
 import torch
+from pydantic import BaseModel
 from toy_methods import ROOT, installed, toy_method
 
 from benchmark.methods import Variant
@@ -129,6 +130,32 @@ def test_the_command_has_the_settings_that_were_changed(tmp_path):
     again = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     assert len(again) == 3
     assert configure("smoke", ["closing"], ["for_while"], [1], again) == run
+
+
+def test_the_command_has_the_settings_that_a_method_asks_of_its_user_and_names_files_of_tasks(tmp_path):
+    class Given(BaseModel):
+        path: str
+        steps: int = 3
+
+    given = replace(toy_method("given", by_name=True), config=Given, load=HERE)
+    pairs = tmp_path / "closing.jsonl"
+    lines = [{"prompts": [f"a{n}(", f"a{n}["], "answers": [")", "]"], "form": f"form {n % 3}"} for n in range(900)]
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with installed(ROOT, given):
+        changes = ["given.path=here", "circuit.target_loss=0.25"]
+        run = configure("smoke", ["given"], [f"file:{pairs}"], [1], changes)
+        words = shlex.split(open_run(*write(tmp_path, run)).command("given", 1))
+    assert [words[place + 1] for place, word in enumerate(words) if word == "--set"] == [
+        "circuit.target_loss=0.25",
+        'given.path="here"',
+    ]
+    assert words[words.index("--tasks") + 1] == "file:closing.jsonl"
+
+
+def test_a_method_that_was_trained_only_for_others_has_its_seeds(ran):
+    assert open_run(*ran).seeds("base") == open_run(*ran).seeds("closing") == [1, 2]
+    with pytest.raises(ValueError, match="method 'root' is not in the run"):
+        open_run(*ran).seeds("root")
 
 
 def test_a_method_that_failed_says_why(tmp_path):

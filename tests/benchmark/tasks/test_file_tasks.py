@@ -315,3 +315,12 @@ def test_the_digest_of_the_forms_is_over_the_pairs(tmp_path):
     assert [each["quotes"].count for each in found] == [4, 4]
     assert found[0] != found[1]
     assert isinstance(found[0]["quotes"], FormsOfTask)
+
+
+def test_a_file_that_is_named_without_its_prefix_is_recognised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, *whole())
+    with pytest.raises(
+        ValueError, match=r"unknown task 'quotes\.jsonl'; for a task from a file write file:quotes\.jsonl"
+    ):
+        configure("smoke", ["dense"], ["quotes.jsonl"])
