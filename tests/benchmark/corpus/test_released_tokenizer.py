@@ -98,9 +98,9 @@ def test_a_corpus_is_built_with_it(tmp_path):
     [
         (
             lambda ids, lines: (ids, [*lines, "q z"]),
-            "vocab.bpe has the merge 'q z', which is no pair that makes a token",
+            "vocab.bpe has the merge 'q z', which does not make a token",
         ),
-        (lambda ids, lines: (ids, [*lines, "e"]), "vocab.bpe has the merge 'e', which is no pair"),
+        (lambda ids, lines: (ids, [*lines, "e"]), "vocab.bpe has the merge 'e', which does not make"),
         (lambda ids, lines: ({**ids, "extra": 9999}, lines), "encoder.json has 270 tokens whose ids are not 0 to 269"),
         (lambda ids, lines: ({**ids, "extra": "9"}, lines), "whose ids are not 0 to"),
         (lambda ids, lines: ({f"_{name}": id for name, id in ids.items()}, lines), "has no token for 256 bytes"),

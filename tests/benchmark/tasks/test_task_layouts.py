@@ -88,11 +88,15 @@ def test_answers_may_be_columns_of_text_and_forms_and_splits_columns_too(tmp_pat
             "has the columns 'clean', 'corrupted', 'label'; it needs an answer to each",
         ),
         ("clean,corrupted,correct_idx,incorrect_idx", ("a", "b", 1, 2), "put the tokenizer.json of their model"),
-        ("clean,corrupted,answer,corrupted_answer", ("a", "b", "x"), "line 2 has not one text for each column"),
+        (
+            "clean,corrupted,answer,corrupted_answer",
+            ("a", "b", "x"),
+            "line 2 does not have exactly one text per column",
+        ),
         (
             "clean,corrupted,answer,corrupted_answer",
             ("a", "b", "x", "y", "z"),
-            "line 2 has not one text for each column",
+            "line 2 does not have exactly one text per column",
         ),
         (
             "clean,corrupted,answer,corrupted_answer,split",
@@ -118,7 +122,7 @@ def test_a_broken_table_is_refused(tmp_path, content):
 def test_a_number_that_is_no_token_is_named(tmp_path, tokenizer):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     path = table(tmp_path, "clean,corrupted,correct_idx,incorrect_idx", ("a", "b", 5, 99999))
-    assert "line 2: '99999' is no token of tokenizer.json" in refused(path)
+    assert "line 2: '99999' is not a token of tokenizer.json" in refused(path)
     (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": ["a"]}}')
     with pytest.raises(CorruptFileError, match="is not a complete tokenizer"):
         read_tasks(path)

@@ -155,7 +155,7 @@ def test_texts_that_cannot_be_scored_are_refused_with_what_would_suffice(tmp_pat
 
 def test_windows_of_another_corpus_or_other_concepts_are_refused(tmp_path, corpus):
     write_windows(read_concepts(written(tmp_path, *map(line, range(200)))), corpus, tmp_path)
-    with pytest.raises(CorruptFileError, match="has not the windows of these concepts and of this corpus"):
+    with pytest.raises(CorruptFileError, match="does not have the windows of these concepts and this corpus"):
         read_samples(tmp_path, ["whispered"], corpus, (100, 100))
 
 
