@@ -19,19 +19,23 @@ class CellKind:
         shown: The parameters that name a cell of this kind to people.
         check: What its cells check of what the run can do at all, as a noun phrase; empty if they check nothing. Apart
             from what they need, nothing else starts before they have ended, and nothing if all of a kind fail.
+        all_needed: Whether nothing else starts if even one of these checks fails.
     """
 
     version: int
     compute: str
     shown: tuple[str, ...] = ()
     check: str = ""
+    all_needed: bool = False
 
 
 KINDS: dict[str, CellKind] = {
     "corpus": CellKind(2, "benchmark.evaluate:compute_corpus"),
     "task": CellKind(1, "benchmark.evaluate:compute_task", ("task",)),
     "prompts": CellKind(3, "benchmark.evaluate:compute_prompts", ("task", "seed"), check="task of the run"),
-    "labelled": CellKind(1, "benchmark.evaluate:compute_labelled", ("labelled",), check="file of concepts"),
+    "labelled": CellKind(
+        1, "benchmark.evaluate:compute_labelled", ("labelled",), check="file of concepts", all_needed=True
+    ),
     "train": CellKind(1, "benchmark.evaluate:compute_train", ("method", "seed")),
     "profile": CellKind(3, "benchmark.evaluate:compute_profile", ("method", "variant", "seed")),
     "validity": CellKind(4, "benchmark.evaluate:compute_validity", ("method", "variant", "seed")),

@@ -88,21 +88,22 @@ class Schedule:
         self.done.add(cell.key)
         self.outcomes[cell.key] = Outcome(cell, "computed", kernels=kernels)
 
-    def _all_failed(self) -> str:
-        """Why nothing else may start: every check of some kind has failed; empty if that is not so."""
-        for kind in dict.fromkeys(check.kind for check in self.checks):
-            ended = [self.outcomes.get(check.key) for check in self.checks if check.kind == kind]
+    def _failed_check(self) -> str:
+        """Why nothing else may start: all checks of some kind have failed, or one that is needed; empty if not so."""
+        for name in dict.fromkeys(check.kind for check in self.checks):
+            kind = KINDS[name]
+            ended = [self.outcomes.get(check.key) for check in self.checks if check.kind == name]
             failed = [outcome for outcome in ended if outcome is not None and outcome.status == "failed"]
+            if kind.all_needed and failed:
+                return f"nothing is trained, as {failed[0].cell.label} failed its check: {failed[0].reason}"
             if len(failed) == len(ended):
-                return (
-                    f"nothing is trained, as every {KINDS[kind].check} failed its check, the first: {failed[0].reason}"
-                )
+                return f"nothing is trained, as every {kind.check} failed its check, the first: {failed[0].reason}"
         return ""
 
     def fail(self, cell: Cell, reason: str) -> list[Cell]:
         """Record that a cell that was taken has failed; return the cells that fail with it.
 
-        These are the cells that need it, directly or not, and all waiting cells if every check of a kind has failed.
+        These are the cells that need it, directly or not, and all waiting cells if the checks of a kind have failed.
         """
         self.outcomes[cell.key] = Outcome(cell, "failed", reason)
         lost = [cell]
@@ -111,7 +112,7 @@ class Schedule:
                 if other.key not in self.outcomes and gone.key in {need.key for need in other.needs.values()}:
                     lost.append(other)
                     self.outcomes[other.key] = Outcome(other, "failed", f"needs {cell.label}, which failed: {reason}")
-        if why := self._all_failed():
+        if why := self._failed_check():
             rest = [other for other in self.waiting if other.key not in self.outcomes]
             lost, self.stopped = [*lost, *rest], why
             self.outcomes |= {other.key: Outcome(other, "failed", why) for other in rest}
