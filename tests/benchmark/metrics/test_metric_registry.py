@@ -75,10 +75,10 @@ def test_the_registry_and_the_records_load_no_torch():
     assert not loaded_after("import benchmark.metrics, benchmark.records.table") & {"torch", "numpy", "pandas", "scipy"}
 
 
-def test_the_functions_load_neither_transformer_lens_nor_sae_lens():
+def test_the_functions_load_neither_torch_nor_what_is_built_on_it():
     loaded = loaded_after("from benchmark.metrics import *")
-    assert "torch" in loaded
-    assert not loaded & {"transformer_lens", "sae_lens"}
+    assert "benchmark.metrics.size" in loaded
+    assert not loaded & {"torch", "scipy", "transformer_lens", "sae_lens"}
 
 
 def test_the_leaderboard_loads_no_torch():
