@@ -34,10 +34,13 @@ THEIRS = {
 
 
 def place_of(hook_name: str) -> str:
-    """Our name for a hook point, `blocks.{layer}.{hook}`; a name that is not known stays as it is."""
+    """Our name for a hook point, `blocks.{layer}.{hook}`, or for what a module of a Hugging Face model computes.
+
+    A name that is not known stays as it is.
+    """
     found = re.fullmatch(r"blocks\.(\d{1,4})\.(.+)", hook_name)
     if found is None:
-        return hook_name
+        return module_place(hook_name)
     layer, hook = int(found[1]), found[2]
     if hook == "hook_resid_pre" and layer > 0:  # the same row as after the block before
         return f"blocks.{layer - 1}.resid_post"

@@ -24,7 +24,7 @@ from baselines.dictionary import Dictionary, Encoder
 from baselines.files import save_top_k
 from baselines.random_dictionary import RANDOM_DICTIONARY
 from baselines.saved import SAVED_CLT, SAVED_SAE, SAVED_TRANSCODER, SavedConfig
-from baselines.saved.sources import digests
+from baselines.saved.sources import digests, folders_of
 from baselines.saved.training import read_transcoders
 from benchmark.interventions.edge_ablation import AblatedEdges
 from benchmark.model.interface import forward, record
@@ -68,6 +68,12 @@ def test_saes_are_found_by_the_hook_points_in_their_configurations(saes, tmp_pat
     assert [float(bias.mean()) for bias in model.biases] == [0.0, 1.0, 2.0]
     available = SAVED_SAE.run_load(tmp_path / "artifact", "errors_available", {"dense": random_dense()})
     assert_close(forward(available, random_tokens()), forward(random_dense(), random_tokens()), atol=1e-4, rtol=1e-4)
+
+
+def test_modules_of_hugging_face_models_are_hook_points_too(tmp_path):
+    for layer, name in enumerate(("b", "a")):
+        write_sae(tmp_path / name, f"model.layers.{layer}")
+    assert folders_of(tmp_path, ["blocks.0.resid_post", "blocks.1.resid_post"]) == [tmp_path / "b", tmp_path / "a"]
 
 
 def test_what_is_undefined_is_left_out_of_the_facts(saes, tmp_path, monkeypatch):
