@@ -57,6 +57,12 @@ BUDGET = Budget(tokens=1_000, batch_pairs=4)
 
 FEW = (pytest.param("clt", marks=pytest.mark.slow), "saes")
 
+SEARCHED = [
+    name if name in ("mask", "integrated_gradients") else pytest.param(name, marks=pytest.mark.slow)
+    for name in sorted(name for name, each in RANKINGS.items() if not each.as_given)
+]
+"""The rankings that order nodes; those behind the slow mark share all that touches a device with the two others."""
+
 MODELS = {
     "dense": (random_dense, "channel"),
     "sparse activations, sink": (lambda: random_dense(sink=True, activation_sites=("neuron", "q")), "channel"),
@@ -159,7 +165,7 @@ def test_a_circuit_that_was_found_on_the_cpu_has_the_same_scores_there(one_of_fe
             assert measured[metric].value == pytest.approx(row.value, rel=1e-3, abs=1e-3), metric
 
 
-@pytest.mark.parametrize("ranking", sorted(name for name, each in RANKINGS.items() if not each.as_given))
+@pytest.mark.parametrize("ranking", SEARCHED)
 def test_every_ranking_finds_a_circuit_there(ranking, device):
     model = random_dense().to(device)
     cpu = random_dense()
