@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
+from baselines.file_names import CIRCUIT_TRACER_SETTINGS as CONFIG
+from baselines.file_names import MOST_LAYERS
 from baselines.files import check_alike
 from baselines.hook_names import MLP_READS, THEIRS, MLPRead, mlp_read_of, place_of
 from baselines.sae_lens_files import with_skip
@@ -40,12 +42,7 @@ from benchmark.files import (
 )
 from benchmark.settings import Name, Settings, validated
 
-CONFIG = "config.yaml"
-
 THRESHOLD = "activation_function.threshold"
-
-MOST_LAYERS = 1000
-"""Most layers of a model."""
 
 
 class FolderSettings(Settings):

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
+from baselines.clt.files import load_cross_layer
+from baselines.file_names import SETTINGS, WEIGHTS, is_circuit_tracer
+from baselines.files import load_dictionary
 from baselines.hook_names import their_name
-from baselines.sae_lens_files import SETTINGS, WEIGHTS
 from benchmark.files import CorruptFileError, read_json
 from benchmark.methods import METHODS, TrainedArtifact
 
@@ -38,8 +41,6 @@ def circuit_tracer(trained: TrainedArtifact, folder: Path) -> None:
         ValueError: The format cannot say what a transcoder computes, such as one that reads concatenated positions; one
             line that names it.
     """
-    from baselines.circuit_tracer_export import export_transcoders
-
     export_transcoders(trained.folder, folder)
 
 
@@ -47,12 +48,32 @@ def circuit_tracer_clt(trained: TrainedArtifact, folder: Path) -> None:
     """Write a cross-layer transcoder as circuit-tracer reads it.
 
     Raises:
-        ValueError: The format cannot say what it computes, such as TopK; one line that names
-            it.
+        ValueError: The format cannot say what it computes, such as TopK; one line that names it.
     """
-    from baselines.circuit_tracer_export import export_cross_layer
-
     export_cross_layer(trained.folder, folder)
+
+
+def export_transcoders(artifact: Path, folder: Path) -> None:
+    """Write the transcoders in the folder of an artifact, ours or saved ones, as a folder of circuit-tracer.
+
+    Raises:
+        ValueError: The format cannot say what they compute; one line that names it.
+    """
+    if is_circuit_tracer(artifact):
+        save_circuit_tracer(read_circuit_tracer(artifact)[0], folder)
+        return
+    places = [source.name for source in _layers(artifact)]
+    save_circuit_tracer(load_dictionary(artifact, places, transcoders=True), folder)
+
+
+def export_cross_layer(artifact: Path, folder: Path) -> None:
+    """Write the cross-layer transcoder in the folder of an artifact, ours or a saved one; errors as above.
+
+    Ours has tensors with circuit-tracer's names, but no hook points, and its TopK would be read as a ReLU there: it
+    cannot be copied.
+    """
+    read = read_circuit_tracer(artifact)[0] if is_circuit_tracer(artifact) else load_cross_layer(artifact)
+    save_circuit_tracer(read, folder)
 
 
 def _layers(folder: Path) -> list[Path]:

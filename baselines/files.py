@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.dictionary import Dictionary, Encoder
+from baselines.file_names import SETTINGS, WEIGHTS, is_sparsify
 from baselines.hook_names import MLP_READS, MLPRead, mlp_read_of, place_of, their_name
-from baselines.sae_lens_files import SAES, SETTINGS, TRANSCODERS, WEIGHTS, SavedLayer, read_layer
-from baselines.sparsify_files import is_sparsify, read_sparsify_layer
+from baselines.sae_lens_files import SAES, TRANSCODERS, SavedLayer, read_layer
+from baselines.sparsify_files import read_sparsify_layer
 from benchmark.files import CorruptFileError, read_tensors, readable
 
 MEAN_ERROR = "mean_error.safetensors"

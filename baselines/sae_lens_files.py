@@ -19,10 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from baselines.dictionary import Encoder
+from baselines.file_names import SETTINGS, WEIGHTS
 from benchmark.files import CorruptFileError, check_finite, read_json, read_tensors, readable
 from benchmark.settings import Settings, validated
-
-WEIGHTS, SETTINGS = "sae_weights.safetensors", "cfg.json"
 
 SAE = Literal["standard", "gated", "topk", "abstopk", "jumprelu"]
 Transcoder = Literal["transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"]

@@ -12,11 +12,10 @@ from typing import Literal
 from pydantic import Field
 
 from baselines.dictionary import Encoder
-from baselines.sae_lens_files import SETTINGS, SavedLayer, Width, with_skip
+from baselines.file_names import SETTINGS, SPARSIFY_WEIGHTS
+from baselines.sae_lens_files import SavedLayer, Width, with_skip
 from benchmark.files import CorruptFileError, check_finite, read_json, read_tensors, readable
 from benchmark.settings import Settings, validated
-
-WEIGHTS = "sae.safetensors"
 
 
 class SparsifySettings(Settings):
@@ -40,11 +39,6 @@ class SparsifySettings(Settings):
         return self.num_latents or self.d_in * self.expansion_factor
 
 
-def is_sparsify(folder: Path) -> bool:
-    """Whether a folder is one of sparsify."""
-    return (folder / WEIGHTS).exists()
-
-
 def read_sparsify_layer(folder: Path) -> SavedLayer:
     """The dictionary in a folder of sparsify; `CorruptFileError` names what is not supported."""
     try:
@@ -55,7 +49,7 @@ def read_sparsify_layer(folder: Path) -> SavedLayer:
         raise
     except ValueError as error:
         raise CorruptFileError(folder / SETTINGS, f"cannot be used: {error}") from error
-    features, width, path = settings.features, settings.d_in, folder / WEIGHTS
+    features, width, path = settings.features, settings.d_in, folder / SPARSIFY_WEIGHTS
     shapes = {"encoder.weight": (features, width), "encoder.bias": (features,), "W_dec": (features, width)}
     shapes |= {"b_dec": (width,)} | ({"W_skip": (width, width)} if settings.skip_connection else {})
     stored = read_tensors(path, shapes)

@@ -4,7 +4,7 @@
 `W_dec_{l}.safetensors` contains `W_dec_{l}` [feature, layers - l, d_out], the decoders from layer l to l, l + 1, …
 (https://github.com/decoderesearch/circuit-tracer, circuit_tracer/transcoder/cross_layer_transcoder.py). `clt.json`
 has the number of layers, and k for TopK features. For circuit-tracer itself, which also has to know the hook points and
-has no TopK here, `baselines.circuit_tracer_export` writes the files.
+has no TopK here, `baselines.exports` writes the files.
 """
 
 import json
@@ -14,11 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from baselines.dictionary import Dictionary, Encoder
+from baselines.file_names import MOST_LAYERS
 from baselines.files import check_widths, checked_k
 from benchmark.files import read_json, read_tensors, readable
-
-MOST_LAYERS = 1000
-"""Most layers of a model."""
 
 
 def save_cross_layer(dictionary: Dictionary, folder: Path) -> None:

@@ -6,15 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.file_names import CIRCUIT_TRACER_SETTINGS as CONFIG
+from baselines.file_names import SETTINGS, SPARSIFY_WEIGHTS, WEIGHTS, is_circuit_tracer, is_sparsify
 from baselines.hook_names import MLP_READS, module_place, place_of
 from baselines.saved import SavedConfig
 from benchmark.files import CorruptFileError, digest_of, read_json
-
-SETTINGS, CONFIG = "cfg.json", "config.yaml"
-"""The settings of a layer of sae-lens or sparsify, and those of a folder of circuit-tracer."""
-
-WEIGHTS, OF_SPARSIFY = "sae_weights.safetensors", "sae.safetensors"
-"""The weights of a layer: of sae-lens, and of sparsify."""
 
 DEEPEST, MOST_ENTRIES = 4, 10_000
 """Folders inside each other that are looked through, and entries in all of them."""
@@ -55,12 +51,7 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 def layer_files(folder: Path) -> tuple[str, str]:
     """The files of a layer in the format of sae-lens or sparsify."""
-    return SETTINGS, OF_SPARSIFY if (folder / OF_SPARSIFY).exists() else WEIGHTS
-
-
-def is_circuit_tracer(folder: Path) -> bool:
-    """Whether a folder is one of circuit-tracer."""
-    return (folder / CONFIG).exists()
+    return SETTINGS, SPARSIFY_WEIGHTS if is_sparsify(folder) else WEIGHTS
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -113,7 +104,7 @@ def _predicted(path: Path) -> str:
     """Our name for the hook point that a configuration of sae-lens says it predicts."""
     metadata: Any = read_json(path).get("metadata")
     hooks = metadata if isinstance(metadata, dict) else {}
-    if OF_SPARSIFY in layer_files(path.parent):
+    if is_sparsify(path.parent):
         return module_place(path.parent.name)
     for hook in (hooks.get("hook_name_out"), hooks.get("hook_name"), path.parent.name):
         if hook:

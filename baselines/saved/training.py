@@ -8,11 +8,13 @@ from baselines.activations import hook_points
 from baselines.base import ReplaceableModel
 from baselines.circuit_tracer_files import files_of, read_circuit_tracer
 from baselines.dictionary import Dictionary
+from baselines.file_names import CIRCUIT_TRACER_SETTINGS as CONFIG
+from baselines.file_names import is_circuit_tracer
 from baselines.files import load_layers, load_mean_errors
 from baselines.quality import finish
 from baselines.replacement import ReplacedMLPs, ReplacedStream, Replacement, dense_of
 from baselines.saved import SavedConfig
-from baselines.saved.sources import CONFIG, folders_of, is_circuit_tracer, layer_files
+from baselines.saved.sources import folders_of, layer_files
 from benchmark.corpus import Corpus
 from benchmark.files import CorruptFileError, open_regular, readable
 from benchmark.methods import Facts

@@ -16,11 +16,11 @@ from torch.testing import assert_close
 
 from baselines import quality
 from baselines.activations import activations
-from baselines.circuit_tracer_export import export_cross_layer, export_transcoders
 from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
 from baselines.clt.files import save_cross_layer
 from baselines.config import WidthConfig
 from baselines.dictionary import Dictionary, Encoder
+from baselines.exports import export_cross_layer, export_transcoders
 from baselines.files import save_top_k
 from baselines.random_dictionary import RANDOM_DICTIONARY
 from baselines.saved import SAVED_CLT, SAVED_SAE, SAVED_TRANSCODER, SavedConfig
