@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 import shape_checks
 import torch
+from inline import inline_cells
 
 from sparse_model import linear
 
@@ -28,6 +29,13 @@ def kernels_are_the_same_on_every_machine():
 @pytest.fixture(autouse=True)
 def first_calls_are_checked():
     shape_checks.start_test()
+
+
+@pytest.fixture
+def cells_computed_here():
+    """Commands compute cells in the process of the test."""
+    with inline_cells():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

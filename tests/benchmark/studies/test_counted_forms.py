@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from inline import inline_cells
 
 from benchmark.cli import main
 from benchmark.running.config import configure
@@ -17,10 +16,7 @@ from benchmark.tasks import SPLITS, TASKS, posed
 FORMS = ("train", "validation", "test")
 
 
-@pytest.fixture(autouse=True)
-def _cells_are_computed_here():
-    with inline_cells():
-        yield
+pytestmark = pytest.mark.usefixtures("cells_computed_here")
 
 
 def loss(form, split, weight_sparse, dense):

@@ -6,7 +6,6 @@ from random import Random
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from inline import inline_cells
 
 from benchmark.cli import main
 from benchmark.cli.leave_one_out import text
@@ -16,11 +15,7 @@ from benchmark.running.store import Store
 from benchmark.studies.leave_one_out import by_method, rows_of, searches
 from benchmark.tasks import TASKS
 
-
-@pytest.fixture(autouse=True)
-def _cells_are_computed_here():
-    with inline_cells():
-        yield
+pytestmark = pytest.mark.usefixtures("cells_computed_here")
 
 
 def test_a_form_that_is_held_out_is_the_only_test_form():

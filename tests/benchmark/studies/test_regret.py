@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from inline import inline_cells
 
 from benchmark.cli import main
 from benchmark.cli.regret import text
@@ -42,10 +41,7 @@ CHANGES = ("circuit.target_loss=0.78", "circuit.search_margin=0.0", "circuit.bud
 LADDER_RUN += tuple(word for change in CHANGES for word in ("--set", change))
 
 
-@pytest.fixture(autouse=True)
-def _cells_are_computed_here():
-    with inline_cells():
-        yield
+pytestmark = pytest.mark.usefixtures("cells_computed_here")
 
 
 def found(edges, nodes=3, by="exchanges x1 finder seed 0", of=OF):

@@ -1,8 +1,10 @@
 """Tasks from files: what a file may say, how its pairs are divided and drawn, and every refusal."""
 
 import json
+from functools import partial
 
 import pytest
+from json_lines import flaw_of, write_lines
 
 from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.files import CorruptFileError
@@ -34,22 +36,12 @@ def pair(form="print", word="page", **more):
     return {"prompts": [text.format('"', word), text.format("'", word)], "answers": list(ANSWERS), "form": form, **more}
 
 
-def written(tmp_path, *lines, name="quotes.jsonl"):
-    path = tmp_path / name
-    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines), "utf-8")
-    return path
+written = partial(write_lines, name="quotes.jsonl")
+refused = partial(flaw_of, read_tasks)
 
 
 def whole(forms=tuple(TEMPLATES), words=WORDS, **more):
     return [pair(form, word, **more) for form in forms for word in words]
-
-
-def refused(path):
-    with pytest.raises(CorruptFileError) as raised:
-        read_tasks(path)
-    assert str(raised.value).startswith(f"{path} ")
-    assert "\n" not in str(raised.value)
-    return raised.value.flaw
 
 
 # What a file says

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from json_lines import flaw_of, write_lines
 
 from benchmark.cli import main
 from benchmark.concepts.labelled import read_concepts, read_labelled, write_labelled
@@ -35,18 +37,8 @@ def line(number, **more):
     return {"text": text, "spans": [[start, text.index(")\n    return")]], **more}
 
 
-def written(tmp_path, *lines, name="shouted.jsonl"):
-    path = tmp_path / name
-    path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines), "utf-8")
-    return path
-
-
-def refused(path):
-    with pytest.raises(CorruptFileError) as raised:
-        read_concepts(path)
-    assert str(raised.value).startswith(f"{path} ")
-    assert "\n" not in str(raised.value)
-    return raised.value.flaw
+written = partial(write_lines, name="shouted.jsonl")
+refused = partial(flaw_of, read_concepts)
 
 
 def test_a_file_is_one_concept_with_its_name_unless_a_line_describes_it(tmp_path):
