@@ -1,6 +1,7 @@
 """The base class of all settings and the types of their numbers: no number is unbounded, no value is converted."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -154,3 +155,8 @@ def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list
     if "$ref" in schema:
         return _resolved(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     return [each for choice in schema.get("anyOf", ()) for each in _resolved(choice, definitions)] or [schema]
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether something from a file can be called so: letters, digits, _ and -, but not `all`, which means all."""
+    return name != "all" and re.fullmatch(r"[\w-]{1,100}", name) is not None

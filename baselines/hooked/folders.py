@@ -5,12 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from baselines.hooked import HookedConfig
-from benchmark.corpus.given_tokenizer import HUB, read_given, tokenizer_file
+from benchmark.corpus.given_tokenizer import HUB, from_hub, read_given, tokenizer_file
 from benchmark.files import CorruptFileError, digest_of, inside, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -123,7 +122,8 @@ def outside_model(config: HookedConfig) -> OutsideModel:
     on_hub = not Path(name).is_dir()
     if on_hub and (Path(name).exists() or not ON_HUB.fullmatch(name)):
         raise ValueError(f"hooked.model {name!r}: there is no such folder")
-    folder = _config_from_hub(name).parent if on_hub else Path(name)
+    refused = f"hooked.model {name!r} is not a folder, and the Hub has no model of that name"
+    folder = from_hub(name, CONFIG, refused).parent if on_hub else Path(name)
     if not (folder / CONFIG).is_file():
         raise ValueError(f"hooked.model {name!r}: the folder has no {CONFIG}")
     model = OutsideModel(name, folder, read_json(folder / CONFIG), on_hub)
@@ -167,16 +167,3 @@ def _check_architecture(model: OutsideModel) -> None:
             f"hooked.model {model.name!r} has the architecture {json.dumps(found)[:80]}; choose a model of one of "
             f"{', '.join(ARCHITECTURES)}, or a HookedTransformer"
         )
-
-
-@cache
-def _config_from_hub(name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, CONFIG))
-    except Exception as error:  # whatever the hub or the network raises
-        told = " ".join(str(error).split())
-        raise ValueError(
-            f"hooked.model {name!r} is not a folder, and the Hub has no model of that name: {told}"
-        ) from error

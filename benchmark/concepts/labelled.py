@@ -1,7 +1,6 @@
 """Concepts that are labelled in the texts of a file, instead of being decided by a program."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.concepts import CONCEPTS, Concept
 from benchmark.files import CorruptFileError, line_as, read_as, read_json_lines
-from benchmark.settings import Name
+from benchmark.settings import Name, is_plain_name
 
 FILE = "labelled.json"
 """The file of an artifact that contains labelled texts."""
@@ -164,7 +163,7 @@ def _checked(stem: str, summaries: dict[str, str], lines: Sequence[tuple[int, Te
 
 
 def _check_name(name: str, labelled: Sequence[str]) -> None:
-    if not re.fullmatch(r"[\w-]{1,100}", name) or name == "all":
+    if not is_plain_name(name):
         raise ValueError(f"{name[:100]!r} is no name, which has letters, digits, _ and -, and is not 'all'")
     if name in CONCEPTS and name in labelled:
         raise ValueError(f"there is already a {CONCEPTS.called(name)}; choose another name")

@@ -134,7 +134,7 @@ def tokenizer_file(name: str) -> Path:
         ValueError: There is none, with the choices.
     """
     if name.startswith(HUB):
-        return _from_hub(name.removeprefix(HUB))
+        return from_hub(name.removeprefix(HUB), FILE, f"corpus.tokenizer {name} cannot be fetched")
     path = Path(name)
     if path.is_dir():
         if (path / FILE).is_file():
@@ -154,13 +154,18 @@ def tokenizer_file(name: str) -> Path:
 
 
 @cache
-def _from_hub(name: str) -> Path:
+def from_hub(name: str, file: str, refused: str) -> Path:
+    """A file of a model on the Hub, in the cache of its library; fetched once per process.
+
+    Raises:
+        ValueError: It cannot be fetched: `refused`, and why, in one line.
+    """
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(name, FILE))
+        return Path(hf_hub_download(name, file))
     except Exception as error:  # whatever the hub or the network raises
-        raise ValueError(f"corpus.tokenizer {HUB}{name} cannot be fetched: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{refused}: {' '.join(str(error).split())}") from error
 
 
 def _check_keeps_text(config: CorpusConfig, given: GivenTokenizer) -> None:

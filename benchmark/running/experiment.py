@@ -258,8 +258,8 @@ def changes_from_preset(experiment: Experiment, method: str) -> list[str]:
     given = {f"corpus.{key}" for key in OF_TOKENIZER} if any(METHODS.named(name).corpus for name in configs) else set()
     changes = []
     for section, model in {**SECTIONS, **configs}.items():
-        usual = model.model_construct(**tables.get(section, {})).model_dump(mode="json", warnings=False)
-        usual = _shareable(usual)
+        of_preset = model.model_construct(**tables.get(section, {}))
+        usual = _shareable(of_preset.model_dump(mode="json", warnings=False))
         changes += [
             f"{section}.{key}={_toml(value)}"
             for key, value in experiment.settings.get(section, {}).items()

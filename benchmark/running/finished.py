@@ -1,7 +1,7 @@
 """A finished run: its settings, its records, and the trained models and corpus behind them."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,7 +142,7 @@ class FinishedRun:
         Raises:
             ValueError: The method is not in the run; with the choices.
         """
-        return sorted({row.seed for row in self._rows_of(method) if row.seed is not None})
+        return _seeds(self._rows_of(method))
 
     def _needs(self, method: str, seed: int) -> Iterator[Mapping[str, str]]:
         """The keys of what cells of the method and seed needed, by role, of those cells that the store has."""
@@ -158,8 +158,8 @@ class FinishedRun:
         Raises:
             ValueError: There are none.
         """
-        rows, seeds = self._rows_of(method), self.seeds(method)
-        if seed not in seeds:
+        rows = self._rows_of(method)
+        if seed not in (seeds := _seeds(rows)):
             choices = ", ".join(map(str, seeds))
             folder = str(self.folder)
             raise ValueError(
@@ -191,6 +191,10 @@ class FinishedRun:
             return f"{method}, seed {seed}, was not trained: {failed[0]}; {again}"
         why = missing or f"store {str(self.store.root)!r} has none of its artifacts"
         return f"{method}, seed {seed}: {why}; {again}"
+
+
+def _seeds(rows: Iterable[Record]) -> list[int]:
+    return sorted({row.seed for row in rows if row.seed is not None})
 
 
 def open_run(folder: str | Path = "results", store: str | Path = "store") -> FinishedRun:

@@ -1,6 +1,5 @@
 """Reads tasks from files: JSON lines with a pair of prompts each, or a layout of another benchmark."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.corpus.config import Split
 from benchmark.files import CorruptFileError, JsonLine, line_as, read_json_lines
-from benchmark.settings import Name
+from benchmark.settings import Name, is_plain_name
 from benchmark.tasks import TASKS
 from benchmark.tasks.layouts import is_mib, mib_pair, table_pairs
 from benchmark.tasks.listed import ListedPair, ListedTask, SplitBy, check_pairs, in_splits
@@ -130,7 +129,7 @@ def _pair(line: JsonLine, path: Path) -> tuple[str, ListedPair]:
 
 def _task(header: HeaderLine, pairs: list[ListedPair]) -> ListedTask:
     name = header.task
-    if not re.fullmatch(r"[\w-]{1,100}", name) or name == "all":
+    if not is_plain_name(name):
         raise ValueError(
             f"{name[:100]!r} is no name for a task, which has letters, digits, _ and -, and is not 'all'; rename the "
             'file, or begin it with the line {"task": "NAME"}'
