@@ -7,7 +7,6 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from benchmark.plugins.versions import DISTRIBUTION, PACKAGES
 
@@ -33,6 +32,8 @@ def _is_ours(place: Path, ours: Distribution) -> bool:
     """Whether a package lies in the checkout of an editable install, or its `__init__.py` is the installed one."""
     origin = json.loads(ours.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
+        from urllib.request import url2pathname
+
         return place.is_relative_to(Path(url2pathname(urlsplit(origin["url"]).path)).resolve())
     file = place / "__init__.py"
     for recorded in ours.files or ():

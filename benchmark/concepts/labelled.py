@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from jaxtyping import Int8
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.concepts import CONCEPTS, Concept
@@ -58,11 +56,11 @@ class LabelledText:
     text: str
     spans: Mapping[str, tuple[tuple[int, int], ...]]
 
-    def labels(self, concept: str) -> Int8[np.ndarray, " character"]:
-        """1 for every character at which the concept holds."""
-        labels = np.zeros(len(self.text), dtype=np.int8)
+    def labels(self, concept: str) -> list[int]:
+        """1 for every character at which the concept holds, 0 for the others."""
+        labels = [0] * len(self.text)
         for start, end in self.spans[concept]:
-            labels[start:end] = 1
+            labels[start:end] = [1] * (end - start)
         return labels
 
 

@@ -1,19 +1,8 @@
-"""The corpus: documents from named sources, one tokenizer, three disjoint splits and windows of tokens."""
+"""The corpus: documents from named sources, one tokenizer, three disjoint splits and windows of tokens.
 
-from benchmark.corpus.build import build
-from benchmark.corpus.config import END_OF_TEXT, SPLITS, CorpusConfig, Split
-from benchmark.corpus.given_tokenizer import tokenizer_version, with_tokenizer
-from benchmark.corpus.sources import source_version
-from benchmark.corpus.windows import Corpus
+A public name is imported when it is first used: settings and versions of a corpus need no numpy and no tokenizer.
+"""
 
-__all__ = [
-    "END_OF_TEXT",
-    "SPLITS",
-    "Corpus",
-    "CorpusConfig",
-    "Split",
-    "build",
-    "source_version",
-    "tokenizer_version",
-    "with_tokenizer",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -124,7 +124,8 @@ def _documents(
     if decoded != text.text:
         raise ValueError(f"the tokenizer of the corpus does not give back the text {text.text!r:.60}")
     labels = {
-        concept.name: np.append(at_tokens(text.labels(concept.name), read), np.int8(0)) for concept in labelled.concepts
+        concept.name: np.append(at_tokens(np.array(text.labels(concept.name), dtype=np.int8), read), np.int8(0))
+        for concept in labelled.concepts
     }
     ids.append(corpus.end_of_text)
     window = corpus.config.text_tokens

@@ -8,7 +8,8 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from baselines.random_weights import RANDOM_WEIGHTS, train
+from baselines.random_weights import RANDOM_WEIGHTS
+from baselines.random_weights.drawing import train
 from benchmark.corpus import Corpus, CorpusConfig
 from sparse_model.config import CorpusModelConfig
 from sparse_model.transformer import Transformer, load_transformer

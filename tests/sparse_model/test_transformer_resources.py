@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import sparse_model.loss
 import sparse_model.resources
 import sparse_model.training
-from baselines.random_weights import train as draw
+from baselines.random_weights.drawing import train as draw
 from benchmark.model.interface import forward, run_stages
 from benchmark.resources import NUMBER, Shapes
 from benchmark.studies.live_memory import LiveBytes, peak_bytes
