@@ -223,15 +223,34 @@ def _validated(path: Path, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
-        raise CorruptFileError(path, f"does not fit: {_first_flaw(error)}") from error
+        raise CorruptFileError(path, f"does not fit: {first_flaw(error)}") from error
 
 
-def _first_flaw(error: "ValidationError") -> str:
-    """The place and the message of the first of pydantic's errors."""
+FLAWS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known key",
+    "string_type": "is not text",
+    "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "bool_type": "is neither true nor false",
+    "list_type": "is not a list",
+    "tuple_type": "is not a list",
+    "dict_type": "is not an object",
+}
+"""What is wrong with a value, by pydantic's name for it."""
+
+
+def first_flaw(error: "ValidationError") -> str:
+    """The first of pydantic's errors: the place, and what is wrong there."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"])) or "the whole"
-    flaw = first["msg"].removeprefix("Value error, ")
-    return f"{place[:200]}: {flaw[:200]}"
+    place = ".".join(map(str, first["loc"]))[:200] or "the whole"
+    if (flaw := FLAWS.get(first["type"])) is not None:
+        return f"{place} {flaw}"
+    if first["type"] == "literal_error":
+        return f"{place} is {first['input']!r:.80}; choose from {first['ctx']['expected'].replace(' or ', ', ')}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:200]}"
 
 
 class JsonLine(NamedTuple):
@@ -291,7 +310,7 @@ def line_as(line: JsonLine, kind: type[Content], path: Path) -> Content:
     try:
         found: Content = _adapter(kind).validate_json(line.text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise CorruptFileError(path, f"line {line.number} does not fit: {_first_flaw(error)}") from error
+        raise CorruptFileError(path, f"line {line.number} does not fit: {first_flaw(error)}") from error
     return found
 
 

@@ -163,8 +163,9 @@ class Method:
             used, so that a run fails before it starts, and imports no torch.
         opens: `module:function`, called as `(folder) -> CircuitModel | None`: the model in a folder that was written
             elsewhere, for `benchmark.load_model(folder)`; `None` for a folder of something else.
-        resources: `module:function`, called as `(config, shapes) -> Resources`: what training takes and how large the
-            models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without torch.
+        resources: `module:function`, called as `(config, shapes) -> Resources | None`: what training takes and how
+            large the models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without
+            torch, and raises `ValueError` for settings that do not fit those of the methods that this one needs.
         exports: The formats in which `bench export` writes its artifact, each with a `module:function`, called as
             `(TrainedArtifact, folder)`, that fills the empty folder.
     """
@@ -245,7 +246,7 @@ class Method:
         if self.resources is None:
             return None
         stated = resolve(self.resources)(config, shapes)
-        if not isinstance(stated, Resources):
+        if not isinstance(stated, Resources | None):
             raise ValueError(f"{METHODS.called(self.name)}: {self.resources} returned {type(stated).__name__}")
         return stated
 

@@ -29,5 +29,6 @@ HOOKED = Method(
     load="baselines.hooked.training:load",
     corpus="baselines.hooked.folders:corpus_settings",
     outside="baselines.hooked.folders:digests",
+    resources="baselines.hooked.sizes:resources",
     by_name=True,
 )

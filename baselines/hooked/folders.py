@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from baselines.hooked import HookedConfig
-from benchmark.corpus.given_tokenizer import HUB, from_hub, read_given, tokenizer_file
+from benchmark.corpus.given_tokenizer import HUB, read_given, tokenizer_file
+from benchmark.corpus.hub import from_hub
 from benchmark.files import CorruptFileError, digest_of, inside, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -122,7 +123,7 @@ def outside_model(config: HookedConfig) -> OutsideModel:
     on_hub = not Path(name).is_dir()
     if on_hub and (Path(name).exists() or not ON_HUB.fullmatch(name)):
         raise ValueError(f"hooked.model {name!r}: there is no such folder")
-    refused = f"hooked.model {name!r} is not a folder, and the Hub has no model of that name"
+    refused = f"hooked.model {name!r} is not a folder, and cannot be fetched from the Hub"
     folder = from_hub(name, CONFIG, refused).parent if on_hub else Path(name)
     if not (folder / CONFIG).is_file():
         raise ValueError(f"hooked.model {name!r}: the folder has no {CONFIG}")

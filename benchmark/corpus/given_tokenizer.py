@@ -3,12 +3,12 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from benchmark.corpus.config import TRAINED, CorpusConfig
+from benchmark.corpus.hub import from_hub
 from benchmark.corpus.tinypython import MERGES, VOCABULARY, has_released_files, released_tokenizer
 from benchmark.files import CorruptFileError, parsed_json, read_bytes, readable
 
@@ -151,21 +151,6 @@ def tokenizer_file(name: str) -> Path:
     raise ValueError(
         f"corpus.tokenizer {name!r}: there is no such file; choose {TRAINED}, a folder, a file or {HUB}NAME"
     )
-
-
-@cache
-def from_hub(name: str, file: str, refused: str) -> Path:
-    """A file of a model on the Hub, in the cache of its library; fetched once per process.
-
-    Raises:
-        ValueError: It cannot be fetched: `refused`, and why, in one line.
-    """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, file))
-    except Exception as error:  # whatever the hub or the network raises
-        raise ValueError(f"{refused}: {' '.join(str(error).split())}") from error
 
 
 def _check_keeps_text(config: CorpusConfig, given: GivenTokenizer) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.concepts import concepts_digest
 from benchmark.disk import replace_file
-from benchmark.files import CorruptFileError, json_in
+from benchmark.files import CorruptFileError, first_flaw, json_in
 from benchmark.methods import METHODS
 from benchmark.plugins.versions import code_version, library_versions
 from benchmark.records.curves import CURVES
@@ -212,9 +212,7 @@ def read_experiment(folder: Path) -> Experiment | None:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise CorruptFileError(path, f"was not written by a run: {place[:200]}: {first['msg']}") from None
+        raise CorruptFileError(path, f"was not written by a run: {first_flaw(error)}") from None
 
 
 def recorded_kernels(folder: Path) -> Chosen:

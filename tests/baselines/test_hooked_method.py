@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stated import check_stated
 from toy_tokenizers import BEGINNING, byte_level, saved
 
 from baselines.hooked import HOOKED, HookedConfig
 from baselines.hooked.folders import corpus_settings, digests, outside_model
-from baselines.hooked.reading import read_model
+from baselines.hooked.reading import quiet, read_model
+from baselines.hooked.sizes import resources
 from benchmark.corpus import Corpus, CorpusConfig
 from benchmark.files import CorruptFileError
+from benchmark.model.hooked import HookedCircuitModel
 from benchmark.model.interface import forward
+from benchmark.resources import NUMBER, Shapes
 
 VOCABULARY, CONTEXT = 500, 32
 
@@ -187,6 +191,47 @@ def test_a_model_of_the_hub_is_known_by_its_commit_and_fetched_by_its_client(mad
         torch.testing.assert_close(found, original(tokens()).logits, atol=1e-5, rtol=1e-5)
 
 
+# What it takes
+
+
+def numbers(connection):
+    """How many numbers the maps of a connection are."""
+    maps = [connection.weight, connection.full, *(connection.parts or {}).values()]
+    return sum(each.numel() for each in maps if each is not None)
+
+
+def check_sizes(stated, hooked):
+    """The sizes that are stated without the model are those of the model."""
+    model, size = HookedCircuitModel(hooked), stated.variants["native"]
+    units = [site.size for site in model.sites if site.kind not in ("residual_read", "residual_write")]
+    assert (size.sites, size.site_count) == (sum(site.size for site in model.sites), len(model.sites))
+    assert size.units == sum(units)
+    assert size.largest == max(each.numel() for each in hooked.parameters())
+    assert size.connections + size.terminals == sum(map(numbers, model.connections("unit")))
+    check_stated(size.parameters, sum(each.numel() for each in hooked.parameters()))
+    assert stated.training.memory_bytes > 2 * NUMBER * size.parameters
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_sizes_in_a_plan_are_those_of_the_model(name, made):
+    config = config_of(made[name][1])
+    check_sizes(resources(config, Shapes(VOCABULARY, CONTEXT)), read_model(outside_model(config), CONTEXT))
+
+
+def test_the_sizes_of_a_hooked_transformer_are_those_of_its_configuration(tmp_path):
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    shape = {"n_layers": 2, "d_model": 12, "n_ctx": CONTEXT, "d_head": 4, "n_heads": 3, "d_mlp": 20, "act_fn": "gelu"}
+    with quiet():
+        hooked = HookedTransformer(HookedTransformerConfig(d_vocab=VOCABULARY, parallel_attn_mlp=True, **shape))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"d_vocab": VOCABULARY, "parallel_attn_mlp": True, "original_architecture": None, **shape})
+    )
+    check_sizes(resources(config_of(tmp_path), Shapes(VOCABULARY, CONTEXT)), hooked)
+    (tmp_path / "config.json").write_text(json.dumps({"d_model": 12}))
+    assert resources(config_of(tmp_path), Shapes(VOCABULARY, CONTEXT)) is None
+
+
 # What is refused
 
 
@@ -202,7 +247,8 @@ def test_a_model_that_is_not_named_or_not_there_is_refused_with_what_to_do(tmp_p
     with pytest.raises(ValueError, match=r"^hooked\.model '\./place': there is no such folder$"):
         outside_model(HookedConfig(model="./place"))
     with pytest.raises(
-        ValueError, match=r"^hooked\.model 'some/model' is not a folder, and the Hub has no model of that name: "
+        ValueError,
+        match=r"^hooked\.model 'some/model' is not a folder, and cannot be fetched from the Hub: the Hub does not",
     ):
         outside_model(HookedConfig(model="some/model"))
     with pytest.raises(ValueError, match=r"the folder has no config\.json$"):

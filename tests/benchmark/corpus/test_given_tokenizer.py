@@ -159,5 +159,8 @@ def test_a_tokenizer_of_the_hub_is_fetched_by_its_client(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert tokenizer_file("hf:someone/tokens").parent.name == "0" * 40
-    with pytest.raises(ValueError, match=r"^corpus\.tokenizer hf:someone/other cannot be fetched: "):
+    said = (
+        r"^corpus\.tokenizer hf:someone/other cannot be fetched: the Hub does not answer, and the file is not in the "
+    )
+    with pytest.raises(ValueError, match=said):
         tokenizer_file("hf:someone/other")

@@ -232,7 +232,7 @@ def test_json_has_everything_and_is_read_back_as_the_same_graph(drawn, tmp_path)
 def test_another_json_file_is_not_taken_for_a_circuit(tmp_path):
     path = tmp_path / "circuit.json"
     path.write_text(json.dumps({"method": "dense"}))
-    with pytest.raises(CorruptFileError, match="does not fit: variant: Field required"):
+    with pytest.raises(CorruptFileError, match="does not fit: variant is missing"):
         read_graph(path)
 
 

@@ -308,7 +308,7 @@ def test_tables_of_unknown_settings_are_left_alone(tmp_path, store):
 def test_a_run_json_that_no_run_wrote_is_named(tmp_path, store):
     write(run_of(), tmp_path, store)
     (tmp_path / RUN).write_text('{"preset": "smoke"}')
-    with pytest.raises(ValueError, match=r"run\.json was not written by a run: settings: Field required"):
+    with pytest.raises(ValueError, match=r"run\.json was not written by a run: settings is missing"):
         check_tables(tmp_path, run_of())
 
 
