@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from baselines.clt import CLTConfig
-from baselines.config import DictionaryConfig, WidthConfig
+from baselines.config import DictionaryConfig, MeasuredConfig, WidthConfig
 from benchmark.resources import NUMBER, ModelSize, Resources, Shapes, Training
 from sparse_model.config import CorpusModelConfig, TransformerConfig
 from sparse_model.resources import (
@@ -98,14 +98,14 @@ def resources_sae(config: DictionaryConfig, shapes: Shapes) -> Resources:
 
 def resources_transcoder(config: DictionaryConfig, shapes: Shapes) -> Resources:
     """What a transcoder for every MLP takes."""
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     widths = Widths(dense, dense.d_read, config.features, (1,) * dense.layers, replaces_mlps=True)
     return Resources(_trained(config, widths, _one_after_another(config, widths)), _variants(widths))
 
 
 def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
     """What a cross-layer transcoder takes."""
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     targets = tuple(range(dense.layers, 0, -1))
     widths = Widths(dense, dense.d_read, config.features, targets, replaces_mlps=True)
     return Resources(_trained(config, widths, _all_at_once(config, widths)), _variants(widths))
@@ -132,12 +132,28 @@ def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
     return Resources(drawn, _variants(widths))
 
 
+def resources_read(config: MeasuredConfig, widths: Widths) -> Resources:
+    """What a dictionary takes that is read from files and measured, not trained."""
+    weights = widths.weights
+    read = Training(
+        parameters=weights,
+        activation_bytes=0,
+        optimizer_bytes=0,
+        dictionary_bytes=NUMBER * weights,
+        memory_bytes=NUMBER * (parameters(widths.dense) + 2 * weights + _measuring(config, widths)),
+        store_bytes=_store_bytes(widths),
+        flops=_measuring_flops(config, widths),
+        tokens=0,
+    )
+    return Resources(read, _variants(widths))
+
+
 def _stream(config: WidthConfig, shapes: Shapes) -> Widths:
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     return Widths(dense, dense.d_model, config.features, (1,) * dense.layers, replaces_mlps=False)
 
 
-def _dense(shapes: Shapes) -> TransformerConfig:
+def dense_shape(shapes: Shapes) -> TransformerConfig:
     """The dense model that a dictionary is fitted to."""
     config = shapes.configs["dense"]
     assert isinstance(config, CorpusModelConfig)
@@ -207,19 +223,19 @@ def _store_bytes(widths: Widths) -> int:
 # Measuring what was trained
 
 
-def _measured(config: WidthConfig, dense: TransformerConfig) -> int:
+def _measured(config: MeasuredConfig, dense: TransformerConfig) -> int:
     """Positions of the windows on which the quality is measured."""
     return max(1, config.measured_tokens // dense.context) * dense.context
 
 
-def _measuring(config: WidthConfig, widths: Widths) -> int:
+def _measuring(config: MeasuredConfig, widths: Widths) -> int:
     """Numbers held while the quality is measured: all features, those of one layer again, and a forward pass."""
     measured, of_layer = _measured(config, widths.dense), widths.features + 2 * widths.dense.d_model
     forward = WINDOWS * widths.dense.context * _held(widths)
     return measured * (widths.layers + 1) * of_layer + max(5 * measured * widths.features // 4, forward)
 
 
-def _measuring_flops(config: WidthConfig, widths: Widths) -> int:
+def _measuring_flops(config: MeasuredConfig, widths: Widths) -> int:
     """Operations of the mean errors, the quality and the losses with all layers replaced."""
     dense = widths.dense
     dictionary = 2 * (widths.encoders + widths.decoders)

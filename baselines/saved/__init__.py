@@ -37,6 +37,7 @@ def _method(name: str, kind: str, what: str, formats: tuple[str, ...], base: str
         train=f"baselines.saved.training:train_{kind}",
         load=f"baselines.saved.training:load_{kind}",
         outside="baselines.saved.sources:digests",
+        resources=f"baselines.saved.sizes:resources_{kind}",
         needs=(base,),
         explains=base,
         by_name=True,

@@ -9,9 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from stated import check_stated
 from test_circuit_tracer_files import SET, outputs
 from test_edge_ablation import edge_order, joined, means_of, units
-from tiny_dense import CHANNELS, LAYERS, random_corpus, random_dense, random_tokens
+from tiny_dense import CHANNELS, CONTEXT, LAYERS, VOCABULARY, random_corpus, random_dense, random_tokens
 from torch.testing import assert_close
 
 from baselines import quality
@@ -19,6 +20,7 @@ from baselines.activations import activations
 from baselines.circuit_tracer_files import read_circuit_tracer, save_circuit_tracer
 from baselines.clt.files import save_cross_layer
 from baselines.config import WidthConfig
+from baselines.dense import DenseConfig
 from baselines.dictionary import Dictionary, Encoder
 from baselines.exports import export_cross_layer, export_transcoders
 from baselines.files import save_top_k
@@ -28,6 +30,7 @@ from baselines.saved.sources import digests, folders_of
 from baselines.saved.training import read_transcoders
 from benchmark.interventions.edge_ablation import AblatedEdges
 from benchmark.model.interface import forward, record
+from benchmark.resources import NUMBER, Shapes
 
 FEATURES = 24
 
@@ -312,3 +315,44 @@ def test_a_cross_layer_transcoder_of_ours_is_exported_to_circuit_tracer_unless_i
     save_cross_layer(Dictionary(encoders, made.decoders, made.biases), tmp_path / "ours")
     with pytest.raises(ValueError, match="layer 0 has TopK in a cross-layer transcoder, which the format"):
         export_cross_layer(tmp_path / "ours", tmp_path / "refused")
+
+
+# What it takes
+
+
+def stated(method, source, **changes):
+    dense = DenseConfig(layers=LAYERS, d_model=CHANNELS, **changes)
+    shapes = Shapes(VOCABULARY, CONTEXT, {"dense": dense})
+    return method.stated_resources(SavedConfig(path=str(source), measured_tokens=200), shapes)
+
+
+def test_what_saved_dictionaries_take_is_stated_from_the_headers_of_their_files(saes, tmp_path):
+    save_circuit_tracer(mlp_dictionary(), tmp_path / "set")
+    save_circuit_tracer(mlp_dictionary(cross_layer=True), tmp_path / "clt")
+    for method, source in ((SAVED_SAE, saes), (SAVED_TRANSCODER, tmp_path / "set"), (SAVED_CLT, tmp_path / "clt")):
+        artifact = tmp_path / f"artifact {method.name}"
+        train(method, source, artifact)
+        model = method.run_load(artifact, "errors_available", {"dense": random_dense()})
+        found = stated(method, source)
+        check_stated(
+            found.training.dictionary_bytes, NUMBER * sum(each.numel() for each in model.dictionary_parameters())
+        )
+        size = found.variants["errors_available"]
+        assert (size.sites, size.site_count) == (sum(site.size for site in model.sites), len(model.sites))
+
+
+def test_dictionaries_that_do_not_fit_are_refused_when_a_run_is_planned(saes, tmp_path):
+    with pytest.raises(ValueError, match=r"no dictionary for blocks\.3\.resid_post; it has those of blocks\.0\."):
+        SAVED_SAE.stated_resources(
+            SavedConfig(path=str(saes)), Shapes(VOCABULARY, CONTEXT, {"dense": DenseConfig(layers=4, d_model=CHANNELS)})
+        )
+    for name in ("a", "b/width_24", "c"):
+        narrow(saes / name)
+    with pytest.raises(ValueError, match=r"source': the dictionary reads 4 channels and writes to 4, .* has 16 and 16"):
+        stated(SAVED_SAE, saes)
+    save_circuit_tracer(mlp_dictionary(), tmp_path / "set")
+    with pytest.raises(ValueError, match="the dictionary has 3 layers, and the model 2"):
+        SAVED_TRANSCODER.stated_resources(
+            SavedConfig(path=str(tmp_path / "set")),
+            Shapes(VOCABULARY, CONTEXT, {"dense": DenseConfig(layers=2, d_model=CHANNELS)}),
+        )
