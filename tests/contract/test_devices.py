@@ -58,10 +58,10 @@ BUDGET = Budget(tokens=1_000, batch_pairs=4)
 FEW = (pytest.param("clt", marks=pytest.mark.slow), "saes")
 
 SEARCHED = [
-    name if name in ("mask", "integrated_gradients") else pytest.param(name, marks=pytest.mark.slow)
+    name if name == "mask" else pytest.param(name, marks=pytest.mark.slow)
     for name in sorted(name for name, each in RANKINGS.items() if not each.as_given)
 ]
-"""The rankings that order nodes; those behind the slow mark share all that touches a device with the two others."""
+"""The rankings that order nodes; those behind the slow mark share all that touches a device with a learned mask."""
 
 MODELS = {
     "dense": (random_dense, "channel"),
