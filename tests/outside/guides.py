@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
-NUMBER = re.compile(r"  # (-?\d+(?:\.(\d+))?)(?!\S)")
+NUMBER = re.compile(r"  # (-?\d+(?:\.(\d+))?)(?![\w.])")
 """The number that a line of Python is said to give, rounded: `# 0.97` at its end."""
 
 VALUE = re.compile(r'  # (True|False|"\w+")(?!\S)')
