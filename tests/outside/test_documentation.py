@@ -35,7 +35,7 @@ FOLLOWED_BY = {
 """The tests that follow the Python of the pages that need more than the metrics; all other pages are followed here."""
 
 NOT_RUN = {
-    "docs/released-models.md": "needs files of the paper's authors; tests of sparse_model/released write such files",
+    "docs/released-models.md": "needs files of other people; test_released.py and test_atlas.py read files like them",
 }
 """Pages whose Python is not run, and why."""
 
