@@ -1,4 +1,5 @@
-# `make bench` is the main job, `make test` the tests, `make check` everything a change must pass.
+# `make bench` is the main job, `make test` the tests, `make docs` the documentation's site, `make check` everything a
+# change must pass.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ export OMP_NUM_THREADS := 1
 # A file's tests run in one worker, as they share fixtures; files keep their order, the long ones first.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: bench test check slow chaos executors format
+.PHONY: bench test check slow chaos executors format docs
 .DEFAULT_GOAL := bench
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -19,6 +20,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-executors: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray,slurm]"
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
 	touch $@
 
 bench: $(VENV)/installed
@@ -36,7 +41,11 @@ chaos: $(VENV)/installed
 executors: $(VENV)/installed-executors
 	$(BIN)/pytest tests/benchmark/running/executors
 
-check: $(VENV)/installed
+# What mkdocs-material says about later versions of MkDocs is not about this site.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: $(VENV)/installed docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -8,6 +8,7 @@ import pytest
 import torch
 import toy_run
 from click.testing import CliRunner
+from guides import follow
 
 from baselines.circuit_tracer_files import read_circuit_tracer
 from baselines.exports import sae_lens
@@ -70,6 +71,14 @@ def test_circuit_tracer_s_folder_is_read_as_the_same_dictionary(finished, tmp_pa
         torch.testing.assert_close(read.encoders[layer](rows), ours.encoders[layer](rows))
         for theirs, mine in zip(read.decoders[layer], ours.decoders[layer], strict=True):
             torch.testing.assert_close(theirs, mine.data)
+
+
+def test_the_python_of_the_page_on_dictionaries_writes_both_folders(finished, tmp_path, monkeypatch):
+    for name in ("results", "store"):
+        (tmp_path / name).symlink_to(finished / name)
+    monkeypatch.chdir(tmp_path)
+    follow("docs/your-own-dictionary.md")
+    assert [read_circuit_tracer(tmp_path / name)[1] for name in ("my-transcoders", "my-clt")] == [False, True]
 
 
 def test_a_transcoder_that_reads_positions_too_has_our_names_of_its_hooks(finished, tmp_path):

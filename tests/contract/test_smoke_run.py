@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from guides import blocks
+from click.testing import CliRunner
+from guides import blocks, commands, follow, pages
 from safetensors.torch import load_file
 from stated import bytes_of_files, check_stated
 
+from benchmark.cli import main
 from benchmark.methods import METHODS
 from benchmark.planning.needs import Planned
 from benchmark.running.config import configure
@@ -254,6 +256,32 @@ def test_the_ten_lines_for_a_notebook_find_and_score_the_circuit_of_the_run(run,
     assert "<td>in_string</td>" in seen["labels"]._repr_html_()
     assert len(seen["board"]) == len(rows(run[0], "leaderboard.csv"))
     assert [row.place.method for row in seen["board"]] == [row["method"] for row in rows(run[0], "leaderboard.csv")]
+
+
+def test_the_python_of_the_readme_scores_the_circuit_of_the_run(run, monkeypatch):
+    monkeypatch.chdir(run[0])
+    seen = follow("README.md")
+    assert "faithfulness" in set(seen["scores"]["metric"])
+
+
+SHOWN = sorted(
+    {
+        tuple(words[1:])
+        for page in pages()
+        for _, words in commands(page)
+        if words[0] == "bench" and words[1] in ("show", "compare", "claims", "store") and "--out" not in words
+        if not {"gc", "closing", "hooked", "sarcastic", "line_starts_with_import", "my_hooked"} & set(words)
+    }
+)
+"""The commands of all pages that look at the run of a page before."""
+
+
+@pytest.mark.parametrize("words", SHOWN, ids=" ".join)
+def test_a_command_of_the_pages_shows_the_run(run, monkeypatch, words):
+    monkeypatch.chdir(run[0])
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip()
 
 
 @pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated:DeprecationWarning")
