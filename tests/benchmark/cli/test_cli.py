@@ -445,7 +445,7 @@ def wait_for(condition, seconds=60.0):
 # Listing and showing
 
 
-@pytest.mark.parametrize("what", [*REGISTRIES, "presets"])
+@pytest.mark.parametrize("what", [*REGISTRIES, "presets", "figures"])
 def test_lists_fit_a_narrow_terminal_and_lose_no_word(what):
     lines = call("list", what).stdout.splitlines()
     rows = json.loads(call("list", what, "--json").stdout)
