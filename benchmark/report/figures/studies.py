@@ -76,7 +76,7 @@ def regret(tables: Tables) -> Figure:
     series = []
     for method in methods:
         points = [
-            Point(number, each.by_method[method], f"{names[number]}: {each.by_method[method]:.0%}")
+            Point(float(number), each.by_method[method], f"{names[number]}: {each.by_method[method]:.0%}")
             for number, each in enumerate(found)
             if math.isfinite(each.by_method.get(method, math.nan))
         ]
