@@ -30,7 +30,7 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     prompts, with Kendall's tau of the methods' order. Reads only the records and `sweep.csv`, which `bench run` and
     `bench sweep` write.
     """
-    from benchmark.cli.compare import board_of
+    from benchmark.running.finished import board_of
     from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.ablation_comparison import under_ablations, under_shifts
     from benchmark.studies.frontier import read_sweep
