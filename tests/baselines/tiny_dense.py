@@ -8,7 +8,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from baselines.dictionary import Encoder
-from baselines.replacement import ReplacedMLPs, ReplacedStream
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs
 from benchmark.corpus import Corpus, CorpusConfig
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from baselines.dictionary import Encoder
-from baselines.replacement import ReplacedMLPs, ReplacedStream
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
