@@ -8,6 +8,7 @@ from torch import Tensor
 
 from baselines.activations import hook_points
 from baselines.base import ReplaceableModel
+from baselines.dictionary import Encoder
 from baselines.files import load_dictionary, load_mean_errors
 from baselines.replacement import Replacement, dense_of, nonzeros
 from benchmark.model.edge_hooks import EdgeHooks
@@ -36,10 +37,10 @@ class ReplacedStream(Replacement):
     restores = True
 
     @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, encoders: Sequence[Encoder]) -> Iterator[Site]:
         """Features and error after each block."""
-        for layer, count in enumerate(features):
-            yield Site.at(f"blocks.{layer}.resid_post.feature", count, 2 * layer + 1)
+        for layer, encoder in enumerate(encoders):
+            yield Site.at(f"blocks.{layer}.resid_post.feature", len(encoder.bias), 2 * layer + 1)
             yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:

@@ -16,6 +16,7 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
+from baselines.activations import activations
 from baselines.base import ReplaceableModel
 from baselines.dictionary import Dictionary, Encoder
 from baselines.row_scale import restored
@@ -100,7 +101,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             raise ValueError(f"unknown variant {variant!r}; choose from {', '.join(get_args(Errors))}")
         self.__dict__["dense"] = dense.requires_grad_(False)
         self.errors_available = variant == "errors_available"
-        sites = self._all_sites(dense, [len(encoder.bias) for encoder in encoders])
+        sites = self._all_sites(dense, encoders)
         self.sites = tuple(site for site in sites if site.kind != "error" or self.errors_available)
         self._site = {site.name: site for site in self.sites}
         self.independent_from = self.sites[-1].stage  # after the last attention
@@ -145,8 +146,8 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         return [encoder if gain is None else encoder.after_norm(*gain) for encoder, gain in both]
 
     @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
-        """Every site in forward order, errors included, given the number of features of each layer."""
+    def _all_sites(dense: ReplaceableModel, encoders: Sequence[Encoder]) -> Iterator[Site]:
+        """Every site in forward order, errors included."""
         raise NotImplementedError
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Replacement":
@@ -178,6 +179,12 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             raise ValueError(f"a dictionary has no graph {graph!r}; choose from unit")
         return self._unit_connections()
 
+    def activations(
+        self, tokens: Int[Tensor, "window position"]
+    ) -> dict[str, Float[Tensor, "window position channel"]]:
+        """What encoders read and decoders predict in the unedited dense model, by hook point."""
+        return activations(self.dense, tokens, before_norms=self.source == "resid_mid")
+
     def reconstructions(
         self, inputs: Sequence[Float[Tensor, "*row source"]]
     ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
@@ -207,6 +214,23 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     def _unit_connections(self) -> Iterator[Connection]:
         raise NotImplementedError
 
+    def _joined(self, reads: Sequence[Read], writes: Sequence[Write], sublayer: str) -> Iterator[Connection]:
+        """All connections between these reads and writes and those of the errors, which stand for a sublayer each."""
+        errors = [site for site in self.sites if site.kind == "error"]
+        identity = torch.eye(self.dense.config.d_model).to(self.mean_error[0])
+        writes = [*writes, *(Write(site.name, site.stage, identity) for site in errors)]
+        yield from virtual_connections(reads, writes)
+        yield from self.dense.terminals(reads, writes)
+        for site in errors:
+            matrices = self.dense.matrices(site.layer, sublayer)
+            opaque = OpaqueBlock(f"blocks.{site.layer}.{sublayer}", nonzeros(matrices))
+            yield Connection(EMBEDDING, site.name, None, opaque)
+            yield from opaque_connections(site.name, site.stage, writes, opaque)
+
+    def _at_own_sites(self, edit: Edit) -> Edit:
+        """An edit for a sublayer of the dense model, some of whose sites are not sites here."""
+        return lambda site, values: self._edited(site.name, values, edit) if site.name in self._site else values
+
     def _edited(self, name: str, values: Tensor, edit: Edit) -> Tensor:
         """The values of a site after the edit and the hook point."""
         passed: Tensor = self.hook_dict[name](edit(self._site[name], values))
@@ -225,13 +249,13 @@ class ReplacedMLPs(Replacement):
     removed = ("W_in", "W_gate", "b_in", "W_out", "b_out")
 
     @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, encoders: Sequence[Encoder]) -> Iterator[Site]:
         """q, k and v of the dense attention, then features and error of each layer."""
         attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
-        for layer, count in enumerate(features):
+        for layer, encoder in enumerate(encoders):
             for hook in ("q", "k", "v"):
                 yield attention[f"blocks.{layer}.{hook}"]
-            yield Site.at(f"blocks.{layer}.feature", count, 2 * layer + 1)
+            yield Site.at(f"blocks.{layer}.feature", len(encoder.bias), 2 * layer + 1)
             yield Site.at(f"blocks.{layer}.error", dense.config.d_model, 2 * layer + 1)
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
@@ -240,12 +264,8 @@ class ReplacedMLPs(Replacement):
         edges = self.dense.edge_hooks(state, ablated_edges, stage)
         if is_mlp:
             return {**self._advance_mlp(state, layer, edit, edges), **edges.state()}
-
-        def at_own_sites(site: Site, values: Tensor) -> Tensor:
-            return self._edited(site.name, values, edit) if site.name in self._site else values
-
         residual = state["residual"]
-        write = self.dense.attention(layer, residual, at_own_sites, edges)
+        write = self.dense.attention(layer, residual, self._at_own_sites(edit), edges)
         return {**state, **edges.state(), "residual": residual + write}
 
     def _advance_mlp(self, state: State, layer: int, edit: Edit, edges: EdgeHooks) -> State:
@@ -281,14 +301,7 @@ class ReplacedMLPs(Replacement):
             weight = self.dense.mlp_read(layer, encoder.weight) if normed else encoder.weight.data
             reads.append(Read(name, 2 * layer + 1, weight))
             writes += [Write(name, 2 * target + 1, weight) for target, weight in enumerate(decoders, start=layer)]
-        errors = [site for site in self.sites if site.kind == "error"]
-        writes += [Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0])) for site in errors]
-        yield from virtual_connections(reads, writes)
-        yield from self.dense.terminals(reads, writes)
-        for site in errors:
-            opaque = OpaqueBlock(f"blocks.{site.layer}.mlp", nonzeros(self.dense.matrices(site.layer, "mlp")))
-            yield Connection(EMBEDDING, site.name, None, opaque)
-            yield from opaque_connections(site.name, site.stage, writes, opaque)
+        yield from self._joined(reads, writes, "mlp")
 
 
 def _add_hook_point(root: nn.Module, name: str) -> None:
