@@ -98,14 +98,14 @@ def resources_sae(config: DictionaryConfig, shapes: Shapes) -> Resources:
 
 def resources_transcoder(config: DictionaryConfig, shapes: Shapes) -> Resources:
     """What a transcoder for every MLP takes."""
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     widths = Widths(dense, dense.d_read, config.features, (1,) * dense.layers, replaces_mlps=True)
     return Resources(_trained(config, widths, _one_after_another(config, widths)), _variants(widths))
 
 
 def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
     """What a cross-layer transcoder takes."""
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     targets = tuple(range(dense.layers, 0, -1))
     widths = Widths(dense, dense.d_read, config.features, targets, replaces_mlps=True)
     return Resources(_trained(config, widths, _all_at_once(config, widths)), _variants(widths))
@@ -114,7 +114,7 @@ def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
 def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
     """What random directions after every block take."""
     widths = _stream(config, shapes)
-    measured = _measured(config, widths.dense)
+    measured = measured_positions(config, widths.dense)
     found = measured * (widths.found + widths.dense.d_model)
     at_once = found + max(measured * 3.25 * widths.features, widths.weights + _measuring(config, widths))
     numbers = parameters(widths.dense) + widths.weights + at_once
@@ -133,11 +133,11 @@ def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
 
 
 def _stream(config: WidthConfig, shapes: Shapes) -> Widths:
-    dense = _dense(shapes)
+    dense = dense_shape(shapes)
     return Widths(dense, dense.d_model, config.features, (1,) * dense.layers, replaces_mlps=False)
 
 
-def _dense(shapes: Shapes) -> TransformerConfig:
+def dense_shape(shapes: Shapes) -> TransformerConfig:
     """The dense model that a dictionary is fitted to."""
     config = shapes.configs["dense"]
     assert isinstance(config, CorpusModelConfig)
@@ -154,7 +154,7 @@ def _trained(config: DictionaryConfig, widths: Widths, kept: int) -> Training:
     the last ones are still there; or when the quality is measured, with weights, gradients and what is loaded.
     """
     dense, weights = widths.dense, widths.weights
-    drawn = _drawn(config, dense)
+    drawn = drawn_positions(config, dense)
     stored = widths.rows * drawn
     step = max(kept + weights / widths.layers, 2 * weights)
     refreshed = widths.found * drawn + drawn * 2 * dense.neurons
@@ -193,7 +193,7 @@ def _all_at_once(config: CLTConfig, widths: Widths) -> int:
     return 2 * widths.layers * config.batch * widths.features + channels
 
 
-def _drawn(config: DictionaryConfig, dense: TransformerConfig) -> int:
+def drawn_positions(config: DictionaryConfig, dense: TransformerConfig) -> int:
     """Positions of the windows that are drawn at once."""
     return math.ceil(MIXED_BATCHES * config.batch / dense.context) * dense.context
 
@@ -207,14 +207,14 @@ def _store_bytes(widths: Widths) -> int:
 # Measuring what was trained
 
 
-def _measured(config: WidthConfig, dense: TransformerConfig) -> int:
+def measured_positions(config: WidthConfig, dense: TransformerConfig) -> int:
     """Positions of the windows on which the quality is measured."""
     return max(1, config.measured_tokens // dense.context) * dense.context
 
 
 def _measuring(config: WidthConfig, widths: Widths) -> int:
     """Numbers held while the quality is measured: all features, those of one layer again, and a forward pass."""
-    measured, of_layer = _measured(config, widths.dense), widths.features + 2 * widths.dense.d_model
+    measured, of_layer = measured_positions(config, widths.dense), widths.features + 2 * widths.dense.d_model
     forward = WINDOWS * widths.dense.context * _held(widths)
     return measured * (widths.layers + 1) * of_layer + max(5 * measured * widths.features // 4, forward)
 
@@ -224,7 +224,7 @@ def _measuring_flops(config: WidthConfig, widths: Widths) -> int:
     dense = widths.dense
     dictionary = 2 * (widths.encoders + widths.decoders)
     passes = 2 * (blocks_flops(dense) + dictionary) + forward_flops(dense) + 2 * _replaced_flops(widths, errors=False)
-    return _measured(config, dense) * passes
+    return measured_positions(config, dense) * passes
 
 
 # The models
