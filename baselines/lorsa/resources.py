@@ -95,7 +95,7 @@ def _training(config: LorsaConfig, heads: Heads) -> Training:
     drawn, measured = drawn_positions(config, dense), measured_positions(config, dense)
     kept = round(config.batch * dense.layers * _kept(heads))
     stored, batches = heads.rows * drawn, 2 * heads.rows * config.batch
-    step = kept + config.batch * 3 * heads.features
+    step = kept + config.batch * max(1.75 * heads.features, 4 * heads.padded - 2.25 * heads.features)
     refreshed = heads.rows * drawn + drawn * 2 * dense.neurons
     trained = (1 + MOMENTS) * weights + stored + batches + max(step, refreshed, 2 * weights)
     of_layer = heads.features + 2 * dense.d_model
@@ -120,8 +120,12 @@ def _training(config: LorsaConfig, heads: Heads) -> Training:
 
 
 def _kept(heads: Heads) -> float:
-    """Numbers per position of a layer that a step keeps: queries, keys, values, what is averaged, and activations."""
-    return 2 * heads.channels + 4 * heads.padded + 5.25 * heads.features + 2 * heads.dense.d_model
+    """Numbers per position of a layer that a step keeps.
+
+    These are queries, keys, values and averages, all padded, activations before and after TopK, its mask of bytes, and
+    the errors. Selecting the strongest heads of the last layer, or the backward pass of its averages, comes on top.
+    """
+    return 4 * heads.padded + 2.25 * heads.features + 2 * heads.dense.d_model
 
 
 def _model(heads: Heads, *, errors: bool) -> ModelSize:
