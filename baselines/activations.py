@@ -69,7 +69,7 @@ class ActivationStream:
     def __iter__(self) -> "ActivationStream":
         return self
 
-    def __next__(self) -> dict[str, Float[Tensor, "batch channel"]]:
+    def __next__(self) -> dict[str, Float[Tensor, "*row channel"]]:
         """The activations of a batch by hook point."""
         if self._taken == MIXED_BATCHES:
             self._mix()
@@ -90,11 +90,15 @@ class ActivationStream:
         self._taken = state.values["taken"]
 
     def _mix(self) -> None:
-        """Draw windows, and shuffle their activations."""
+        """Draw windows, and arrange their activations in batches."""
         self._drawn_from = self._generator.get_state()
         drawn = math.ceil(MIXED_BATCHES * self._batch / (self._windows.shape[1] - 1))
         chosen = torch.randint(len(self._windows), (drawn,), generator=self._generator)
-        found = activations(self._dense, tokens_and_targets(self._windows[chosen.numpy()])[0])
+        self._arrange(tokens_and_targets(self._windows[chosen.numpy()])[0])
+
+    def _arrange(self, tokens: Int[Tensor, "window position"]) -> None:
+        """Shuffle the activations of all positions."""
+        found = activations(self._dense, tokens)
         self._rows = {name: found[name].flatten(0, 1) for name in self._names}
         order = torch.randperm(len(self._rows[self._names[0]]), generator=self._generator)
         self._parts = order.split(self._batch)
@@ -116,15 +120,15 @@ class Normaliser:
         spread = (values - mean).pow(2).sum(-1).mean().sqrt()
         return cls(mean, float(math.sqrt(values.shape[-1]) / spread))
 
-    def __call__(self, values: Float[Tensor, "row channel"]) -> Float[Tensor, "row channel"]:
+    def __call__(self, values: Float[Tensor, "*row channel"]) -> Float[Tensor, "*row channel"]:
         """The normalised rows."""
         return (values - self.mean) * self.scale
 
 
 def normalised_stream(
     stream: ActivationStream,
-) -> tuple[dict[str, Normaliser], Iterator[dict[str, Float[Tensor, "batch channel"]]]]:
+) -> tuple[dict[str, Normaliser], Iterator[dict[str, Float[Tensor, "*row channel"]]]]:
     """A normaliser for each hook point, fitted to the next batches of a stream, and the later batches normalised."""
     first = [next(stream) for _ in range(MIXED_BATCHES)]
-    normalisers = {name: Normaliser.of(torch.cat([rows[name] for rows in first])) for name in first[0]}
+    normalisers = {name: Normaliser.of(torch.cat([rows[name].flatten(0, -2) for rows in first])) for name in first[0]}
     return normalisers, ({name: normalisers[name](rows[name]) for name in rows} for rows in stream)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt
 from torch import Tensor
 
-from baselines.activations import Windows, activations, hook_points
+from baselines.activations import Windows, hook_points
 from baselines.config import MeasuredConfig
 from baselines.files import save_mean_errors
 from baselines.replacement import Replacement, dense_of, no_errors
@@ -134,7 +134,9 @@ def _reconstructed(model: Replacement, windows: Windows) -> Iterator[list[LayerR
     """Features, predictions and targets of each layer on activations of the dense model, a few windows at a time."""
     sources, targets = hook_points(model.dense, model.source), hook_points(model.dense, model.target)
     for tokens in tokens_and_targets(windows)[0].split(BATCH):
-        found = activations(model.dense, tokens, before_norms=model.source == "resid_mid")
-        rows = {name: values.flatten(0, 1) for name, values in found.items()}
-        predicted = model.reconstructions([rows[name] for name in sources])
-        yield [(*pair, rows[name]) for pair, name in zip(predicted, targets, strict=True)]
+        found = model.activations(tokens)
+        predicted = model.reconstructions([found[name] for name in sources])
+        yield [
+            (features.flatten(0, 1), prediction.flatten(0, 1), found[name].flatten(0, 1))
+            for (features, prediction), name in zip(predicted, targets, strict=True)
+        ]

@@ -7,7 +7,6 @@ stream by its decoder times its change.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal, cast, get_args
 
 import torch
@@ -17,10 +16,9 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
 import benchmark.model.interface
-from baselines.activations import hook_points
+from baselines.activations import activations
 from baselines.base import ReplaceableModel
 from baselines.dictionary import Dictionary, Encoder
-from baselines.files import load_dictionary, load_mean_errors
 from baselines.row_scale import restored
 from benchmark.model.edge_hooks import EdgeHooks
 from benchmark.model.graph import EMBEDDING, Read, Write, opaque_connections, virtual_connections
@@ -103,7 +101,7 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             raise ValueError(f"unknown variant {variant!r}; choose from {', '.join(get_args(Errors))}")
         self.__dict__["dense"] = dense.requires_grad_(False)
         self.errors_available = variant == "errors_available"
-        sites = self._all_sites(dense, [len(encoder.bias) for encoder in encoders])
+        sites = self._all_sites(dense, encoders)
         self.sites = tuple(site for site in sites if site.kind != "error" or self.errors_available)
         self._site = {site.name: site for site in self.sites}
         self.independent_from = self.sites[-1].stage  # after the last attention
@@ -148,8 +146,8 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
         return [encoder if gain is None else encoder.after_norm(*gain) for encoder, gain in both]
 
     @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
-        """Every site in forward order, errors included, given the number of features of each layer."""
+    def _all_sites(dense: ReplaceableModel, encoders: Sequence[Encoder]) -> Iterator[Site]:
+        """Every site in forward order, errors included."""
         raise NotImplementedError
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> "Replacement":
@@ -181,6 +179,12 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
             raise ValueError(f"a dictionary has no graph {graph!r}; choose from unit")
         return self._unit_connections()
 
+    def activations(
+        self, tokens: Int[Tensor, "window position"]
+    ) -> dict[str, Float[Tensor, "window position channel"]]:
+        """What encoders read and decoders predict in the unedited dense model, by hook point."""
+        return activations(self.dense, tokens, before_norms=self.source == "resid_mid")
+
     def reconstructions(
         self, inputs: Sequence[Float[Tensor, "*row source"]]
     ) -> list[tuple[Float[Tensor, "*row feature"], Float[Tensor, "*row target"]]]:
@@ -210,6 +214,23 @@ class Replacement(HookedRootModule):  # type: ignore[misc]
     def _unit_connections(self) -> Iterator[Connection]:
         raise NotImplementedError
 
+    def _joined(self, reads: Sequence[Read], writes: Sequence[Write], sublayer: str) -> Iterator[Connection]:
+        """All connections between these reads and writes and those of the errors, which stand for a sublayer each."""
+        errors = [site for site in self.sites if site.kind == "error"]
+        identity = torch.eye(self.dense.config.d_model).to(self.mean_error[0])
+        writes = [*writes, *(Write(site.name, site.stage, identity) for site in errors)]
+        yield from virtual_connections(reads, writes)
+        yield from self.dense.terminals(reads, writes)
+        for site in errors:
+            matrices = self.dense.matrices(site.layer, sublayer)
+            opaque = OpaqueBlock(f"blocks.{site.layer}.{sublayer}", nonzeros(matrices))
+            yield Connection(EMBEDDING, site.name, None, opaque)
+            yield from opaque_connections(site.name, site.stage, writes, opaque)
+
+    def _at_own_sites(self, edit: Edit) -> Edit:
+        """An edit for a sublayer of the dense model, some of whose sites are not sites here."""
+        return lambda site, values: self._edited(site.name, values, edit) if site.name in self._site else values
+
     def _edited(self, name: str, values: Tensor, edit: Edit) -> Tensor:
         """The values of a site after the edit and the hook point."""
         passed: Tensor = self.hook_dict[name](edit(self._site[name], values))
@@ -228,13 +249,13 @@ class ReplacedMLPs(Replacement):
     removed = ("W_in", "W_gate", "b_in", "W_out", "b_out")
 
     @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
+    def _all_sites(dense: ReplaceableModel, encoders: Sequence[Encoder]) -> Iterator[Site]:
         """q, k and v of the dense attention, then features and error of each layer."""
         attention = {site.name: site for site in dense.sites if site.kind in ATTENTION}
-        for layer, count in enumerate(features):
+        for layer, encoder in enumerate(encoders):
             for hook in ("q", "k", "v"):
                 yield attention[f"blocks.{layer}.{hook}"]
-            yield Site.at(f"blocks.{layer}.feature", count, 2 * layer + 1)
+            yield Site.at(f"blocks.{layer}.feature", len(encoder.bias), 2 * layer + 1)
             yield Site.at(f"blocks.{layer}.error", dense.config.d_model, 2 * layer + 1)
 
     def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
@@ -243,12 +264,8 @@ class ReplacedMLPs(Replacement):
         edges = self.dense.edge_hooks(state, ablated_edges, stage)
         if is_mlp:
             return {**self._advance_mlp(state, layer, edit, edges), **edges.state()}
-
-        def at_own_sites(site: Site, values: Tensor) -> Tensor:
-            return self._edited(site.name, values, edit) if site.name in self._site else values
-
         residual = state["residual"]
-        write = self.dense.attention(layer, residual, at_own_sites, edges)
+        write = self.dense.attention(layer, residual, self._at_own_sites(edit), edges)
         return {**state, **edges.state(), "residual": residual + write}
 
     def _advance_mlp(self, state: State, layer: int, edit: Edit, edges: EdgeHooks) -> State:
@@ -284,111 +301,7 @@ class ReplacedMLPs(Replacement):
             weight = self.dense.mlp_read(layer, encoder.weight) if normed else encoder.weight.data
             reads.append(Read(name, 2 * layer + 1, weight))
             writes += [Write(name, 2 * target + 1, weight) for target, weight in enumerate(decoders, start=layer)]
-        errors = [site for site in self.sites if site.kind == "error"]
-        writes += [Write(site.name, site.stage, torch.eye(site.size).to(self.mean_error[0])) for site in errors]
-        yield from virtual_connections(reads, writes)
-        yield from self.dense.terminals(reads, writes)
-        for site in errors:
-            opaque = OpaqueBlock(f"blocks.{site.layer}.mlp", _nonzeros(self.dense.matrices(site.layer, "mlp")))
-            yield Connection(EMBEDDING, site.name, None, opaque)
-            yield from opaque_connections(site.name, site.stage, writes, opaque)
-
-
-class ReplacedStream(Replacement):
-    """A dense model whose residual stream is replaced after every block: SAEs.
-
-    The blocks in between run unedited, so the attention stage 2l has no sites; stage 2l + 1 has
-    `blocks.{l}.resid_post.feature` and `.error`.
-    """
-
-    source = target = "resid_post"
-    restores = True
-
-    @staticmethod
-    def _all_sites(dense: ReplaceableModel, features: Sequence[int]) -> Iterator[Site]:
-        """Features and error after each block."""
-        for layer, count in enumerate(features):
-            yield Site.at(f"blocks.{layer}.resid_post.feature", count, 2 * layer + 1)
-            yield Site.at(f"blocks.{layer}.resid_post.error", dense.config.d_model, 2 * layer + 1)
-
-    def advance(self, state: State, stage: int, edit: Edit, ablated_edges: EdgeAblation | None = None) -> State:
-        """The state after one more sublayer; after an MLP the stream is replaced."""
-        layer, is_mlp = divmod(stage, 2)
-        residual, edges = state["residual"], self.dense.edge_hooks(state, ablated_edges, stage)
-        if not is_mlp:
-            after = residual + self.dense.attention(layer, residual, unedited)
-            return {**state, **edges.state(), "residual": after}
-        at, true = f"blocks.{layer}.resid_post", self._after_mlp(residual, layer, state.get(POSITIONS))
-        features = self.encoders[layer](true)
-        if edges.ablation is not None:
-            features = self._own_runs(features, layer, edges, edges.ablation)
-        edited = self._edited(f"{at}.feature", features, edit)
-        edges.wrote(f"{at}.feature", edited)
-        reconstruction = self._reconstruction(layer, edited, true)
-        error: Tensor = self.mean_error[layer]
-        if self.errors_available:
-            missed = true - (reconstruction if edited is features else self._reconstruction(layer, features, true))
-            error = self._edited(f"{at}.error", missed, edit)
-            edges.wrote(f"{at}.error", error)
-        return {**state, **edges.state(), "residual": reconstruction + error}
-
-    def _after_mlp(self, residual: Tensor, layer: int, positions: Tensor | None = None) -> Tensor:
-        """The stream after an MLP of the dense model."""
-        return residual + self.dense.mlp(layer, self.dense.mlp_input(layer, residual, unedited, positions), unedited)
-
-    def _own_runs(self, features: Tensor, layer: int, edges: EdgeHooks, ablated_edges: EdgeAblation) -> Tensor:
-        """Features with some of their edges through the block ablated, each recomputed in a run of its own."""
-        target = f"blocks.{layer}.resid_post.feature"
-        sources = self._boundary(layer - 1) or [EMBEDDING]
-        masks = {source: mask for source in sources if (mask := ablated_edges.opaque(target, source)) is not None}
-        if not masks:
-            return features
-        changed = torch.stack([mask.any(1) for mask in masks.values()]).any(0).nonzero().flatten()
-        features = features.clone()
-        for index in changed.tolist():
-            values = {source: edges.written[source] for source in sources}
-            for source, mask in masks.items():
-                ablated, mean = mask[index].to(features.device) > 0, ablated_edges.mean(source).to(features)
-                values[source] = torch.where(ablated, mean, values[source])
-            if EMBEDDING in values:
-                residual = values[EMBEDDING]
-            else:
-                at = f"blocks.{layer - 1}.resid_post"
-                error = values.get(f"{at}.error", self.mean_error[layer - 1])
-                residual = self._decoded(layer - 1, values[f"{at}.feature"]) + error
-            after = self._after_mlp(residual + self.dense.attention(layer, residual, unedited), layer)
-            features[..., index] = self.encoders[layer](after)[..., index]
-        return features
-
-    def _reconstruction(self, layer: int, features: Tensor, rows: Tensor) -> Tensor:
-        return self._restored(layer, self._decoded(layer, features), rows)
-
-    def _decoded(self, layer: int, features: Tensor) -> Tensor:
-        decoded: Tensor = features @ self.decoders[layer][0].T + self.biases[layer]
-        return decoded
-
-    def _unit_connections(self) -> Iterator[Connection]:
-        """Adjacent boundaries are connected through the whole block between them, the last one to the logits."""
-        for layer in range(len(self.encoders)):
-            weights = [*self.dense.matrices(layer, "attention"), *self.dense.matrices(layer, "mlp")]
-            block = OpaqueBlock(f"blocks.{layer}", _nonzeros(weights))
-            for target in self._boundary(layer):
-                for source in self._boundary(layer - 1) or [EMBEDDING]:
-                    yield Connection(source, target, None, block)
-        decoder = self.decoders[-1][0]
-        last = [site for site in self.sites if site.layer == len(self.encoders) - 1]
-        weights_of = {"feature": decoder, "error": torch.eye(len(decoder)).to(decoder)}
-        yield from self.dense.terminals([], [Write(site.name, site.stage, weights_of[site.kind]) for site in last])
-
-    def _boundary(self, layer: int) -> list[str]:
-        return [site.name for site in self.sites if site.layer == layer]
-
-
-def load_stream(folder: Path, variant: str, needed: Mapping[str, CircuitModel]) -> Replacement:
-    """The dense model with its stream replaced by the SAEs in a folder: the `load` of a `Method`."""
-    dense = dense_of(needed)
-    dictionary = load_dictionary(folder, hook_points(dense, ReplacedStream.target))
-    return ReplacedStream.of(dictionary, dense, load_mean_errors(folder), variant)
+        yield from self._joined(reads, writes, "mlp")
 
 
 def _add_hook_point(root: nn.Module, name: str) -> None:
@@ -401,6 +314,6 @@ def _add_hook_point(root: nn.Module, name: str) -> None:
     root.add_module(last, HookPoint())
 
 
-def _nonzeros(weights: Iterable[Tensor]) -> int:
+def nonzeros(weights: Iterable[Tensor]) -> int:
     """Number of nonzero entries of some weights."""
     return sum(int(each.count_nonzero()) for each in weights)

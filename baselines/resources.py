@@ -114,7 +114,7 @@ def resources_clt(config: CLTConfig, shapes: Shapes) -> Resources:
 def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
     """What random directions after every block take."""
     widths = _stream(config, shapes)
-    measured = _measured(config, widths.dense)
+    measured = measured_positions(config, widths.dense)
     found = measured * (widths.found + widths.dense.d_model)
     at_once = found + max(measured * 3.25 * widths.features, widths.weights + _measuring(config, widths))
     numbers = parameters(widths.dense) + widths.weights + at_once
@@ -170,7 +170,7 @@ def _trained(config: DictionaryConfig, widths: Widths, kept: int) -> Training:
     the last ones are still there; or when the quality is measured, with weights, gradients and what is loaded.
     """
     dense, weights = widths.dense, widths.weights
-    drawn = _drawn(config, dense)
+    drawn = drawn_positions(config, dense)
     stored = widths.rows * drawn
     step = max(kept + weights / widths.layers, 2 * weights)
     refreshed = widths.found * drawn + drawn * 2 * dense.neurons
@@ -209,7 +209,7 @@ def _all_at_once(config: CLTConfig, widths: Widths) -> int:
     return 2 * widths.layers * config.batch * widths.features + channels
 
 
-def _drawn(config: DictionaryConfig, dense: TransformerConfig) -> int:
+def drawn_positions(config: DictionaryConfig, dense: TransformerConfig) -> int:
     """Positions of the windows that are drawn at once."""
     return math.ceil(MIXED_BATCHES * config.batch / dense.context) * dense.context
 
@@ -223,14 +223,14 @@ def _store_bytes(widths: Widths) -> int:
 # Measuring what was trained
 
 
-def _measured(config: MeasuredConfig, dense: TransformerConfig) -> int:
+def measured_positions(config: MeasuredConfig, dense: TransformerConfig) -> int:
     """Positions of the windows on which the quality is measured."""
     return max(1, config.measured_tokens // dense.context) * dense.context
 
 
 def _measuring(config: MeasuredConfig, widths: Widths) -> int:
     """Numbers held while the quality is measured: all features, those of one layer again, and a forward pass."""
-    measured, of_layer = _measured(config, widths.dense), widths.features + 2 * widths.dense.d_model
+    measured, of_layer = measured_positions(config, widths.dense), widths.features + 2 * widths.dense.d_model
     forward = WINDOWS * widths.dense.context * _held(widths)
     return measured * (widths.layers + 1) * of_layer + max(5 * measured * widths.features // 4, forward)
 
@@ -240,7 +240,7 @@ def _measuring_flops(config: MeasuredConfig, widths: Widths) -> int:
     dense = widths.dense
     dictionary = 2 * (widths.encoders + widths.decoders)
     passes = 2 * (blocks_flops(dense) + dictionary) + forward_flops(dense) + 2 * _replaced_flops(widths, errors=False)
-    return _measured(config, dense) * passes
+    return measured_positions(config, dense) * passes
 
 
 # The models

@@ -10,7 +10,7 @@ from torch import Tensor
 from baselines.clt import CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder
 from baselines.clt.naive import NaiveTranscoder
-from baselines.clt.training import fit as fit_clt
+from baselines.coder_training import fit as fit_clt
 from baselines.config import DictionaryConfig
 from benchmark.studies.speed import Comparison, Contestant, drawn
 

@@ -186,7 +186,7 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
     ) -> Float[Tensor, "batch position channel"]:
         """What the attention sublayer of a block writes to the stream."""
         block, at = self.blocks[layer], f"blocks.{layer}."
-        read = self._at(layer, "attn_in", self._normalised(block, "ln1", residual), edit)
+        read = self.attention_input(layer, residual, edit)
 
         def projected(hook: str, weight: Tensor, bias: Tensor) -> Tensor:
             values = edges.into(f"{at}{hook}", linear(read, weight, bias), {f"{at}attn_in": read}, residual)
@@ -199,6 +199,12 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
         edges.wrote(f"{at}v", mixed)
         out = edges.into(f"{at}attn_out", linear(mixed, block.W_O, block.b_O), {f"{at}v": mixed})
         return self._at(layer, "attn_out", out, edit)
+
+    def attention_input(
+        self, layer: int, residual: Float[Tensor, "batch position channel"], edit: Edit
+    ) -> Float[Tensor, "batch position read"]:
+        """The input of a block's attention: the site `attn_in`."""
+        return self._at(layer, "attn_in", self._normalised(self.blocks[layer], "ln1", residual), edit)
 
     def attend(
         self,
@@ -294,6 +300,10 @@ class Transformer(HookedRootModule):  # type: ignore[misc]
             ):
                 if KIND_OF_HOOK[hook] in kinds:
                     yield Read(f"blocks.{layer}.{hook}", stage, weight[:, : self.config.d_model] * norm.weight)
+
+    def attention_read(self, layer: int, weight: Float[Tensor, "node d_read"]) -> Float[Tensor, "node d_model"]:
+        """What reads the input of a block's attention, as a read of the stream."""
+        return weight[:, : self.config.d_model] * self.blocks[layer].ln1.weight
 
     def mlp_read(self, layer: int, weight: Float[Tensor, "node d_read"]) -> Float[Tensor, "node d_model"]:
         """What reads the input of a block's MLP, as a read of the stream."""

@@ -8,8 +8,7 @@ activation times norm, and AuxK revives dead ones (Gao et al., A.2).
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,15 +18,12 @@ from torch import Tensor, nn
 
 from baselines.activations import Normaliser
 from baselines.clt import CLTConfig
+from baselines.coder_training import Loss, Sources, SparseCoder, Targets
 from baselines.dictionary import Dictionary, Encoder, auxiliary_loss, kth_largest, revived
 from baselines.sparse_features import Features, decode, dense, fire, which_fired
 
 THRESHOLD_MOVES = 0.01
 """Share of the way that BatchTopK's threshold moves towards a batch's smallest kept value."""
-
-Sources = Sequence[Float[Tensor, "row source"]]
-Targets = Sequence[Float[Tensor, "row target"]]
-"""MLP inputs and MLP outputs, one matrix per layer."""
 
 
 class JumpReLU(torch.autograd.Function):
@@ -52,21 +48,7 @@ class JumpReLU(torch.autograd.Function):
         return gradients[0] * (before > threshold), to_threshold, None
 
 
-@dataclass(frozen=True, eq=False)
-class Loss:
-    """The loss on one batch."""
-
-    error: float
-    """Squared error summed over layers and channels, mean over rows, in normalised units."""
-    total: Float[Tensor, ""]
-    """The error plus the penalties: what is minimised."""
-    missed: Targets
-    """Target minus prediction of each layer."""
-    fired: Bool[Tensor, "layer feature"]
-    """Which features fired at all."""
-
-
-class CrossLayerTranscoder(nn.Module):
+class CrossLayerTranscoder(SparseCoder):
     """All layers' encoders and decoders, in normalised units, for MLPs that map `d_in` to `d_out` channels."""
 
     def __init__(self, config: CLTConfig, d_in: int, d_out: int, layers: int, generator: torch.Generator) -> None:
@@ -171,12 +153,13 @@ class CrossLayerTranscoder(nn.Module):
     @torch.no_grad()
     def revive(
         self, dead: Bool[Tensor, "layer feature"], inputs: Sources, missed: Targets, generator: torch.Generator
-    ) -> None:
+    ) -> Iterable[tuple[Tensor, Any]]:
         """Move dead features to where the error is large, each correcting a share of the error of all its layers."""
         for layer, silent in enumerate(dead):
             later = torch.cat(list(missed[layer:]), dim=1)
             encoder, bias, decoder = revived(inputs[layer], later, int(silent.sum()), generator)
             self.W_enc[layer, silent], self.b_enc[layer, silent], self.W_dec[layer][silent] = encoder, bias, decoder
+        return [(self.W_enc, dead), (self.b_enc, dead), *zip(self.W_dec, dead, strict=True)]
 
     @torch.no_grad()
     def dictionary(self, sources: Sequence[Normaliser], targets: Sequence[Normaliser]) -> Dictionary:

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from baselines.clt.coder import THRESHOLD_MOVES, CrossLayerTranscoder, Sources
+from baselines.clt.coder import THRESHOLD_MOVES, CrossLayerTranscoder
+from baselines.coder_training import Sources
 from baselines.sparse_features import Features, dense
 
 

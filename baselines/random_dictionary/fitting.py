@@ -13,7 +13,8 @@ from baselines.config import WidthConfig
 from baselines.dictionary import Encoder
 from baselines.files import save_top_k
 from baselines.quality import BATCH, finish, first_windows
-from baselines.replacement import dense_of, load_stream
+from baselines.replaced_stream import load_stream
+from baselines.replacement import dense_of
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import tokens_and_targets
 from benchmark.methods import Facts

@@ -8,7 +8,8 @@ import torch
 from baselines.activations import ActivationStream, hook_points, normalised_stream
 from baselines.dictionary_training import checkpoints_of
 from baselines.quality import finish
-from baselines.replacement import dense_of, load_stream
+from baselines.replaced_stream import load_stream
+from baselines.replacement import dense_of
 from baselines.sae import SAEConfig
 from benchmark.corpus import Corpus
 from benchmark.methods import Facts

@@ -12,7 +12,8 @@ from baselines.file_names import CIRCUIT_TRACER_SETTINGS as CONFIG
 from baselines.file_names import is_circuit_tracer
 from baselines.files import load_layers, load_mean_errors
 from baselines.quality import finish
-from baselines.replacement import ReplacedMLPs, ReplacedStream, Replacement, dense_of
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs, Replacement, dense_of
 from baselines.saved import SavedConfig
 from baselines.saved.sources import folders_of, layer_files
 from benchmark.corpus import Corpus

@@ -1,8 +1,10 @@
 """How much flows along each edge of a circuit, which determines the order in which edges are ablated.
 
 - An edge with a weight: mean of |W[t, s] (u_s - mean u_s)| over prompts and positions where the target is nonzero,
-  before the target's nonlinearity; for value nodes u is after mixing by the attention pattern. Edges to the logits are
-  projected onto the answer's direction. Where a node has several reads or writes, what flows by each is added up.
+  before the target's nonlinearity; for value nodes u is after mixing by the attention pattern. A target that averages
+  what it reads over earlier positions counts at all positions up to the last at which it is nonzero. Edges to the
+  logits are projected onto the answer's direction. Where a node has several reads or writes, what flows by each is
+  added up.
 - An edge through an opaque block: integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), with the absolute
   value taken after summing over positions.
 """
@@ -11,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from benchmark.interventions.ablation import Means
@@ -19,7 +21,7 @@ from benchmark.interventions.edge_ablation import AblatedEdges, KeptConnection, 
 from benchmark.model.devices import device_of, in_double
 from benchmark.model.edge_hooks import WROTE
 from benchmark.model.graph import EMBEDDING, LOGITS
-from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, Sources, begin, run_stages
+from benchmark.model.interface import CircuitModel, EdgeAblation, Edit, Site, Sources, averaged_sites, begin, run_stages
 from benchmark.tasks.answers import answer_logits
 from benchmark.tasks.prompts import PromptBatch
 
@@ -74,11 +76,10 @@ def attributions(
 ) -> list[Float[Tensor, "_target _source"]]:
     """Attribution of every edge between kept nodes, one matrix per connection."""
     watch = _Watch()
-    values = _values(model, batch, edit_on(batch), watch)
-    real = batch.real.to(device_of(model))
+    active = _active(_values(model, batch, edit_on(batch), watch), batch, averaged_sites(model))
     opaque = _integrated(model, joined, means, batch.rows(slice(IG_PROMPTS)), edit_on)
     found = [
-        opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, values, means, batch, real)
+        opaque[each.pair] if each.connection.weight is None else _attribution(each, watch, active, means, batch)
         for each in joined
     ]
     return [each.float().cpu() for each in found]
@@ -97,9 +98,23 @@ def _values(model: CircuitModel, batch: PromptBatch, edit: Edit, ablated_edges: 
     return values
 
 
+def _active(
+    values: Mapping[str, Float[Tensor, "prompt position _node"]], batch: PromptBatch, averaged: frozenset[str]
+) -> dict[str, Bool[Tensor, "prompt position _node"]]:
+    """The positions at which what a node reads counts, by site: where the node is nonzero, or what leads to there."""
+    found = {}
+    for name, of_site in values.items():
+        real = batch.real.to(of_site.device)[..., None]
+        fires = (of_site != 0) & real
+        if name in averaged:
+            fires = (fires.flip(1).cumsum(1).flip(1) > 0) & real
+        found[name] = fires
+    return found
+
+
 @torch.no_grad()
 def _attribution(
-    each: KeptConnection, watch: _Watch, values: Mapping[str, Tensor], means: Means, batch: PromptBatch, real: Tensor
+    each: KeptConnection, watch: _Watch, active: Mapping[str, Tensor], means: Means, batch: PromptBatch
 ) -> Float[Tensor, "_target _source"]:
     """Attribution along a connection with weights; zero weights are not edges and come last."""
 
@@ -110,12 +125,12 @@ def _attribution(
         if each.connection.target == LOGITS:
             answer = weights[batch.answer] - weights[batch.other]  # [prompt, source]
             return (answer * away[:, 0]).abs().mean(0)[None, each.sources]
-        active = ((values[each.connection.target][..., each.targets] != 0) & real[..., None]).flatten(0, 1).to(away)
-        count = active.sum(0).clamp(min=1)[:, None]
+        counts = active[each.connection.target][..., each.targets].flatten(0, 1).to(away)
+        count = counts.sum(0).clamp(min=1)[:, None]
         if each.connection.source == EMBEDDING:
-            return ((away @ weights[each.targets].T).abs().flatten(0, 1) * active).sum(0)[:, None] / count
+            return ((away @ weights[each.targets].T).abs().flatten(0, 1) * counts).sum(0)[:, None] / count
         sizes = away[..., each.sources].abs().flatten(0, 1)
-        return weights[each.targets][:, each.sources].abs() * (active.T @ sizes) / count
+        return weights[each.targets][:, each.sources].abs() * (counts.T @ sizes) / count
 
     return torch.stack([along(pair, weights) for pair, weights in each.connection.maps.items()]).sum(0)
 

@@ -359,6 +359,16 @@ def attention_heads(model: CircuitModel) -> int | None:
     return getattr(model, "attention_heads", None)
 
 
+def averaged_sites(model: CircuitModel) -> frozenset[str]:
+    """The sites whose nodes average what they read over earlier positions, if a model names them by this attribute.
+
+    What flows along an edge into such a node is taken at the positions that it averages over. Value nodes of attention
+    are not among them: they are the values before they are averaged.
+    """
+    named: frozenset[str] = getattr(model, "averaged_sites", frozenset())
+    return named
+
+
 def state_at(state: State, positions: Int[Tensor, "batch query"]) -> State:
     """A state at some positions only, for a model whose positions do not interact any more; it names them."""
     positions = positions.to(next(iter(state.values())).device)

@@ -11,7 +11,7 @@ from baselines import sparse_features
 from baselines.activations import Normaliser
 from baselines.clt import CLT, CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder, JumpReLU
-from baselines.clt.training import fit, learning_rate_share
+from baselines.coder_training import fit, learning_rate_share
 from baselines.dictionary import auxiliary_loss, revived
 from benchmark.metrics import fvu
 from benchmark.model.interface import forward

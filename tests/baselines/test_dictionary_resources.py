@@ -22,7 +22,7 @@ from benchmark.studies.live_memory import peak_bytes
 from sparse_model.transformer import Transformer
 
 VOCABULARY, CONTEXT, STEPS = 300, 32, 5
-TRAINED = ("sae", "transcoder", "clt")
+TRAINED = ("sae", "transcoder", "clt", "lorsa")
 SHAPES = {
     "few features": {"features": 128, "batch": 512, "measured_tokens": 512},
     "many features": {"features": 512, "batch": 512, "measured_tokens": 512},

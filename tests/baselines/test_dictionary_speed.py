@@ -10,7 +10,7 @@ from baselines import sparse_features
 from baselines.clt import CLTConfig
 from baselines.clt.coder import CrossLayerTranscoder
 from baselines.clt.naive import NaiveTranscoder
-from baselines.clt.training import fit as fit_clt
+from baselines.coder_training import fit as fit_clt
 from baselines.config import DictionaryConfig
 from baselines.sae_lens_own import own_sae, own_transcoder
 from baselines.sae_lens_training import fit, new_sae, new_transcoder

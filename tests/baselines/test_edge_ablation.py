@@ -2,21 +2,23 @@
 
 import pytest
 import torch
-from tiny_dense import random_clt, random_dense, random_saes, random_tokens, random_transcoders
+from tiny_dense import random_clt, random_dense, random_lorsa, random_saes, random_tokens, random_transcoders
 from torch.testing import assert_close
 
-from benchmark.discovery.edge_attribution import source_means
+from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.interventions.ablation import corpus_means
 from benchmark.interventions.edge_ablation import AblatedEdges, kept_ends
 from benchmark.model.circuit import Circuit
 from benchmark.model.edge_hooks import norm_scale
 from benchmark.model.graph import EMBEDDING, LOGITS, node_sites
 from benchmark.model.interface import forward, record, run_stages
+from benchmark.tasks.prompts import PromptBatch
 
 MODELS_OF = {
     "dense": lambda: random_dense(),
     "transcoders": lambda: random_transcoders(random_dense(), "errors_ablated"),
     "clt": lambda: random_clt(random_dense(), "errors_ablated"),
+    "lorsa": lambda: random_lorsa(random_dense(), "errors_ablated"),
     "saes": lambda: random_saes(random_dense(), "errors_ablated"),
 }
 MODELS = pytest.mark.parametrize("kind", MODELS_OF)
@@ -58,7 +60,7 @@ def units(model, tokens, ablation):
     return seen
 
 
-@pytest.mark.parametrize("kind", ["dense", "transcoders", "clt"])
+@pytest.mark.parametrize("kind", ["dense", "transcoders", "clt", "lorsa"])
 def test_one_ablated_edge_takes_its_virtual_weight_times_its_sources_distance_from_the_mean(kind):
     model, tokens = MODELS_OF[kind](), random_tokens()
     parts, means = joined(model), means_of(model, tokens)
@@ -143,3 +145,24 @@ def test_a_feature_behind_an_opaque_block_is_computed_from_a_run_with_its_cut_so
 def test_embeddings_are_a_source_that_can_be_cut():
     model = random_dense()
     assert EMBEDDING in {each.connection.source for each in joined(model)}
+
+
+def test_what_reaches_a_head_that_averages_positions_counts_at_all_of_them_up_to_where_it_is_active():
+    model, tokens = random_lorsa(random_dense(), "errors_ablated"), random_tokens()
+    batch = PromptBatch(tokens, torch.tensor([9, 7, 8]), tokens[:, 0], tokens[:, 1])
+    source, target = "blocks.0.feature", "blocks.1.feature"
+
+    def edit(site, values):
+        return values * (torch.arange(10) == 5)[:, None] if site.name == target else values
+
+    parts, means = joined(model), means_of(model, tokens)
+    found = dict(
+        zip((each.pair for each in parts), attributions(model, parts, means, batch, lambda _: edit), strict=True)
+    )
+    values, stream = record(model, tokens, edit), run_stages(model, model.start(tokens), edit, last=2)["residual"]
+    flows = ((values[source] - means[source]).abs() * norm_scale(stream))[:, :6]  # [prompt, position, source]
+    active = (values[target][:, 5] != 0).float()  # [prompt, target]
+    weight = next(each.connection.weight for each in parts if each.pair == (source, target))
+    expected = weight.abs() * (active.T @ flows.sum(1)) / (6 * active.sum(0)).clamp(min=1)[:, None]
+    assert 0 < active.mean() < 1
+    assert_close(found[source, target], expected, atol=1e-5, rtol=1e-4)

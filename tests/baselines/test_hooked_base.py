@@ -14,7 +14,8 @@ from baselines.activations import activations
 from baselines.base import ReplaceableModel
 from baselines.dictionary import Dictionary, Encoder
 from baselines.hooked_base import HookedBase
-from baselines.replacement import ReplacedMLPs, ReplacedStream, dense_of
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs, dense_of
 from baselines.saved import SAVED_SAE, SavedConfig
 from benchmark.interventions.edge_ablation import AblatedEdges
 from benchmark.model.hooked import HookedCircuitModel

@@ -7,6 +7,7 @@ from tiny_dense import (
     LAYERS,
     random_clt,
     random_dense,
+    random_lorsa,
     random_saes,
     random_tokens,
     random_transcoders,
@@ -18,7 +19,7 @@ from benchmark.model.graph import EMBEDDING, LOGITS, TERMINALS
 from benchmark.model.interface import Site, forward, record, stage_count
 from sparse_model.transformer import RMSNorm
 
-REPLACED = pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_saes])
+REPLACED = pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_saes, random_lorsa])
 VARIANTS = pytest.mark.parametrize("variant", ["errors_ablated", "errors_available"])
 
 
@@ -87,12 +88,13 @@ def test_sites_of_a_replaced_stream_lie_at_the_mlp_stages():
     assert len(model.sites) == 2 * LAYERS
 
 
-@pytest.mark.parametrize("replaced", [random_transcoders, random_clt])
+@pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_lorsa])
 @VARIANTS
 def test_a_virtual_weight_is_the_change_at_the_target_when_the_source_moves_by_one(replaced, variant, monkeypatch):
-    """With the norms' scales and the thresholds left out, everything but the source held, at the only position."""
+    """With the norms' scales and the nonlinearities left out, everything but the source held, at the only position."""
     monkeypatch.setattr(RMSNorm, "forward", lambda self, values: values * self.weight)
     monkeypatch.setattr(Encoder, "fire", lambda self, before: before)
+    monkeypatch.setattr(torch.nn.functional, "gelu", lambda before: before)
     model, tokens = replaced(random_dense(), variant).double(), random_tokens(rows=1)[:, :1]
     clean = record(model, tokens)
     connections = [each for each in model.connections("unit") if each.weight is not None]
@@ -145,7 +147,7 @@ def test_neighbouring_boundaries_of_saes_are_joined_by_the_block_between_them():
     assert [(each.source, each.target) for each in alone] == list(pairwise([EMBEDDING, *features, LOGITS]))
 
 
-@pytest.mark.parametrize("replaced", [random_transcoders, random_clt, random_saes])
+@REPLACED
 def test_weight_to_the_logits_is_the_root_mean_square_change_when_the_source_moves_by_one(replaced, monkeypatch):
     monkeypatch.setattr(RMSNorm, "forward", lambda self, values: values * self.weight)
     model, tokens = replaced(random_dense(), "errors_available").double(), random_tokens(rows=1)[:, :1]

@@ -7,7 +7,8 @@ from tiny_dense import CHANNELS, LAYERS, random_dense, random_tokens
 from torch.testing import assert_close
 
 from baselines.dictionary import Dictionary, Encoder
-from baselines.replacement import ReplacedMLPs, ReplacedStream
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs
 from baselines.row_scale import restored
 from benchmark.interventions.edge_ablation import AblatedEdges
 from benchmark.model.edge_hooks import norm_scale

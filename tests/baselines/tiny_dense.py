@@ -8,7 +8,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from baselines.dictionary import Encoder
-from baselines.replacement import ReplacedMLPs, ReplacedStream
+from baselines.lorsa.heads import SparseHeads
+from baselines.lorsa.replacement import ReplacedAttention
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs
 from benchmark.corpus import Corpus, CorpusConfig
 from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
@@ -72,6 +75,29 @@ def random_saes(dense: Transformer, variant: str, features: int = 12) -> Replace
         biases.append(torch.randn(CHANNELS, generator=generator))
     mean_error = [torch.randn(CHANNELS, generator=generator) for _ in range(dense.config.layers)]
     return ReplacedStream(dense, encoders, decoders, biases, mean_error, variant)
+
+
+def random_heads(generator: torch.Generator, features: int, d_in: int = CHANNELS, groups: int = 4) -> SparseHeads:
+    weight = torch.randn(features, d_in, generator=generator)
+    queries, keys = (
+        (torch.randn(groups * 8, d_in, generator=generator), torch.randn(groups * 8, generator=generator))
+        for _ in range(2)
+    )
+    return SparseHeads(weight, torch.randn(features, generator=generator), queries, keys, groups=groups, k=5)
+
+
+def random_lorsa(dense: Transformer, variant: str, features: int = 12) -> ReplacedAttention:
+    """Twelve sparse heads per layer, which share four query-key circuits and predict nothing well."""
+    generator = torch.Generator().manual_seed(6)
+    layers = dense.config.layers
+    return ReplacedAttention(
+        dense,
+        [random_heads(generator, features, dense.config.d_read) for _ in range(layers)],
+        [[0.3 * torch.randn(CHANNELS, features, generator=generator)] for _ in range(layers)],
+        [torch.randn(CHANNELS, generator=generator) for _ in range(layers)],
+        [torch.randn(CHANNELS, generator=generator) for _ in range(layers)],
+        variant,
+    )
 
 
 def random_tokens(rows: int = 3, seed: int = 3) -> torch.Tensor:

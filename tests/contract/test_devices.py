@@ -50,7 +50,7 @@ from sparse_model.random_run import random_run
 
 pytestmark = pytest.mark.long
 
-FITTED = {"tokens": 640, "batch": 64, "revivals": 2, "dead_after": 2}
+FITTED = {"tokens": 600, "batch": 60, "revivals": 2, "dead_after": 2}
 """Settings with which a dictionary is fitted in a few steps."""
 
 BUDGET = Budget(tokens=1_000, batch_pairs=4)
@@ -337,7 +337,7 @@ def steps_of(run):
     return run.losses
 
 
-@pytest.mark.parametrize("method", ["sae", "transcoder", "clt", "random_dictionary"])
+@pytest.mark.parametrize("method", ["sae", "transcoder", "clt", "lorsa", "random_dictionary"])
 def test_dictionaries_are_fitted_there(method, device, tmp_path):
     config = METHODS[method].config(
         features=24, k=4, measured_tokens=100, **({} if method == "random_dictionary" else FITTED)

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from baselines.dictionary import Encoder
-from baselines.replacement import ReplacedMLPs, ReplacedStream
+from baselines.lorsa.heads import SparseHeads
+from baselines.lorsa.replacement import ReplacedAttention
+from baselines.replaced_stream import ReplacedStream
+from baselines.replacement import ReplacedMLPs
 from benchmark.interventions.ablation import corpus_means, keep_only
 from benchmark.model.circuit import Circuit
 from benchmark.model.graph import node_sites
@@ -13,7 +16,7 @@ from sparse_model.config import TransformerConfig
 from sparse_model.transformer import Transformer
 
 LAYERS, WIDTH, FEATURES, VOCABULARY = 3, 16, 24, 13
-KINDS = ("sae", "transcoder", "clt")
+KINDS = ("sae", "transcoder", "clt", "lorsa")
 
 
 def dense(linear_mlps=False):
@@ -45,6 +48,13 @@ def replaced(kind, variant, model=None):
     if kind == "sae":
         decoders = [[draw(WIDTH, FEATURES)] for _ in range(LAYERS)]
         return ReplacedStream(model, encoders, decoders, biases, errors, variant)
+    if kind == "lorsa":
+        circuits = [[(draw(16, WIDTH), draw(16)) for _ in range(2)] for _ in range(LAYERS)]
+        heads = [
+            SparseHeads(each.weight.data, each.bias.data, *own, groups=4, k=6)
+            for each, own in zip(encoders, circuits, strict=True)
+        ]
+        return ReplacedAttention(model, heads, [[draw(WIDTH, FEATURES)] for _ in heads], biases, errors, variant)
     reach = [1 if kind == "transcoder" else LAYERS - layer for layer in range(LAYERS)]
     decoders = [[draw(WIDTH, FEATURES) for _ in range(targets)] for targets in reach]
     return ReplacedMLPs(model, encoders, decoders, biases, errors, variant)
@@ -105,8 +115,9 @@ def test_ablating_a_feature_changes_the_stream_by_its_decoder_times_its_change(k
             return values
         return torch.where(torch.arange(values.shape[-1]) == feature, 0.0, values)
 
-    before = run_stages(model, model.start(tokens), last=2)["residual"]
-    after = run_stages(model, model.start(tokens), ablate, last=2)["residual"]
+    last = next(site.stage for site in model.sites if site.name == name) + 1
+    before = run_stages(model, model.start(tokens), last=last)["residual"]
+    after = run_stages(model, model.start(tokens), ablate, last=last)["residual"]
     change = -record(model, tokens)[name][..., feature, None] * decoder[:, feature]
     torch.testing.assert_close(after - before, change, atol=1e-5, rtol=1e-4)
 

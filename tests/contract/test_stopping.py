@@ -34,6 +34,7 @@ RUNS = [
     ("sae", {**SETTINGS["sae"], "activation": "topk"}),
     ("clt", {**SETTINGS["clt"], "activation": "topk"}),
     ("clt", {**SETTINGS["clt"], "activation": "jumprelu"}),
+    ("lorsa", {**SETTINGS["clt"], "qk_heads": 4}),
 ]
 
 
