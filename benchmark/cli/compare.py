@@ -32,12 +32,13 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
     """
     import numpy as np
 
+    from benchmark.running.finished import board_in
     from benchmark.seeds import seed_of
     from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.compare import contrast_methods, place_named
 
     with user_errors():
-        board = board_of(out, preset)
+        board = board_in(out, preset)
         places = place_named(board, first), place_named(board, second)
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")
@@ -46,20 +47,6 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
         click.echo(json.dumps(none_for_nan(_json(found, board.preset)), indent=1))
     else:
         click.echo("\n".join(_text(found, board)))
-
-
-def board_of(out: Path, preset: str | None) -> "Board":
-    """The records of a preset, which need not be named if there is only one; `ValueError` if there are none."""
-    from benchmark.leaderboard.ranking import Board
-    from benchmark.running.finished import ranked_records
-
-    records, rules = ranked_records(out)
-    presets = sorted(rules)
-    chosen = presets[0] if preset is None else preset
-    if chosen not in rules or (preset is None and len(presets) > 1):
-        asked = "several presets" if preset is None else f"no records of preset {preset!r}"
-        raise ValueError(f"{asked} in folder {str(out)!r}; choose --preset from {', '.join(presets)}")
-    return Board(chosen, [row for row in records if row.preset == chosen], rules[chosen])
 
 
 # As text

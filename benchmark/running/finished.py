@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.corpus import Corpus
     from benchmark.discovery.settings import CircuitConfig
     from benchmark.leaderboard.display import Leaderboard
-    from benchmark.leaderboard.ranking import Rules
+    from benchmark.leaderboard.ranking import Board, Rules
     from benchmark.model.interface import CircuitModel
     from benchmark.validity.settings import ValidityConfig
 
@@ -283,6 +283,27 @@ def ranked_records(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
         with suppress(ValueError):  # the preset is not installed
             rules[preset] = rules_of(CircuitConfig(**load_preset(preset).tables.get("circuit", {})))
     return records, rules
+
+
+def board_in(out: Path, preset: str | None = None) -> "Board":
+    """The records of one preset in a folder, with the rules by which it is ranked.
+
+    Args:
+        out: The folder of the tables of a run.
+        preset: The preset; it need not be named if the folder has only one.
+
+    Raises:
+        ValueError: In one line, if there are no such records, or several presets to choose from.
+    """
+    from benchmark.leaderboard.ranking import Board
+
+    records, rules = ranked_records(out)
+    presets = sorted(rules)
+    chosen = presets[0] if preset is None else preset
+    if chosen not in rules or (preset is None and len(presets) > 1):
+        asked = "several presets" if preset is None else f"no records of preset {preset!r}"
+        raise ValueError(f"{asked} in folder {str(out)!r}; choose --preset from {', '.join(presets)}")
+    return Board(chosen, [row for row in records if row.preset == chosen], rules[chosen])
 
 
 def _needed(method: str) -> list[str]:

@@ -1,0 +1,23 @@
+"""Templates of the page; whatever is put into one is escaped, since names and reasons may come from strangers."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@cache
+def environment() -> "Environment":
+    """The templates in `templates/`, with filters for numbers; a name that is not given is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("benchmark.report.page", "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def rendered(template: str, **values: object) -> str:
+    """A template filled in, as markup that other templates do not escape again."""
+    from markupsafe import Markup
+
+    return Markup(environment().get_template(template).render(**values))  # noqa: S704 (escaped by the template)
