@@ -32,13 +32,13 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
     """
     import numpy as np
 
-    from benchmark.running.finished import board_in
+    from benchmark.running.finished import board_of
     from benchmark.seeds import seed_of
     from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.compare import contrast_methods, place_named
 
     with user_errors():
-        board = board_in(out, preset)
+        board = board_of(out, preset)
         places = place_named(board, first), place_named(board, second)
         if places[0] == places[1]:
             raise ValueError(f"A and B are the same: both name {places[0].method}/{places[0].variant}")

@@ -285,7 +285,7 @@ def ranked_records(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     return records, rules
 
 
-def board_in(out: Path, preset: str | None = None) -> "Board":
+def board_of(out: Path, preset: str | None = None) -> "Board":
     """The records of one preset in a folder, with the rules by which it is ranked.
 
     Args:

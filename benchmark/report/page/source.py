@@ -9,7 +9,7 @@ from benchmark.leaderboard.ranking import Board, LeaderboardRow
 from benchmark.records.curves import CURVES, CurveRow, read_curves
 from benchmark.records.table import COSTS, Cost, read_costs
 from benchmark.running.experiment import Experiment, read_experiment
-from benchmark.running.finished import FinishedRun, board_in
+from benchmark.running.finished import FinishedRun, board_of
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ def page_run(folder: Path, store: Path | None, preset: str | None = None) -> Pag
         ValueError: In one line, if the folder has no records of the preset, or they cannot be read.
     """
     found = Store(store) if store is not None and store.is_dir() else None
-    return PageRun(folder, board_in(folder, preset), read_experiment(folder), found)
+    return PageRun(folder, board_of(folder, preset), read_experiment(folder), found)
