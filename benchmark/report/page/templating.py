@@ -1,5 +1,6 @@
 """Templates of the page; whatever is put into one is escaped, since names and reasons may come from strangers."""
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,3 +22,13 @@ def rendered(template: str, **values: object) -> str:
     from markupsafe import Markup
 
     return Markup(environment().get_template(template).render(**values))  # noqa: S704 (escaped by the template)
+
+
+def embedded(data: object) -> str:
+    """Data as JSON inside a `<script>`: no text in it can end the script or begin a tag."""
+    from markupsafe import Markup
+
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 (escaped above)
