@@ -10,11 +10,21 @@ if TYPE_CHECKING:
 
 @cache
 def environment() -> "Environment":
-    """The templates in `templates/`, with filters for numbers; a name that is not given is an error."""
+    """The templates in `templates/`, with a filter `code`; a name that is not given is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("benchmark.report.page", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["code"] = with_code
+    return made
+
+
+def with_code(text: str) -> str:
+    """A sentence with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = [Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))]
+    return Markup("").join(parts)
 
 
 def rendered(template: str, **values: object) -> str:
