@@ -1,7 +1,7 @@
 """A figure as plain data, which pages and pictures draw: axes, series of points with intervals, and a caption."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,7 +129,7 @@ class Figure:
 
 def series_of(
     name: str,
-    points: list[Point],
+    points: Sequence[Point],
     *,
     method: str = "",
     variant: str = "",
