@@ -26,7 +26,8 @@ def section(run: PageRun) -> Section:
         tables=[(each.caption, table(each)) for each in headline(run)],
         charts=[chart(figure) for figure in figures],
         claims=[
-            (claim.sentence, *verdict_sentence(found), anchor(at)) for at, (claim, found) in enumerate(run.verdicts)
+            (claim.sentence, *verdict_sentence(claim, found), anchor(at))
+            for at, (claim, found) in enumerate(run.verdicts)
         ],
         comparisons=table(_comparisons(run)),
         methods=[(name, _role(run, name), _summary(name)) for name in dict.fromkeys(row.method for row in run.records)],
@@ -44,8 +45,9 @@ def _answers(run: PageRun) -> Iterator[tuple[str, str]]:
 def _best(run: PageRun) -> str:
     ranked = [row for row in run.leaderboard if row.rank is not None]
     if not ranked:
-        reasons = list(dict.fromkeys(row.reason for row in run.leaderboard if row.status == "undefined"))
-        return f"Nothing is ranked: {reasons[0] if reasons else 'no circuit was searched for'}."
+        names, target = listed(run.board.rules.references), run.board.rules.target_loss / 2
+        solved = f"no task is solved by {names} at a task loss of {target:g}" if names else "no reference is installed"
+        return f"Nothing is ranked: {'no circuit was searched for' if run.board.references else solved}."
     first = [row for row in ranked if row.rank == 1]
     area = first[0].profile_area
     shown = " ".join(filter(None, (short(area.value, 2), limits(area.low, area.high, 2))))
@@ -58,7 +60,7 @@ def _certainty(run: PageRun) -> str:
     sizes = [(each, one) for each in run.comparisons for one in each.contrasts if one.is_ratio and one.recorded]
     certain = [(each, one) for each, one in sizes if one.concluded]
     if not sizes:
-        return "No declared comparison of two methods has values for both."
+        return "Nothing is: of no two methods whose comparison was declared are there circuits for the same task."
     better = dict.fromkeys(names_of(each)[0 if one.difference.mean < 0 else 1] for each, one in certain)
     smaller = f" (smaller: {listed(list(better))})" if better else ""
     notes = list(dict.fromkeys(filter(None, (caveat(each) for each, _ in sizes))))
@@ -73,11 +75,12 @@ def _basis(run: PageRun) -> str:
     seeds = {row.seed for row in run.records if row.seed is not None}
     tasks = {row.task for row in run.records if row.task} - run.board.rules.control_tasks
     counted_tasks = [len(names) for names in run.board.references.values()]
-    mean = short(sum(counted_tasks) / len(counted_tasks), 1).removesuffix(".0") if counted_tasks else "none"
+    mean = short(sum(counted_tasks) / len(counted_tasks), 1).removesuffix(".0") if counted_tasks else ""
+    deciding = f"of which {mean} per seed decide the rank" if mean else "none of which decides a rank"
     few = " Fewer than three seeds give no interval over trainings." if len(seeds) < 3 else ""
     return (
-        f"{counted(len(seeds), 'training seed')} and {counted(len(tasks), 'task')}, of which {mean} per seed decide "
-        f"the rank; circuits have to reach a task loss of {run.board.rules.target_loss:g} nats.{few}"
+        f"{counted(len(seeds), 'training seed')} and {counted(len(tasks), 'task')}, {deciding}; circuits have to "
+        f"reach a task loss of {run.board.rules.target_loss:g} nats.{few}"
     )
 
 
