@@ -25,7 +25,7 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def short(value: float | None, decimals: int | None = None) -> str:
+def short(value: float | int | None, decimals: int | None = None) -> str:
     """A number with a proper minus, and a dash for none.
 
     Args:

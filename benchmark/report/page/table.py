@@ -34,7 +34,7 @@ class Cell:
     """
 
     text: str
-    value: float | None = None
+    value: float | int | None = None
     note: str = ""
     link: str = ""
 
@@ -60,7 +60,7 @@ class Table:
 
 
 def number(
-    value: float | None, low: float | None = None, high: float | None = None, decimals: int | None = None
+    value: float | int | None, low: float | None = None, high: float | None = None, decimals: int | None = None
 ) -> Cell:
     """A cell with a number, and its 95 % interval below if there is one; three digits unless decimals are given."""
     return Cell(short(value, decimals), value, limits(low, high, decimals))
