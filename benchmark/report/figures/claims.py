@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from benchmark.records.curves import CurveRow
 from benchmark.report.figures.data import Axis, Emphasis, Figure, Point, Series, series_of
 from benchmark.report.figures.estimates import Item, estimate, intervals_over, sentences
+from benchmark.report.figures.style import order
 from benchmark.report.figures.tables import Tables
 
 _CURVES: tuple[tuple[str, str, Emphasis], ...] = (("", "kl", "normal"), (", added up", "additive_kl", "secondary"))
@@ -64,12 +65,8 @@ def dilution(tables: Tables) -> Figure:
 
 
 def _methods(tables: Tables, rows: Iterable[CurveRow]) -> list[str]:
-    """The methods of some rows, in the order in which they are installed, controls left out."""
-    from benchmark.methods import METHODS
-
-    found = {row.method for row in rows} - tables.board.rules.controls
-    names = list(METHODS)
-    return sorted(found, key=lambda name: (names.index(name) if name in names else len(names), name))
+    """The methods of some rows in the order of legends, controls left out."""
+    return sorted({row.method for row in rows} - tables.board.rules.controls, key=lambda name: (order(name), name))
 
 
 def _line(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from benchmark.leaderboard.ranking import Board, EntryKey, Summary, aggregated, over_seeds
 from benchmark.metrics.registry import METRICS
 from benchmark.report.figures.data import Emphasis
+from benchmark.report.figures.style import order
 from benchmark.statistics.intervals import FEWEST_SEEDS
 
 Item = tuple[str, int | None]
@@ -80,10 +81,7 @@ def only(values: Values, items: Collection[Item]) -> dict[Item, float]:
 
 
 def shown(board: Board) -> list[EntryKey]:
-    """The rows of the unit graph that figures compare: those that are ranked; without any, all but controls.
-
-    They come in the order in which methods are installed, others by name.
-    """
+    """The rows of the unit graph that figures compare: those that are ranked; without any, all but controls."""
     circuits = ordered(board, lambda place: place.graph == "unit" and not is_listed_only(board, place))
     return [place for place in circuits if not board.why_unranked(place)] or circuits
 
@@ -99,12 +97,8 @@ def emphasis(board: Board, place: EntryKey) -> Emphasis:
 
 
 def ordered(board: Board, chosen: Callable[[EntryKey], bool]) -> list[EntryKey]:
-    """The chosen rows, in the order in which methods are installed; others by name."""
-    from benchmark.methods import METHODS
-
-    names = list(METHODS)
-    found = [place for place in board.places if chosen(place)]
-    return sorted(found, key=lambda place: (names.index(place.method) if place.method in names else len(names), place))
+    """The chosen rows in the order of legends."""
+    return sorted((place for place in board.places if chosen(place)), key=lambda place: (order(place.method), place))
 
 
 def label(place: EntryKey) -> str:

@@ -11,6 +11,9 @@ from benchmark.validity.name_verdicts import HALF, NAMED, name_verdict
 
 SCORE, OWN, PRECISION = "label_replacement_score", "quantised_score", "top_k_precision"
 
+VIEW = (-0.6, 1.2)
+"""The scores that are shown: they have no lower bound, and single ones are far below all others."""
+
 
 def labels(tables: Tables) -> Figure:
     """Observational precision of the best detector of each concept against its label replacement score."""
@@ -45,7 +48,7 @@ def labels(tables: Tables) -> Figure:
             f"{undefined} scores are undefined and not drawn."
         ),
         x=Axis("precision at the most active positions"),
-        y=Axis("label replacement score"),
+        y=Axis("label replacement score", view=VIEW),
         series=tuple(series),
         missing=_missing(tables, series),
     )

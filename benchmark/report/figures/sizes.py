@@ -101,7 +101,7 @@ def profile(tables: Tables) -> Figure:
             f"{board.rules.largest_size:,} edges, where the area ends. Dashed lines are not ranked."
         ),
         x=Axis(MEANT[board.size_metric], "", log=True),
-        y=Axis("share of reference tasks"),
+        y=Axis("share of reference tasks", view=(0.0, 1.0)),
         series=tuple(series),
         missing=_missing(tables, series, "there is no task that the reference methods solve"),
     )
