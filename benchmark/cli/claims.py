@@ -30,14 +30,14 @@ def claims(preset: str | None, out: Path, as_json: bool) -> None:
     prompts, with Kendall's tau of the methods' order. Reads only the records and `sweep.csv`, which `bench run` and
     `bench sweep` write.
     """
-    from benchmark.running.finished import board_in
+    from benchmark.running.finished import board_of
     from benchmark.statistics.intervals import none_for_nan
     from benchmark.studies.ablation_comparison import under_ablations, under_shifts
     from benchmark.studies.frontier import read_sweep
     from benchmark.studies.verdicts import findings
 
     with user_errors():
-        board = board_in(out, preset)
+        board = board_of(out, preset)
         sweep = [row for row in read_sweep(out) if row.preset == board.preset]
     judged = findings(board, sweep)
     tables = {"faithfulness under": under_ablations(board), "agreement under": under_shifts(board)}

@@ -29,11 +29,12 @@ from benchmark.running.store import Store
 if TYPE_CHECKING:
     from benchmark.scoring.case import Setting
     from benchmark.studies.best_known import ModelAndTask
-    from benchmark.studies.regret import Result, Searched, Summary
+    from benchmark.studies.regret import Result, Searched
+    from benchmark.studies.regret_table import Summary
 
 
 def _algorithms() -> str:
-    from benchmark.studies.regret import ALGORITHMS
+    from benchmark.studies.regret_table import ALGORITHMS
 
     return ",".join(ALGORITHMS)
 
@@ -86,6 +87,7 @@ def regret(
     from benchmark.running.schedule import kernels_of
     from benchmark.studies import regret as study
     from benchmark.studies.best_known import BEST_KNOWN, checked, lowered, read_best_known, write_best_known
+    from benchmark.studies.regret_table import KEY, REGRET, summaries
     from benchmark.studies.stability import STABILITY, STABILITY_KEY, stability
     from benchmark.studies.tables import added, write_frame
 
@@ -96,7 +98,7 @@ def regret(
         found = study.searches(run, finder_seeds, longest, algorithms)
         cells, seconds = study.cells_of(found), study.seconds_of(found)
         known = read_best_known(out / BEST_KNOWN)
-        joined_experiment(out, run, study.REGRET)
+        joined_experiment(out, run, REGRET)
     if dry_run:
         header = f"{'algorithm':<20}{'budget':>6}"
         click.echo(dry_run_table(header, _by_rung(found), cells, place, seconds, engine.workers))
@@ -108,13 +110,13 @@ def regret(
     with user_errors():
         best = checked(lowered(known, study.smallest(found, ended)), settings, run.circuit)
     spread = stability(found, ended, settings)
-    with user_errors(), adding_to(out, run, study.REGRET, kernels_of(outcomes)):
+    with user_errors(), adding_to(out, run, REGRET, kernels_of(outcomes)):
         best = lowered(best, read_best_known(out / BEST_KNOWN))  # another run may have lowered it meanwhile
-        rows = study.regrets(added(out / study.REGRET, study.rows_of(found, ended), study.KEY), best, run)
-        write_frame(out / study.REGRET, rows)
+        rows = study.regrets(added(out / REGRET, study.rows_of(found, ended), KEY), best, run)
+        write_frame(out / REGRET, rows)
         write_frame(out / STABILITY, added(out / STABILITY, spread, STABILITY_KEY))
         write_best_known(out / BEST_KNOWN, best)
-    click.echo("\n".join(text(study.summaries(rows))))
+    click.echo("\n".join(text(summaries(rows))))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
     exit_if_failed(outcomes)
 

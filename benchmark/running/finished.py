@@ -285,15 +285,11 @@ def ranked_records(out: Path) -> "tuple[list[Record], dict[str, Rules]]":
     return records, rules
 
 
-def board_in(out: Path, preset: str | None = None) -> "Board":
-    """The records of one preset in a folder, with the rules by which it is ranked.
-
-    Args:
-        out: The folder of the tables of a run.
-        preset: The preset; it need not be named if the folder has only one.
+def board_of(out: Path, preset: str | None = None) -> "Board":
+    """The records of a preset, which need not be named if there is only one.
 
     Raises:
-        ValueError: In one line, if there are no such records, or several presets to choose from.
+        ValueError: In one line, if there are no records, or none of the preset, or several presets and none is named.
     """
     from benchmark.leaderboard.ranking import Board
 

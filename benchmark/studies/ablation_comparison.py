@@ -63,22 +63,29 @@ def _compared(found: Mapping[str, Scores], baseline: Scores) -> list[Under]:
     return [Under(name, known[name], kendall(baseline, scores)) for name, scores in found.items()]
 
 
-def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
-    """Over the circuits of a method that count; under the ablation used in discovery, that of the circuit itself."""
+def faithfulness_under(board: Board, place: EntryKey, ablation: str) -> dict[tuple[str, int | None], float]:
+    """Faithfulness of the circuits of a method that count, by task and seed.
+
+    Under the ablation used in discovery, it is that of the circuit itself.
+    """
     if ablation == board.rules.ablation:
-        return _over_circuits(board, place, "faithfulness")
-    rows = [
-        row.value
-        for row in board.records
-        if (row.metric, row.ablation, row.status) == ("faithfulness", ablation, "ok")
-        and (row.method, row.variant, row.graph) == tuple(place)
-        and row.ranking == board.rules.ranking
-        and row.task not in board.listed
-        and row.value is not None
-        and row.target_loss is not None
-        and math.isclose(row.target_loss, board.rules.target_loss)
-    ]
-    return _aggregated("faithfulness", rows)
+        rows = list(board.reached(place, "faithfulness").values())
+    else:
+        rows = [
+            row
+            for row in board.records
+            if (row.metric, row.ablation, row.status) == ("faithfulness", ablation, "ok")
+            and (row.method, row.variant, row.graph) == tuple(place)
+            and row.ranking == board.rules.ranking
+            and row.task not in board.listed
+            and row.target_loss is not None
+            and math.isclose(row.target_loss, board.rules.target_loss)
+        ]
+    return {(row.task, row.seed): row.value for row in rows if row.value is not None}
+
+
+def _faithfulness(board: Board, place: EntryKey, ablation: str) -> float:
+    return _aggregated("faithfulness", list(faithfulness_under(board, place, ablation).values()))
 
 
 def _over_circuits(board: Board, place: EntryKey, metric: str) -> float:

@@ -21,22 +21,8 @@ from benchmark.running.plan import Planner, by_urgency
 from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
 from benchmark.studies.best_known import BestKnown, ModelAndTask, as_text, model_and_task
+from benchmark.studies.regret_table import ALGORITHMS, Case, on_front
 from benchmark.studies.tables import measured
-
-REGRET = "regret.csv"
-"""The name of the table."""
-
-ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
-    "mask": {"ranking": "mask", "shrink": False},
-    "attribution": {"ranking": "attribution", "exchanges": 0},
-    "random": {"ranking": "random", "exchanges": 0},
-    "shrinking": {"ranking": "mask", "exchanges": 0},
-    "exchanges": {"ranking": "mask"},
-    "removal": {"ranking": "removal", "exchanges": 0},
-}
-"""The settings of each search: a learned mask that is only cut; what is left after shrinking a cut of the ranking by
-attribution, of a random one, and of the mask; exchanges after that, which is the finder's own procedure; and random
-removals from the whole model."""
 
 
 class Rung(NamedTuple):
@@ -62,16 +48,6 @@ LADDER = (
     Rung("removal", 50, 0.0, 8),
 )
 """The searches, the shortest first."""
-
-
-class Case(NamedTuple):
-    """A model and a task."""
-
-    method: str
-    variant: str
-    graph: str
-    task: str
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,10 +190,6 @@ def smallest(found: Sequence[Searched], ended: Mapping[str, Result]) -> list[Bes
     ]
 
 
-KEY = (*Case._fields, "algorithm", "factor", "finder_seed")
-"""The columns that say which search a row is about."""
-
-
 def rows_of(found: Sequence[Searched], ended: Mapping[str, Result]) -> pd.DataFrame:
     """One row per search: the digest of its model, what was found, and how faithful that is."""
     rows = []
@@ -256,72 +228,3 @@ def regrets(rows: pd.DataFrame, best: Sequence[BestKnown], run: RunConfig) -> pd
     known = of.astype(float).where(rows["edges"].notna())
     regret = rows["edges"].clip(lower=1) / known.clip(lower=1) - 1
     return rows.assign(best_edges=known, regret=regret, on_front=on_front(rows))
-
-
-def on_front(table: pd.DataFrame) -> pd.Series:
-    """Whether no other circuit of the same model and task is better: smaller or more faithful, and worse in neither.
-
-    Faithfulness is the lowest under any ablation. False for circuits without one.
-    """
-    front = pd.Series(False, index=table.index)
-    scored = table.dropna(subset=["edges", "robust_faithfulness"])
-    for _, group in scored.groupby([*Case._fields, "model"]):
-        edges, faithful = group["edges"].to_numpy()[:, None], group["robust_faithfulness"].to_numpy()[:, None]
-        no_worse = (edges >= edges.T) & (faithful <= faithful.T)
-        better = no_worse & ((edges > edges.T) | (faithful < faithful.T))
-        front[group.index[np.flatnonzero(~better.any(axis=1))]] = True
-    return front
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The regret of one algorithm at one multiple of the budget; shares, not percent.
-
-    Attributes:
-        algorithm: A name of `ALGORITHMS`.
-        factor: Multiple of the preset's budget.
-        searches: Number of searches.
-        reached: How many of them reached the target.
-        generalised: How many of those that reached it do the task on test prompts.
-        median: Median regret of those that reached the target.
-        p90: 90th percentile.
-        by_method: Median by method.
-        faithfulness: Median of the lowest faithfulness under any ablation.
-        deviation: Standard deviation of log edges over finder seeds, its square averaged over cases; `nan` for one.
-    """
-
-    algorithm: str
-    factor: int
-    searches: int
-    reached: int
-    generalised: int
-    median: float
-    p90: float
-    by_method: Mapping[str, float]
-    faithfulness: float
-    deviation: float
-
-
-def summaries(rows: pd.DataFrame) -> list[Summary]:
-    """Regret by algorithm and multiple of the budget, in the order of the ladder."""
-    found = []
-    order = rows["algorithm"].map(list(ALGORITHMS).index)
-    for (factor, _, algorithm), group in rows.groupby(["factor", order.rename("order"), "algorithm"]):
-        logs = np.log(group["edges"].clip(lower=1))
-        variances = logs.groupby([group[name] for name in Case._fields]).var()
-        medians = group.groupby("method", sort=False)["regret"].median()
-        found.append(
-            Summary(
-                algorithm=str(algorithm),
-                factor=int(str(factor)),
-                searches=len(group),
-                reached=int(group["regret"].count()),
-                generalised=int((group["status"][group["regret"].notna()] == "ok").sum()),
-                median=float(group["regret"].median()),
-                p90=float(group["regret"].quantile(0.9)),
-                by_method={str(method): float(regret) for method, regret in medians.items()},
-                faithfulness=float(group["robust_faithfulness"].median()),
-                deviation=float(np.sqrt(variances.mean())),
-            )
-        )
-    return found

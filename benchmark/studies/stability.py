@@ -16,7 +16,8 @@ from benchmark.model.circuit import Circuit
 from benchmark.model.interface import Connection
 from benchmark.scoring.case import Setting
 from benchmark.studies.best_known import ModelAndTask
-from benchmark.studies.regret import Case, Result, Rung, Searched
+from benchmark.studies.regret import Result, Rung, Searched
+from benchmark.studies.regret_table import Case
 
 STABILITY = "stability.csv"
 """The name of the table."""

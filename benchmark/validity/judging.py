@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,18 +11,13 @@ from benchmark.validity.choice import CandidateNode, Choice
 from benchmark.validity.controls import Controls
 from benchmark.validity.examples import Examples, band_purities
 from benchmark.validity.middle import MiddleMeaning, Rescaled, middle_meanings
+from benchmark.validity.name_verdicts import NameVerdict, name_verdict
 from benchmark.validity.naming import Name
 from benchmark.validity.picking import Picker
 from benchmark.validity.precision import average_precisions
 from benchmark.validity.sample import Labels
 from benchmark.validity.scene import Measured, Scene
 from benchmark.validity.scoring import UNDEFINED, Fit, Score
-
-NameVerdict = Literal["meant", "illusion", "graded", "undecided", "undefined"]
-"""What a name is worth: `illusion` if labels cannot replace the node although its own quantised value can."""
-
-HALF = 0.5
-"""Score below which a replacement has failed."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +91,14 @@ def _judged(choice: Choice, picker: Picker, scene: Scene, name: Name) -> NamedNo
     settings, windows = picker.settings, min(pilot.pick.windows, picker.settings.judged_windows)
     measured = scene.measure(fits, changes, windows, name.concept, settings.control_windows)
     scores = measured.scores(scene.judge)
-    better = explanation is not None and _is_better(scene, measured, scores)
+    better, label = explanation is not None and _is_better(scene, measured, scores), scores["label"]
     return NamedNode(
         node=str(name.node),
         concept=name.concept,
         top_k_precision=name.precision,
-        label=scores["label"],
+        label=label,
         quantised=scores["quantised"],
-        verdict=verdict(scores["label"], scores["quantised"]),
+        verdict=name_verdict(label.value, label.low, label.high, scores["quantised"].value),
         better=other if better else "",
         better_score=scores["other"].value if better else float("nan"),
     )
@@ -144,21 +138,6 @@ def _gains(
     precision = np.nan_to_num(average_precisions(rescaled[:, None].astype(np.float32), holds)[0, :, 0])
     gains: Float[np.ndarray, " concept"] = precision - holds.mean(axis=1)
     return gains
-
-
-def verdict(label: Score, quantised: Score) -> NameVerdict:
-    """What a name is worth, from the scores of its labels and of the node's own quantised value.
-
-    `meant` if the labels' score is at least a half, by its interval; below that `illusion`, or `graded` if the node's
-    own value at as many levels fails as well, so that its magnitude matters. Otherwise `undecided`.
-    """
-    if np.isnan(label.value) or np.isnan(quantised.value):
-        return "undefined"
-    if label.low >= HALF:
-        return "meant"
-    if label.high >= HALF:
-        return "undecided"
-    return "illusion" if quantised.value >= HALF else "graded"
 
 
 def illusion_bounds(verdicts: Sequence[NameVerdict]) -> tuple[float, float, float]:

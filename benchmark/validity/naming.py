@@ -8,9 +8,7 @@ from jaxtyping import Float, Int
 from benchmark.concepts import CONCEPTS
 from benchmark.interventions.replacement import Node
 from benchmark.validity.choice import Choice
-
-NAMED = 0.95
-"""Minimum top-k precision for a person to give the name."""
+from benchmark.validity.name_verdicts import NAMED
 
 FEWEST_TOP = 5
 """Positions below which nobody would name a node."""

@@ -28,7 +28,8 @@ from benchmark.studies.best_known import (
     read_best_known,
     write_best_known,
 )
-from benchmark.studies.regret import KEY, LADDER, regrets, searches, summaries
+from benchmark.studies.regret import LADDER, regrets, searches
+from benchmark.studies.regret_table import KEY, summaries
 from benchmark.studies.tables import added, measured, write_frame
 
 OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "0123456789abcdef")

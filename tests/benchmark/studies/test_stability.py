@@ -12,7 +12,8 @@ from benchmark.model.interface import Connection
 from benchmark.running.cells import Cell
 from benchmark.running.config import configure
 from benchmark.studies.best_known import ModelAndTask
-from benchmark.studies.regret import LADDER, Case, Result, Searched, on_front
+from benchmark.studies.regret import LADDER, Result, Searched
+from benchmark.studies.regret_table import Case, on_front
 from benchmark.studies.stability import alike, stability
 
 OF = ModelAndTask("quick", "dense", "native", "unit", "for_while", 0, 0.15, "0" * 16)

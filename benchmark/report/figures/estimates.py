@@ -1,0 +1,112 @@
+"""Values of many circuits as one point with an interval: over training seeds where there are three, else over tasks."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from benchmark.leaderboard.ranking import Board, EntryKey, Summary, aggregated, over_seeds
+from benchmark.metrics.registry import METRICS
+from benchmark.statistics.intervals import FEWEST_SEEDS
+
+Item = tuple[str, int | None]
+"""A task or a concept, and a training seed."""
+
+Values = Mapping[Item, float]
+
+
+class Estimate(NamedTuple):
+    """A value over circuits with its interval.
+
+    Attributes:
+        summary: The value and its limits.
+        over: What the interval is over: `seeds`, `tasks`, or empty without one.
+    """
+
+    summary: Summary
+    over: str
+
+    @property
+    def value(self) -> float:
+        """The value."""
+        assert self.summary.value is not None
+        return self.summary.value
+
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        """The interval."""
+        return self.summary.low, self.summary.high
+
+
+def estimate(values: Values, metric: str = "") -> Estimate | None:
+    """The aggregate of a metric over items and seeds, with an interval; `None` without values.
+
+    What is not a registered metric is aggregated by its mean.
+
+    The interval is Student's t over seeds from three seeds on; below that over items, which says what another choice of
+    tasks would change, not what another training would.
+    """
+    if not values:
+        return None
+    by_seed, by_item = _grouped(values, 1), _grouped(values, 0)
+    over, groups = ("seeds", by_seed) if len(by_seed) >= FEWEST_SEEDS else ("tasks", by_item)
+    known = METRICS.get(metric)
+    how, low, high = ("mean", -math.inf, math.inf) if known is None else (known.aggregate, known.low, known.high)
+    summary = over_seeds([aggregated(group, how) for group in groups.values()], how, low, high)
+    return Estimate(summary, over if summary.low is not None else "")
+
+
+def _grouped(values: Values, part: int) -> dict[object, list[float]]:
+    found: dict[object, list[float]] = {}
+    for item, value in values.items():
+        found.setdefault(item[part], []).append(value)
+    return found
+
+
+def metric_values(board: Board, place: EntryKey, metric: str) -> dict[Item, float]:
+    """A row's values of a metric, by task or concept and by seed, without those that are listed only."""
+    return {at: row.value for at, row in board.reached(place, metric).items() if row.value is not None}
+
+
+def shared_items(each: Iterable[Values]) -> set[Item]:
+    """The items that all have; those that have none at all do not count."""
+    sets = [set(values) for values in each if values]
+    return set.intersection(*sets) if sets else set()
+
+
+def only(values: Values, items: Collection[Item]) -> dict[Item, float]:
+    """The values of some items."""
+    return {item: value for item, value in values.items() if item in items}
+
+
+def ranked(board: Board) -> list[EntryKey]:
+    """The rows that are ranked, in the order in which methods are installed; others by name."""
+    return ordered(board, lambda place: place.graph == "unit" and not board.why_unranked(place))
+
+
+def ordered(board: Board, chosen: Callable[[EntryKey], bool]) -> list[EntryKey]:
+    """The chosen rows, in the order in which methods are installed; others by name."""
+    from benchmark.methods import METHODS
+
+    names = list(METHODS)
+    found = [place for place in board.places if chosen(place)]
+    return sorted(found, key=lambda place: (names.index(place.method) if place.method in names else len(names), place))
+
+
+def label(place: EntryKey) -> str:
+    """The name of a row in a legend: a variant that is not ranked is named."""
+    from benchmark.methods import METHODS
+
+    known = METHODS.get(place.method)
+    first = known is None or not known.variants or known.variants[0].name == place.variant
+    return place.method if first or not place.variant else f"{place.method}, {place.variant.replace('_', ' ')}"
+
+
+def interval_sentence(overs: Iterable[str]) -> str:
+    """What the intervals of a figure are over, in a sentence."""
+    known = sorted({over for over in overs if over})
+    if not known:
+        return "There are no intervals: too few seeds and tasks."
+    note = (
+        " (fewer than three training seeds, so nothing is said about other trainings)" if "seeds" not in known else ""
+    )
+    return f"Intervals are 95 %, over {' or '.join(known)}{note}."

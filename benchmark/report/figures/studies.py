@@ -1,0 +1,95 @@
+"""Figures of studies that have commands of their own: the sweep of operating points, and the regret of the finder."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from benchmark.report.figures.data import Axis, Figure, Point, Series, series_of
+from benchmark.report.figures.tables import Tables
+
+if TYPE_CHECKING:
+    from benchmark.studies.frontier import SweepRow
+    from benchmark.studies.regret_table import Summary
+
+
+def sweep(tables: Tables) -> Figure:
+    """Circuit size against loss over the operating points of each method."""
+    leading = next(iter(tables.board.rules.references), "")
+    series = []
+    for family in dict.fromkeys(row.family for row in tables.sweep):
+        rows = [row for row in tables.sweep if row.family == family]
+        points = sorted((point for row in rows if (point := _operating_point(row, leading))), key=lambda point: point.x)
+        if points:
+            series.append(series_of(family, points, method=family, line=True))
+    unreached = [f"{row.family} {row.point}" for row in tables.sweep if row.status != "ok"]
+    told = f" Without a circuit: {', '.join(unreached)}." if unreached else ""
+    return Figure(
+        name="sweep",
+        title="Circuit size against loss over L0, width and density",
+        caption=(
+            "Down and to the left is better. Each point is one setting of a method. Sizes are relative to "
+            f"{leading} as the preset has it: geometric means over the tasks and seeds that both reach. Intervals are "
+            f"95 %, over tasks.{told}"
+        ),
+        x=Axis("validation loss", "nats per token"),
+        y=Axis(f"circuit size relative to {leading}", "", log=True),
+        series=tuple(series),
+        missing=_missing(tables, series, "operating point with a circuit", "sweep all"),
+    )
+
+
+def _operating_point(row: "SweepRow", leading: str) -> Point | None:
+    """A point; `None` if it has no circuit that can be compared."""
+    own = row.family == leading
+    ratio, low, high, tasks = (
+        (row.over_own, row.over_own_low, row.over_own_high, row.over_own_tasks)
+        if own
+        else (row.over_reference, row.over_reference_low, row.over_reference_high, row.over_reference_tasks)
+    )
+    if own and row.status == "ok" and ratio is None and row.size is not None:
+        ratio = 1.0  # the preset's own point, which the others are compared with
+    if ratio is None or ratio <= 0 or row.validation_loss is None:
+        return None
+    over = f" over {tasks} tasks" if tasks else ""
+    text = f"{row.family} {row.point}: {ratio:.3g} times as large{over}, loss {row.validation_loss:.3f}"
+    return Point(row.validation_loss, ratio, text, y_limits=(low, high))
+
+
+def regret(tables: Tables) -> Figure:
+    """How far each search's circuits exceed the smallest that any search has found."""
+    table = tables.regret
+    found: list[Summary] = []
+    if table is not None:
+        from benchmark.studies.regret_table import summaries
+
+        found = summaries(table)
+    names = tuple(f"{each.algorithm} x{each.factor}" for each in found)
+    methods = list(dict.fromkeys(method for each in found for method in each.by_method))
+    series = []
+    for method in methods:
+        points = [
+            Point(number, each.by_method[method], f"{names[number]}: {each.by_method[method]:.0%}")
+            for number, each in enumerate(found)
+            if math.isfinite(each.by_method.get(method, math.nan))
+        ]
+        if points:
+            series.append(series_of(method, points, method=method))
+    return Figure(
+        name="regret",
+        title="How far circuits exceed the smallest known",
+        caption=(
+            "Lower is better: the number of edges over the fewest that any search has found for the same model and "
+            "task, minus one; medians over circuits. Columns are searches, with their budget as a multiple of the "
+            "preset's; exchanges is the search that finds the circuits of a run."
+        ),
+        x=Axis("search", categories=names),
+        y=Axis("regret", "share of edges"),
+        series=tuple(series),
+        missing=_missing(tables, series, "search to compare with", "regret"),
+    )
+
+
+def _missing(tables: Tables, series: Sequence[Series], what: str, command: str) -> tuple[str, ...]:
+    if series:
+        return ()
+    return (f"There is no {what}; {tables.command(command)} makes the table.",)
