@@ -1,6 +1,7 @@
 """What the page shows of a stored circuit: its picture, what each node is worth, and its answers to a few prompts."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.export.graph import node_name
 from benchmark.export.stored import described
+from benchmark.files import read_json, readable
 from benchmark.interventions.edge_ablation import kept_ends
 from benchmark.interventions.replacement import Node
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, can_ablate_edges, unedited
-from benchmark.records.table import Record
+from benchmark.records.table import VALIDITY, Record
+from benchmark.report.page.node_cards import NodeCard, NodeConcept, circuit_concepts, node_concepts
+from benchmark.report.page.node_examples import CorpusText, node_examples
 from benchmark.report.page.picture import Ends, Picture, busiest, edge_sizes, picture
 from benchmark.running.circuit_inputs import position_means_of, prompts_of_split, scored_task
 from benchmark.running.circuits import StoredCircuit
@@ -34,6 +38,9 @@ PAIRS = 8
 
 SHOWN_PAIRS = 2
 """Pairs of test prompts that are shown."""
+
+MOST_EDGES = 200_000
+"""Most edges that are drawn, all circuits together; each has at most an equal share of them."""
 
 MOST_ABLATED = 256
 """Most nodes of a circuit that are ablated alone: those along whose edges most flows."""
@@ -75,6 +82,89 @@ class ReadCircuit:
     pairs: int
 
 
+Model = tuple[str, str, int | None]
+"""A model of a run: method, variant and seed."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What could be read of the circuits of a run.
+
+    Attributes:
+        circuits: By the identity of the row that names them.
+        cards: What is known of the drawn nodes of each model, by name.
+        unread: The other rows, each with the reason in one line.
+    """
+
+    circuits: Mapping[int, ReadCircuit]
+    cards: Mapping[Model, Mapping[str, NodeCard]]
+    unread: Sequence[tuple[Record, str]]
+
+
+def gather(rows: Sequence[Record], records: Sequence[Record], store: Store) -> Gathered:
+    """Read circuits from a store; those that cannot be read are named with the reason, and the others are shown.
+
+    Args:
+        rows: The rows that name them.
+        records: Everything that the run has measured.
+        store: The store.
+    """
+    circuits, cards, unread = (
+        dict[int, ReadCircuit](),
+        dict[Model, Mapping[str, NodeCard]](),
+        list[tuple[Record, str]](),
+    )
+    reader = CircuitReader(store, MOST_EDGES // max(1, len(rows)))
+    by_model: dict[Model, list[Record]] = {}
+    for row in rows:
+        by_model.setdefault((row.method, row.variant, row.seed), []).append(row)
+    for model, of_model in by_model.items():
+        concepts = _assessed(model, records, store)
+        stored: StoredCircuit | None = None
+        kept: dict[str, set[int]] = {}
+        for row in of_model:
+            try:
+                circuits[id(row)], stored = reader.read(row)
+            except (ValueError, OSError) as error:
+                unread.append((row, " ".join(str(error).split())))
+                continue
+            for site, index in _drawn(circuits[id(row)].picture, stored):
+                kept.setdefault(site, set()).add(index)
+            concepts = {**_labelled(stored.folder), **concepts}
+        if stored is not None:
+            nodes = {site: sorted(indices) for site, indices in kept.items()}
+            found = node_examples(stored.model, nodes, reader.text(stored))
+            cards[model] = {name: NodeCard(each, concepts.get(name)) for name, each in found.items()}
+    return Gathered(circuits, cards, unread)
+
+
+def _drawn(picture: Picture, stored: StoredCircuit) -> list[tuple[str, int]]:
+    """The drawn nodes as sites and indices."""
+    names = {node.name for node in picture.nodes}
+    kept = [(site, index) for site, indices in stored.circuit.kept().items() for index in indices]
+    return [each for each in kept if node_name(*each) in names]
+
+
+def _assessed(model: Model, records: Sequence[Record], store: Store) -> dict[str, NodeConcept]:
+    """The concepts of the nodes of a model that were assessed; none if its assessment is not there."""
+    for row in records:
+        if (row.method, row.variant, row.seed) == model and row.metric == "nodes_with_a_name":
+            with suppress(ValueError, OSError):
+                path = store.artifact(store.key_of(row.config_hash)) / VALIDITY
+                with readable(path, "assessment"):
+                    return node_concepts(read_json(path))
+    return {}
+
+
+def _labelled(folder: Path) -> dict[str, NodeConcept]:
+    """The concepts of a circuit's labelled nodes; none if it was not labelled."""
+    path = folder / VALIDITY
+    if not path.exists():
+        return {}
+    with readable(path, "assessment"):
+        return circuit_concepts(read_json(path))
+
+
 class CircuitReader:
     """Reads circuits of a store; circuits of the same model one after the other load it once.
 
@@ -89,7 +179,7 @@ class CircuitReader:
         self._model: tuple[object, CircuitModel] | None = None
         self._source_means: tuple[object, dict[str, Tensor]] | None = None
         self._batches: dict[object, PromptBatch] = {}
-        self._corpora: dict[Path, Corpus] = {}
+        self._texts: dict[Path, CorpusText] = {}
 
     def read(self, row: Record) -> tuple[ReadCircuit, StoredCircuit]:
         """The circuit behind a row.
@@ -106,7 +196,7 @@ class CircuitReader:
         flows = self._flows(case, stored, config)
         drawn = picture(graph, flows, self._most_edges)
         answers = _answers(case)
-        corpus = self.corpus(stored)
+        corpus = self.text(stored).corpus
         return (
             ReadCircuit(
                 picture=drawn,
@@ -118,12 +208,12 @@ class CircuitReader:
             stored,
         )
 
-    def corpus(self, stored: StoredCircuit) -> Corpus:
+    def text(self, stored: StoredCircuit) -> CorpusText:
         """The corpus that a circuit's model was trained on."""
         folder = stored.inputs["corpus"]
-        if folder not in self._corpora:
-            self._corpora[folder] = stored.corpus()
-        return self._corpora[folder]
+        if folder not in self._texts:
+            self._texts[folder] = CorpusText(stored.corpus())
+        return self._texts[folder]
 
     def _loaded(self, method: str, variant: str, inputs: Inputs) -> CircuitModel:
         known = (method, variant, inputs[method])
@@ -133,7 +223,7 @@ class CircuitReader:
 
     def _batch(self, stored: StoredCircuit, params: Mapping[str, object], config: CircuitConfig) -> PromptBatch:
         """The first test prompts of a circuit's task."""
-        corpus, task = self.corpus(stored), scored_task(params, stored.inputs, config)
+        corpus, task = self.text(stored).corpus, scored_task(params, stored.inputs, config)
         known = (corpus.folder, task.name, params["seed"], config.forms, config.held_out, config.test_pairs)
         if str(known) not in self._batches:
             drawn = prompts_of_split(task, "test", corpus, config, int(str(params["seed"])))
@@ -144,7 +234,7 @@ class CircuitReader:
         """What flows along each edge that has a weight; `None` if the model does not show it."""
         if not can_ablate_edges(case.model):
             return None
-        windows = spread_windows(self.corpus(stored), "train", config.edge_tokens)[0]
+        windows = spread_windows(self.text(stored).corpus, "train", config.edge_tokens)[0]
         known = (id(case.model), config.edge_tokens)
         if self._source_means is None or self._source_means[0] != known:
             self._source_means = (known, source_means(case.model, windows))
@@ -152,9 +242,7 @@ class CircuitReader:
         joined = [each for each in (kept_ends(one, case.circuit) for one in weighted) if each is not None]
         means = {**case.means, **self._source_means[1]}
         found = {}
-        for each, sizes in zip(
-            joined, attributions(case.model, joined, means, case.batch, case.edit), strict=True
-        ):
+        for each, sizes in zip(joined, attributions(case.model, joined, means, case.batch, case.edit), strict=True):
             source, target = each.pair
             for row, to in zip(sizes.tolist(), each.targets.tolist(), strict=True):
                 for size, begin in zip(row, each.sources.tolist(), strict=True):
@@ -180,9 +268,7 @@ def _case(stored: StoredCircuit, config: CircuitConfig, batch: PromptBatch) -> C
 
 def _effects(case: CircuitUnderTest, names: Sequence[str]) -> dict[str, float]:
     """How much the loss rises when each node is ablated alone, nats, by name."""
-    every = {
-        node_name(site, index): Node(site, index) for site, kept in case.circuit.kept().items() for index in kept
-    }
+    every = {node_name(site, index): Node(site, index) for site, kept in case.circuit.kept().items() for index in kept}
     return dict(zip(names, rises_without(case, [every[name] for name in names], case.batch).tolist(), strict=True))
 
 

@@ -1,22 +1,22 @@
 """Circuits: those of two methods for a task side by side, with what each node means and what it reads and writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from benchmark.records.table import VALUED, Record
-from benchmark.report.page.circuits_data import Interned, Json, described, drawing, scores
+from benchmark.report.page.circuits_data import Interned, Json, card, drawing, identity, prompts, rounded, scores
 from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
-from benchmark.report.page.table import Column, Table, number, table
+from benchmark.report.page.table import Cell, Column, Table, number, table
 from benchmark.report.page.templating import rendered
-from benchmark.running.circuits import named
+from benchmark.report.words import counted, listed
 from benchmark.tasks import TASKS
+
+if TYPE_CHECKING:
+    from benchmark.report.page.circuit_reading import Gathered
 
 MOST_CIRCUITS = 160
 """Most circuits that are drawn."""
-
-MOST_EDGES = 200_000
-"""Most edges that are embedded, all circuits together; each has at most an equal share of them."""
 
 SCORES = {
     "nodes": "nodes",
@@ -32,80 +32,117 @@ SCORES = {
 SAME = ("method", "variant", "graph", "task", "seed", "ranking", "target_loss")
 """The columns that name a circuit."""
 
+DRAWS = "`bench export METHOD TASK --to svg`"
+"""The command that draws one circuit."""
+
+Measured = Mapping[tuple[object, ...], Sequence[Record]]
+"""What was measured of each circuit, by what names it."""
+
 
 def section(run: PageRun) -> Section:
     """The section; without a store the table of circuits alone."""
     rows = [row for row in run.records if row.metric == "edges" and row.task]
     if not rows:
-        return Section(
-            "circuits", "Circuits", "", (f"The run has no circuits; `bench run --preset {run.preset}` finds them.",)
-        )
+        return Section("circuits", "Circuits", "", ("The run has no circuits; `bench run` finds them.",))
+    measured = _by_circuit(run.records)
     chosen, missing = _chosen(rows)
-    made = _Made(run, chosen)
+    data = None
     if run.store is None:
-        missing.append("Circuits cannot be drawn without the store of the run; `bench report --store DIR` draws them.")
+        missing.append("Circuits are drawn from the store of the run; `bench report --store DIR` draws them.")
     else:
-        made.read()
-    data = made.data() if made.drawn else None
-    html = rendered("circuits.html", table=table(_table(run, rows)), drawn=data is not None)
-    return Section("circuits", "Circuits", html, (*missing, *made.missing), data, "circuits.js" if data else "")
+        from benchmark.report.page.circuit_reading import gather
+
+        found = gather([row for row in chosen if row.status in VALUED], run.records, run.store)
+        missing += _unread(found)
+        data = _data(chosen, found, measured) if found.circuits else None
+    html = rendered("circuits.html", table=table(_table(rows, measured)), drawn=data is not None)
+    return Section("circuits", "Circuits", html, tuple(missing), data, "circuits.js" if data else "")
+
+
+def _by_circuit(records: Sequence[Record]) -> Measured:
+    found: dict[tuple[object, ...], list[Record]] = {}
+    for row in records:
+        found.setdefault(_key(row), []).append(row)
+    return found
+
+
+def _key(row: Record) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in SAME)
 
 
 def _chosen(rows: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """The circuits that are drawn, and what is said of the others: those of the first seed, up to a number."""
+    """The circuits that are drawn, those of the first seed up to a number, and what is said of the others."""
     missing = []
     seeds = sorted({row.seed for row in rows if row.seed is not None})
     chosen = [row for row in rows if row.seed in (None, *seeds[:1])]
     if len(seeds) > 1:
-        others = ", ".join(map(str, seeds[1:]))
-        missing.append(
-            f"Circuits of seed {seeds[0]} are drawn and those of seeds {others} are not; `bench export METHOD TASK "
-            "--seed SEED --to svg` draws one."
-        )
+        others = f"seed{'s' * (len(seeds) > 2)} {listed([*map(str, seeds[1:])])}"
+        missing.append(f"Circuits of seed {seeds[0]} are drawn, those of {others} are not; {DRAWS} draws one.")
     found = [row for row in chosen if row.status in VALUED]
     if len(found) > MOST_CIRCUITS:
-        kept = set(map(id, found[:MOST_CIRCUITS]))
-        chosen = [row for row in chosen if row.status not in VALUED or id(row) in kept]
+        left_out = set(map(id, found[MOST_CIRCUITS:]))
+        chosen = [row for row in chosen if id(row) not in left_out]
         missing.append(
-            f"{MOST_CIRCUITS} of {len(found)} circuits are drawn; `bench export METHOD TASK --to svg` draws one of the "
-            "others."
+            f"The first {MOST_CIRCUITS} of {len(found):,} circuits are drawn; {DRAWS} draws one of the rest."
         )
     return chosen, missing
 
 
-@dataclass
-class _Made:
-    """What is embedded of the circuits of a run.
+def _unread(found: "Gathered") -> Iterator[str]:
+    """Why circuits could not be read: each reason once per method, with the number of circuits."""
+    reasons: dict[tuple[str, str], list[Record]] = {}
+    for row, reason in found.unread:
+        reasons.setdefault((row.method, reason), []).append(row)
+    for (method, reason), rows in reasons.items():
+        which = listed(list(dict.fromkeys(row.task for row in rows))[:3])
+        yield f"{counted(len(rows), 'circuit')} of {method} (such as for {which}) cannot be drawn: {reason}."
 
-    Attributes:
-        rows: The circuits.
-        missing: What could not be read.
-        drawn: The drawing and the answers of each circuit that could be read, by its row's number.
-        kept: The kept nodes of each model by site, by its number in `models`.
-        models: What each model is, as method, variant and seed.
-    """
 
-    run: PageRun
-    rows: Sequence[Record]
-    missing: list[str] = field(default_factory=list)
-    drawn: dict[int, Json] = field(default_factory=dict)
-    models: list[tuple[str, str, int | None]] = field(default_factory=list)
-    cards: dict[int, Json] = field(default_factory=dict)
-    texts: Interned = field(default_factory=Interned)
-    prompts: list[list[list[str]]] = field(default_factory=list)
+def _data(rows: Sequence[Record], found: "Gathered", measured: Measured) -> Json:
+    """What the script draws."""
+    texts, prompted = Interned(), list[list[list[str]]]()
+    models = list(found.cards)
+    circuits = []
+    for row in rows:
+        made: Json = {**identity(row), "scores": scores(measured[_key(row)], SCORES)}
+        read = found.circuits.get(id(row))
+        if read is not None:
+            asked = prompts(read.prompts)
+            if asked not in prompted:
+                prompted.append(asked)
+            made |= {
+                "drawing": drawing(read.picture, read.effects, texts),
+                "model": models.index((row.method, row.variant, row.seed)),
+                "prompts": prompted.index(asked),
+                "answers": [list(map(rounded, [*each.whole, *each.circuit])) for each in read.answers],
+                "pairs": read.pairs,
+            }
+        circuits.append(made)
+    return {
+        "tasks": [[name, _summary(name)] for name in dict.fromkeys(row.task for row in rows)],
+        "circuits": circuits,
+        "prompts": prompted,
+        "cards": [{str(texts(name)): card(each, texts) for name, each in of.items()} for of in found.cards.values()],
+        "texts": texts.texts,
+    }
 
-    def read(self) -> None:
-        """Read every circuit that was found, model by model."""
-        from benchmark.report.page.circuit_reading import CircuitReader
 
-        assert self.run.store is not None
-        found = [number for number, row in enumerate(self.rows) if row.status in VALUED]
-        reader = CircuitReader(self.run.store, MOST_EDGES // max(1, len(found)))
-        of_model: dict[tuple[str, str, int | None], list[int]] = {}
-        for place in found:
-            row = self.rows[place]
-            of_model.setdefault((row.method, row.variant, row.seed), []).append(place)
-        for model, places in of_model.items():
-            self.models.append(model)
-            self._read_model(reader, places)
-        self._say_unread()
+def _summary(task: str) -> str:
+    return TASKS[task].summary if task in TASKS else "read from a file"
+
+
+def _table(rows: Sequence[Record], measured: Measured) -> Table:
+    """Every circuit of the run, drawn or not."""
+    sizes = [Column(name, numeric=True) for name in ("Nodes", "Edges", "Verified edges")]
+    numbers = [Column("Seed", numeric=True), Column("Target loss", "nats", numeric=True), *sizes]
+    columns = [*map(Column, ("Task", "Method", "Variant", "Graph")), *numbers, Column("Status")]
+    return Table("Every circuit of the run", columns, [list(_cells(row, measured[_key(row)])) for row in rows])
+
+
+def _cells(row: Record, measured: Sequence[Record]) -> Iterator[Cell | str]:
+    values = {each.metric: each.value for each in measured}
+    yield from (row.task, row.method, row.variant, row.graph)
+    yield Cell("" if row.seed is None else str(row.seed), row.seed)
+    yield number(row.target_loss)
+    yield from (number(values.get(metric)) for metric in ("nodes", "edges", "verified_edges"))
+    yield Cell(row.status.replace("_", " "), note=row.reason)

@@ -60,9 +60,7 @@ class CorpusText:
 
 
 @torch.no_grad()
-def node_examples(
-    model: CircuitModel, kept: Mapping[str, Sequence[int]], text: CorpusText
-) -> dict[str, NodeExamples]:
+def node_examples(model: CircuitModel, kept: Mapping[str, Sequence[int]], text: CorpusText) -> dict[str, NodeExamples]:
     """Examples of some nodes, by name, from one run of the model.
 
     Args:

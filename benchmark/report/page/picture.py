@@ -13,7 +13,7 @@ MOST_NODES = 600
 """Most nodes that are drawn: those along whose edges most flows."""
 
 MOST_EDGES = 5_000
-"""Most edges that are drawn."""
+"""Most edges of a circuit that are drawn."""
 
 Ends = tuple[str, str]
 """Source and target of an edge, by name."""
@@ -88,12 +88,12 @@ def picture(graph: CircuitGraph, flows: Mapping[Ends, float] | None, most_edges:
     Args:
         graph: The circuit.
         flows: What flows along each edge, by its ends; `None` if it is not known, and weights take its place.
-        most_edges: Most edges that are drawn.
+        most_edges: Most edges that are drawn, up to `MOST_EDGES`.
     """
     sizes = edge_sizes(graph, flows)
     drawn = {*busiest(graph, sizes, MOST_NODES), *(end.name for end in graph.terminals)}
     inside = [edge for edge in graph.edges if edge.source in drawn and edge.target in drawn]
-    ordered = sorted(inside, key=lambda edge: -(sizes[edge.source, edge.target] or -1.0))[:most_edges]
+    ordered = sorted(inside, key=lambda edge: -(sizes[edge.source, edge.target] or -1.0))[: min(most_edges, MOST_EDGES)]
     placed, lines = _placed(_restricted(graph, drawn, ordered))
     number = {node.name: place for place, node in enumerate(placed)}
     return Picture(
