@@ -18,6 +18,7 @@ from benchmark.cli.match import match
 from benchmark.cli.plan import plan
 from benchmark.cli.records import records
 from benchmark.cli.regret import regret
+from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.speed import speed
@@ -47,6 +48,7 @@ for command in (
     match,
     forms,
     show,
+    report,
     export,
     claims,
     compare,

@@ -41,7 +41,10 @@ def _order(run: PageRun, caption: str, rows: Sequence[Under]) -> Table:
     places = list(dict.fromkeys(place for row in rows for place in row.scores))
     columns = [
         Column("Under"),
-        *(Column(place.method, place.variant.replace("_", " ").replace("native", ""), numeric=True) for place in places),
+        *(
+            Column(place.method, place.variant.replace("_", " ").replace("native", ""), numeric=True)
+            for place in places
+        ),
         Column("Order kept", f"Kendall's tau with {run.board.rules.ablation} ablation", numeric=True),
     ]
     cells: list[list[Cell | str]] = [

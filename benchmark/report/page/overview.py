@@ -24,7 +24,9 @@ def section(run: PageRun) -> Section:
         answers=list(_answers(run)),
         tables=[table(each) for each in headline(run)],
         charts=[chart(figure) for figure in figures],
-        claims=[(claim.sentence, *verdict_sentence(found), anchor(at)) for at, (claim, found) in enumerate(run.verdicts)],
+        claims=[
+            (claim.sentence, *verdict_sentence(found), anchor(at)) for at, (claim, found) in enumerate(run.verdicts)
+        ],
         comparisons=table(_comparisons(run)),
         methods=[(name, _role(run, name), _summary(name)) for name in dict.fromkeys(row.method for row in run.records)],
     )
@@ -59,7 +61,9 @@ def _certainty(run: PageRun) -> str:
     certain = [(each, one) for each, one in sizes if one.concluded]
     if not sizes:
         return "No declared comparison of two methods has values for both."
-    told = f"Of {counted(len(sizes), 'declared comparison')} of circuit sizes, {len(certain) or 'none'} can be concluded"
+    told = (
+        f"Of {counted(len(sizes), 'declared comparison')} of circuit sizes, {len(certain) or 'none'} can be concluded"
+    )
     better = [names_of(each)[0 if one.difference.mean < 0 else 1] for each, one in certain]
     smaller = f" (smaller: {listed(list(dict.fromkeys(better)))})" if better else ""
     notes = list(dict.fromkeys(filter(None, (caveat(each) for each, _ in sizes))))

@@ -52,7 +52,9 @@ def _command(experiment: Experiment) -> str:
     tasks = dict.fromkeys(f"file:{files[name]}" if name in files else name for name in covered.tasks)
     words = ["bench", "run", "--preset", experiment.preset, "--method", ",".join(covered.methods)]
     words += ["--seeds", ",".join(map(str, covered.seeds)), *(["--tasks", ",".join(tasks)] * bool(tasks))]
-    return shlex.join([*words, *(part for change in _changes(experiment, covered.methods) for part in ("--set", change))])
+    return shlex.join(
+        [*words, *(part for change in _changes(experiment, covered.methods) for part in ("--set", change))]
+    )
 
 
 def _changes(experiment: Experiment, methods: tuple[str, ...]) -> list[str]:
@@ -134,4 +136,3 @@ def _costs(rows: list[Cost]) -> Table:
         for (method, kind), group in sorted(groups.items())
     ]
     return Table("Cost by method and kind of cell", columns, cells)
-

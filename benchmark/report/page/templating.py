@@ -23,7 +23,9 @@ def with_code(text: str) -> str:
     """A sentence with what stands in backticks as code."""
     from markupsafe import Markup, escape
 
-    parts = [Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))]
+    parts = [
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))
+    ]
     return Markup("").join(parts)
 
 

@@ -119,10 +119,26 @@ def _variance(run: PageRun) -> Table:
     columns = [
         Column("Circuit"),
         Column("Score"),
-        *(Column(f"Between {part.replace('finder', 'finder seeds').replace('training', 'trainings')}", "standard deviation", True) for part in PARTS),
+        *(
+            Column(
+                f"Between {part.replace('finder', 'finder seeds').replace('training', 'trainings')}",
+                "standard deviation",
+                True,
+            )
+            for part in PARTS
+        ),
         Column("Detectable", "smallest difference with 80 % power", numeric=True),
     ]
-    names = ("preset", "method", "graph", "task", "metric", "scale", "detectable", *(f"{part}_deviation" for part in PARTS))
+    names = (
+        "preset",
+        "method",
+        "graph",
+        "task",
+        "metric",
+        "scale",
+        "detectable",
+        *(f"{part}_deviation" for part in PARTS),
+    )
     rows: list[list[Cell | str]] = []
     for row in run.rows_of("variance.csv", (*names, "reason")):
         if row["preset"] == run.preset and not row["reason"]:
