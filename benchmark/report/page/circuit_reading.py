@@ -73,6 +73,7 @@ class ReadCircuit:
         prompts: A few test prompts.
         answers: The answers to them.
         pairs: Number of pairs of prompts behind the effects and flows.
+        without_prompts: Why there are no prompts, effects and flows; empty if there are.
     """
 
     picture: Picture
@@ -80,6 +81,7 @@ class ReadCircuit:
     prompts: tuple[ShownPrompt, ...]
     answers: tuple[Answer, ...]
     pairs: int
+    without_prompts: str = ""
 
 
 Model = tuple[str, str, int | None]
@@ -182,31 +184,31 @@ class CircuitReader:
         self._texts: dict[Path, CorpusText] = {}
 
     def read(self, row: Record) -> tuple[ReadCircuit, StoredCircuit]:
-        """The circuit behind a row.
+        """The circuit behind a row; without what its prompts show if these cannot be drawn.
 
         Raises:
             ValueError: In one line, as for `StoredCircuit.read`.
         """
         stored = StoredCircuit.read(row, self._store, self._loaded)
+        graph = described(stored, (), examples=False)
         params = self._store.manifest(stored.folder.name).params
         config = CircuitConfig(**params["circuit"])
-        batch = self._batch(stored, params, config)
+        try:
+            batch = self._batch(stored, params, config)
+        except ValueError as error:
+            why = " ".join(str(error).split())
+            return ReadCircuit(picture(graph, None, self._most_edges), {}, (), (), 0, why), stored
         case = _case(stored, config, batch)
-        graph = described(stored, (), examples=False)
         flows = self._flows(case, stored, config)
-        drawn = picture(graph, flows, self._most_edges)
-        answers = _answers(case)
-        corpus = self.text(stored).corpus
-        return (
-            ReadCircuit(
-                picture=drawn,
-                effects=_effects(case, busiest(graph, edge_sizes(graph, flows), MOST_ABLATED)),
-                prompts=tuple(_shown(batch, row, corpus) for row in range(len(answers))),
-                answers=answers,
-                pairs=len(batch) // 2,
-            ),
-            stored,
+        answers, corpus = _answers(case), self.text(stored).corpus
+        found = ReadCircuit(
+            picture=picture(graph, flows, self._most_edges),
+            effects=_effects(case, busiest(graph, edge_sizes(graph, flows), MOST_ABLATED)),
+            prompts=tuple(_shown(batch, row, corpus) for row in range(len(answers))),
+            answers=answers,
+            pairs=len(batch) // 2,
         )
+        return found, stored
 
     def text(self, stored: StoredCircuit) -> CorpusText:
         """The corpus that a circuit's model was trained on."""

@@ -53,7 +53,7 @@ def section(run: PageRun) -> Section:
         from benchmark.report.page.circuit_reading import gather
 
         found = gather([row for row in chosen if row.status in VALUED], run.records, run.store)
-        missing += _unread(found)
+        missing += _unread(chosen, found)
         data = _data(chosen, found, measured) if found.circuits else None
     html = rendered("circuits.html", table=table(_table(rows, measured)), drawn=data is not None)
     return Section("circuits", "Circuits", html, tuple(missing), data, "circuits.js" if data else "")
@@ -82,20 +82,26 @@ def _chosen(rows: Sequence[Record]) -> tuple[list[Record], list[str]]:
     if len(found) > MOST_CIRCUITS:
         left_out = set(map(id, found[MOST_CIRCUITS:]))
         chosen = [row for row in chosen if id(row) not in left_out]
-        missing.append(
-            f"The first {MOST_CIRCUITS} of {len(found):,} circuits are drawn; {DRAWS} draws one of the rest."
-        )
+        missing.append(f"The first {MOST_CIRCUITS} of {len(found):,} circuits are drawn; {DRAWS} draws another.")
     return chosen, missing
 
 
-def _unread(found: "Gathered") -> Iterator[str]:
-    """Why circuits could not be read: each reason once per method, with the number of circuits."""
-    reasons: dict[tuple[str, str], list[Record]] = {}
-    for row, reason in found.unread:
-        reasons.setdefault((row.method, reason), []).append(row)
-    for (method, reason), rows in reasons.items():
-        which = listed(list(dict.fromkeys(row.task for row in rows))[:3])
-        yield f"{counted(len(rows), 'circuit')} of {method} (such as for {which}) cannot be drawn: {reason}."
+def _unread(rows: Sequence[Record], found: "Gathered") -> Iterator[str]:
+    """What could not be read, and why: each reason once, with the number of circuits."""
+    prompted = [(row, found.circuits[id(row)].without_prompts) for row in rows if id(row) in found.circuits]
+    for what, unread in (("not drawn", found.unread), ("drawn without prompts and effects of ablation", prompted)):
+        of_reason: dict[str, list[Record]] = {}
+        for row, reason in unread:
+            of_reason.setdefault(reason, []).append(row)
+        for reason, same in of_reason.items():
+            if reason:
+                yield f"{_named(same)} {'is' if len(same) == 1 else 'are'} {what}: {reason}."
+
+
+def _named(rows: Sequence[Record]) -> str:
+    """`3 circuits of dense and sae (for_while)`."""
+    methods, tasks = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("method", "task"))
+    return f"{counted(len(rows), 'circuit')} of {listed(methods)} ({listed(tasks)})"
 
 
 def _data(rows: Sequence[Record], found: "Gathered", measured: Measured) -> Json:
@@ -104,7 +110,7 @@ def _data(rows: Sequence[Record], found: "Gathered", measured: Measured) -> Json
     models = list(found.cards)
     circuits = []
     for row in rows:
-        made: Json = {**identity(row), "scores": scores(measured[_key(row)], SCORES)}
+        made: Json = {**identity(row), "scores": scores(_of_ablation(measured[_key(row)], row), SCORES)}
         read = found.circuits.get(id(row))
         if read is not None:
             asked = prompts(read.prompts)
@@ -125,6 +131,11 @@ def _data(rows: Sequence[Record], found: "Gathered", measured: Measured) -> Json
         "cards": [{str(texts(name)): card(each, texts) for name, each in of.items()} for of in found.cards.values()],
         "texts": texts.texts,
     }
+
+
+def _of_ablation(rows: Sequence[Record], circuit: Record) -> list[Record]:
+    """What was measured under the ablation that the circuit was found under, or under none or several."""
+    return [row for row in rows if row.ablation in ("", circuit.ablation)]
 
 
 def _summary(task: str) -> str:

@@ -323,7 +323,7 @@
         return;
       }
       const known = this.known(node);
-      const heading = element("h4", { textContent: node.name }, element("small", { textContent: KINDS[node.kind] ?? node.kind }));
+      const heading = element("p", { className: "title" }, element("b", { textContent: node.name }), element("small", { textContent: KINDS[node.kind] ?? node.kind }));
       const rows = [
         ["meaning", meaning(known) || (node.kind === "terminal" ? "all token embeddings, or all logits, as one" : "no name")],
         ["ablated alone", effectOf(node)],
@@ -474,7 +474,7 @@
   const showTask = (previous) => {
     const [task, summary] = tasks[at("task").selectedIndex];
     const targets = targetsOf(task);
-    at("summary").textContent = `${task}: ${summary}.`;
+    at("summary").replaceChildren(`${task}: `, ...summary.split("`").map((part, place) => (place % 2 ? element("code", { textContent: part }) : part)), ".");
     at("targets").hidden = targets.length < 2;
     at("target").max = String(targets.length - 1);
     at("target").value = "0";
