@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from benchmark.records.curves import CurveRow
 from benchmark.report.figures.data import Axis, Emphasis, Figure, Point, Series, series_of
-from benchmark.report.figures.estimates import Item, estimate, interval_sentence
+from benchmark.report.figures.estimates import Item, estimate, intervals_over, sentences
+from benchmark.report.figures.style import order
 from benchmark.report.figures.tables import Tables
 
 _CURVES: tuple[tuple[str, str, Emphasis], ...] = (("", "kl", "normal"), (", added up", "additive_kl", "secondary"))
@@ -23,10 +24,11 @@ def compounding(tables: Tables) -> Figure:
     return Figure(
         name="compounding",
         title="Errors of dictionaries over layers",
-        caption=(
+        caption=sentences(
             "Lower is better: KL from the reference model when the first layers are replaced by their reconstructions. "
             "Dashed: the sum over these layers, each replaced alone; a line above it says that errors make each other "
-            f"worse. {interval_sentence(overs)}"
+            "worse.",
+            intervals_over(overs),
         ),
         x=Axis("layers replaced"),
         y=Axis("KL from the reference model", "nats per token"),
@@ -50,9 +52,10 @@ def dilution(tables: Tables) -> Figure:
     return Figure(
         name="dilution",
         title="Knowledge of bracket depth over the length of a list",
-        caption=(
+        caption=sentences(
             "How much the logit difference of the two answers changes from a flat list to a nested one: 0 is a model "
-            f"that does not know the depth. {interval_sentence(overs)}"
+            "that does not know the depth.",
+            intervals_over(overs),
         ),
         x=Axis("elements in the list", "", log=True),
         y=Axis("separation of flat and nested", "nats"),
@@ -62,12 +65,8 @@ def dilution(tables: Tables) -> Figure:
 
 
 def _methods(tables: Tables, rows: Iterable[CurveRow]) -> list[str]:
-    """The methods of some rows, in the order in which they are installed, controls left out."""
-    from benchmark.methods import METHODS
-
-    found = {row.method for row in rows} - tables.board.rules.controls
-    names = list(METHODS)
-    return sorted(found, key=lambda name: (names.index(name) if name in names else len(names), name))
+    """The methods of some rows in the order of legends, controls left out."""
+    return sorted({row.method for row in rows} - tables.board.rules.controls, key=lambda name: (order(name), name))
 
 
 def _line(

@@ -1,7 +1,7 @@
 """A figure as plain data, which pages and pictures draw: axes, series of points with intervals, and a caption."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +21,14 @@ class Axis:
         unit: Its unit; empty for a category, and for a number without one.
         log: Whether it is logarithmic; all its values are then above 0.
         categories: The names of its values, if they are categories: value n is the name at n, from 0.
+        view: The range that is shown, if a few points far outside would hide the others; `None` for all of it.
     """
 
     label: str
     unit: str = ""
     log: bool = False
     categories: tuple[str, ...] = ()
+    view: tuple[float, float] | None = None
 
     @property
     def title(self) -> str:
@@ -129,7 +131,7 @@ class Figure:
 
 def series_of(
     name: str,
-    points: list[Point],
+    points: Sequence[Point],
     *,
     method: str = "",
     variant: str = "",

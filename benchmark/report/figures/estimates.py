@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from benchmark.leaderboard.ranking import Board, EntryKey, Summary, aggregated, over_seeds
 from benchmark.metrics.registry import METRICS
+from benchmark.report.figures.data import Emphasis
+from benchmark.report.figures.style import order
 from benchmark.statistics.intervals import FEWEST_SEEDS
 
 Item = tuple[str, int | None]
@@ -78,18 +80,25 @@ def only(values: Values, items: Collection[Item]) -> dict[Item, float]:
     return {item: value for item, value in values.items() if item in items}
 
 
-def ranked(board: Board) -> list[EntryKey]:
-    """The rows that are ranked, in the order in which methods are installed; others by name."""
-    return ordered(board, lambda place: place.graph == "unit" and not board.why_unranked(place))
+def shown(board: Board) -> list[EntryKey]:
+    """The rows of the unit graph that figures compare: those that are ranked; without any, all but controls."""
+    circuits = ordered(board, lambda place: place.graph == "unit" and not is_listed_only(board, place))
+    return [place for place in circuits if not board.why_unranked(place)] or circuits
+
+
+def is_listed_only(board: Board, place: EntryKey) -> bool:
+    """Whether a row never takes part: a control, or a variant that is not ranked."""
+    return place.method in board.rules.controls or (place.method, place.variant) in board.rules.unranked
+
+
+def emphasis(board: Board, place: EntryKey) -> Emphasis:
+    """How a row is drawn: open and dashed unless it is ranked."""
+    return "secondary" if board.why_unranked(place) else "normal"
 
 
 def ordered(board: Board, chosen: Callable[[EntryKey], bool]) -> list[EntryKey]:
-    """The chosen rows, in the order in which methods are installed; others by name."""
-    from benchmark.methods import METHODS
-
-    names = list(METHODS)
-    found = [place for place in board.places if chosen(place)]
-    return sorted(found, key=lambda place: (names.index(place.method) if place.method in names else len(names), place))
+    """The chosen rows in the order of legends."""
+    return sorted((place for place in board.places if chosen(place)), key=lambda place: (order(place.method), place))
 
 
 def label(place: EntryKey) -> str:
@@ -101,12 +110,25 @@ def label(place: EntryKey) -> str:
     return place.method if first or not place.variant else f"{place.method}, {place.variant.replace('_', ' ')}"
 
 
-def interval_sentence(overs: Iterable[str]) -> str:
-    """What the intervals of a figure are over, in a sentence."""
-    known = sorted({over for over in overs if over})
+def intervals_over(overs: Iterable[str]) -> str:
+    """What the intervals of a figure are over, in a sentence; empty for a figure without points."""
+    known = list(overs)
     if not known:
+        return ""
+    named = sorted({over for over in known if over})
+    if not named:
         return "There are no intervals: too few seeds and tasks."
-    note = (
-        " (fewer than three training seeds, so nothing is said about other trainings)" if "seeds" not in known else ""
-    )
-    return f"Intervals are 95 %, over {' or '.join(known)}{note}."
+    few = " (fewer than three training seeds: this is about these trained models, not about the methods)"
+    return f"Intervals are 95 %, over {' or '.join(named)}{few * ('seeds' not in named)}."
+
+
+def listed_sentence(board: Board) -> str:
+    """Why no row is ranked, if figures show rows that are not; empty otherwise."""
+    why = {label(place): board.why_unranked(place).removeprefix("not ranked: ") for place in shown(board)}
+    told = "; ".join(f"{name}: {reason}" for name, reason in why.items() if reason)
+    return f"No method is ranked here ({told})." if told else ""
+
+
+def sentences(*parts: str) -> str:
+    """A caption from its parts, without those that are empty."""
+    return " ".join(filter(None, parts))

@@ -7,11 +7,14 @@ from benchmark.metrics.registry import SHIFTED
 from benchmark.report.figures.data import Axis, Figure, Point, Series, series_of
 from benchmark.report.figures.estimates import (
     Values,
+    emphasis,
     estimate,
-    interval_sentence,
+    intervals_over,
     label,
+    listed_sentence,
     metric_values,
-    ranked,
+    sentences,
+    shown,
 )
 from benchmark.report.figures.tables import Tables
 
@@ -35,10 +38,11 @@ def ablations(tables: Tables) -> Figure:
     return Figure(
         name="ablations",
         title="Faithfulness under each ablation",
-        caption=(
+        caption=sentences(
             "Higher is better: 1 is the whole model, 0 is everything ablated. Circuits were discovered under "
             f"{board.rules.ablation} ablation; where the score falls elsewhere, circuits rely on that choice. "
-            f"Each method is shown over the circuits that it reaches. {told}"
+            "Each method is shown over the circuits that it reaches.",
+            *told,
         ),
         x=Axis("ablation", categories=tuple(name.replace("_", " ") for name in names)),
         y=Axis("faithfulness"),
@@ -59,9 +63,10 @@ def off_distribution(tables: Tables) -> Figure:
     return Figure(
         name="off_distribution",
         title="Agreement with the whole model off the task's prompts",
-        caption=(
+        caption=sentences(
             "Higher is better: the share of changed prompts that a circuit answers as its whole model does. "
-            f"{'; '.join(f'{name}: {how}' for name, how in SHIFTED.items())}. {told}"
+            f"{'; '.join(f'{name}: {how}' for name, how in SHIFTED.items())}.",
+            *told,
         ),
         x=Axis("change of the prompts", categories=tuple(name.replace("_", " ") for name in names)),
         y=Axis("agreement", "share of prompts"),
@@ -72,10 +77,10 @@ def off_distribution(tables: Tables) -> Figure:
 
 def _by_category(
     tables: Tables, names: Sequence[str], values: Callable[[EntryKey, str], Values], metric: str
-) -> tuple[tuple[Series, ...], str]:
-    """A series per ranked row with a point per category that it has a value in, and what the intervals are over."""
+) -> tuple[tuple[Series, ...], tuple[str, str]]:
+    """A series per row with a point per category that it has a value in, and sentences about them."""
     series, overs = [], []
-    for place in ranked(tables.board):
+    for place in shown(tables.board):
         points = []
         for number, name in enumerate(names):
             found = estimate(values(place, name), metric)
@@ -83,12 +88,13 @@ def _by_category(
                 overs.append(found.over)
                 points.append(Point(number, found.value, f"{name}: {found.value:.2f}", y_limits=found.limits))
         if points:
-            series.append(series_of(label(place), points, method=place.method, variant=place.variant))
-    return tuple(series), interval_sentence(overs)
+            drawn = emphasis(tables.board, place)
+            series.append(series_of(label(place), points, method=place.method, variant=place.variant, emphasis=drawn))
+    return tuple(series), (intervals_over(overs), listed_sentence(tables.board) if series else "")
 
 
 def _missing(tables: Tables, series: Sequence[Series], what: str) -> tuple[str, ...]:
     if series:
         return ()
     run = tables.command(f"run --preset {tables.board.preset} --method all")
-    return (f"There is no {what} of circuits of a ranked method; {run} measures it.",)
+    return (f"There is no {what} of circuits; {run} measures it.",)

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from benchmark.leaderboard.ranking import Board, EntryKey
 from benchmark.records.table import Record
 from benchmark.report.figures.data import Axis, Figure, Point, Series, series_of
-from benchmark.report.figures.estimates import Item, label, ordered
+from benchmark.report.figures.estimates import Item, emphasis, label, shown
 from benchmark.report.figures.tables import Tables
 from benchmark.validity.name_verdicts import HALF, NAMED, name_verdict
 
 SCORE, OWN, PRECISION = "label_replacement_score", "quantised_score", "top_k_precision"
+
+VIEW = (-0.6, 1.2)
+"""The scores that are shown: they have no lower bound, and single ones are far below all others."""
 
 
 def labels(tables: Tables) -> Figure:
@@ -17,7 +20,7 @@ def labels(tables: Tables) -> Figure:
     board = tables.board
     series: list[Series] = []
     undefined = 0
-    for place in ordered(board, lambda place: place.graph == "unit" and _shown(board, place)):
+    for place in shown(board):
         scores, precisions, own = (_rows(board, place, metric) for metric in (SCORE, PRECISION, OWN))
         undefined += len({*precisions} - {*scores})
         plain, marked = [], []
@@ -27,10 +30,11 @@ def labels(tables: Tables) -> Figure:
                 (marked if illusion else plain).append(_point(item, row, precisions[item]))
         name = label(place)
         if plain:
-            series.append(series_of(name, plain, method=place.method, variant=place.variant))
+            drawn = emphasis(board, place)
+            series.append(series_of(name, plain, method=place.method, variant=place.variant, emphasis=drawn))
         if marked:
-            emphasised = {"method": place.method, "variant": place.variant}
-            series.append(series_of(f"{name}, illusions", marked, emphasis="highlight", **emphasised))
+            ringed = f"{name}, illusions"
+            series.append(series_of(ringed, marked, method=place.method, variant=place.variant, emphasis="highlight"))
     return Figure(
         name="labels",
         title="What nodes detect against what they do",
@@ -44,15 +48,10 @@ def labels(tables: Tables) -> Figure:
             f"{undefined} scores are undefined and not drawn."
         ),
         x=Axis("precision at the most active positions"),
-        y=Axis("label replacement score"),
+        y=Axis("label replacement score", view=VIEW),
         series=tuple(series),
         missing=_missing(tables, series),
     )
-
-
-def _shown(board: Board, place: EntryKey) -> bool:
-    """Ranked rows alone: what a control detects is not a claim about a method."""
-    return not board.why_unranked(place)
 
 
 def _rows(board: Board, place: EntryKey, metric: str) -> Mapping[Item, Record]:
@@ -81,4 +80,4 @@ def _missing(tables: Tables, series: list[Series]) -> tuple[str, ...]:
     if series:
         return ()
     run = tables.command(f"run --preset {tables.board.preset} --method all")
-    return (f"No concept has a label replacement score in a ranked method; {run} computes them.",)
+    return (f"No concept has a label replacement score; {run} computes them.",)

@@ -1,23 +1,25 @@
 """Figures of the sizes of circuits: against loss, against faithfulness, as a performance profile, and by task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.leaderboard.ranking import Board, EntryKey
-from benchmark.methods import METHODS
 from benchmark.report.figures.data import Axis, Figure, Number, Point, Series, series_of
 from benchmark.report.figures.estimates import (
     Estimate,
     Item,
     Values,
+    emphasis,
     estimate,
-    interval_sentence,
+    intervals_over,
     label,
+    listed_sentence,
     metric_values,
     only,
     ordered,
-    ranked,
+    sentences,
     shared_items,
+    shown,
 )
 from benchmark.report.figures.tables import Tables
 
@@ -28,153 +30,168 @@ MEANT = {"verified_edges": "edges that the circuit needs", "edges": "edges of th
 def size_loss(tables: Tables) -> Figure:
     """Circuit size against the validation loss of the model that contains the circuits."""
     board = tables.board
-    sizes, left_out = _shared_sizes(board, ranked(board))
-    points, overs = [], []
+    sizes = _shared_sizes(board, shown(board))
+    series, overs = [], []
     for place, values in sizes.items():
         size, loss = estimate(values, board.size_metric), _loss(board, place)
-        if size is None or loss is None:
-            continue
-        overs.append(size.over)
-        text = f"{size.value:.3g} edges, validation loss {loss.value:.3f} nats"
-        at = Point(loss.value, size.value, text, loss.limits, size.limits)
-        points.append(series_of(label(place), [at], method=place.method, variant=place.variant))
+        if size is not None and loss is not None:
+            overs.append(size.over)
+            text = f"{size.value:.3g} edges, validation loss {loss.value:.3f} nats"
+            series.append(_dot(board, place, Point(loss.value, size.value, text, loss.limits, size.limits)))
     return Figure(
         name="size_loss",
         title="Circuit size against the loss of the model",
-        caption=(
-            f"Down and to the left is better. Sizes are geometric means over the {_circuits(sizes)}. "
-            f"{interval_sentence(overs)}{left_out}"
-        ),
+        caption=sentences("Down and to the left is better.", *_about_sizes(board, sizes, overs)),
         x=Axis("validation loss", "nats per token"),
         y=Axis(MEANT[board.size_metric], "", log=True),
-        series=tuple(points),
-        missing=_none(tables, points, "no ranked method has a circuit"),
+        series=tuple(series),
+        missing=_missing(tables, series, "no circuit reaches the target"),
     )
 
 
 def size_faithfulness(tables: Tables) -> Figure:
     """Circuit size against the lowest faithfulness under several ablations."""
     board, metric = tables.board, "robust_faithfulness"
-    places = ranked(board)
-    faithful = {place: metric_values(board, place, metric) for place in places}
-    sizes, left_out = _shared_sizes(board, places, faithful)
-    points, overs = [], []
+    faithful = {place: metric_values(board, place, metric) for place in shown(board)}
+    sizes = _shared_sizes(board, shown(board), faithful)
+    series, overs = [], []
     for place, values in sizes.items():
         size, score = estimate(values, board.size_metric), estimate(only(faithful[place], values), metric)
-        if size is None or score is None:
-            continue
-        overs += [size.over, score.over]
-        at = Point(size.value, score.value, f"{size.value:.3g} edges, {score.value:.2f}", size.limits, score.limits)
-        points.append(series_of(label(place), [at], method=place.method, variant=place.variant))
+        if size is not None and score is not None:
+            overs += [size.over, score.over]
+            text = f"{size.value:.3g} edges, robust faithfulness {score.value:.2f}"
+            series.append(_dot(board, place, Point(size.value, score.value, text, size.limits, score.limits)))
     return Figure(
         name="size_faithfulness",
         title="Circuit size against faithfulness",
-        caption=(
-            "Up and to the left is better. Faithfulness is the least under four ablations; 1 is the whole model. Sizes "
-            f"are geometric means, and both are over the {_circuits(sizes)}. {interval_sentence(overs)}{left_out}"
+        caption=sentences(
+            "Up and to the left is better: faithfulness is the least under four ablations, and 1 is the whole model.",
+            *_about_sizes(board, sizes, overs),
         ),
         x=Axis(MEANT[board.size_metric], "", log=True),
         y=Axis("robust faithfulness"),
-        series=tuple(points),
-        missing=_none(tables, points, "no ranked method has a circuit with a robust faithfulness"),
+        series=tuple(series),
+        missing=_missing(tables, series, "no circuit that reaches the target has a robust faithfulness"),
     )
 
 
 def profile(tables: Tables) -> Figure:
     """The performance profile that ranks: the share of reference tasks reached with at most so many edges."""
     board = tables.board
-    shown = {place: board.sizes(place) for place in _in_profile(board)} if board.references else {}
-    largest = max((size for sizes in shown.values() for size in sizes.values()), default=1.0)
+    sizes = {place: board.sizes(place) for place in _in_profile(board)} if board.references else {}
+    largest = max((size for values in sizes.values() for size in values.values()), default=1.0)
     end = 10.0 ** math.ceil(math.log10(max(largest, 10.0)))
     series = [
         series_of(
             label(place),
-            _steps(_credits(board, place, sizes), end),
+            _steps(_credits(board, place, values), end),
             method=place.method,
             variant=place.variant,
             line=True,
-            emphasis="secondary" if board.why_unranked(place) else "normal",
+            emphasis=emphasis(board, place),
         )
-        for place, sizes in shown.items()
+        for place, values in sizes.items()
     ]
     return Figure(
         name="profile",
         title="Share of the reference tasks solved by circuits of at most a size",
         caption=(
-            "Up and to the left is better; the area under the lines decides the rank. Mean over training seeds; a task "
-            f"that is not reached counts as larger than any. Lines stay level to {board.rules.largest_size:,} edges, "
-            "where the area ends. Dashed lines are not ranked."
+            "Up and to the left is better: the area under the lines decides the rank. Means over training seeds; a "
+            "task that is not reached counts as larger than any. Lines stay level to "
+            f"{board.rules.largest_size:,} edges, where the area ends. Dashed lines are not ranked."
         ),
         x=Axis(MEANT[board.size_metric], "", log=True),
-        y=Axis("share of reference tasks"),
+        y=Axis("share of reference tasks", view=(0.0, 1.0)),
         series=tuple(series),
-        missing=_none(tables, series, "there is no reference task, or no circuit in the unit graph"),
+        missing=_missing(tables, series, "there is no task that the reference methods solve"),
     )
 
 
 def task_sizes(tables: Tables) -> Figure:
     """The size of each method's circuit for each task."""
-    board = tables.board
-    places = ranked(board)
-    sizes = {place: board.sizes(place) for place in places}
-    tasks = _tasks(board)
+    board, tasks = tables.board, _tasks(tables.board)
     series, overs, unreached = [], [], []
-    for place in places:
-        points = []
-        for number, task in enumerate(tasks):
-            own = {item: size for item, size in sizes[place].items() if item[0] == task}
-            size = _over_trainings(board, place, own)
-            if size is not None:
-                overs.append(size.over)
-                points.append(
-                    Point(number, max(size.value, 1.0), f"{task}: {size.value:.3g} edges", y_limits=size.limits)
-                )
-        without = [task for task in tasks if task not in {task for task, _ in sizes[place]}]
-        if without:
+    for place in shown(board):
+        sizes = board.sizes(place)
+        by_task = {task: {item: size for item, size in sizes.items() if item[0] == task} for task in tasks}
+        found = {task: _over_trainings(board, place, own) for task, own in by_task.items()}
+        reached = {task: size for task, size in found.items() if size is not None}
+        overs += [size.over for size in reached.values()]
+        if without := [task for task in tasks if task not in reached]:
             unreached.append(f"{label(place)}: {', '.join(without)}")
-        series.append(series_of(label(place), points, method=place.method, variant=place.variant))
-    told = f" No circuit reaches the target: {'; '.join(unreached)}." if unreached else ""
-    drawn = [each for each in series if len(each)]
+        points = [
+            Point(tasks.index(task), max(size.value, 1.0), f"{task}: {size.value:.3g} edges", y_limits=size.limits)
+            for task, size in reached.items()
+        ]
+        if points:
+            series.append(_drawn(board, place, points))
     return Figure(
         name="task_sizes",
         title="Circuit size by task",
-        caption=(
-            f"Lower is better. Geometric means over training seeds, of the circuits that reach the target; a circuit "
-            f"without edges is drawn at one. {interval_sentence(overs)}{told}"
+        caption=sentences(
+            "Lower is better. Geometric means over training seeds, of the circuits that reach the target; a circuit "
+            "without edges is drawn at one.",
+            intervals_over(overs),
+            f"No circuit reaches the target: {'; '.join(unreached)}." if unreached else "",
+            listed_sentence(board),
         ),
         x=Axis("task", categories=tasks),
         y=Axis(MEANT[board.size_metric], "", log=True),
-        series=tuple(drawn),
-        missing=_none(tables, drawn, "no ranked method has a circuit"),
+        series=tuple(series),
+        missing=_missing(tables, series, "no circuit reaches the target"),
     )
+
+
+def _drawn(board: Board, place: EntryKey, points: Sequence[Point]) -> Series:
+    """The series of a row."""
+    drawn = emphasis(board, place)
+    return series_of(label(place), points, method=place.method, variant=place.variant, emphasis=drawn)
+
+
+def _dot(board: Board, place: EntryKey, point: Point) -> Series:
+    return _drawn(board, place, [point])
 
 
 def _shared_sizes(
     board: Board, places: Sequence[EntryKey], also: Mapping[EntryKey, Values] | None = None
-) -> tuple[dict[EntryKey, dict[Item, float]], str]:
-    """Sizes over the tasks and seeds that all of these rows reach, and who is left out for reaching none.
+) -> dict[EntryKey, dict[Item, float]]:
+    """Sizes of the rows that reach any task, over the tasks and seeds that all of them reach.
 
     Where they share none, each row has its own.
+
+    Args:
+        board: The records.
+        places: The rows.
+        also: Another value that every task and seed must have, by row.
     """
     sizes = {place: board.sizes(place) for place in places}
     if also is not None:
         sizes = {place: only(values, also[place]) for place, values in sizes.items()}
     reached = {place: values for place, values in sizes.items() if values}
-    nobody = [label(place) for place in places if place not in reached]
-    told = f" No circuit reaches the target: {', '.join(nobody)}." if nobody else ""
     shared = shared_items(reached.values())
-    if not shared:
-        told += " The methods share no task, so each is shown over its own tasks and sizes cannot be compared."
-        return reached, told
-    return {place: only(values, shared) for place, values in reached.items()}, told
+    return {place: only(values, shared) for place, values in reached.items()} if shared else reached
 
 
-def _circuits(sizes: Mapping[EntryKey, Values]) -> str:
-    """How many tasks and seeds some sizes are over."""
-    items = {item for values in sizes.values() for item in values}
-    tasks, seeds = len({task for task, _ in items}), len({seed for _, seed in items})
-    counted = f"{tasks} task{'s' * (tasks != 1)} and {seeds} training seed{'s' * (seeds != 1)}"
-    return f"{len(items)} circuits that all methods reach ({counted})"
+def _about_sizes(board: Board, sizes: Mapping[EntryKey, Values], overs: Sequence[str]) -> Iterator[str]:
+    """What the sizes of a figure are over, in sentences; none for a figure without points."""
+    if not sizes:
+        return
+    each = [set(values) for values in sizes.values()]
+    if all(items == each[0] for items in each):
+        tasks, seeds = ({item[part] for item in each[0]} for part in (0, 1))
+        where = f"{_counted(len(tasks), 'task')}, {_counted(len(seeds), 'training seed')}"
+        yield f"Geometric means over {_counted(len(each[0]), 'circuit')} per method ({where}): those that all reach."
+    else:
+        yield "Geometric means over the circuits of each method; no task is reached by all, so do not compare them."
+    yield intervals_over(overs)
+    nobody = [label(place) for place in shown(board) if place not in sizes]
+    if nobody:
+        yield f"No circuit reaches the target: {', '.join(nobody)}."
+    yield listed_sentence(board)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _loss(board: Board, place: EntryKey) -> Estimate | None:
@@ -184,11 +201,10 @@ def _loss(board: Board, place: EntryKey) -> Estimate | None:
 
 
 def _in_profile(board: Board) -> list[EntryKey]:
-    """The rows with a profile: those that are ranked, and controls."""
-    return ordered(
-        board,
-        lambda place: place.graph == "unit" and (not board.why_unranked(place) or place.method in board.rules.controls),
-    )
+    """The rows with a profile: those that figures compare, and the first variant of each control."""
+    first = {place.method: place for place in reversed(board.places) if place.graph == "unit"}
+    controls = {place for place in first.values() if place.method in board.rules.controls}
+    return ordered(board, lambda place: place in controls or place in shown(board))
 
 
 def _credits(board: Board, place: EntryKey, sizes: Values) -> list[tuple[float, float]]:
@@ -242,10 +258,12 @@ def _at_least_one(limit: Number) -> Number:
     return None if limit is None else max(limit, 1.0)
 
 
-def _none(tables: Tables, series: Sequence[Series], why: str) -> tuple[str, ...]:
-    """What is missing if nothing can be drawn."""
+def _missing(tables: Tables, series: Sequence[Series], why: str) -> tuple[str, ...]:
+    """Why nothing can be drawn."""
     if series:
         return ()
-    names = ",".join(name for name, known in METHODS.items() if known.role == "reference") or "all"
-    run = tables.command(f"run --preset {tables.board.preset} --method {names}")
-    return (f"Nothing can be drawn: {why}; {run} searches for circuits of the methods that decide which tasks count.",)
+    board = tables.board
+    if any(row.graph == "unit" and row.metric == "edges" for row in board.counted):
+        return (f"Nothing can be drawn: {why}; the target is a task loss of {board.rules.target_loss:g} nats.",)
+    run = tables.command(f"run --preset {board.preset} --method all")
+    return (f"Nothing can be drawn: no circuit was searched for in the unit graph; {run} does that.",)

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.report.figures.data import Axis, Figure, Point, Series, series_of
+from benchmark.report.figures.data import Axis, Emphasis, Figure, Point, Series, series_of
+from benchmark.report.figures.estimates import sentences
+from benchmark.report.figures.style import order
 from benchmark.report.figures.tables import Tables
 
 if TYPE_CHECKING:
@@ -16,26 +18,32 @@ def sweep(tables: Tables) -> Figure:
     """Circuit size against loss over the operating points of each method."""
     leading = next(iter(tables.board.rules.references), "")
     series = []
-    for family in dict.fromkeys(row.family for row in tables.sweep):
+    for family in sorted({row.family for row in tables.sweep}, key=lambda name: (order(name), name)):
         rows = [row for row in tables.sweep if row.family == family]
-        points = sorted((point for row in rows if (point := _operating_point(row, leading))), key=lambda point: point.x)
-        if points:
-            series.append(series_of(family, points, method=family, line=True))
+        for dominated, name, emphasis in _KINDS:
+            points = [_operating_point(row, leading) for row in rows if bool(row.dominated) == dominated]
+            drawn = [point for point in points if point is not None]
+            if drawn:
+                series.append(series_of(family + name, drawn, method=family, emphasis=emphasis))
     unreached = [f"{row.family} {row.point}" for row in tables.sweep if row.status != "ok"]
-    told = f" Without a circuit: {', '.join(unreached)}." if unreached else ""
     return Figure(
         name="sweep",
         title="Circuit size against loss over L0, width and density",
-        caption=(
-            "Down and to the left is better. Each point is one setting of a method. Sizes are relative to "
-            f"{leading} as the preset has it: geometric means over the tasks and seeds that both reach. Intervals are "
-            f"95 %, over tasks.{told}"
+        caption=sentences(
+            "Down and to the left is better. Each point is one setting of a method; those that are open are dominated: "
+            f"another has neither more loss nor larger circuits. Sizes are relative to {leading} as the preset has it: "
+            "geometric means over the tasks and seeds that both reach. Intervals are 95 %, over tasks.",
+            f"Without a circuit: {', '.join(unreached)}." if unreached else "",
         ),
         x=Axis("validation loss", "nats per token"),
         y=Axis(f"circuit size relative to {leading}", "", log=True),
         series=tuple(series),
         missing=_missing(tables, series, "operating point with a circuit", "sweep all"),
     )
+
+
+_KINDS: tuple[tuple[bool, str, Emphasis], ...] = ((False, "", "normal"), (True, ", dominated", "secondary"))
+"""What is drawn of each family: whether dominated, what its name ends in, and how it is drawn."""
 
 
 def _operating_point(row: "SweepRow", leading: str) -> Point | None:
@@ -64,7 +72,7 @@ def regret(tables: Tables) -> Figure:
 
         found = summaries(table)
     names = tuple(f"{each.algorithm} x{each.factor}" for each in found)
-    methods = list(dict.fromkeys(method for each in found for method in each.by_method))
+    methods = sorted({method for each in found for method in each.by_method}, key=lambda name: (order(name), name))
     series = []
     for method in methods:
         points = [

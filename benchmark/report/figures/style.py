@@ -7,12 +7,13 @@ methods share both colour and marker, so that colour alone never carries a meani
 import zlib
 from dataclasses import dataclass
 
-from benchmark.methods import METHODS
+from benchmark.methods import METHODS, Method, with_role
+from benchmark.plugins.versions import DISTRIBUTION
 
-LIGHT = ("#0072b2", "#c8500a", "#00795a", "#a03c96", "#8a6500", "#2b8cc4", "#7a1f4b")
-"""Colours on white paper, by their place in the palette."""
+LIGHT = ("#2760f3", "#bc7908", "#219e60", "#7a1f99", "#7f1d19", "#1e4861", "#330520")
+"""Colours on white paper, by their place in the palette; each has a contrast of 3 or more with the paper."""
 
-DARK = ("#56b4e9", "#ff9a56", "#35d0a5", "#e08fd6", "#e3bd4f", "#9ddcff", "#f095bd")
+DARK = ("#3195d6", "#ff9318", "#04c774", "#bc45ff", "#e15b38", "#65eeff", "#c21b98")
 """The same on dark paper."""
 
 GREY = ("#6b6b6b", "#a6a6a6")
@@ -20,6 +21,10 @@ GREY = ("#6b6b6b", "#a6a6a6")
 
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "pentagon", "star")
 """Markers; plotly knows these names, and `benchmark.report.pictures` translates them for matplotlib."""
+
+
+LIMIT = len(LIGHT) * len(MARKERS)
+"""Number of pairs of a colour and a marker."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,31 @@ class Style:
 
 
 def style(method: str) -> Style:
-    """How a method is drawn: by its place among the installed methods, so that a plug-in changes none of the others.
+    """How a method is drawn: by its place among the installed methods, so that a plug-in changes none of ours.
 
     A method that is not installed, in tables from elsewhere, is drawn by its name. Controls are grey.
     """
-    known = METHODS.get(method)
-    if not method or (known is not None and known.role == "control"):
-        return Style(*GREY, _marker(_place(method, "control")))
-    place = _place(method, "")
-    return Style(LIGHT[place % len(LIGHT)], DARK[place % len(DARK)], _marker(place))
+    place = order(method)
+    if not method or _is_control(method):
+        return Style(*GREY, MARKERS[place % len(MARKERS)])
+    return Style(LIGHT[place % len(LIGHT)], DARK[place % len(DARK)], MARKERS[place % len(MARKERS)])
 
 
-def _marker(place: int) -> str:
-    return MARKERS[place % len(MARKERS)]
+def order(method: str) -> int:
+    """The place of a method in legends: references first, then other methods, then controls, each as installed.
+
+    Methods that need settings of their user come after those that every run has, ours before those of others. One that
+    is not installed comes last, at a place given by its name.
+    """
+    references = with_role("reference")
+    others = sorted((each for each in METHODS.values() if each.role != "reference"), key=_group)
+    names = [*references, *(each.name for each in others)]
+    return names.index(method) if method in names else len(names) + zlib.crc32(method.encode()) % LIMIT
 
 
-def _place(method: str, role: str) -> int:
-    """The place of a method among those that are installed: of the controls, or of all others."""
-    names = [each.name for each in METHODS.values() if (each.role == "control") == (role == "control")]
-    return names.index(method) if method in names else zlib.crc32(method.encode()) % (len(LIGHT) * len(MARKERS))
+def _group(method: Method) -> tuple[bool, bool, bool]:
+    return METHODS.origin(method.name) != DISTRIBUTION, method.role == "control", method.by_name
+
+
+def _is_control(method: str) -> bool:
+    return method in METHODS and METHODS[method].role == "control"
