@@ -14,13 +14,14 @@ from benchmark.discovery.edge_attribution import attributions, source_means
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.export.graph import node_name
 from benchmark.export.stored import described
-from benchmark.files import read_json, readable
+from benchmark.files import CorruptFileError, read_json, readable
 from benchmark.interventions.edge_ablation import kept_ends
 from benchmark.interventions.replacement import Node
 from benchmark.model.graph import node_sites
 from benchmark.model.interface import CircuitModel, can_ablate_edges, unedited
 from benchmark.records.table import VALIDITY, Record
-from benchmark.report.page.node_cards import NodeCard, NodeConcept, circuit_concepts, node_concepts
+from benchmark.report.meanings import Assessment, meanings, read_assessment
+from benchmark.report.page.node_cards import NodeCard, detected_on_prompts
 from benchmark.report.page.node_examples import CorpusText, node_examples
 from benchmark.report.page.picture import Ends, Picture, busiest, edge_sizes, picture
 from benchmark.running.circuit_inputs import position_means_of, prompts_of_split, scored_task
@@ -121,9 +122,8 @@ def gather(rows: Sequence[Record], records: Sequence[Record], store: Store) -> G
     for row in rows:
         by_model.setdefault((row.method, row.variant, row.seed), []).append(row)
     for model, of_model in by_model.items():
-        concepts = _assessed(model, records, store)
         stored: StoredCircuit | None = None
-        kept: dict[str, set[int]] = {}
+        kept, detects = dict[str, set[int]](), dict[str, str]()
         for row in of_model:
             try:
                 circuits[id(row)], stored = reader.read(row)
@@ -132,11 +132,12 @@ def gather(rows: Sequence[Record], records: Sequence[Record], store: Store) -> G
                 continue
             for site, index in _drawn(circuits[id(row)].picture, stored):
                 kept.setdefault(site, set()).add(index)
-            concepts = {**_labelled(stored.folder), **concepts}
+            detects = {**_detected(stored), **detects}
         if stored is not None:
             nodes = {site: sorted(indices) for site, indices in kept.items()}
             found = node_examples(stored.model, nodes, reader.text(stored))
-            cards[model] = {name: NodeCard(each, concepts.get(name)) for name, each in found.items()}
+            known = meanings(found, _assessment(stored.row, records, store))
+            cards[model] = {name: NodeCard(known[name], detects.get(name, ""), each) for name, each in found.items()}
     return Gathered(circuits, cards, unread)
 
 
@@ -147,24 +148,20 @@ def _drawn(picture: Picture, stored: StoredCircuit) -> list[tuple[str, int]]:
     return [each for each in kept if node_name(*each) in names]
 
 
-def _assessed(model: Model, records: Sequence[Record], store: Store) -> dict[str, NodeConcept]:
-    """The concepts of the nodes of a model that were assessed; none if its assessment is not there."""
-    for row in records:
-        if (row.method, row.variant, row.seed) == model and row.metric == "nodes_with_a_name":
-            with suppress(ValueError, OSError):
-                path = store.artifact(store.key_of(row.config_hash)) / VALIDITY
-                with readable(path, "assessment"):
-                    return node_concepts(read_json(path))
-    return {}
+def _assessment(row: Record, records: Sequence[Record], store: Store) -> Assessment | None:
+    """What is known of the concepts in a circuit's model; a damaged file is named by the section on feature validity."""
+    with suppress(CorruptFileError):
+        return read_assessment(row, records, store)
+    return None
 
 
-def _labelled(folder: Path) -> dict[str, NodeConcept]:
-    """The concepts of a circuit's labelled nodes; none if it was not labelled."""
-    path = folder / VALIDITY
+def _detected(stored: StoredCircuit) -> dict[str, str]:
+    """What a circuit's labelled nodes detect on its prompts; nothing if it was not labelled."""
+    path = stored.folder / VALIDITY
     if not path.exists():
         return {}
     with readable(path, "assessment"):
-        return circuit_concepts(read_json(path))
+        return detected_on_prompts(read_json(path), stored.row.task)
 
 
 class CircuitReader:

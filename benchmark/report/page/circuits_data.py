@@ -71,16 +71,16 @@ def drawing(drawn: Picture, effects: Mapping[str, float], texts: Interned) -> Js
 
 
 def card(known: "NodeCard", texts: Interned) -> Json:
-    """What is known of a node: its concept, and its examples by band."""
+    """What is known of a node: what it means, the score of its labels with limits, and its examples by band."""
     found: Json = {
         "lines": [[texts(line) for line in lines] for lines in known.examples.lines.values()],
         "shares": [round(share, PLACES) for share in known.examples.shares.values()],
         "sign": known.examples.sign,
     }
-    if known.concept is not None:
-        named = known.concept
-        limits = map(rounded, (named.value, named.low, named.high))
-        found["concept"] = [texts(named.concept), texts(named.how), texts(named.verdict), *limits]
+    if known.words:
+        found["words"] = texts(known.words)
+    if known.meaning.score is not None:
+        found["score"] = list(map(rounded, (known.meaning.score, known.meaning.low, known.meaning.high)))
     return found
 
 

@@ -1,68 +1,41 @@
-"""What is known of a node of a circuit: the concept that it is said to stand for, and where it is active."""
+"""What is known of a node of a circuit: what it means, and where it is active."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.report.meanings import Meaning
 from benchmark.report.page.node_examples import NodeExamples
-
-Assessed = Mapping[str, Any]
-"""The content of a `validity.json`."""
-
-
-@dataclass(frozen=True)
-class NodeConcept:
-    """A concept that a node is said to stand for.
-
-    Attributes:
-        concept: Its name.
-        how: How it was connected with the node.
-        value: Label replacement score; `None` if there is none.
-        low: Lower limit of its 95 % interval.
-        high: Upper limit.
-        verdict: What the name is worth, if that was judged.
-    """
-
-    concept: str
-    how: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    verdict: str = ""
 
 
 @dataclass(frozen=True)
 class NodeCard:
-    """What is shown of a node."""
+    """What is shown of a node.
 
+    Attributes:
+        meaning: What it means, by its assessment on the corpus.
+        detects: What it detects on the prompts of tasks, for a node without a concept on the corpus.
+        examples: Where it is active on the corpus.
+    """
+
+    meaning: Meaning
+    detects: str
     examples: NodeExamples
-    concept: NodeConcept | None
+
+    @property
+    def words(self) -> str:
+        """What it means in words; empty if nothing is known."""
+        return self.meaning.words if self.meaning.concept else self.detects
 
 
-def node_concepts(assessed: Assessed) -> dict[str, NodeConcept]:
-    """The concept of every node that was assessed, by name: one that names it before one that it detects."""
-    found = dict(_detected(assessed))
-    return found | dict(_named(assessed))
+def detected_on_prompts(assessed: Mapping[str, Any], task: str) -> dict[str, str]:
+    """The concept of each labelled node of a circuit in words, by the node's name.
 
-
-def _named(assessed: Assessed) -> Iterator[tuple[str, NodeConcept]]:
-    for each in assessed["named"]:
-        score = each["label"]
-        limits = score["value"], score["low"], score["high"]
-        yield each["node"], NodeConcept(each["concept"], "named by its top examples", *limits, each["verdict"])
-
-
-def _detected(assessed: Assessed) -> Iterator[tuple[str, NodeConcept]]:
-    for each in assessed["concepts"]:
-        chosen = each["choices"].get("by_precision")
-        score = chosen["controls"]["label"] if chosen is not None and not each["reason"] else {}
-        limits = score.get("value"), score.get("low"), score.get("high")
-        yield each["node"], NodeConcept(each["concept"], "its best detector", *limits)
-
-
-def circuit_concepts(assessed: Assessed) -> dict[str, NodeConcept]:
-    """The concept of each labelled node of a circuit, by name."""
+    Args:
+        assessed: The content of the `validity.json` of the circuit.
+        task: Its task.
+    """
     return {
-        f"{node['site']}[{node['index']}]": NodeConcept(concept, "detects it on the task's prompts")
+        f"{node['site']}[{node['index']}]": f"{concept} on the prompts of {task}"
         for node, concept in assessed["labels"]
     }

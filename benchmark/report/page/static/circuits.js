@@ -146,13 +146,11 @@
     for (const [name, value] of pairs) if (value !== null) list.append(element("dt", { textContent: name }), element("dd", {}, value));
     return list;
   };
-  const interval = (value, low, high) =>
-    value === null || value === undefined ? "" : ` ${short(value)}${low === null ? "" : ` [${short(low)}, ${short(high)}]`}`;
-  const meaning = (known) => {
-    if (!known || !known.concept) return "";
-    const [concept, how, verdict, value, low, high] = known.concept;
-    const score = interval(value, low, high);
-    return `${texts[concept]} (${texts[how]}${score ? `; label score${score}` : ""}${texts[verdict] ? `; ${texts[verdict]}` : ""})`;
+  const meaning = (known) => (known && known.words !== undefined ? texts[known.words] : "");
+  const scoreOf = (known) => {
+    if (!known || !known.score) return null;
+    const [value, low, high] = known.score;
+    return `${short(value)}${low === null ? "" : ` [${short(low)}, ${short(high)}]`} when its concept's labels take its place (1: as good as the node)`;
   };
   const effectOf = (node) =>
     node.kind === "terminal" ? null : node.effect === null ? "not measured" : `task loss ${node.effect < 0 ? "" : "+"}${short(node.effect)} nats`;
@@ -219,7 +217,7 @@
         const parts = [node.name, KINDS[node.kind] ?? node.kind, meaning(known), effectOf(node),
           `reads ${node.reads.length}, writes ${node.writes.length}`].filter(Boolean);
         const mark = drawn("g", {
-          class: `node${known && known.concept ? " named" : ""}`, role: "button", tabindex: "-1", "aria-pressed": "false",
+          class: `node${meaning(known) ? " named" : ""}`, role: "button", tabindex: "-1", "aria-pressed": "false",
           "aria-label": parts.join("; "),
         }, drawn("circle", { class: "area" }), drawn("path", { class: "mark" }), drawn("circle", { class: "ring" }));
         mark.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse" && !this.pinned) this.light(node); });
@@ -326,6 +324,7 @@
       const heading = element("p", { className: "title" }, element("b", { textContent: node.name }), element("small", { textContent: KINDS[node.kind] ?? node.kind }));
       const rows = [
         ["meaning", meaning(known) || (node.kind === "terminal" ? "all token embeddings, or all logits, as one" : "no name")],
+        ["label score", scoreOf(known)],
         ["ablated alone", effectOf(node)],
         ...(known ? BANDS.map((band, number) => [`${band}${known.sign < 0 ? " (low values)" : ""}, ${short(100 * known.shares[number])} %`, this.exampleList(known.lines[number])]) : []),
         ["reads from", this.joined(node.reads, "source")],
