@@ -149,7 +149,7 @@ def _drawn(picture: Picture, stored: StoredCircuit) -> list[tuple[str, int]]:
 
 
 def _assessment(row: Record, records: Sequence[Record], store: Store) -> Assessment | None:
-    """What is known of the concepts in a circuit's model; a damaged file is named by the section on feature validity."""
+    """What is known of the concepts in a circuit's model; a damaged file is named by Feature validity."""
     with suppress(CorruptFileError):
         return read_assessment(row, records, store)
     return None

@@ -43,11 +43,12 @@ class CorpusText:
 
     Args:
         corpus: The corpus.
+        tokens: About how many tokens.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, tokens: int = SEARCHED_TOKENS) -> None:
         self.corpus = corpus
-        self.tokens = spread_windows(corpus, "validation", SEARCHED_TOKENS)[0]
+        self.tokens = spread_windows(corpus, "validation", tokens)[0]
 
     @cached_property
     def texts(self) -> dict[int, str]:

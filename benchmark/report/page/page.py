@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from benchmark.report.page import circuits, claims, faithfulness, overview, provenance, trust
+from benchmark.report.page import circuits, claims, faithfulness, overview, provenance, trust, validity
 from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.templating import embedded, rendered
@@ -25,6 +25,7 @@ PAGE = "report.html"
 SECTIONS: Mapping[str, Callable[[PageRun], Section]] = {
     "Overview": overview.section,
     "Circuits": circuits.section,
+    "Feature validity": validity.section,
     "Faithfulness": faithfulness.section,
     "Published claims": claims.section,
     "Trust": trust.section,
