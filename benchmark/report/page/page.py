@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from benchmark.report.page import claims, faithfulness, overview, provenance, trust
+from benchmark.report.page import circuits, claims, faithfulness, overview, provenance, trust, validity
 from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.templating import embedded, rendered
@@ -25,12 +25,17 @@ PAGE = "report.html"
 
 SECTIONS: Mapping[str, Callable[[PageRun], Section]] = {
     "Overview": overview.section,
+    "Circuits": circuits.section,
+    "Feature validity": validity.section,
     "Faithfulness": faithfulness.section,
     "Published claims": claims.section,
     "Trust": trust.section,
     "How it was made": provenance.section,
 }
 """What makes each section, by its title, in the order of the page."""
+
+STYLES = ("page.css", "circuits.css")
+"""The style sheets, in order."""
 
 FRAME = "page.js"
 """The script of the page itself, which runs before those of the sections."""
@@ -46,7 +51,7 @@ def page(run: PageRun) -> str:
         subtitle=_subtitle(run),
         sections=made,
         data={each.id: embedded(each.data) for each in made if each.data is not None},
-        style=_as_is(_static("page.css")),
+        style=_as_is("".join(map(_static, STYLES))),
         scripts=[_as_is(script) for script in scripts],
         library=_compressed(_library()),
         policy=_policy([*scripts, _library()]),
