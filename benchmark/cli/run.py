@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @method_option
 @cell_options("the tables")
 @click.option("--fresh", is_flag=True, help="Compute every cell of this run again.")
-@click.option("--page/--no-page", default=True, show_default=True, help="Write report.html beside the tables.")
+@click.option("--no-page", is_flag=True, help="Do not write the page, report.html, beside the tables.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what is done; write nothing.")
 def run(
     methods: Sequence[str],
@@ -41,7 +41,7 @@ def run(
     store: Path,
     engine: Engine,
     fresh: bool,
-    page: bool,
+    no_page: bool,
     dry_run: bool,
 ) -> None:
     """Train the methods, discover and score their circuits, and write the leaderboard and the page.
@@ -86,7 +86,7 @@ def run(
         click.echo(line, err=True)
     click.echo(leaderboard_of(out, as_json=False))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
-    if page:
+    if not no_page:
         click.echo(page_line(out, place.root, settings.preset), err=True)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
