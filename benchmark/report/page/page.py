@@ -7,7 +7,8 @@ or a reason would not run even if it were not escaped.
 import base64
 import gzip
 import hashlib
-import shlex
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -50,7 +51,7 @@ def page(run: PageRun) -> str:
         title=_title(run),
         subtitle=_subtitle(run),
         sections=made,
-        data={each.id: embedded(each.data) for each in made if each.data is not None},
+        data={each.id: _as_is(_shareable(embedded(each.data), run)) for each in made if each.data is not None},
         style=_as_is("".join(map(_static, STYLES))),
         scripts=[_as_is(script) for script in scripts],
         library=_compressed(_library()),
@@ -68,15 +69,23 @@ def _made(title: str, section: Callable[[PageRun], Section], run: PageRun) -> Se
 
 
 def _without_paths(made: Section, run: PageRun) -> Section:
-    """A section that names the folder of the tables by its last part alone, since pages are passed on."""
-    return replace(made, missing=tuple(shareable(sentence, run.folder) for sentence in dict.fromkeys(made.missing)))
+    """A section that names no folder of this machine except by its last part, since pages are passed on."""
+    from markupsafe import Markup
+
+    missing = dict.fromkeys(_shareable(sentence, run) for sentence in made.missing)
+    html = _shareable(made.html, run)
+    escaped = hasattr(made.html, "__html__")  # by the template that made it
+    return replace(made, html=Markup(html) if escaped else html, missing=tuple(missing))  # noqa: S704
 
 
-def shareable(text: str, folder: Path) -> str:
-    """A text without the path that leads to the folder of the tables."""
-    for path in (folder, folder.absolute()):
-        if path.name and str(path) != path.name:
-            text = text.replace(shlex.quote(str(path)), shlex.quote(path.name)).replace(str(path), path.name)
+def _shareable(text: str, run: PageRun) -> str:
+    """A text without the paths that lead to the tables, the artifacts, the code and the user's own folder."""
+    folders = [run.folder, *([run.store.root] if run.store else [])]
+    shown = {str(path): path.name for folder in folders for path in (folder, folder.absolute()) if path.is_absolute()}
+    shown |= {str(path): path.name for path in (Path.cwd(), Path(sys.prefix))} | {str(Path.home()): "~"}
+    for path, name in sorted(shown.items(), key=lambda each: -len(each[0])):
+        if len(Path(path).parts) > 1:
+            text = re.sub(rf"(?<![\w./]){re.escape(path)}(?![\w.-])", lambda _, name=name: name, text)
     return text
 
 

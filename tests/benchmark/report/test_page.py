@@ -1,6 +1,7 @@
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from toy_tables import HOSTILE, REASON, TASKS, write_toy_tables
 
 from benchmark.cli import main
 from benchmark.cli.report import page_line
-from benchmark.records.table import RECORDS
+from benchmark.records.table import RECORDS, Record, read_records, write_table
 from benchmark.report.page.page import SECTIONS, page
 from benchmark.report.page.provenance import section as provenance
 from benchmark.report.page.source import page_run
@@ -213,9 +214,18 @@ def test_the_same_tables_give_the_same_bytes_and_few_of_them(folder, text):
     assert len(text.encode()) < LARGEST
 
 
-def test_the_page_names_no_folder_of_the_machine(folder, text):
+def test_the_page_names_no_folder_of_the_machine(folder, text, tmp_path):
     assert str(folder.parent) not in text
-    assert "/home/" not in text
+    rows = [row for row in read_records(folder / RECORDS) if row.method != HOSTILE]
+    reason = f"no {tmp_path}/results/a.json in {Path.home()}/models"
+    failed = Record(
+        preset="toy", method="clt", variant="errors_ablated", seed=0, metric="fvu", status="failed", reason=reason
+    )
+    (tmp_path / "results").mkdir()
+    write_table(tmp_path / "results" / RECORDS, [*rows, failed], Record)
+    made = page(page_run(tmp_path / "results", None))
+    assert "no results/a.json in ~/models" in made
+    assert str(tmp_path) not in made
 
 
 def test_a_table_that_cannot_be_read_costs_its_section_alone(folder, tmp_path):
