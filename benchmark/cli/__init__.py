@@ -16,6 +16,7 @@ from benchmark.cli.leave_one_out import leave_one_out
 from benchmark.cli.list import list_
 from benchmark.cli.match import match
 from benchmark.cli.plan import plan
+from benchmark.cli.plot import plot
 from benchmark.cli.records import records
 from benchmark.cli.regret import regret
 from benchmark.cli.report import report
@@ -49,6 +50,7 @@ for command in (
     forms,
     show,
     report,
+    plot,
     export,
     claims,
     compare,

@@ -1,4 +1,4 @@
-"""What the shell completes: names of methods, tasks, concepts, presets and other records, alone or in lists."""
+"""What the shell completes: names of methods, tasks, concepts, presets, figures and more, alone or in lists."""
 
 from collections.abc import Callable
 from pkgutil import resolve_name
@@ -20,11 +20,15 @@ Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem
 
 
 def known_names(kind: str) -> dict[str, str]:
-    """The names of a kind of record, or of the presets, each with what it is in a phrase."""
+    """The names of a kind of record, of the presets or of the figures, each with what it is in a phrase."""
     if kind == "presets":
         from benchmark.running.config import load_preset, preset_names
 
         return {name: load_preset(name).summary for name in preset_names()}
+    if kind == "figures":
+        from benchmark.report.figures import FIGURES
+
+        return dict(FIGURES)
     return {name: record.summary for name, record in resolve_name(REGISTRIES[kind]).items()}
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pkgutil import resolve_name
 from textwrap import wrap
 from typing import Any
@@ -20,16 +20,37 @@ Rows = list[dict[str, Any]]
 INDENT = "    "
 
 
+def _presets() -> Rows:
+    from benchmark.running.config import load_preset, preset_names
+
+    rows = []
+    for name in preset_names():
+        source = f"benchmark/running/presets/{name}.toml"
+        rows.append({"name": name, "origin": DISTRIBUTION, "summary": load_preset(name).summary, "source": source})
+    return rows
+
+
+def _figures() -> Rows:
+    from benchmark.report.figures import FIGURES
+
+    source = "benchmark/report/figures"
+    return [{"name": name, "origin": DISTRIBUTION, "summary": told, "source": source} for name, told in FIGURES.items()]
+
+
+OTHERS: Mapping[str, Callable[[], Rows]] = {"presets": _presets, "figures": _figures}
+"""What is not in a registry."""
+
+
 @click.command("list")
-@click.argument("what", type=click.Choice([*REGISTRIES, "presets"]))
+@click.argument("what", type=click.Choice([*REGISTRIES, *OTHERS]))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(what: str, as_json: bool) -> None:
-    """Methods, tasks, concepts, metrics, rankings, ablations or presets: one line each, with where they come from.
+    """Methods, tasks, concepts, metrics, rankings, ablations, presets or figures: one line each, with their origin.
 
     On a terminal that is too narrow for that, one paragraph each.
     """
     with user_errors():
-        rows = _presets() if what == "presets" else _records(what)
+        rows = OTHERS[what]() if what in OTHERS else _records(what)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif not rows:
@@ -79,14 +100,4 @@ def _records(kind: str) -> Rows:
             row["range"] = f"{record.low:g} to {record.high:g}"
             row |= {column: getattr(record, column) for column in ("unit", "direction", "version")}
         rows.append(row)
-    return rows
-
-
-def _presets() -> Rows:
-    from benchmark.running.config import load_preset, preset_names
-
-    rows = []
-    for name in preset_names():
-        source = f"benchmark/running/presets/{name}.toml"
-        rows.append({"name": name, "origin": DISTRIBUTION, "summary": load_preset(name).summary, "source": source})
     return rows

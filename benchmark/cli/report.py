@@ -1,11 +1,13 @@
 """`bench report`: a finished run as one HTML page that needs no network."""
 
+import shlex
 from pathlib import Path
 
 import click
 
 from benchmark.cli.errors import PRESET, user_errors
 from benchmark.cli.folders import FOLDER
+from benchmark.files import printable
 
 
 @click.command()
@@ -25,3 +27,15 @@ def report(preset: str | None, out: Path, store: Path, to: Path | None) -> None:
 
     with user_errors():
         click.echo(write_page(out, store, to or out / PAGE, preset))
+
+
+def page_line(out: Path, store: Path, preset: str) -> str:
+    """Write the page of a run that has just ended; one line with its path, or why there is none."""
+    try:
+        from benchmark.report.page.page import PAGE
+        from benchmark.report.page.writing import write_page
+
+        return f"page in {write_page(out, store, out / PAGE, preset)}"
+    except Exception as error:  # the tables are written, and no page is worth losing the end of a run
+        why = printable(" ".join(str(error).split())) or type(error).__name__
+        return f"no page was written: {why[:400]}; `bench report --out {shlex.quote(str(out))}` tries again"

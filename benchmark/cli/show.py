@@ -2,13 +2,25 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmark.cli.errors import CONCEPT, METHOD, TASK, user_errors
 from benchmark.cli.folders import FOLDER
-from benchmark.cli.text import WIDTH, table_lines
+from benchmark.cli.text import WIDTH, in_colour, table_lines
 from benchmark.files import CorruptFileError, read_text
+
+
+class EdgeCount(click.IntRange):
+    """A number of edges, or `all`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; the largest for `all`."""
+        return self.max if value == "all" else super().convert(value, param, ctx)
+
+
+EDGES = EdgeCount(0, 1_000_000)
 
 
 @click.command()
@@ -20,11 +32,19 @@ from benchmark.files import CorruptFileError, read_text
     "--concept", type=CONCEPT, help="How METHOD's nodes represent a concept, and how well its labels replace them."
 )
 @click.option("--names", is_flag=True, help="What the names of METHOD's nodes are worth; illusions in full.")
+@click.option("--edges", type=EDGES, metavar="N|all", help="Edges of a circuit that are drawn.  [default: 40]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(
-    method: str | None, task: str | None, out: Path, store: Path, concept: str | None, names: bool, as_json: bool
+    method: str | None,
+    task: str | None,
+    out: Path,
+    store: Path,
+    concept: str | None,
+    names: bool,
+    edges: int | None,
+    as_json: bool,
 ) -> None:
-    """The leaderboard; with METHOD and TASK one circuit: nodes, edges and what each node responds to.
+    """The leaderboard; with METHOD and TASK one circuit as a tree: what its nodes mean, read from and write to.
 
     With METHOD and --concept the table of one concept: controls, bands, error types, and examples from each band.
     With METHOD and --names the nodes that are named by their top-activating examples, and whether the names mislead.
@@ -36,6 +56,8 @@ def show(
             )
         if names and (method is None or task is not None or concept is not None):
             raise ValueError("--names goes with a METHOD alone, such as `bench show dense --names`")
+        if edges is not None and task is None:
+            raise ValueError("--edges goes with a METHOD and a TASK, such as `bench show dense for_while --edges all`")
         if method is None:
             click.echo(leaderboard_of(out, as_json))
             return
@@ -51,9 +73,10 @@ def show(
 
             click.echo(describe_names(out, store, method, as_json))
         elif concept is None:
-            from benchmark.report.circuit_text import describe_circuit
+            from benchmark.report.circuit_text import SHOWN_EDGES, describe_circuit
 
-            click.echo(describe_circuit(out, store, method, task, as_json))
+            drawn = None if edges == EDGES.max else SHOWN_EDGES if edges is None else edges
+            click.echo(describe_circuit(out, store, method, task, as_json, drawn, in_colour()))
         else:
             from benchmark.report.concept_text import describe_concept
 

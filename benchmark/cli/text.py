@@ -1,6 +1,8 @@
 """How the commands print: tables and paragraphs of at most 80 columns."""
 
 import io
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ def table_lines(table: "Table") -> list[str]:
     text = io.StringIO()
     Console(file=text, width=WIDTH, color_system=None).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def in_colour() -> bool:
+    """Whether to print in colour: on a terminal only, and not if `NO_COLOR` is set (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def three_digits(value: float) -> str:

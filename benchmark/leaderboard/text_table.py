@@ -44,6 +44,7 @@ SHOWN: Mapping[str, Callable[[Row], str]] = {
     "#": lambda row: row["rank"],
     "method": lambda row: row["method"],
     "variant": lambda row: "" if row["variant"] == "native" else row["variant"].removeprefix("errors_"),
+    "n": lambda row: row["seeds"],
     "tasks": _tasks,
     "area": lambda row: _digits(row["profile_area"]),
     "edges": lambda row: _count(row["edges"]),
@@ -75,7 +76,7 @@ def shown_limits(row: Row, heading: str) -> str:
     return f"[{show(low)}, {show(high)}]" if low and high else ""
 
 
-CAPTION = """tasks: reached / solved by the whole model
+CAPTION = """n: training seeds; tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank
 edges: between kept nodes; verif: those it needs; geometric means, tasks reached
 faith: faithfulness; robst: the least under four ablations

@@ -1,31 +1,28 @@
-"""One circuit as text: its nodes, its edges, what each node responds to, and its agreement off the task's prompts."""
+"""One circuit as text: its nodes and edges as a tree, what each node means, and agreement off the task's prompts."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
-
-from benchmark.corpus import Corpus
-from benchmark.corpus.sampling import spread_windows
+from benchmark.export.graph import CircuitGraph
+from benchmark.export.stored import described as graph_of
 from benchmark.files import printable
-from benchmark.model.circuit import Circuit
-from benchmark.model.graph import TERMINALS
-from benchmark.model.interface import CircuitModel, record
-from benchmark.records.curves import read_points
+from benchmark.records.curves import CurvePoint, read_points
 from benchmark.records.table import Record
+from benchmark.report.circuit_tree import WIDTH, circuit_tree, painted, wrapped_words
+from benchmark.report.meanings import Meaning, meanings, read_assessment
 from benchmark.running.circuits import StoredCircuit, circuit_rows, named
 from benchmark.running.experiment import records_in
 from benchmark.running.store import Store
 
 SHOWN_EDGES = 40
-"""How many edges are printed, the heaviest first."""
+"""How many edges are drawn unless another number is asked for."""
 
-RESPONSE_TOKENS = 8_192
-"""Validation tokens that are searched for what a node responds to."""
+RESPONSES = 4
+"""How many distinct tokens are named for what a node responds to."""
 
 Row = dict[str, Any]
 """What is shown of a circuit, a node or an edge as JSON."""
@@ -33,15 +30,33 @@ Row = dict[str, Any]
 Content = TypeVar("Content")
 
 
-def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_json: bool) -> str:
+def describe_circuit(
+    out: Path,
+    store: Path,
+    method: str,
+    task: str | None,
+    as_json: bool,
+    edges: int | None = SHOWN_EDGES,
+    colour: bool = False,
+) -> str:
     """The circuits of a method for a task; without a task, one line per circuit of the method.
 
     A circuit that the store does not have is named with the reason, and the others are shown.
 
+    Args:
+        out: The folder of a run.
+        store: The folder of its artifacts.
+        method: Name of the method.
+        task: Name of the task; `None` for all.
+        as_json: Whether JSON is wanted.
+        edges: Number of edges that are drawn; `None` for all. JSON has all.
+        colour: Whether the text is in colour.
+
     Raises:
         ValueError: The run in `out` has no such circuit, or the store has none of them.
     """
-    rows = circuit_rows(records_in(out), out, method, task)
+    records = records_in(out)
+    rows = circuit_rows(records, out, method, task)
     if task is None and as_json:
         return json.dumps([asdict(row) for row in rows], indent=1)
     if task is None:
@@ -50,7 +65,8 @@ def describe_circuit(out: Path, store: Path, method: str, task: str | None, as_j
             f"{row.task:<21} {row.graph:<8}{row.variant:<17}seed {row.seed}  {row.ranking:<14} {size}"
             for row, size in zip(rows, sizes, strict=True)
         )
-    return described(rows, Store(store), _read, dict if as_json else None, _lines)
+    lines = partial(_lines, edges=edges, colour=colour)
+    return described(rows, Store(store), partial(_read, records=records), _json if as_json else None, lines)
 
 
 def described(
@@ -67,7 +83,7 @@ def described(
         store: Where their artifacts are.
         read: Reads the artifact behind a record.
         as_json: What is shown of an artifact as JSON; `None` for text.
-        lines: What is shown of an artifact as text.
+        lines: What is shown of an artifact as text, without control characters other than colours.
 
     Raises:
         ValueError: In one line, if no artifact can be read.
@@ -85,72 +101,68 @@ def described(
     if as_json is not None:
         return json.dumps([*map(as_json, found), *({"not_shown": why} for why in missing)], indent=1)
     other_code = store.other_code(store.keys_of(row.config_hash for row in rows))
-    parts = [*("\n".join(lines(content)) for content in found), *missing, other_code]
-    return printable("\n\n".join(filter(None, parts)))
+    parts = [*("\n".join(lines(content)) for content in found), *map(printable, missing), printable(other_code)]
+    return "\n\n".join(filter(None, parts))
 
 
-def _read(row: Record, store: Store) -> Row:
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A circuit with what is shown of it.
+
+    Attributes:
+        row: The record that names it.
+        graph: Its nodes and edges.
+        meanings: What its nodes mean, by name.
+        points: Its agreement with the whole model on changed prompts.
+    """
+
+    row: Record
+    graph: CircuitGraph
+    meanings: Mapping[str, Meaning]
+    points: Sequence[CurvePoint]
+
+
+def _read(row: Record, store: Store, records: Iterable[Record]) -> _Shown:
     """The circuit behind a record."""
     stored = StoredCircuit.read(row, store)
-    model, circuit = stored.model, stored.circuit
-    points = read_points(stored.folder)
+    graph = graph_of(stored, [row], examples=True)
+    known = meanings((node.name for node in graph.nodes), read_assessment(row, records, store), graph.activations)
+    points = [point for point in read_points(stored.folder) if point.series == "agreement"]
+    return _Shown(row, graph, known, points)
+
+
+def _json(shown: _Shown) -> Row:
+    """A circuit as JSON: the edges from the heaviest to those without a weight, which an opaque block hides."""
     names = ("method", "variant", "graph", "task", "seed", "ranking", "status", "reason")
+    heaviest = sorted(shown.graph.edges, key=lambda edge: -abs(edge.weight or 0.0))
     return {
-        **{name: getattr(row, name) for name in names},
-        "nodes": _nodes(model, circuit, stored.means(), stored.corpus()),
-        "edges": _edges(circuit, model, row.graph),
-        "agreement": [asdict(point) for point in points if point.series == "agreement"],
+        **{name: getattr(shown.row, name) for name in names},
+        "nodes": [_node_json(shown, node.name) for node in shown.graph.nodes],
+        "edges": [asdict(edge) for edge in heaviest],
+        "agreement": [asdict(point) for point in shown.points],
     }
 
 
-@torch.no_grad()
-def _nodes(model: CircuitModel, circuit: Circuit, means: Mapping[str, Tensor], corpus: Corpus) -> list[Row]:
-    """The kept nodes, each with the distinct tokens at which it is furthest from its mean."""
-    tokens, _ = spread_windows(corpus, "validation", RESPONSE_TOKENS)
-    values = record(model, tokens)
-    found = []
-    for site, kept in circuit.kept().items():
-        for node in kept:
-            away = (values[site][..., node] - means[site][node]).abs().flatten()
-            ids = tokens.flatten()[away.topk(min(40, len(away))).indices].tolist()
-            texts = [corpus.decode([token]) for token in list(dict.fromkeys(ids))[:4]]
-            found.append({"node": f"{site}[{node}]", "responds_to": texts})
-    return found
+def _node_json(shown: _Shown, name: str) -> Row:
+    """A node with the distinct tokens at which it is furthest from its mean, and what is known of its meaning."""
+    meaning = shown.meanings[name]
+    tokens = dict.fromkeys(each.tokens[each.at] for each in shown.graph.activations[name].examples)
+    known = {"words": meaning.words, **{key: value for key, value in asdict(meaning).items() if key != "node"}}
+    return {"node": name, "responds_to": list(tokens)[:RESPONSES], "meaning": known}
 
 
-def _edges(circuit: Circuit, model: CircuitModel, graph: str) -> list[Row]:
-    """The edges between kept nodes, the heaviest first; last those without a weight, which an opaque block hides."""
-    kept, found = {**circuit.kept(), **{name: [0] for name in TERMINALS}}, []
-    for connection in model.connections(graph):  # type: ignore[arg-type]
-        for target in kept.get(connection.target, ()):
-            for source in kept.get(connection.source, ()):
-                weight = None if connection.weight is None else float(connection.weight[target, source])
-                if weight != 0:
-                    ends = {"source": f"{connection.source}[{source}]", "target": f"{connection.target}[{target}]"}
-                    found.append({**ends, "weight": weight})
-    return sorted(found, key=lambda edge: -abs(edge["weight"] or 0.0))
-
-
-def _lines(circuit: Row) -> Iterator[str]:
-    nodes, edges = circuit["nodes"], circuit["edges"]
-    yield (
-        f"{circuit['method']} {circuit['variant']}, {circuit['graph']} graph, task {circuit['task']}, "
-        f"seed {circuit['seed']}, ranking {circuit['ranking']}"
-    )
-    yield f"  {circuit['status']}, {len(nodes)} nodes, {len(edges)} edges"
-    if circuit["reason"]:
-        yield f"  {circuit['reason']}"
-    for node in nodes:
-        yield f"  {node['node']:<32} {' '.join(map(repr, node['responds_to']))}"
-    for edge in edges[:SHOWN_EDGES]:
-        weight = "opaque" if edge["weight"] is None else f"{edge['weight']:+.2f}"
-        yield f"  {edge['source']} -> {edge['target']}  {weight}"
-    if len(edges) > SHOWN_EDGES:
-        yield f"  and {len(edges) - SHOWN_EDGES} more"
-    if circuit["agreement"]:
+def _lines(shown: _Shown, edges: int | None, colour: bool) -> Iterator[str]:
+    row, graph = shown.row, shown.graph
+    yield f"{row.method} {row.variant}, {row.graph} graph, task {row.task}, seed {row.seed}, ranking {row.ranking}"
+    verified = [edge.verified for edge in graph.edges]
+    needed = f", {sum(map(bool, verified)):,} of them needed (*)" if any(each is not None for each in verified) else ""
+    yield f"  {row.status}, {len(graph.nodes):,} nodes, {len(graph.edges):,} edges{needed}"
+    yield from (f"  {line}" for line in wrapped_words(printable(row.reason), WIDTH - 2))
+    yield from (painted(line, colour) for line in circuit_tree(graph, shown.meanings, edges))
+    if shown.points:
         yield "  share of prompts answered as by the whole model, by how far they are changed:"
-    for curve in dict.fromkeys(point["curve"] for point in circuit["agreement"]):
-        levels = [point for point in circuit["agreement"] if point["curve"] == curve]
-        shown = "  ".join(f"{point['x']:g}: {point['value']:.2f}" for point in levels)
-        name = f"{curve} ({levels[0]['unit']})"
-        yield f"    {name:<24} {shown}"
+    for curve in dict.fromkeys(point.curve for point in shown.points):
+        levels = [point for point in shown.points if point.curve == curve]
+        values = "  ".join(f"{point.x:g}: {point.value:.2f}" for point in levels)
+        name = f"{curve} ({levels[0].unit})"
+        yield f"    {name:<24} {values}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.concepts import CONCEPTS
-from benchmark.files import read_json, readable
+from benchmark.files import printable, read_json, readable
 from benchmark.records.table import RECORDS, VALIDITY, Record
 from benchmark.report.circuit_text import described
 from benchmark.running.experiment import records_in
@@ -58,7 +58,7 @@ def describe_concept(out: Path, store: Path, method: str, concept: str, as_json:
         raise ValueError(
             f"no score of concept {concept} for {method} in {out / RECORDS}; `bench run --method {method}` computes it"
         )
-    return described(rows, Store(store), _read, _json if as_json else None, lambda content: _lines(*content))
+    return described(rows, Store(store), _read, _json if as_json else None, _text)
 
 
 def _read(row: Record, store: Store) -> tuple[Record, Row, list[Row]]:
@@ -70,6 +70,11 @@ def _read(row: Record, store: Store) -> tuple[Record, Row, list[Row]]:
         named = [node for node in content["named"] if node["concept"] == row.concept]
         list(_lines(row, chosen, named))
     return row, chosen, named
+
+
+def _text(content: tuple[Record, Row, list[Row]]) -> Iterator[str]:
+    """The lines without control characters, which examples may have."""
+    return map(printable, _lines(*content))
 
 
 def _json(content: tuple[Record, Row, list[Row]]) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import read_json, readable
+from benchmark.files import printable, read_json, readable
 from benchmark.records.table import RECORDS, VALIDITY, Record
 from benchmark.report.circuit_text import described
 from benchmark.report.concept_text import shown_limits, shown_number
@@ -31,7 +31,7 @@ def describe_names(out: Path, store: Path, method: str, as_json: bool) -> str:
     rows = [row for row in records_in(out) if (row.method, row.metric) == (method, "nodes_with_a_name")]
     if not rows:
         raise ValueError(f"no named nodes of {method} in {out / RECORDS}; `bench run --method {method}` computes them")
-    return described(rows, Store(store), _read, _json if as_json else None, lambda content: _lines(*content))
+    return described(rows, Store(store), _read, _json if as_json else None, _text)
 
 
 def _read(row: Record, store: Store) -> tuple[Record, list[Row]]:
@@ -40,6 +40,11 @@ def _read(row: Record, store: Store) -> tuple[Record, list[Row]]:
     with readable(folder / VALIDITY, "assessment"):
         list(_lines(row, content["named"]))
     return row, content["named"]
+
+
+def _text(content: tuple[Record, list[Row]]) -> Iterator[str]:
+    """The lines without control characters, which examples may have."""
+    return map(printable, _lines(*content))
 
 
 def _json(content: tuple[Record, list[Row]]) -> Row:

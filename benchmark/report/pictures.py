@@ -94,9 +94,8 @@ def write_picture(figure: Figure, path: Path) -> None:
     Raises:
         ValueError: In one line, if the suffix is not known, or the figure has nothing to draw.
     """
+    check_path(path)
     kind = path.suffix.lower()
-    if kind not in METADATA:
-        raise ValueError(f"{str(path)!r} must end in {', '.join(METADATA)}: the suffix decides the format")
     if not figure.series:
         raise ValueError(f"{figure.name}: {' '.join(figure.missing) or 'there is nothing to draw'}")
     with _settings():
@@ -104,6 +103,12 @@ def write_picture(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_atomically(path) as partial:
             drawn.savefig(partial, format=kind[1:], metadata=METADATA[kind], dpi=RESOLUTION)
+
+
+def check_path(path: Path) -> None:
+    """`ValueError` in one line, with the choices, if the suffix of a file is not that of a picture."""
+    if path.suffix.lower() not in METADATA:
+        raise ValueError(f"a picture ends in {', '.join(METADATA)}, not as {str(path)!r}")
 
 
 @contextmanager

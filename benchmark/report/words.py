@@ -25,15 +25,28 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def short(value: float | None) -> str:
-    """A number of three digits, with all digits before the point and a proper minus; a dash for none."""
+def short(value: float | int | None, decimals: int | None = None) -> str:
+    """A number with a proper minus, and a dash for none.
+
+    Args:
+        value: The number.
+        decimals: Digits after the point; if left out, three digits, or all digits before the point of a larger one.
+    """
     if value is None or not math.isfinite(value):
         return NONE
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    if decimals is not None:
+        text = f"{value:,.{decimals}f}"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return with_minus(text)
 
 
-def limits(low: float | None, high: float | None) -> str:
+def limits(low: float | None, high: float | None, decimals: int | None = None) -> str:
     """`[0.57, 0.99]`; empty without an interval."""
     known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-    return f"[{short(low)}, {short(high)}]" if known else ""
+    return f"[{short(low, decimals)}, {short(high, decimals)}]" if known else ""
+
+
+def with_minus(text: str) -> str:
+    """A number with a minus sign in place of a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -8,15 +8,15 @@ from benchmark.report.page.source import PageRun
 from benchmark.report.page.table import Cell, Column, Table, number
 from benchmark.report.words import NONE, limits, short
 
-METRICS_SHOWN: Mapping[str, Column] = {
-    "verified_edges": Column("Verified edges", "that the circuit needs; fewer is better", numeric=True),
-    "edges": Column("Edges", "between kept nodes", numeric=True),
-    "faithfulness": Column("Faithful", "1 is the whole model", numeric=True),
-    "robust_faithfulness": Column("Robust", "least of four ablations", numeric=True),
-    "pooled_label_score": Column("Labels", "label replacement score", numeric=True),
-    "validation_loss": Column("Loss", "next token, nats", numeric=True),
+METRICS_SHOWN: Mapping[str, tuple[Column, int | None]] = {
+    "verified_edges": (Column("Edges needed", "verified; fewer is better", numeric=True), None),
+    "edges": (Column("All edges", "of the circuit", numeric=True), None),
+    "faithfulness": (Column("Faithful", "1 is the model", numeric=True), 2),
+    "robust_faithfulness": (Column("Robust", "least of four", numeric=True), 2),
+    "pooled_label_score": (Column("Labels", "1: as good", numeric=True), 2),
+    "validation_loss": (Column("Loss", "nats", numeric=True), 2),
 }
-"""The metrics of the headline table, by name in the records."""
+"""The metrics of the headline table by name in the records: their column, and how many decimals they have."""
 
 STATUS_WORDS = {
     "ok": "ok",
@@ -50,10 +50,10 @@ def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
         Column("Method", "variant"),
         Column("Rank", numeric=True),
         Column("Seeds", numeric=True),
-        Column("Tasks reached", "of those solved, of those tried", numeric=True),
-        Column("Profile area", "decides the rank", numeric=True),
-        *METRICS_SHOWN.values(),
-        *([Column(f"Size against {run.board.rules.references[0]}", "is the difference certain?")] * bool(against)),
+        Column("Tasks", "reached", numeric=True),
+        Column("Area", "decides the rank", numeric=True),
+        *(column for column, _ in METRICS_SHOWN.values()),
+        *([Column("Size ratio", f"to {run.board.rules.references[0]}; over tasks")] * bool(against)),
         Column("Status"),
     ]
     return Table(caption, columns, [list(_cells(row, against)) for row in rows])
@@ -63,19 +63,19 @@ def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | 
     yield Cell(row.place.method, note="" if row.place.variant == "native" else row.place.variant.replace("_", " "))
     yield number(row.rank)
     yield number(row.seeds)
-    reached, solved = short(row.tasks_reached), short(row.tasks_solved)
-    yield Cell(reached, row.tasks_reached, f"of {solved}, of {row.tasks}")
-    yield _summary(row.profile_area)
-    for metric in METRICS_SHOWN:
-        yield _summary(row.scores.get(metric, Summary()))
+    reached, solved = short(row.tasks_reached, 1), short(row.tasks_solved, 1)
+    yield Cell(reached.removesuffix(".0"), row.tasks_reached, f"of {solved.removesuffix('.0')}, {row.tasks}")
+    yield _summary(row.profile_area, 2)
+    for metric, (_, decimals) in METRICS_SHOWN.items():
+        yield _summary(row.scores.get(metric, Summary()), decimals)
     if against:
         ranked = row.rank is not None and row.place.graph == "unit"
         yield against.get(row.place.method, Cell(NONE)) if ranked else Cell(NONE)
     yield Cell(STATUS_WORDS.get(row.status, row.status), note=row.reason)
 
 
-def _summary(summary: Summary) -> Cell:
-    return number(summary.value, summary.low, summary.high)
+def _summary(summary: Summary, decimals: int | None) -> Cell:
+    return number(summary.value, summary.low, summary.high, decimals)
 
 
 def _against_lead(run: PageRun) -> dict[str, Cell]:
@@ -86,7 +86,6 @@ def _against_lead(run: PageRun) -> dict[str, Cell]:
         if each.first.method in run.board.rules.references[:1] and one.pairs:
             mean, low, high, *_ = one.difference  # of the reference over the other method, as logs
             ratio, between = short(as_read(one, -mean)), limits(as_read(one, -high), as_read(one, -low))
-            found[each.second.method] = Cell(
-                "certain" if one.concluded else "undecided", note=f"{ratio} times {between}".rstrip()
-            )
+            certain = "certain" if one.concluded else "undecided"
+            found[each.second.method] = Cell(f"{certain}: {ratio}", as_read(one, -mean), between)
     return found

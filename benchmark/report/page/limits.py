@@ -1,8 +1,9 @@
-"""What a run cannot know, said from the run itself: seeds, tasks left out, forms, power, and values without a number."""
+"""What a run cannot know, from the run itself: seeds, power, tasks left out, forms, and values without a number."""
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmark.leaderboard.ranking import Board
 from benchmark.records.table import Record
@@ -67,7 +68,7 @@ def _tasks(board: Board) -> Iterator[str]:
     if left:
         names = listed(list(board.rules.references)) or "the reference methods"
         yield (
-            f"{len(left)} of {counted(len(asked), 'task')} decide nothing about the rank, since {names} do not all solve "
+            f"{len(left)} of {counted(len(asked), 'task')} decide nothing about the rank, since {names} do not solve "
             f"them well enough: {', '.join(left)}."
         )
 
@@ -120,7 +121,14 @@ def statuses(run: PageRun) -> Table:
     return Table("Values that are not a plain number", columns, rows)
 
 
-def _reasons(rows: list[Record]) -> Cell:
-    (reason, times), *others = Counter(row.reason for row in rows).most_common()
-    more = f", and {counted(len(others), 'other reason')}" if others else ""
-    return Cell(reason, note=f"{counted(times, 'value')}{more}")
+def _reasons(rows: Sequence[Record]) -> Cell:
+    """The most common reason, those that differ in their numbers alone taken together, with an example."""
+    kinds = Counter(map(_kind, rows))
+    (kind, times), *others = kinds.most_common()
+    example = next(row.reason for row in rows if _kind(row) == kind)
+    more = f", and {counted(len(others), 'other kind')} of reason" if others else ""
+    return Cell(example, note=f"this or the like: {counted(times, 'value')}{more}")
+
+
+def _kind(row: Record) -> str:
+    return re.sub(r"[0-9][0-9.]*", "0", row.reason)

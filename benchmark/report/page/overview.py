@@ -1,5 +1,6 @@
-"""The first screen: what was compared, the leaderboard, size against loss and faithfulness, and the claims in a line each."""
+"""The first screen: what was compared, the leaderboard, size against loss and faithfulness, each claim in a line."""
 
+import math
 from collections.abc import Iterator
 
 from benchmark.methods import METHODS
@@ -11,7 +12,7 @@ from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.table import Cell, Column, Table, number, table
 from benchmark.report.page.templating import rendered
-from benchmark.report.words import NONE, counted, limits, listed, short
+from benchmark.report.words import NONE, counted, limits, listed, short, with_minus
 
 FIGURES = ("size_loss", "size_faithfulness")
 
@@ -22,10 +23,11 @@ def section(run: PageRun) -> Section:
     html = rendered(
         "overview.html",
         answers=list(_answers(run)),
-        tables=[table(each) for each in headline(run)],
+        tables=[(each.caption, table(each)) for each in headline(run)],
         charts=[chart(figure) for figure in figures],
         claims=[
-            (claim.sentence, *verdict_sentence(found), anchor(at)) for at, (claim, found) in enumerate(run.verdicts)
+            (claim.sentence, *verdict_sentence(claim, found), anchor(at))
+            for at, (claim, found) in enumerate(run.verdicts)
         ],
         comparisons=table(_comparisons(run)),
         methods=[(name, _role(run, name), _summary(name)) for name in dict.fromkeys(row.method for row in run.records)],
@@ -43,41 +45,43 @@ def _answers(run: PageRun) -> Iterator[tuple[str, str]]:
 def _best(run: PageRun) -> str:
     ranked = [row for row in run.leaderboard if row.rank is not None]
     if not ranked:
-        reasons = list(dict.fromkeys(row.reason for row in run.leaderboard if row.status == "undefined"))
-        return f"Nothing is ranked: {reasons[0] if reasons else 'no circuit was searched for'}."
+        names, target = listed(run.board.rules.references), run.board.rules.target_loss / 2
+        solved = f"no task is solved by {names} at a task loss of {target:g}" if names else "no reference is installed"
+        return f"Nothing is ranked: {'no circuit was searched for' if run.board.references else solved}."
     first = [row for row in ranked if row.rank == 1]
     area = first[0].profile_area
-    between = limits(area.low, area.high)
+    shown = " ".join(filter(None, (short(area.value, 2), limits(area.low, area.high, 2))))
     names = listed([row.place.method for row in first])
     verb = "ranks" if len(first) == 1 else "rank"
-    return (
-        f"{names} {verb} first of {len(ranked)}, with an area of {' '.join(filter(None, (short(area.value), between)))} "
-        "under the performance profile (1 is best)."
-    )
+    return f"{names} {verb} first of {len(ranked)}: area {shown} under the performance profile, where 1 is best."
 
 
 def _certainty(run: PageRun) -> str:
     sizes = [(each, one) for each in run.comparisons for one in each.contrasts if one.is_ratio and one.recorded]
     certain = [(each, one) for each, one in sizes if one.concluded]
     if not sizes:
-        return "No declared comparison of two methods has values for both."
-    told = (
-        f"Of {counted(len(sizes), 'declared comparison')} of circuit sizes, {len(certain) or 'none'} can be concluded"
-    )
-    better = [names_of(each)[0 if one.difference.mean < 0 else 1] for each, one in certain]
-    smaller = f" (smaller: {listed(list(dict.fromkeys(better)))})" if better else ""
+        return "Nothing is: of no two methods whose comparison was declared are there circuits for the same task."
+    better = dict.fromkeys(names_of(each)[0 if one.difference.mean < 0 else 1] for each, one in certain)
+    smaller = f" (smaller: {listed(list(better))})" if better else ""
     notes = list(dict.fromkeys(filter(None, (caveat(each) for each, _ in sizes))))
-    return f"{told}{smaller}.{''.join(f' {note[:1].upper()}{note[1:]}.' for note in notes[:1])}"
+    return (
+        f"A difference in circuit size is certain in {len(certain) or 'none'} of the "
+        f"{counted(len(sizes), 'comparison')} declared in advance{smaller}."
+        f"{''.join(f' {note[:1].upper()}{note[1:]}.' for note in notes[:1])}"
+    )
 
 
 def _basis(run: PageRun) -> str:
     seeds = {row.seed for row in run.records if row.seed is not None}
     tasks = {row.task for row in run.records if row.task} - run.board.rules.control_tasks
     counted_tasks = [len(names) for names in run.board.references.values()]
-    over = f"{short(sum(counted_tasks) / len(counted_tasks))} of them decide the rank" if counted_tasks else ""
-    told = f"{counted(len(seeds), 'training seed')}, {counted(len(tasks), 'task')}{f' ({over})' * bool(over)}"
+    mean = short(sum(counted_tasks) / len(counted_tasks), 1).removesuffix(".0") if counted_tasks else ""
+    deciding = f"of which {mean} per seed decide the rank" if mean else "none of which decides a rank"
     few = " Fewer than three seeds give no interval over trainings." if len(seeds) < 3 else ""
-    return f"{told}; circuits reach a task loss of {run.board.rules.target_loss:g} nats.{few}"
+    return (
+        f"{counted(len(seeds), 'training seed')} and {counted(len(tasks), 'task')}, {deciding}; circuits have to "
+        f"reach a task loss of {run.board.rules.target_loss:g} nats.{few}"
+    )
 
 
 def _comparisons(run: PageRun) -> Table:
@@ -96,8 +100,9 @@ def _comparisons(run: PageRun) -> Table:
             if not one.recorded:
                 continue
             mean, low, high, *_ = one.difference
-            shown = shown_difference(one, mean) if one.pairs else NONE
-            between = f"[{shown_difference(one, low)}, {shown_difference(one, high)}]" if low == low else ""
+            shown = with_minus(shown_difference(one, mean)) if one.pairs else NONE
+            known = one.pairs and not math.isnan(low)
+            between = with_minus(f"[{shown_difference(one, low)}, {shown_difference(one, high)}]") if known else ""
             rows.append(
                 [
                     " against ".join(names),

@@ -1,7 +1,7 @@
 """The page: its sections in their order, put into one HTML file that loads nothing from anywhere.
 
-What a browser may run is named by its hash in the page's content security policy, so a script that came in with a name or
-a reason would not run even if it were not escaped.
+What a browser may run is named by its hash in the page's content security policy, so a script that came in with a name
+or a reason would not run even if it were not escaped.
 """
 
 import base64
@@ -18,6 +18,7 @@ from benchmark.report.page import circuits, claims, faithfulness, overview, prov
 from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.templating import embedded, rendered
+from benchmark.report.words import counted
 
 PAGE = "report.html"
 """The name of the page in a folder of tables."""
@@ -47,7 +48,7 @@ def page(run: PageRun) -> str:
     return rendered(
         "page.html",
         title=_title(run),
-        preset=run.preset,
+        subtitle=_subtitle(run),
         sections=made,
         data={each.id: embedded(each.data) for each in made if each.data is not None},
         style=_as_is("".join(map(_static, STYLES))),
@@ -80,12 +81,20 @@ def shareable(text: str, folder: Path) -> str:
 
 
 def _title(run: PageRun) -> str:
-    methods = list(dict.fromkeys(row.place.method for row in run.leaderboard if row.place.method not in _controls(run)))
+    methods = _methods(run)
     return f"Circuits of {len(methods)} methods" if len(methods) > 1 else f"Circuits of {''.join(methods) or 'a run'}"
 
 
-def _controls(run: PageRun) -> frozenset[str]:
-    return run.board.rules.controls
+def _subtitle(run: PageRun) -> str:
+    seeds = {row.seed for row in run.records if row.seed is not None}
+    tasks = {row.task for row in run.records if row.task}
+    return f"Preset {run.preset}: {counted(len(tasks), 'task')}, {counted(len(seeds), 'training seed')}"
+
+
+def _methods(run: PageRun) -> list[str]:
+    """The methods without null baselines."""
+    named = dict.fromkeys(row.method for row in run.records)
+    return [name for name in named if name not in run.board.rules.controls]
 
 
 @cache

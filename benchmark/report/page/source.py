@@ -113,22 +113,13 @@ class PageRun:
 
     @cached_property
     def comparisons(self) -> "list[Contrasts]":
-        """The comparisons of methods that are declared in advance, of those for which both methods were run."""
+        """The comparisons that are declared in advance, of the methods that were run and are ranked."""
         import numpy as np
 
         from benchmark.seeds import seed_of
-        from benchmark.studies.compare import contrast_methods, families, place_named
+        from benchmark.studies.compare import declared_contrasts
 
-        run = {place.method for place in self.board.places if place.graph == "unit"}
-        pairs = [pair for family in families(self.board) for pair in family if run.issuperset(pair)]
-        return [
-            contrast_methods(
-                self.board,
-                *(place_named(self.board, name) for name in pair),
-                np.random.default_rng(seed_of("compare", self.preset)),
-            )
-            for pair in pairs
-        ]
+        return declared_contrasts(self.board, lambda: np.random.default_rng(seed_of("compare", self.preset)))
 
     def rows_of(self, name: str, columns: Collection[str]) -> list[dict[str, str]]:
         """The rows of a table that another command writes, as text; none without the file.

@@ -34,7 +34,7 @@ class Cell:
     """
 
     text: str
-    value: float | None = None
+    value: float | int | None = None
     note: str = ""
     link: str = ""
 
@@ -59,9 +59,11 @@ class Table:
         assert all(len(row) == len(self.columns) for row in self.rows), self.caption
 
 
-def number(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
-    """A cell with a number, and its 95 % interval below if there is one."""
-    return Cell(short(value), value, limits(low, high))
+def number(
+    value: float | int | None, low: float | None = None, high: float | None = None, decimals: int | None = None
+) -> Cell:
+    """A cell with a number, and its 95 % interval below if there is one; three digits unless decimals are given."""
+    return Cell(short(value, decimals), value, limits(low, high, decimals))
 
 
 def table(content: Table) -> str:

@@ -20,7 +20,8 @@ def write_page(folder: Path, store: Path | None, to: Path, preset: str | None = 
         The file.
 
     Raises:
-        ValueError: In one line, if the folder has no records of the preset, they cannot be read, or the file is a folder.
+        ValueError: In one line, if the folder has no records of the preset, they cannot be read, or there is no place
+            for the file.
         OSError: The file cannot be written.
     """
     if to.is_dir() or not to.parent.is_dir():

@@ -57,14 +57,16 @@ def test_the_commands_and_their_options_stay_what_they_were():
         for name, command in main.commands.items()
     }
     assert options == {
-        "run": ["--cell-limit", "--device", "--dry-run", "--executor", "--fresh", "--log", "--method", "--out",
-                "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
+        "run": ["--cell-limit", "--device", "--dry-run", "--executor", "--fresh", "--log", "--method",
+                "--no-page", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
         "plan": ["--device", "--json", "--method", "--preset", "--seeds", "--set", "--tasks"],
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "claims": ["--json", "--out", "--preset"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
-        "show": ["--concept", "--json", "--names", "--out", "--store", "method", "task"],
+        "plot": ["--out", "--preset", "--to", "name"],
+        "report": ["--out", "--preset", "--store", "--to"],
+        "show": ["--concept", "--edges", "--json", "--names", "--out", "--store", "method", "task"],
         "export": ["--force", "--graph", "--out", "--results", "--seed", "--store", "--to", "--variant", "method",
                    "task"],
         "sweep": ["--cell-limit", "--device", "--dry-run", "--executor", "--log", "--out", "--preset", "--seeds",
@@ -445,7 +447,7 @@ def wait_for(condition, seconds=60.0):
 # Listing and showing
 
 
-@pytest.mark.parametrize("what", [*REGISTRIES, "presets"])
+@pytest.mark.parametrize("what", [*REGISTRIES, "presets", "figures"])
 def test_lists_fit_a_narrow_terminal_and_lose_no_word(what):
     lines = call("list", what).stdout.splitlines()
     rows = json.loads(call("list", what, "--json").stdout)

@@ -147,7 +147,7 @@
   const ink = () => getComputedStyle(root).getPropertyValue("--ink").trim();
   const paper = () => getComputedStyle(root).getPropertyValue("--paper").trim();
 
-  const axisLayout = (axis, width) => {
+  const axisLayout = (axis, width, values, lines) => {
     const shared = {
       title: { text: escaped(axis.title), font: { size: 13 }, standoff: 8 }, automargin: true, zeroline: false,
       showline: true, ticks: "outside", ticklen: 4, fixedrange: true, gridcolor: "#8888", linecolor: "#888",
@@ -160,10 +160,16 @@
         tickangle: crowded ? -40 : 0, showgrid: false,
       };
     }
-    return axis.log ? { ...shared, type: "log", dtick: undefined, exponentformat: "none", separatethousands: true } : shared;
+    const distinct = [...new Set(values)].sort((one, other) => one - other);
+    const few = distinct.length <= 8 && distinct.every((value) => Number.isInteger(value));
+    const ticks = few && lines ? { tickvals: distinct, ticktext: distinct.map((value) => value.toLocaleString("en")) } : {};
+    if (!axis.log) return { ...shared, ...ticks };
+    const decades = Math.log10(Math.max(...values) / Math.min(...values));
+    return { ...shared, type: "log", dtick: decades > 2.5 ? 1 : "D2", tickformat: ",~r", ...ticks };
   };
   const layout = (data, width) => ({
-    xaxis: axisLayout(data.x, width), yaxis: axisLayout(data.y, width), showlegend: false, autosize: true,
+    xaxis: axisLayout(data.x, width, data.series.flatMap((each) => each.x), data.series.every((each) => each.line)),
+    yaxis: axisLayout(data.y, width, data.series.flatMap((each) => each.y), false), showlegend: false, autosize: true,
     margin: { l: 58, r: 12, t: 8, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12, color: ink() }, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: paper(), bordercolor: ink(), font: { color: ink(), size: 12 }, align: "left" },
@@ -212,8 +218,17 @@
     }
   };
   document.addEventListener("themechange", () => redrawAll());
-  addEventListener("beforeprint", () => redrawAll(680));
-  addEventListener("afterprint", () => redrawAll());
+  const printed = [...document.querySelectorAll("details.printed")];
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = printed.filter((each) => !each.open);
+    for (const each of opened) each.open = true;
+    redrawAll(680);
+  });
+  addEventListener("afterprint", () => {
+    for (const each of opened) each.open = false;
+    redrawAll();
+  });
 
   const figures = [...document.querySelectorAll("figure.chart")];
   const observer = new IntersectionObserver((entries) => {
