@@ -56,8 +56,9 @@ def section(run: PageRun) -> Section:
 
 
 def _assessed(run: PageRun) -> tuple[list[tuple[Record, Assessment]], list[str]]:
-    """The assessment of each model, and what is said of those that cannot be read."""
+    """The assessment of each model, controls last, and what is said of those that cannot be read."""
     rows = [row for row in run.records if row.metric == "nodes_with_a_name" and row.status != "failed"]
+    rows.sort(key=lambda row: row.method in run.board.rules.controls)
     if not rows:
         return [], ["No features were assessed; `bench run` does it for every method."]
     if run.store is None:

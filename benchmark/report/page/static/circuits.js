@@ -26,7 +26,7 @@
 
   // Geometry: the inputs at the bottom, a label above the first line of each site
 
-  const MARGIN = 14, FOLDED = 24, LABELLED = 46;
+  const MARGIN = 14, FOLDED = 24, LEAST = 46, MOST = 84, USUAL = 430;
   const SHAPES = {
     terminal: (r) => `M${-2.2 * r} ${-0.6 * r}h${4.4 * r}v${1.2 * r}h${-4.4 * r}z`,
     query: (r) => `M${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}z`,
@@ -47,7 +47,10 @@
     { name: "opaque", variable: "--muted", dash: [1.5, 4] },
   ];
   const WIDTHS = [0.6, 1, 1.6, 2.3, 3.2, 4.2];
-  const heightOf = (lines) => 2 * MARGIN + lines.reduce((sum, label) => sum + (label ? LABELLED : FOLDED), 0);
+  const stepsOf = (lines) => {
+    const labelled = Math.max(LEAST, Math.min(MOST, USUAL / lines.filter(Boolean).length));
+    return lines.map((label, line) => (lines[line + 1] === "" ? FOLDED : labelled));
+  };
 
   class Graph {
     constructor({ drawing }) {
@@ -77,12 +80,11 @@
     }
 
     place(width) {
-      const height = heightOf(this.lines);
-      const heights = [];
+      const steps = stepsOf(this.lines), heights = [];
+      const height = 2 * MARGIN + 24 + steps.slice(0, -1).reduce((sum, step) => sum + step, 0);
       let y = height - MARGIN;
-      for (const label of this.lines) {
-        const step = label ? LABELLED : FOLDED;
-        heights.push(y - FOLDED / 2);
+      for (const step of steps) {
+        heights.push(y);
         y -= step;
       }
       const perLine = new Map();
@@ -103,36 +105,60 @@
     }
   }
 
-  const drawEdges = (canvas, edges, width, height) => {
-    const scale = Math.min(window.devicePixelRatio || 1, 2);
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
+  // Edges: a few hundred per frame, the widest first and on top, so that thousands of them stop nothing
+
+  const PER_FRAME = 250;
+  class Painter {
+    constructor(canvas) {
+      this.canvas = canvas;
+      this.left = [];
     }
-    const context = canvas.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    const paths = new Map();
-    for (const edge of edges) {
-      const group = edge.style * WIDTHS.length + edge.width;
-      if (!paths.has(group)) paths.set(group, new Path2D());
-      const path = paths.get(group), { source, target } = edge;
-      const bend = (source.py - target.py) / 2.5;
-      path.moveTo(source.px, source.py);
-      path.bezierCurveTo(source.px, source.py - bend, target.px, target.py + bend, target.px, target.py);
+
+    paint(edges, width, height) {
+      const scale = Math.min(window.devicePixelRatio || 1, 2);
+      const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
+      if (this.canvas.width !== across || this.canvas.height !== down) Object.assign(this.canvas, { width: across, height: down });
+      this.context = this.canvas.getContext("2d");
+      this.context.setTransform(scale, 0, 0, scale, 0, 0);
+      this.context.clearRect(0, 0, width, height);
+      this.context.globalCompositeOperation = "destination-over";
+      this.context.globalAlpha = edges.length > 400 ? 0.6 : 0.85;
+      const variables = getComputedStyle(document.documentElement);
+      this.colours = STYLES.map((style) => variables.getPropertyValue(style.variable).trim());
+      this.left = edges;
+      this.begun = 0;
+      cancelAnimationFrame(this.frame);
+      this.step();
     }
-    const colours = getComputedStyle(document.documentElement);
-    for (const group of [...paths.keys()].sort((one, other) => (one % WIDTHS.length) - (other % WIDTHS.length))) {
-      const style = STYLES[Math.floor(group / WIDTHS.length)];
-      context.strokeStyle = colours.getPropertyValue(style.variable).trim();
-      context.lineWidth = WIDTHS[group % WIDTHS.length];
-      context.setLineDash(style.dash);
-      context.lineCap = style.name === "opaque" ? "round" : "butt";
-      context.globalAlpha = edges.length > 400 ? 0.55 : 0.85;
-      context.stroke(paths.get(group));
+
+    step() {
+      const { context } = this, paths = new Map();
+      const edges = this.left.slice(this.begun, this.begun + PER_FRAME);
+      for (const edge of edges) {
+        const group = edge.style + STYLES.length * edge.width;
+        if (!paths.has(group)) paths.set(group, new Path2D());
+        const path = paths.get(group), { source, target } = edge, bend = (source.py - target.py) / 2.5;
+        path.moveTo(source.px, source.py);
+        path.bezierCurveTo(source.px, source.py - bend, target.px, target.py + bend, target.px, target.py);
+      }
+      for (const group of [...paths.keys()].sort((one, other) => other - one)) {
+        const style = STYLES[group % STYLES.length];
+        context.strokeStyle = this.colours[group % STYLES.length];
+        context.lineWidth = WIDTHS[Math.floor(group / STYLES.length)];
+        context.setLineDash(style.dash);
+        context.lineCap = style.name === "opaque" ? "round" : "butt";
+        context.stroke(paths.get(group));
+      }
+      this.begun += edges.length;
+      if (this.begun < this.left.length) this.frame = requestAnimationFrame(() => this.step());
     }
-    context.globalAlpha = 1;
-  };
+
+    finish() {
+      cancelAnimationFrame(this.frame);
+      while (this.begun < this.left.length) this.step();
+      cancelAnimationFrame(this.frame);
+    }
+  }
 
   // Text: examples with the token between its marks
 
@@ -164,6 +190,7 @@
       this.picture = element("div", { className: "picture" });
       this.base = element("canvas", { className: "base", ariaHidden: "true" });
       this.lit = element("canvas", { className: "lit", ariaHidden: "true" });
+      this.painters = { base: new Painter(this.base), lit: new Painter(this.lit) };
       this.svg = drawn("svg", { role: "group" });
       this.picture.append(this.base, this.lit, this.svg);
       this.card = element("div", { className: "card", ariaLive: "polite" });
@@ -263,7 +290,7 @@
       const most = edgesAsked(), verified = at("verified").checked;
       const shown = this.graph.shown(most, verified);
       this.shownEdges = shown;
-      drawEdges(this.base, shown, this.width, this.height);
+      this.painters.base.paint(shown, this.width, this.height);
       this.told.textContent = this.count(shown, verified && this.graph.knowsVerified);
       this.light(this.pinned ?? this.lighted ?? null);
       for (const details of this.tables.children) if (details.open) details.fill();
@@ -295,13 +322,13 @@
       this.picture.classList.toggle("lighting", Boolean(node));
       this.nameText.textContent = "";
       if (!node) {
-        if (this.litEdges) drawEdges(this.lit, [], this.width, this.height);
+        if (this.litEdges) this.painters.lit.paint([], this.width, this.height);
         this.litEdges = false;
         this.fillCard(null);
         return;
       }
       const edges = [...node.reads, ...node.writes];
-      drawEdges(this.lit, edges, this.width, this.height);
+      this.painters.lit.paint(edges, this.width, this.height);
       this.litEdges = true;
       const mark = (each, name) => { this.marks[each.number].classList.add(name); this.litMarks.push(this.marks[each.number]); };
       for (const edge of edges) mark(edge.source === node ? edge.target : edge.source, "lit");
@@ -326,7 +353,8 @@
         ["meaning", meaning(known) || (node.kind === "terminal" ? "all token embeddings, or all logits, as one" : "no name")],
         ["label score", scoreOf(known)],
         ["ablated alone", effectOf(node)],
-        ...(known ? BANDS.map((band, number) => [`${band}${known.sign < 0 ? " (low values)" : ""}, ${short(100 * known.shares[number])} %`, this.exampleList(known.lines[number])]) : []),
+        ["read", known && known.sign < 0 ? "with the opposite sign: its low values count as high" : null],
+        ...(known ? BANDS.map((band, number) => [`${band}, ${short(100 * known.shares[number])} % of tokens`, this.exampleList(known.lines[number])]) : []),
         ["reads from", this.joined(node.reads, "source")],
         ["writes to", this.joined(node.writes, "target")],
       ];
@@ -511,7 +539,7 @@
         short(1 / (1 + Math.exp(two - one)))];
       rows.push(told("whole model", wholeAnswer, wholeOther), told(`${circuit.graph} circuit`, answerIn, otherIn));
     }
-    const heads = ["", `Logit of ${quoted(answer)}, the answer`, `Logit of ${quoted(other)}, the alternative`, "Difference", "Probability of the answer, of the two"];
+    const heads = ["Model", `Logit of ${quoted(answer)}, the answer`, `Logit of ${quoted(other)}, the alternative`, "Difference", "Probability of the answer, of the two"];
     at("answers").replaceChildren(tableOf("Logits of the answer in the whole model and in the circuit", heads, rows, [1, 2, 3, 4]));
   };
 
@@ -525,7 +553,12 @@
   at("prompt").addEventListener("change", showPrompt);
   document.addEventListener("themechange", () => sides.forEach((side) => side.draw()));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") sides.forEach((side) => side.pinned && side.pin(null)); });
-  addEventListener("beforeprint", () => { for (const side of sides) for (const details of side.tables.children) details.open = true; });
+  addEventListener("beforeprint", () => {
+    for (const side of sides) {
+      for (const details of side.tables.children) details.open = true;
+      for (const painter of Object.values(side.painters)) painter.finish();
+    }
+  });
   view.hidden = false;
   showTask(false);
 })();
