@@ -75,7 +75,7 @@ def _line(
     """A line through the means over seeds at each x, with what the intervals are over; none without rows."""
     at: dict[float, dict[Item, float]] = {}
     for row in rows:
-        at.setdefault(row.x, {})["", row.seed] = row.value
+        at.setdefault(float(row.x), {})["", row.seed] = row.value
     points, overs = [], []
     for x, values in sorted(at.items()):
         found = estimate(values, metric)

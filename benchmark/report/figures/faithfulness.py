@@ -86,7 +86,7 @@ def _by_category(
             found = estimate(values(place, name), metric)
             if found is not None:
                 overs.append(found.over)
-                points.append(Point(number, found.value, f"{name}: {found.value:.2f}", y_limits=found.limits))
+                points.append(Point(float(number), found.value, f"{name}: {found.value:.2f}", y_limits=found.limits))
         if points:
             drawn = emphasis(tables.board, place)
             series.append(series_of(label(place), points, method=place.method, variant=place.variant, emphasis=drawn))

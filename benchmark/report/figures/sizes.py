@@ -120,7 +120,9 @@ def task_sizes(tables: Tables) -> Figure:
         if without := [task for task in tasks if task not in reached]:
             unreached.append(f"{label(place)}: {', '.join(without)}")
         points = [
-            Point(tasks.index(task), max(size.value, 1.0), f"{task}: {size.value:.3g} edges", y_limits=size.limits)
+            Point(
+                float(tasks.index(task)), max(size.value, 1.0), f"{task}: {size.value:.3g} edges", y_limits=size.limits
+            )
             for task, size in reached.items()
         ]
         if points:

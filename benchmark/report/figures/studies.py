@@ -38,8 +38,17 @@ def sweep(tables: Tables) -> Figure:
         x=Axis("validation loss", "nats per token"),
         y=Axis(f"circuit size relative to {leading}", "", log=True),
         series=tuple(series),
-        missing=_missing(tables, series, "operating point with a circuit", "sweep all"),
+        missing=_without_points(tables, series, leading),
     )
+
+
+def _without_points(tables: Tables, series: Sequence[Series], leading: str) -> tuple[str, ...]:
+    """Why no operating point is drawn."""
+    if series or not tables.sweep:
+        return _missing(tables, series, "operating point", "sweep all")
+    families = ",".join(dict.fromkeys([leading, *(row.family for row in tables.sweep)]))
+    sweep = tables.command(f"sweep {families}")
+    return (f"No operating point has circuits that can be compared with those of {leading}; {sweep} sweeps both.",)
 
 
 _KINDS: tuple[tuple[bool, str, Emphasis], ...] = ((False, "", "normal"), (True, ", dominated", "secondary"))
@@ -76,7 +85,7 @@ def regret(tables: Tables) -> Figure:
     series = []
     for method in methods:
         points = [
-            Point(number, each.by_method[method], f"{names[number]}: {each.by_method[method]:.0%}")
+            Point(float(number), each.by_method[method], f"{names[number]}: {each.by_method[method]:.0%}")
             for number, each in enumerate(found)
             if math.isfinite(each.by_method.get(method, math.nan))
         ]

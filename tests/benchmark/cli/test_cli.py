@@ -306,6 +306,8 @@ REFUSED = [
     (["--nonsense"], "No such option"),
     (["show"], "there is no run in folder 'results': `bench run --out results` makes one"),
     (["show", "bert"], "unknown method 'bert'; choose from"),
+    (["show", "root", "--edges", "3"], "--edges goes with a METHOD and a TASK"),
+    (["show", "root", "for_while", "--edges", "many"], "'many' is not a valid integer range"),
     (["show", "root", "poetry"], "unknown task 'poetry'; choose from"),
 ]
 
