@@ -5,16 +5,13 @@ that it needs, which writes files into the cell's folder.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from benchmark.claims.measure import measure
@@ -22,12 +19,12 @@ from benchmark.claims.rows import claim_measurements, claim_points, write_claims
 from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
 from benchmark.concepts.labelled import read_labelled, write_labelled
-from benchmark.corpus import Corpus, CorpusConfig, Split, build
+from benchmark.corpus import Corpus, CorpusConfig, build
 from benchmark.corpus.sampling import spread_windows
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.finder import find_circuit
 from benchmark.discovery.settings import CircuitConfig
-from benchmark.files import check_shapes, read_as, read_tensors
+from benchmark.files import read_as
 from benchmark.interventions.ablation import octave_means, over_octaves
 from benchmark.methods import METHODS, Facts
 from benchmark.model.interface import CircuitModel, next_token_loss, stated_means
@@ -35,23 +32,20 @@ from benchmark.progress import Progress
 from benchmark.records.curves import write_points
 from benchmark.records.table import Measurement, write_measurements
 from benchmark.running.cells import LABELLED, Cell
+from benchmark.running.circuit_inputs import Params, means_of, position_means_of, scored_task, task_prompts
 from benchmark.running.models import Inputs, load_native, load_variant
 from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
-from benchmark.tasks import TASKS, Task, posed
-from benchmark.tasks.listed import read_listed, write_listed
-from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, check_listed, prompts
+from benchmark.tasks.listed import write_listed
+from benchmark.tasks.prompts import MAX_TOKENS, check_listed
 from benchmark.validity.assess import Assessment, assess
 from benchmark.validity.labelled_sample import read_samples, write_windows
 from benchmark.validity.rows import concept_measurements, measurements, write_validity
 from benchmark.validity.sample import draw_sample
 from benchmark.validity.settings import ValidityConfig
 from benchmark.validity.splitting import Watched, splitting_measurements
-
-Params = Mapping[str, Any]
-
 
 # The kinds of cell
 
@@ -236,21 +230,6 @@ def measured_means(
     return {**over_octaves(position_means, windows.shape[1]), **stated_means(model)}, position_means
 
 
-def means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
-    """The mean of each node in a profile; `CorruptFileError` if it is the profile of another model."""
-    return read_tensors(profile / "means.safetensors", {site.name: (site.size,) for site in model.sites})
-
-
-def position_means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:
-    """The mean of each node in each octave; `CorruptFileError` if it is the profile of another model."""
-    path = profile / "position_means.safetensors"
-    found = read_tensors(path)
-    octaves = next((len(means) for means in found.values() if means.dim()), 0)
-    shapes = {site.name: (octaves, site.size) for site in model.sites}
-    check_shapes(path, {name: means.shape for name, means in found.items()}, shapes)
-    return found
-
-
 def discover(setting: Setting, params: Params, config: CircuitConfig, folder: Path) -> FoundCircuit:
     """Discover the circuit that a cell asks for, and save it and the order of the nodes."""
     found = find_circuit(
@@ -298,40 +277,6 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
     return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
 
 
-def scored_task(params: Params, inputs: Inputs, config: CircuitConfig) -> Task:
-    """The task of a cell in the forms that count, one of them held out for testing if the settings say so."""
-    known = read_listed(inputs["task"]) if "task" in inputs else TASKS.named(params["task"])
-    return in_forms(known, config)
-
-
-def in_forms(known: Task, config: CircuitConfig) -> Task:
-    """A task in the forms that count, one of them held out for testing if the settings say so."""
-    task = posed(known, config.forms)
-    return task.holding_out(config.held_out) if config.held_out else task
-
-
 def most_tokens(corpus: Corpus) -> int:
     """The most tokens of a prompt, besides the one with which it begins if the corpus has such a token."""
     return min(MAX_TOKENS, corpus.config.context) - (corpus.beginning is not None)
-
-
-def task_prompts(task: Task, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
-    """The prompts of a task, which are the same for every method."""
-    return drawn_prompts(task, corpus.tokenizer, corpus.config.context, config, seed, corpus.beginning)
-
-
-def drawn_prompts(
-    task: Task, tokenizer: Tokenizer, context: int, config: CircuitConfig, seed: int, beginning: int | None = None
-) -> TaskPrompts:
-    """Prompts of a task for a model with this tokenizer, context and first token, the same for the same seed."""
-
-    def drawn(split: Split, pairs: int) -> PromptBatch:
-        drawing = seed_of("prompts", task.name, split, seed)
-        return prompts(task, tokenizer, split, pairs, drawing, min(MAX_TOKENS, context), beginning)
-
-    return TaskPrompts(
-        train=drawn("train", config.train_pairs),
-        validation=drawn("validation", config.validation_pairs),
-        test=drawn("test", config.test_pairs),
-        task=task.name,
-    )

@@ -19,6 +19,7 @@ from benchmark.cli.plan import plan
 from benchmark.cli.plot import plot
 from benchmark.cli.records import records
 from benchmark.cli.regret import regret
+from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.speed import speed
@@ -48,6 +49,7 @@ for command in (
     match,
     forms,
     show,
+    report,
     plot,
     export,
     claims,

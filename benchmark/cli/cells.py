@@ -18,7 +18,8 @@ from benchmark.cli.errors import PRESET, FiniteRange, available_executor, device
 from benchmark.cli.folders import FOLDER, claim
 from benchmark.cli.list import registry_of
 from benchmark.cli.ownership import check_ownership
-from benchmark.cli.text import WIDTH, counted
+from benchmark.cli.text import WIDTH
+from benchmark.report.words import counted
 from benchmark.running.cells import Cell
 from benchmark.running.duration import duration
 from benchmark.running.executors import EXECUTORS

@@ -11,10 +11,21 @@ import click
 
 from benchmark.cli.errors import METHOD, PRESET, user_errors
 from benchmark.cli.folders import FOLDER
-from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted, plural
+from benchmark.cli.text import WIDTH
+from benchmark.report.contrast_text import (
+    as_read,
+    caveat,
+    conclusion,
+    kind,
+    least_text,
+    limits_text,
+    names_of,
+    shown_difference,
+)
+from benchmark.report.words import counted, plural
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard.ranking import Board, EntryKey
+    from benchmark.leaderboard.ranking import Board
     from benchmark.studies.compare import Contrast, Contrasts
 
 
@@ -54,7 +65,7 @@ def compare(first: str, second: str, preset: str | None, out: Path, as_json: boo
 
 def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
     """The lines, each at most 80 columns wide."""
-    names = _names(found)
+    names = names_of(found)
     yield from wrap(f"{names[0]} against {names[1]}: preset {board.preset}, unit graph", WIDTH)
     gap, tolerance = found.loss_gap, board.rules.tolerance
     warning = f" (above {tolerance:g}, so not matched: that alone may explain a difference)" * (abs(gap) > tolerance)
@@ -65,20 +76,11 @@ def _text(found: "Contrasts", board: "Board") -> Iterator[str]:
     for one in found.contrasts:
         yield ""
         yield one.metric + f" ({one.declared} is not recorded for all)" * (one.metric != one.declared)
-        for line in (*_numbers(one, names), _conclusion(one, names)):
+        for line in (*_numbers(one, names), conclusion(one, names)):
             yield from wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    if note := _note(found):
+    if note := caveat(found):
         yield ""
         yield from wrap(note, WIDTH)
-
-
-def _names(found: "Contrasts") -> tuple[str, str]:
-    """The methods as one types them; a transformer's only variant goes without saying."""
-
-    def name(place: "EntryKey") -> str:
-        return place.method if place.variant == "native" else f"{place.method}/{place.variant}"
-
-    return name(found.first), name(found.second)
 
 
 def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
@@ -87,18 +89,19 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
         return
     if one.pairs:
         mean, low, high, *_ = one.difference
-        yield f"{_kind(one)} {_shown(one, mean)}, 95 % interval over {plural(one.unit)}: {_range(one, low, high)}"
+        between = f"95 % interval over {plural(one.unit)}: {limits_text(one, low, high)}"
+        yield f"{kind(one)} {shown_difference(one, mean)}, {between}"
         seeds = f"{'seed' if len(one.seeds) == 1 else 'seeds'} {', '.join(map(str, one.seeds))}"
         yield f"n = {counted(one.pairs, 'pair')}: {counted(one.difference.pairs, one.unit)}, {seeds}"
         if not math.isnan(one.over_prompts.low):
             low, high = one.over_prompts
             yield f"95 % interval over prompts, of these {one.item}s: {low:.3g} to {high:.3g}"
         if not math.isnan(one.over_seeds.low):
-            yield f"95 % interval over seeds: {_range(one, *one.over_seeds)}"
+            yield f"95 % interval over seeds: {limits_text(one, *one.over_seeds)}"
         yield f"p = {one.p:.2g}, {one.corrected:.2g} after correction over {one.tests} tests"
         yield (
-            f"minimum detectable {_kind(one)} (80 % power): {_least(one, one.detectable)} for this test alone, "
-            f"{_least(one, one.detectable_corrected)} after correction"
+            f"minimum detectable {kind(one)} (80 % power): {least_text(one, one.detectable)} for this test alone, "
+            f"{least_text(one, one.detectable_corrected)} after correction"
         )
     sides = (one.first_only, one.second_only)
     several = len({*one.seeds, *(seed for only in sides for seeds in only.values() for seed in seeds)}) > 1
@@ -106,67 +109,6 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
     for name, only in zip(names, sides, strict=True):
         items = [item + f" ({', '.join(f'seed {seed}' for seed in seeds)})" * several for item, seeds in only.items()]
         yield f"{counted(len(only), one.item)} {verb} by {name} alone{': ' * bool(only)}{', '.join(items)}"
-
-
-def _kind(one: "Contrast") -> str:
-    return "ratio" if one.is_ratio else "difference"
-
-
-def _number(one: "Contrast", difference: float) -> float:
-    """A difference as people read it: between logs, a ratio."""
-    if not one.is_ratio or math.isnan(difference):
-        return difference
-    return math.exp(difference) if abs(difference) < LARGEST_EXPONENT else math.nan
-
-
-def _shown(one: "Contrast", difference: float) -> str:
-    number = _number(one, difference)
-    return f"{number:.3g}" if one.is_ratio else f"{number:+.3f}"
-
-
-def _least(one: "Contrast", difference: float) -> str:
-    """The smallest difference that could be found, or `none`."""
-    return "none" if math.isnan(difference) else f"{_number(one, difference):.2g}"
-
-
-def _range(one: "Contrast", low: float, high: float) -> str:
-    if math.isnan(low):
-        return "not known, as there are fewer than three"
-    return f"{_shown(one, low)} to {_shown(one, high)}"
-
-
-def _conclusion(one: "Contrast", names: tuple[str, str]) -> str:
-    """What can be concluded, in one sentence."""
-    if not one.recorded:
-        return f"Nothing can be concluded: neither has a value of {one.metric}."
-    if not one.pairs:
-        return f"Nothing can be concluded: no {one.item} has a value for both."
-    corrected = f"p = {one.corrected:.2g} after correction"
-    if one.concluded:
-        higher = one.difference.mean > 0
-        better = names[0] if higher != one.is_ratio else names[1]
-        what = "the smaller circuits" if one.is_ratio else f"the higher {one.metric}"
-        return f"{better} has {what}: {corrected}."
-    if one.significant:
-        return (
-            f"No difference between the methods can be concluded: {corrected}, but the interval over "
-            f"{len(one.seeds)} seeds includes none."
-        )
-    items = counted(one.difference.pairs, one.unit)
-    if math.isnan(one.detectable_corrected):
-        power = f"cannot show any: {one.tests} tests need at least {counted(one.fewest, one.unit)}"
-    else:
-        power = f"could show a {_kind(one)} of at least {_least(one, one.detectable_corrected)}"
-    return f"No difference can be concluded: {corrected}; {items} {power}."
-
-
-def _note(found: "Contrasts") -> str:
-    """The caveat that few training seeds call for, however many tasks there are."""
-    count = len(found.seeds)
-    if not count or count >= 3:
-        return ""
-    seeds = "one training seed" if count == 1 else f"{count} training seeds, too few for an interval"
-    return f"{seeds}: this is about these trained models, not about the methods"
 
 
 # As JSON
@@ -179,8 +121,8 @@ def _json(found: "Contrasts", preset: str) -> dict[str, Any]:
         "second": found.second._asdict(),
         "validation_loss_gap": found.loss_gap,
         "in_family": found.declared,
-        "contrasts": [_contrast_json(one, _names(found)) for one in found.contrasts],
-        "note": _note(found),
+        "contrasts": [_contrast_json(one, names_of(found)) for one in found.contrasts],
+        "note": caveat(found),
     }
 
 
@@ -189,18 +131,18 @@ def _contrast_json(one: "Contrast", names: tuple[str, str]) -> dict[str, Any]:
     return {
         "metric": one.metric,
         "declared": one.declared,
-        "kind": _kind(one),
+        "kind": kind(one),
         "paired_by": [one.item, "seed"],
         "pairs": one.pairs,
         plural(one.unit).replace(" ", "_"): items,
         "seeds": one.seeds,
-        "value": _number(one, mean),
-        "low": _number(one, low),
-        "high": _number(one, high),
-        "low_over_seeds": _number(one, one.over_seeds.low),
-        "high_over_seeds": _number(one, one.over_seeds.high),
-        "detectable": _number(one, one.detectable),
-        "detectable_corrected": _number(one, one.detectable_corrected),
+        "value": as_read(one, mean),
+        "low": as_read(one, low),
+        "high": as_read(one, high),
+        "low_over_seeds": as_read(one, one.over_seeds.low),
+        "high_over_seeds": as_read(one, one.over_seeds.high),
+        "detectable": as_read(one, one.detectable),
+        "detectable_corrected": as_read(one, one.detectable_corrected),
         "low_over_prompts": one.over_prompts.low,
         "high_over_prompts": one.over_prompts.high,
         "deviation": deviation,
@@ -210,5 +152,5 @@ def _contrast_json(one: "Contrast", names: tuple[str, str]) -> dict[str, Any]:
         "first_only": one.first_only,
         "second_only": one.second_only,
         "concluded": one.concluded,
-        "conclusion": _conclusion(one, names),
+        "conclusion": conclusion(one, names),
     }

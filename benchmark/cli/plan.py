@@ -11,7 +11,8 @@ import click
 
 from benchmark.cli.cells import check_installation, method_option, settings_options
 from benchmark.cli.errors import user_errors
-from benchmark.cli.text import WIDTH, counted
+from benchmark.cli.text import WIDTH
+from benchmark.report.words import counted
 
 if TYPE_CHECKING:
     from benchmark.planning.asked import Row

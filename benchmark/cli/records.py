@@ -8,7 +8,7 @@ import click
 from benchmark.cli.cells import check_installation, method_option, run_options
 from benchmark.cli.errors import OneLineGroup, user_errors
 from benchmark.cli.folders import claim
-from benchmark.cli.text import counted
+from benchmark.report.words import counted
 from benchmark.running.store import Store
 
 

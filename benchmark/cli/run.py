@@ -17,6 +17,7 @@ from benchmark.cli.cells import (
 )
 from benchmark.cli.errors import user_errors
 from benchmark.cli.plan import needs_of_run
+from benchmark.cli.report import page_line
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @method_option
 @cell_options("the tables")
 @click.option("--fresh", is_flag=True, help="Compute every cell of this run again.")
+@click.option("--no-page", is_flag=True, help="Do not write the page, report.html, beside the tables.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and what is done; write nothing.")
 def run(
     methods: Sequence[str],
@@ -39,9 +41,10 @@ def run(
     store: Path,
     engine: Engine,
     fresh: bool,
+    no_page: bool,
     dry_run: bool,
 ) -> None:
-    """Train the methods, discover and score their circuits, and write the leaderboard.
+    """Train the methods, discover and score their circuits, and write the leaderboard and the page.
 
     A run that was stopped loses nothing that it finished: the same command resumes.
     """
@@ -83,6 +86,8 @@ def run(
         click.echo(line, err=True)
     click.echo(leaderboard_of(out, as_json=False))
     click.echo(f"tables in {out}, artifacts in {place.root}", err=True)
+    if not no_page:
+        click.echo(page_line(out, place.root, settings.preset), err=True)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         logs = [place.log(outcome.cell.key) for outcome in failed]

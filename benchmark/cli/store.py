@@ -8,7 +8,8 @@ import click
 
 from benchmark.cli.errors import FiniteRange, OneLineGroup, user_errors
 from benchmark.cli.folders import FOLDER
-from benchmark.cli.text import WIDTH, counted
+from benchmark.cli.text import WIDTH
+from benchmark.report.words import counted
 from benchmark.running.store import Store
 
 MIB = 2**20

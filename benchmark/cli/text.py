@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns of tables and paragraphs."""
 
-LARGEST_EXPONENT = 700.0
-"""Logs above this are ratios that no float can hold."""
-
 
 def table_lines(table: "Table") -> list[str]:
     """The lines of a table, without colours."""
@@ -27,16 +24,6 @@ def table_lines(table: "Table") -> list[str]:
 def in_colour() -> bool:
     """Whether to print in colour: on a terminal only, and not if `NO_COLOR` is set (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def plural(noun: str) -> str:
-    """`seeds` for `seed`, `families` for `family`."""
-    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {noun if number == 1 else plural(noun)}"
 
 
 def three_digits(value: float) -> str:

@@ -21,7 +21,8 @@ from benchmark.cli.cells import (
 )
 from benchmark.cli.errors import seeds as seed_list
 from benchmark.cli.errors import user_errors
-from benchmark.cli.text import LARGEST_EXPONENT, WIDTH, counted
+from benchmark.cli.text import WIDTH
+from benchmark.report.words import LARGEST_EXPONENT, counted
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:

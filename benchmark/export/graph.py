@@ -290,7 +290,7 @@ def _edges(
                 value = None if weight is None else float(weight[target, source])
                 if value != 0:
                     known = None if needed is None else (source, target) in needed
-                    yield CircuitEdge(_name(pair[0], source), _name(pair[1], target), value, known)
+                    yield CircuitEdge(node_name(pair[0], source), node_name(pair[1], target), value, known)
 
 
 def _listed(verified: "EdgesBySite", pair: tuple[str, str]) -> list[list[int]]:
@@ -299,5 +299,6 @@ def _listed(verified: "EdgesBySite", pair: tuple[str, str]) -> list[list[int]]:
     return found
 
 
-def _name(site: str, index: int) -> str:
+def node_name(site: str, index: int) -> str:
+    """`blocks.0.neuron[5]`; the ends of the unit graph are `embed` and `logits`."""
     return site if site in ENDS else f"{site}[{index}]"

@@ -11,12 +11,13 @@ from benchmark.discovery import finder
 from benchmark.discovery.arguments import check_kind, checked_graph
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.search import Budget
-from benchmark.evaluate import finder_generator, in_forms
+from benchmark.evaluate import finder_generator
 from benchmark.interventions.ablation import AblationValuesOn, Means
 from benchmark.metrics import task_loss
 from benchmark.model.checks import check_model
 from benchmark.model.interface import CircuitModel
 from benchmark.notebook.sources import Source, Windows, check_seed, circuit_config
+from benchmark.running.circuit_inputs import in_forms
 from benchmark.running.finished import FinishedRun
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.tasks import TASKS, Task

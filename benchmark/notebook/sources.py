@@ -16,10 +16,11 @@ from benchmark.discovery.arguments import check_kind, check_target
 from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.search import Budget
 from benchmark.discovery.settings import CircuitConfig
-from benchmark.evaluate import drawn_prompts, measured_means
+from benchmark.evaluate import measured_means
 from benchmark.interventions.ablation import Means
 from benchmark.interventions.ablations import ABLATIONS
 from benchmark.model.interface import CircuitModel
+from benchmark.running.circuit_inputs import drawn_prompts
 from benchmark.running.config import ProfileConfig, load_preset
 from benchmark.running.finished import FinishedRun, open_run
 from benchmark.seeds import LARGEST_SEED

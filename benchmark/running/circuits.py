@@ -1,13 +1,13 @@
 """Finds the circuits of a finished run: rows name them, the store has them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.files import check_shapes, read_tensors
 from benchmark.records.table import RECORDS, Record
-from benchmark.running.models import load_variant
+from benchmark.running.models import Inputs, load_variant
 from benchmark.running.store import Store
 
 if TYPE_CHECKING:
@@ -56,8 +56,15 @@ class StoredCircuit:
     folder: Path
 
     @classmethod
-    def read(cls, row: Record, store: Store) -> "StoredCircuit":
+    def read(
+        cls, row: Record, store: Store, load: "Callable[[str, str, Inputs], CircuitModel]" = load_variant
+    ) -> "StoredCircuit":
         """The circuit behind a row.
+
+        Args:
+            row: The row.
+            store: Where its artifacts are.
+            load: Loads the model of a method and variant, such as one that loads each only once.
 
         Raises:
             ValueError: In one line, if its cell failed, the store lacks an artifact, or a file does not fit the model.
@@ -68,7 +75,7 @@ class StoredCircuit:
             raise ValueError(f"its cell failed: {row.reason}")
         key = store.key_of(row.config_hash)
         inputs = {role: store.artifact(needed) for role, needed in store.manifest(key).needs.items()}
-        model = load_variant(row.method, row.variant, inputs)
+        model = load(row.method, row.variant, inputs)
         path = store.artifact(key) / "circuit.safetensors"
         circuit = Circuit.load(path)
         wanted = {site.name: (site.size,) for site in model.sites if site.name in circuit.masks}

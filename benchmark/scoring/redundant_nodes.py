@@ -4,8 +4,11 @@ A circuit with redundant nodes passes every test of faithfulness, and so does on
 the ablation of random nodes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from benchmark import metrics
 from benchmark.discovery.candidates import NodeTrials
@@ -36,20 +39,26 @@ def redundant_nodes(case: CircuitUnderTest) -> list[Measurement]:
     """The share of redundant nodes, and the loss when random circuits of the same size per site are ablated."""
     nodes, batch = drawn_nodes(case.circuit, TRIED, case.generator), first_pairs(case.batch)
     if nodes:
-        run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
-        ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
-        values = {
-            name: to_numpy(ablated(sites[name], kept).expand_as(kept))
-            for name, kept in run.values(sorted({node.site for node in nodes})).items()
-        }
-        losses = run.losses([{node: values[node.site][..., node.index]} for node in nodes])
-        rises = np.array([(each - run.true).mean() for each in losses])
+        rises = rises_without(case, nodes, batch)
         idle = case.measured("idle_share", metrics.idle_share(rises), batch)
     else:
         idle = case.missing("idle_share", "the circuit keeps no node")
     random = [random_circuit(case.circuit, case.generator).complement() for _ in range(RANDOM_CIRCUITS)]
     necessity = sum(ablation_result(case, case.edit(case.batch, circuit)).loss for circuit in random) / len(random)
     return [idle, case.measured("random_necessity", necessity)]
+
+
+@torch.no_grad()
+def rises_without(case: CircuitUnderTest, nodes: Sequence[Node], batch: PromptBatch) -> Float[np.ndarray, " node"]:
+    """How much the loss of a circuit rises when each of some of its nodes is ablated alone, on some prompts, nats."""
+    run = CachedRun(case.model, task_eval(batch), case.edit(batch), len(batch))
+    ablated, sites = case.ablation_values()(batch), {site.name: site for site in case.sites}
+    values = {
+        name: to_numpy(ablated(sites[name], kept).expand_as(kept))
+        for name, kept in run.values(sorted({node.site for node in nodes})).items()
+    }
+    losses = run.losses([{node: values[node.site][..., node.index]} for node in nodes])
+    return np.array([(each - run.true).mean() for each in losses])
 
 
 @torch.no_grad()

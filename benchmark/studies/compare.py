@@ -1,7 +1,7 @@
 """Two methods side by side: paired differences, with p-values corrected over families of tests declared in advance."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, groupby
 from operator import itemgetter
@@ -221,21 +221,51 @@ def contrast_methods(board: Board, first: EntryKey, second: EntryKey, generator:
     shared = [(lead, one.name) for lead in board.rules.references[:1] for one in METHODS.values() if one.family]
     names = {first.method, second.method}
     family = next((pairs for pairs in families(board) if any(set(pair) == names for pair in pairs)), shared)
-    ranked = {place.method: place_named(board, place.method) for place in board.places if not board.why_unranked(place)}
-    pairs = [(ranked.get(one), ranked.get(other)) for one, other in family]
+    pairs = _ranked_pairs(board, family)
     declared = next((pair for pair in pairs if set(pair) == {first, second}), None)
     asked = declared or (min(first, second), max(first, second))
     tested = pairs if declared else [*pairs, asked]
-    contrasts = []
+    contrasts = [_present(found[tested.index(asked)]) for found in _tests(board, tested, generator)]
+    shown = contrasts if asked == (first, second) else [_swapped(one) for one in contrasts]
+    return Contrasts(first, second, tuple(shown), board.loss_gap(first, second), declared is not None)
+
+
+def declared_contrasts(board: Board, generator: Callable[[], np.random.Generator]) -> list[Contrasts]:
+    """Every declared comparison of two methods that were both run and are ranked, in the order of the families.
+
+    Each is what `contrast_methods` gives with a new generator, but the tests of a family run once for all of its pairs.
+    """
+    found = []
+    for family in families(board):
+        pairs = _ranked_pairs(board, family)
+        run = [(at, one, other) for at, (one, other) in enumerate(pairs) if one is not None and other is not None]
+        by_metric = list(_tests(board, pairs, generator())) if run else []
+        for at, one, other in run:
+            contrasts = tuple(_present(tests[at]) for tests in by_metric)
+            found.append(Contrasts(one, other, contrasts, board.loss_gap(one, other), declared=True))
+    return found
+
+
+Pair = tuple[EntryKey | None, EntryKey | None]
+"""The rows of two methods; `None` for one that was not run or is not ranked."""
+
+
+def _ranked_pairs(board: Board, family: Sequence[tuple[str, str]]) -> list[Pair]:
+    ranked = {place.method: place_named(board, place.method) for place in board.places if not board.why_unranked(place)}
+    return [(ranked.get(one), ranked.get(other)) for one, other in family]
+
+
+def _tests(board: Board, pairs: Sequence[Pair], generator: np.random.Generator) -> Iterator[list[Contrast | None]]:
+    """The tests of one family after correction, metric by metric; `None` for a pair of which one was not run."""
     for metric in DECLARED:
-        found = [_contrast(board, one, other, metric, generator) if one and other else None for one, other in tested]
+        found = [_contrast(board, one, other, metric, generator) if one and other else None for one, other in pairs]
         corrected = holm([each.p if each else math.nan for each in found])
-        at = tested.index(asked)
-        shown = found[at]
-        assert shown is not None, tested
-        shown = replace(shown, corrected=corrected[at], tests=len(tested))
-        contrasts.append(shown if asked == (first, second) else _swapped(shown))
-    return Contrasts(first, second, tuple(contrasts), board.loss_gap(first, second), declared is not None)
+        yield [each and replace(each, corrected=p, tests=len(pairs)) for each, p in zip(found, corrected, strict=True)]
+
+
+def _present(one: Contrast | None) -> Contrast:
+    assert one is not None
+    return one
 
 
 def _contrast(

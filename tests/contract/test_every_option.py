@@ -76,7 +76,7 @@ def rounds():
 def test_every_option_goes_through_a_whole_run(changes, tmp_path):
     settings = [word for change in (*TINY, *tiny(), *changes) for word in ("--set", change)]
     command = [Path(sys.executable).with_name("bench"), "run", "--preset", "smoke", "--tasks", TASK, *settings]
-    command += ["--method", ",".join(TRIED), "--workers", "1"]
+    command += ["--method", ",".join(TRIED), "--workers", "1", "--no-page"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

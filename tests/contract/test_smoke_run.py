@@ -18,6 +18,7 @@ from stated import bytes_of_files, check_stated
 from benchmark.cli import main
 from benchmark.methods import METHODS
 from benchmark.planning.needs import Planned
+from benchmark.report.page.page import SECTIONS
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
 from benchmark.running.store import MANIFEST, CorruptArtifactError, Store
@@ -67,6 +68,15 @@ def test_every_method_is_on_the_leaderboard_of_a_smoke_run(run):
     }
 
 
+def test_a_run_writes_its_page_and_every_section_of_it(run):
+    folder, done = run
+    assert "page in results/report.html" in done.stderr
+    page = (folder / "results" / "report.html").read_text()
+    assert page.count("<section ") == len(SECTIONS)
+    assert "This section could not be made" not in page
+    assert str(folder) not in page
+
+
 def test_the_plan_states_the_files_and_parameters_that_the_run_has(run):
     folder, _ = run
     settings = configure("smoke", tasks=["single_double_quote"], changes=FEWER[3::2])
@@ -108,7 +118,7 @@ def test_whole_dense_model_is_what_dictionaries_with_their_errors_compute(run):
 def test_second_run_computes_nothing_and_changes_no_byte(run):
     folder, _ = run
     before = (folder / "results" / "records.csv").read_bytes()
-    again = bench(folder, "run", *SMOKE)
+    again = bench(folder, "run", *SMOKE, "--no-page")
     assert again.returncode == 0
     assert "computed" not in again.stderr
     assert (folder / "results" / "records.csv").read_bytes() == before
@@ -123,7 +133,7 @@ def test_circuits_recomputed_by_one_worker_are_the_same_bytes(run, tmp_path):
         facts = json.loads(manifest.read_text())
         if facts["kind"] in ("circuit", "profile") and facts["params"]["method"] == "clt":
             store.discard(manifest.parent.name)
-    again = bench(folder, "run", *SMOKE, "--workers", "1", "--method", "clt")
+    again = bench(folder, "run", *SMOKE, "--workers", "1", "--method", "clt", "--no-page")
     assert again.returncode == 0, again.stderr[-2000:]
     assert (folder / "results" / "records.csv").read_bytes() == before
 

@@ -66,6 +66,7 @@ def toy_bench(*methods, workers=False):
     with installed(*(methods or (ROOT, SPARSE, FITTED))), computed, pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_bench:compute", kind.shown))
+        patch.setattr("benchmark.cli.run.page_line", lambda *run: "no page of a toy run")
         yield main
 
 

@@ -57,14 +57,15 @@ def test_the_commands_and_their_options_stay_what_they_were():
         for name, command in main.commands.items()
     }
     assert options == {
-        "run": ["--cell-limit", "--device", "--dry-run", "--executor", "--fresh", "--log", "--method", "--out",
-                "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
+        "run": ["--cell-limit", "--device", "--dry-run", "--executor", "--fresh", "--log", "--method",
+                "--no-page", "--out", "--preset", "--seeds", "--set", "--store", "--tasks", "--workers"],
         "plan": ["--device", "--json", "--method", "--preset", "--seeds", "--set", "--tasks"],
         "list": ["--json", "what"],
         "match": ["--preset", "--set", "--store", "--to", "--tolerance", "--trials", "method"],
         "claims": ["--json", "--out", "--preset"],
         "compare": ["--json", "--out", "--preset", "first", "second"],
         "plot": ["--out", "--preset", "--to", "name"],
+        "report": ["--out", "--preset", "--store", "--to"],
         "show": ["--concept", "--edges", "--json", "--names", "--out", "--store", "method", "task"],
         "export": ["--force", "--graph", "--out", "--results", "--seed", "--store", "--to", "--variant", "method",
                    "task"],

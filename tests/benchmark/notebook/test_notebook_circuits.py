@@ -15,9 +15,9 @@ from benchmark.corpus.tokenizer import train_tokenizer
 from benchmark.discovery import finder
 from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
-from benchmark.evaluate import in_forms
 from benchmark.interventions.ablation import at_means, corpus_means
 from benchmark.metrics import edge_count
+from benchmark.running.circuit_inputs import in_forms
 from benchmark.running.config import load_preset
 from benchmark.tasks import SPLITS, TASKS
 from benchmark.tasks.prompts import TaskPrompts

@@ -17,7 +17,7 @@ from benchmark.leaderboard.ranking import Board, EntryKey, Rules
 from benchmark.methods import METHODS, Variant
 from benchmark.records.table import Measurement, Record, write_table
 from benchmark.statistics.intervals import holm, size_ratio, student_interval
-from benchmark.studies.compare import Contrast, contrast_methods, families, place_named, values
+from benchmark.studies.compare import Contrast, contrast_methods, declared_contrasts, families, place_named, values
 
 TASKS = [f"task_{letter}" for letter in "abcdefghijklmn"]
 FOUND = {"graph": "unit", "ranking": "mask", "ablation": "mean", "target_loss": 0.15}
@@ -203,6 +203,17 @@ def test_p_is_corrected_over_the_whole_family_also_over_methods_that_were_not_ru
     assert {one.tests for one in shown} == {4}
     assert shown[0].corrected == pytest.approx(4 * shown[0].p)
     assert [one.concluded for one in shown] == [True, False]
+
+
+def test_all_declared_comparisons_at_once_are_those_of_each_pair():
+    sizes = {"a": scattered(0.2), "b": scattered(seed=2), "c": scattered(0.2, seed=3), "null": scattered()}
+    records = [row for name, values in sizes.items() for row in measured(name, "edges", values)]
+    with installed(*FOUR):
+        where = board(records)
+        found = declared_contrasts(where, lambda: np.random.default_rng(0))
+        alone = [contrast_methods(where, one.first, one.second, np.random.default_rng(0)) for one in found]
+    assert [(one.first.method, one.second.method) for one in found] == [("a", "b"), ("a", "c")]
+    assert repr(found) == repr(alone)
 
 
 @pytest.mark.parametrize("pair", [("b", "c"), ("a", "null")])

@@ -16,7 +16,7 @@ SMOKE = (
 def bench_run(folder, executor):
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_SUBMITIT_CLUSTER": "local"}
-    command = [sys.executable, "-m", "benchmark", "run", *SMOKE, "--executor", executor]
+    command = [sys.executable, "-m", "benchmark", "run", *SMOKE, "--executor", executor, "--no-page"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "WorkerDied" not in done.stderr
