@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from benchmark.leaderboard.ranking import Board, EntryKey, Summary, aggregated, over_seeds
-from benchmark.metrics.registry import METRICS
+from benchmark.metrics.registry import METRICS, Aggregate
 from benchmark.report.figures.data import Emphasis
 from benchmark.report.figures.style import order
 from benchmark.statistics.intervals import FEWEST_SEEDS
@@ -52,7 +52,8 @@ def estimate(values: Values, metric: str = "") -> Estimate | None:
     by_seed, by_item = _grouped(values, 1), _grouped(values, 0)
     over, groups = ("seeds", by_seed) if len(by_seed) >= FEWEST_SEEDS else ("tasks", by_item)
     known = METRICS.get(metric)
-    how, low, high = ("mean", -math.inf, math.inf) if known is None else (known.aggregate, known.low, known.high)
+    how: Aggregate = "mean" if known is None else known.aggregate
+    low, high = (-math.inf, math.inf) if known is None else (known.low, known.high)
     summary = over_seeds([aggregated(group, how) for group in groups.values()], how, low, high)
     return Estimate(summary, over if summary.low is not None else "")
 
