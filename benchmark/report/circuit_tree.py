@@ -5,7 +5,7 @@ The embeddings come first and the logits last. Imports no torch.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from benchmark.export.graph import ENDS, CircuitEdge, CircuitGraph, CircuitNode
 from benchmark.export.layout import rows, short
@@ -20,7 +20,7 @@ LEAST_WIDTH = 24
 Look = Literal["plain", "dim", "name", "meaning", "positive", "negative"]
 """What a piece of a line is, which decides its colour."""
 
-COLOURS: Mapping[Look, Mapping[str, str | bool]] = {
+COLOURS: Mapping[Look, Mapping[str, Any]] = {
     "plain": {},
     "dim": {"dim": True},
     "name": {"bold": True},
@@ -225,4 +225,4 @@ def painted(line: Line, colour: bool) -> str:
 
     if not colour:
         return "".join(piece.text for piece in line).rstrip()
-    return "".join(style(piece.text, **COLOURS[piece.look]) if piece.text else "" for piece in line)  # type: ignore[arg-type]
+    return "".join(style(piece.text, **COLOURS[piece.look]) if piece.text else "" for piece in line)

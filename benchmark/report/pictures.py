@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.transforms import Transform
+    from matplotlib.typing import RcKeyType
 
 METADATA: Mapping[str, Mapping[str, None]] = {
     ".svg": {"Date": None},
@@ -61,7 +62,7 @@ DECADES = 2.5
 LONG_LABELS = 60
 """Number of characters of all categories above which their labels are slanted."""
 
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: "Mapping[RcKeyType, Any]" = {
     "svg.hashsalt": "sparse-circuit-bench",
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -176,7 +177,7 @@ def _beside(axes: "Axes", figure: Figure, beside: float) -> "Transform":
     same = len(figure.series) > 1 and len({series.x for series in figure.series}) == 1
     if not (same and all(series.line for series in figure.series)):
         return axes.transData
-    return axes.transData + ScaledTranslation(APART * beside, 0.0, axes.figure.dpi_scale_trans)  # type: ignore[union-attr]
+    return axes.transData + ScaledTranslation(APART * beside, 0.0, axes.figure.dpi_scale_trans)
 
 
 def _corners(series: Series) -> Iterator[tuple[float, float]]:
@@ -263,5 +264,11 @@ def _legend(figure: Figure, drawn: Sequence["Artist"]) -> list["Artist"]:
 
     shown = [each for each, series in zip(drawn, figure.series, strict=True) if series.emphasis != "highlight"]
     marked = [series.name.rpartition(", ")[2] for series in figure.series if series.emphasis == "highlight"]
-    ring = {"marker": "o", "markersize": 9, "markerfacecolor": PAPER, "markeredgecolor": INK, "markeredgewidth": 1.6}
-    return [*shown, *(Line2D([], [], linestyle="none", label=name, **ring) for name in dict.fromkeys(marked))]  # type: ignore[arg-type]
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "markersize": 9,
+        "markerfacecolor": PAPER,
+        "markeredgecolor": INK,
+        "markeredgewidth": 1.6,
+    }
+    return [*shown, *(Line2D([], [], linestyle="none", label=name, **ring) for name in dict.fromkeys(marked))]

@@ -24,7 +24,7 @@ from benchmark.report.meanings import Assessment, meanings, read_assessment
 from benchmark.report.page.node_cards import NodeCard, detected_on_prompts
 from benchmark.report.page.node_examples import CorpusText, node_examples
 from benchmark.report.page.picture import Ends, Picture, busiest, edge_sizes, picture
-from benchmark.running.circuit_inputs import position_means_of, prompts_of_split, scored_task
+from benchmark.running.circuit_inputs import Params, position_means_of, prompts_of_split, scored_task
 from benchmark.running.circuits import StoredCircuit
 from benchmark.running.models import Inputs, load_variant
 from benchmark.running.store import Store
@@ -112,11 +112,8 @@ def gather(rows: Sequence[Record], records: Sequence[Record], store: Store) -> G
         records: Everything that the run has measured.
         store: The store.
     """
-    circuits, cards, unread = (
-        dict[int, ReadCircuit](),
-        dict[Model, Mapping[str, NodeCard]](),
-        list[tuple[Record, str]](),
-    )
+    circuits, cards = dict[int, ReadCircuit](), dict[Model, Mapping[str, NodeCard]]()
+    unread: list[tuple[Record, str]] = []
     reader = CircuitReader(store, MOST_EDGES // max(1, len(rows)))
     by_model: dict[Model, list[Record]] = {}
     for row in rows:
@@ -195,7 +192,7 @@ class CircuitReader:
         except ValueError as error:
             why = " ".join(str(error).split())
             return ReadCircuit(picture(graph, None, self._most_edges), {}, (), (), 0, why), stored
-        case = _case(stored, config, batch)
+        case = _case(stored, config, batch, params["seed"])
         flows = self._flows(case, stored, config)
         answers, corpus = _answers(case), self.text(stored).corpus
         found = ReadCircuit(
@@ -220,12 +217,12 @@ class CircuitReader:
             self._model = (known, load_variant(method, variant, inputs))
         return self._model[1]
 
-    def _batch(self, stored: StoredCircuit, params: Mapping[str, object], config: CircuitConfig) -> PromptBatch:
+    def _batch(self, stored: StoredCircuit, params: Params, config: CircuitConfig) -> PromptBatch:
         """The first test prompts of a circuit's task."""
         corpus, task = self.text(stored).corpus, scored_task(params, stored.inputs, config)
         known = (corpus.folder, task.name, params["seed"], config.forms, config.held_out, config.test_pairs)
         if str(known) not in self._batches:
-            drawn = prompts_of_split(task, "test", corpus, config, int(str(params["seed"])))
+            drawn = prompts_of_split(task, "test", corpus, config, params["seed"])
             self._batches[str(known)] = drawn.rows(slice(2 * PAIRS))
         return self._batches[str(known)]
 
@@ -234,7 +231,7 @@ class CircuitReader:
         if not can_ablate_edges(case.model):
             return None
         windows = spread_windows(self.text(stored).corpus, "train", config.edge_tokens)[0]
-        known = (id(case.model), config.edge_tokens)
+        known = (stored.row.method, stored.row.variant, stored.inputs, config.edge_tokens)
         if self._source_means is None or self._source_means[0] != known:
             self._source_means = (known, source_means(case.model, windows))
         weighted = [each for each in case.model.connections(stored.row.graph) if each.weight is not None]  # type: ignore[arg-type]
@@ -249,7 +246,7 @@ class CircuitReader:
         return found
 
 
-def _case(stored: StoredCircuit, config: CircuitConfig, batch: PromptBatch) -> CircuitUnderTest:
+def _case(stored: StoredCircuit, config: CircuitConfig, batch: PromptBatch, seed: int) -> CircuitUnderTest:
     """A circuit on a few test prompts, ablated as when it was scored."""
     row = stored.row
     return CircuitUnderTest(
@@ -259,7 +256,7 @@ def _case(stored: StoredCircuit, config: CircuitConfig, batch: PromptBatch) -> C
         means=stored.means(),
         batch=batch,
         reference_logits=torch.zeros(0, 0),
-        generator=torch.Generator().manual_seed(seed_of("ablations", row.seed)),
+        generator=torch.Generator().manual_seed(seed_of("ablations", seed)),
         position_means=position_means_of(stored.model, stored.inputs["profile"]) or None,
         ablation=config.ablation,
     )

@@ -555,7 +555,10 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") sides.forEach((side) => side.pinned && side.pin(null)); });
   addEventListener("beforeprint", () => {
     for (const side of sides) {
-      for (const details of side.tables.children) details.open = true;
+      for (const details of side.tables.children) {
+        details.open = true;
+        details.fill();
+      }
       for (const painter of Object.values(side.painters)) painter.finish();
     }
   });
