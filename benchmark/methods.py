@@ -153,7 +153,8 @@ class Method:
         family: The family of tests in which it is compared with the leading reference; empty for a family of its own,
             in which it is compared with every reference, as any method of another distribution has.
         sweep: The settings that `bench sweep` varies; without any it is not swept.
-        by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path.
+        by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path, or
+            is no part of the comparison yet.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
         corpus: `module:function`, called as `(config) -> Mapping[str, object]`: the settings of the corpus that its
             models need, such as `tokenizer` and `beginning`; `context` is the most positions that they have, and a run
