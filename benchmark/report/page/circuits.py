@@ -99,7 +99,7 @@ def _unread(rows: Sequence[Record], found: "Gathered") -> Iterator[str]:
 
 
 def _named(rows: Sequence[Record]) -> str:
-    """`3 circuits of dense and sae (for_while)`."""
+    """How many circuits there are, of which methods and for which tasks, in a phrase."""
     methods, tasks = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("method", "task"))
     return f"{counted(len(rows), 'circuit')} of {listed(methods)} ({listed(tasks)})"
 
