@@ -3,8 +3,9 @@
 The embeddings come first and the logits last. Imports no torch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from benchmark.export.graph import ENDS, CircuitEdge, CircuitGraph, CircuitNode
@@ -104,6 +105,16 @@ class _Drawn:
     edges: Sequence[CircuitEdge]
     everything: bool
 
+    @cached_property
+    def edges_into(self) -> Mapping[str, Sequence[CircuitEdge]]:
+        """The edges that are drawn by the node that they enter."""
+        return _by_node((edge.target, edge) for edge in self.edges)
+
+    @cached_property
+    def edges_from(self) -> Mapping[str, Sequence[CircuitEdge]]:
+        """The edges that are drawn by the node that they leave."""
+        return _by_node((edge.source, edge) for edge in self.edges)
+
     def lines(self) -> Iterator[Line]:
         blocks = self._blocks()
         for number, (layer, sites) in enumerate(blocks):
@@ -136,8 +147,7 @@ class _Drawn:
 
     def _site(self, layer: int, label: str, names: Sequence[str], stem: str, last: bool) -> Iterator[Line]:
         """A row of nodes."""
-        joined = {name for edge in self.edges for name in (edge.source, edge.target)}
-        drawn = [name for name in names if self.everything or name in joined]
+        drawn = [name for name in names if self.everything or name in self.edges_into or name in self.edges_from]
         count = f"  {len(names)} nodes" if len(names) > 1 else ""
         yield (Piece(stem + _branch(last), "dim"), Piece(label), Piece(count, "dim"))
         below = stem + _stem(last)
@@ -160,10 +170,17 @@ class _Drawn:
 
     def _edges_of(self, node: CircuitNode, stem: str) -> Iterator[Line]:
         """What a node reads from and writes to."""
-        reads = [(edge.source, edge) for edge in self.edges if edge.target == node.name]
-        writes = [(edge.target, edge) for edge in self.edges if edge.source == node.name]
-        for word, ends in (("reads ", reads), ("writes", writes)):
-            yield from _wrapped(f"{stem}   {word} ", [_end(name, edge) for name, edge in ends])
+        reads = [_end(edge.source, edge) for edge in self.edges_into.get(node.name, ())]
+        writes = [_end(edge.target, edge) for edge in self.edges_from.get(node.name, ())]
+        yield from _wrapped(f"{stem}   reads  ", reads)
+        yield from _wrapped(f"{stem}   writes ", writes)
+
+
+def _by_node(edges: Iterable[tuple[str, CircuitEdge]]) -> Mapping[str, Sequence[CircuitEdge]]:
+    found: dict[str, list[CircuitEdge]] = {}
+    for name, edge in edges:
+        found.setdefault(name, []).append(edge)
+    return found
 
 
 def _end(name: str, edge: CircuitEdge) -> Piece:

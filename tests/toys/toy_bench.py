@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def toy_bench(*methods, workers=False):
     with installed(*(methods or (ROOT, SPARSE, FITTED))), computed, pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_bench:compute", kind.shown))
-        patch.setattr("benchmark.cli.run.page_line", lambda *run: "no page of a toy run")
+        command = import_module("benchmark.cli.run")  # an attribute of this name is the command itself
+        patch.setattr(command, "page_line", lambda *run: "no page of a toy run")
         yield main
 
 

@@ -426,7 +426,7 @@ def test_the_table_fits_eighty_columns():
 
 def test_the_table_shows_nothing_where_there_is_no_number():
     line = next(line for line in shown([*references(), *searched("clt", {"easy": None})]).splitlines() if "clt" in line)
-    assert line.split() == ["3", "clt", "0/1", "0.00"]
+    assert line.split() == ["3", "clt", "1", "0/1", "0.00"]
 
 
 def test_the_table_marks_losses_that_do_not_match():
