@@ -15,7 +15,8 @@ _CURVES: tuple[tuple[str, str, Emphasis], ...] = (("", "kl", "normal"), (", adde
 def compounding(tables: Tables) -> Figure:
     """How far a dictionary's model is from its reference model as more of its layers are replaced."""
     rows = [row for row in tables.curves if row.curve == "error_compounding"]
-    series, overs = [], []
+    series: list[Series] = []
+    overs: list[str] = []
     for method in _methods(tables, rows):
         for name, which, emphasis in _CURVES:
             own = [row for row in rows if (row.method, row.series) == (method, which)]
@@ -45,7 +46,8 @@ def dilution(tables: Tables) -> Figure:
         if (row.curve, row.series) == ("context_dilution", "separation")
         and (row.method, row.variant) not in tables.board.rules.unranked
     ]
-    series, overs = [], []
+    series: list[Series] = []
+    overs: list[str] = []
     for method in _methods(tables, rows):
         line, over = _line(method, [row for row in rows if row.method == method])
         series, overs = [*series, *line], [*overs, *over]

@@ -23,7 +23,8 @@ def labels(tables: Tables) -> Figure:
     for place in shown(board):
         scores, precisions, own = (_rows(board, place, metric) for metric in (SCORE, PRECISION, OWN))
         undefined += len({*precisions} - {*scores})
-        plain, marked = [], []
+        plain: list[Point] = []
+        marked: list[Point] = []
         for item, row in scores.items():
             if item in precisions and row.value is not None:
                 illusion = _is_illusion(row, own.get(item), precisions[item])

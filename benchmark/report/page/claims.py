@@ -30,7 +30,7 @@ def anchor(at: int) -> str:
 
 def verdict_sentence(claim: Claim, found: Sequence[Finding]) -> tuple[str, str]:
     """One word for the verdicts on a claim, `mixed` where its criteria differ, and a sentence with the first number."""
-    counts = Counter(finding.verdict for finding in found)
+    counts: Counter[str] = Counter(finding.verdict for finding in found)
     if list(counts) == ["undecided"]:
         (reason, times), *_ = Counter(finding.reason for finding in found).most_common()
         return "undecided", f"{reason}{'' if times == len(found) else f' ({times} of {len(found)} numbers)'}."

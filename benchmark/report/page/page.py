@@ -86,7 +86,7 @@ def _shareable(text: str, run: PageRun) -> str:
     shown |= {str(path): path.name for path in (Path.cwd(), Path(sys.prefix))} | {str(Path.home()): "~"}
     for path, name in sorted(shown.items(), key=lambda each: -len(each[0])):
         if len(Path(path).parts) > 1:
-            text = re.sub(rf"(?<![\w./]){re.escape(path)}(?![\w.-])", lambda _, name=name: name, text)
+            text = name.join(re.split(rf"(?<![\w./]){re.escape(path)}(?![\w.-])", text))
     return text
 
 

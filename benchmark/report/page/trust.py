@@ -108,9 +108,9 @@ def _audit(run: PageRun) -> Table:
     rows: list[list[Cell | str]] = []
     for row in run.rows_of("audit.csv", (*AUDIT, "truth_high", "reason")):
         values = [_parsed(row[name]) for name in AUDIT[2:-2]]
-        truth = [_parsed(row[name]) for name in ("truth_correlation", "truth_low", "truth_high")]
+        truth, low, high = (_parsed(row[name]) for name in ("truth_correlation", "truth_low", "truth_high"))
         status = Cell(row["status"].replace("_", " "), note=row["reason"])
-        rows.append([row["metric"].replace("_", " "), status, *map(number, values), number(*truth)])
+        rows.append([row["metric"].replace("_", " "), status, *map(number, values), number(truth, low, high)])
     return Table("Can each metric tell a known circuit from a wrong one?", columns, rows)
 
 
