@@ -17,6 +17,9 @@ from benchmark.cli import main
 from benchmark.records.table import Measurement, write_measurements
 from benchmark.running.cells import KINDS, CellKind
 
+RUN_MODULE = import_module("benchmark.cli.run")
+"""The module of `bench run`, whose name in its package is that of the command."""
+
 DIARY = "TOY_BENCH_DIARY"
 """The environment variable that holds the file in which every computation is noted down."""
 
@@ -67,8 +70,7 @@ def toy_bench(*methods, workers=False):
     with installed(*(methods or (ROOT, SPARSE, FITTED))), computed, pytest.MonkeyPatch.context() as patch:
         for name, kind in KINDS.items():
             patch.setitem(KINDS, name, CellKind(kind.version, "toy_bench:compute", kind.shown))
-        command = import_module("benchmark.cli.run")  # an attribute of this name is the command itself
-        patch.setattr(command, "page_line", lambda *run: "no page of a toy run")
+        patch.setattr(RUN_MODULE, "page_line", lambda *run: "no page of a toy run")
         yield main
 
 

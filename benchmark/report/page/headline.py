@@ -53,7 +53,7 @@ def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
         Column("Tasks", "reached", numeric=True),
         Column("Area", "decides the rank", numeric=True),
         *(column for column, _ in METRICS_SHOWN.values()),
-        *([Column("Size ratio", f"to {run.board.rules.references[0]}; over tasks")] * bool(against)),
+        *([Column("Size ratio", f"to {run.board.rules.references[0]}; over tasks", numeric=True)] * bool(against)),
         Column("Status"),
     ]
     return Table(caption, columns, [list(_cells(row, against)) for row in rows])
@@ -71,7 +71,8 @@ def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | 
     if against:
         ranked = row.rank is not None and row.place.graph == "unit"
         yield against.get(row.place.method, Cell(NONE)) if ranked else Cell(NONE)
-    yield Cell(STATUS_WORDS.get(row.status, row.status), note=row.reason)
+    told = "" if row.status == "one_seed" and row.place.graph == "unit" and row.rank is not None else row.reason
+    yield Cell(STATUS_WORDS.get(row.status, row.status), note=told)
 
 
 def _summary(summary: Summary, decimals: int | None) -> Cell:
@@ -87,5 +88,5 @@ def _against_lead(run: PageRun) -> dict[str, Cell]:
             mean, low, high, *_ = one.difference  # of the reference over the other method, as logs
             ratio, between = short(as_read(one, -mean)), limits(as_read(one, -high), as_read(one, -low))
             certain = "certain" if one.concluded else "undecided"
-            found[each.second.method] = Cell(f"{certain}: {ratio}", as_read(one, -mean), between)
+            found[each.second.method] = Cell(ratio, as_read(one, -mean), f"{between} {certain}".strip())
     return found

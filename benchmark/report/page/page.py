@@ -46,7 +46,7 @@ def page(run: PageRun) -> str:
     """The page of a run as HTML; the same tables and artifacts give the same text."""
     made = [_without_paths(_made(title, section, run), run) for title, section in SECTIONS.items()]
     scripts = [_static(name) for name in dict.fromkeys([FRAME, *(each.script for each in made if each.script)])]
-    return rendered(
+    text = rendered(
         "page.html",
         title=_title(run),
         subtitle=_subtitle(run),
@@ -57,6 +57,7 @@ def page(run: PageRun) -> str:
         library=_compressed(_library()),
         policy=_policy([*scripts, _library()]),
     )
+    return str(text)  # a file, no part of another template
 
 
 def _made(title: str, section: Callable[[PageRun], Section], run: PageRun) -> Section:

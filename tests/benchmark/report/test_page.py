@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from parsed_page import ParsedPage
-from toy_bench import DIARY, toy_bench
+from toy_bench import DIARY, RUN_MODULE, toy_bench
 from toy_tables import HOSTILE, REASON, TASKS, write_toy_tables
 
 from benchmark.cli import main
@@ -65,7 +65,8 @@ def test_the_headline_has_each_methods_size_with_its_interval_and_what_is_undeci
     sizes = 8 * 2**1.5 * (1.0 * 1.1 * 1.2) ** (1 / 3)  # geometric mean over tasks, then seeds
     assert lead["Edges neededverified; fewer is better"].startswith(f"{sizes:.3g}[")
     assert lead["Faithful1 is the model"] == "0.90[0.90, 0.90]"
-    assert rows["dense"]["Size ratioto weight_sparse; over tasks"].startswith("undecided: 10")
+    assert rows["dense"]["Size ratioto weight_sparse; over tasks"].startswith("10[")
+    assert rows["dense"]["Size ratioto weight_sparse; over tasks"].endswith("] undecided")
 
 
 def test_questions_of_a_reader_are_answered_on_the_first_screen(parsed):
@@ -113,7 +114,9 @@ def test_a_run_of_one_seed_says_what_it_cannot_know(folder, tmp_path):
     kept = [line for line in lines[1:] if line.split(",")[seed] == "0"]
     (tmp_path / RECORDS).write_text("\n".join([lines[0], *kept]) + "\n")
     root = ParsedPage(page(page_run(tmp_path, None))).root
-    assert "There is 1 training seed: what another training would change is not known" in root.text
+    assert (
+        "There is 1 training seed: what another training would change is not known" in root.classed("unknown")[0].text
+    )
     assert cells(table_named(root, "Ranked"))["dense"]["Faithful1 is the model"] == "0.90"
 
 
@@ -178,13 +181,13 @@ def test_every_table_has_a_caption_and_its_headings_a_scope(parsed):
 
 
 def test_hostile_names_and_reasons_are_text(text, parsed):
-    assert HOSTILE in parsed.all("dl")[-1].text or HOSTILE in parsed.text
-    assert HOSTILE not in text
-    assert 'alert(2)">' not in text
+    shown, raw = HOSTILE in parsed.text, HOSTILE in text  # the comparison of whole pages takes pytest minutes
+    assert shown
+    assert not raw
+    assert REASON.split("`")[0].strip() in table_named(parsed, "Values that are not a plain number").text
     assert not parsed.all("img")
     assert not parsed.all("b")
     assert not [name for each in parsed.inside for name in each.attributes if name.startswith("on")]
-    assert REASON.split("`")[0].strip() in parsed.text
 
 
 def test_the_browser_may_run_the_pages_own_scripts_alone(text, parsed):
@@ -193,7 +196,8 @@ def test_the_browser_may_run_the_pages_own_scripts_alone(text, parsed):
     assert "unsafe-inline" not in policy.split("script-src")[1]
     running = [each for each in parsed.all("script") if each.attributes.get("type") is None]
     assert policy.count("'sha256-") == len(running) + 1  # and that of the library
-    assert "http://" not in re.sub(r"http://www\.w3\.org/[^\"]*", "", text)
+    addresses = set(re.findall(r"https?://[^\"\s<]*", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a namespace
     assert not [each for each in parsed.inside if "src" in each.attributes]
 
 
@@ -210,12 +214,14 @@ def test_what_stands_in_backticks_is_code_and_escaped():
 
 
 def test_the_same_tables_give_the_same_bytes_and_few_of_them(folder, text):
-    assert page(page_run(folder, None)) == text
+    same = page(page_run(folder, None)) == text
+    assert same
     assert len(text.encode()) < LARGEST
 
 
 def test_the_page_names_no_folder_of_the_machine(folder, text, tmp_path):
-    assert str(folder.parent) not in text
+    named = str(folder.parent) in text
+    assert not named
     rows = [row for row in read_records(folder / RECORDS) if row.method != HOSTILE]
     reason = f"no {tmp_path}/results/a.json in {Path.home()}/models"
     failed = Record(
@@ -224,8 +230,9 @@ def test_the_page_names_no_folder_of_the_machine(folder, text, tmp_path):
     (tmp_path / "results").mkdir()
     write_table(tmp_path / "results" / RECORDS, [*rows, failed], Record)
     made = page(page_run(tmp_path / "results", None))
-    assert "no results/a.json in ~/models" in made
-    assert str(tmp_path) not in made
+    shown, named = "no results/a.json in ~/models" in made, str(tmp_path) in made
+    assert shown
+    assert not named
 
 
 def test_a_table_that_cannot_be_read_costs_its_section_alone(folder, tmp_path):
@@ -247,7 +254,8 @@ def test_report_writes_the_page_beside_the_tables_and_prints_its_path(folder, te
     done = CliRunner().invoke(main, ["report", "--out", str(folder), "--store", str(folder / "no-store")])
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{folder / 'report.html'}\n"
-    assert (folder / "report.html").read_text() == text
+    same = (folder / "report.html").read_text() == text
+    assert same
 
 
 @pytest.mark.parametrize(
@@ -277,7 +285,7 @@ def test_a_run_writes_its_page_unless_it_is_asked_not_to(tmp_path, monkeypatch):
     run = ["run", "--preset", "smoke", "--method", "root", "--tasks", "for_while"]
     with toy_bench() as bench:
         asked = []
-        monkeypatch.setattr("benchmark.cli.run.page_line", lambda *given: asked.append(given) or "page in x")
+        monkeypatch.setattr(RUN_MODULE, "page_line", lambda *given: asked.append(given) or "page in x")
         done = CliRunner().invoke(bench, run)
         assert done.exit_code == 0, done.output
         assert "page in x" in done.stderr

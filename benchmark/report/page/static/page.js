@@ -147,9 +147,9 @@
   const ink = () => getComputedStyle(root).getPropertyValue("--ink").trim();
   const paper = () => getComputedStyle(root).getPropertyValue("--paper").trim();
 
-  const axisLayout = (axis, width, values, lines) => {
+  const axisLayout = (axis, margin, width, values, lines) => {
     const shared = {
-      title: { text: escaped(axis.title), font: { size: 13 }, standoff: 8 }, automargin: true, zeroline: false,
+      title: { text: escaped(axis.title), font: { size: 13 }, standoff: 8 }, automargin: margin, zeroline: false,
       showline: true, ticks: "outside", ticklen: 4, fixedrange: true, gridcolor: "#8888", linecolor: "#888",
     };
     if (axis.categories.length) {
@@ -168,8 +168,8 @@
     return { ...shared, type: "log", dtick: decades > 2.5 ? 1 : "D2", tickformat: ",~r", ...ticks };
   };
   const layout = (data, width) => ({
-    xaxis: axisLayout(data.x, width, data.series.flatMap((each) => each.x), data.series.every((each) => each.line)),
-    yaxis: axisLayout(data.y, width, data.series.flatMap((each) => each.y), false), showlegend: false, autosize: true,
+    xaxis: axisLayout(data.x, "height", width, data.series.flatMap((each) => each.x), data.series.every((each) => each.line)),
+    yaxis: axisLayout(data.y, "width", width, data.series.flatMap((each) => each.y), false), showlegend: false, autosize: true,
     margin: { l: 58, r: 12, t: 8, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12, color: ink() }, hovermode: "closest", dragmode: false,
     hoverlabel: { bgcolor: paper(), bordercolor: ink(), font: { color: ink(), size: 12 }, align: "left" },
