@@ -108,7 +108,7 @@ def _names(assessed: Assessed) -> Table:
     """What the names of each model's nodes are worth."""
     columns = [Column("Method"), Column("Variant"), Column("Seed", numeric=True), Column("Judged", numeric=True)]
     columns += [Column(verdict.capitalize(), numeric=True) for verdict in VERDICTS]
-    rows = []
+    rows: list[list[Cell | str]] = []
     for row, content in assessed:
         counts = Counter(node["verdict"] for node in content["named"])
         seed = Cell("" if row.seed is None else str(row.seed), row.seed)
