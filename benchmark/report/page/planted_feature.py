@@ -22,7 +22,7 @@ from benchmark.validity.scoring import LOW
 CONJUNCTION = "in_string_and_in_call"
 """Where it is high; a person would name it after the first part."""
 
-MIDDLE, LOW_MEANING = "in_comment", "line_starts_with_return"
+MIDDLE, LOW_MEANING = "in_def_signature", "line_starts_with_return"
 """Where it is at middle values, and where it is low."""
 
 LEVELS = {CONJUNCTION: 1.0, MIDDLE: 0.5, LOW_MEANING: 0.2}

@@ -8,7 +8,6 @@ from test_found_under import setting_of
 from benchmark.interventions.ablation import keep_only
 from benchmark.interventions.replacement import Node
 from benchmark.model.circuit import Circuit
-from benchmark.model.graph import node_sites
 from benchmark.model.interface import unedited
 from benchmark.report.page.circuit_reading import PAIRS, _answers, _effects
 from benchmark.scoring.case import CircuitUnderTest
@@ -21,8 +20,8 @@ def case():
     setting = setting_of(planted, "mean")
     return CircuitUnderTest(
         model=planted.model,
-        sites=node_sites(planted.model, planted.graph),
-        circuit=planted.circuit,
+        sites=planted.sites,
+        circuit=planted.nodes,
         means=setting.means,
         batch=setting.prompts.test.rows(slice(2 * PAIRS)),
         reference_logits=torch.zeros(0, 0),

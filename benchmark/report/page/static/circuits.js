@@ -343,14 +343,14 @@
     fillCard(node) {
       this.card.classList.toggle("some", Boolean(node));
       if (!node) {
-        const hint = "Point at a node, or reach one with Tab and the arrow keys, to see what it means. A click or Enter pins it and lights what it reads from and writes to; Escape frees it. Filled nodes have a name.";
+        const hint = "Point at a node, or reach one with Tab and the arrow keys, to see what it means. A click or Enter pins it and lights what it reads from and writes to; Escape frees it. Filled nodes stand for a concept.";
         this.card.replaceChildren(element("p", { className: "hint", textContent: hint }));
         return;
       }
       const known = this.known(node);
       const heading = element("p", { className: "title" }, element("b", { textContent: node.name }), element("small", { textContent: KINDS[node.kind] ?? node.kind }));
       const rows = [
-        ["meaning", meaning(known) || (node.kind === "terminal" ? "all token embeddings, or all logits, as one" : "no name")],
+        ["meaning", meaning(known) || (node.kind === "terminal" ? "all token embeddings, or all logits, as one" : "no concept is known")],
         ["label score", scoreOf(known)],
         ["ablated alone", effectOf(node)],
         ["read", known && known.sign < 0 ? "with the opposite sign: its low values count as high" : null],
