@@ -121,7 +121,8 @@ def _begun(
 
     def taken(weight: Tensor) -> Tensor:
         """The rows of the dense head of each group, `[group, width, ...]`."""
-        return weight.detach().unflatten(0, (-1, width))[of_group]
+        heads: Tensor = weight.detach().unflatten(0, (-1, width))
+        return heads[of_group]
 
     (queries, query_bias), (keys, key_bias) = (
         (taken(weight).flatten(0, 1), taken(bias).flatten())

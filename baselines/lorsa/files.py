@@ -25,7 +25,7 @@ def save_heads(dictionary: Dictionary, folder: Path) -> None:
     settings = {"layers": len(layers), "qk_heads": layers[0].groups, "k": layers[0].k}
     (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
     for layer, (heads, (decoder,)) in enumerate(zip(layers, dictionary.decoders, strict=True)):
-        weights = {name: heads.get_parameter(name) for name in ("W_Q", "b_Q", "W_K", "b_K")}
+        weights: dict[str, Tensor] = {name: heads.get_parameter(name) for name in ("W_Q", "b_Q", "W_K", "b_K")}
         weights |= {"W_V": heads.weight, "b_V": heads.bias, "W_O": decoder.T, "b_O": dictionary.biases[layer]}
         saved = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
         save_file(saved, folder / f"blocks.{layer}.attn_out.safetensors")
