@@ -14,7 +14,8 @@ from benchmark.report.page.table import Cell, Column, Table, number, table
 from benchmark.report.page.templating import rendered
 from benchmark.report.words import NONE, counted, limits, listed, short, with_minus
 
-FIGURES = ("size_loss", "size_faithfulness")
+FIGURES = ("size_loss", "size_faithfulness", "profile", "task_sizes")
+"""The figures, the first two beside the table on the first screen."""
 
 
 def section(run: PageRun) -> Section:
@@ -24,7 +25,8 @@ def section(run: PageRun) -> Section:
         "overview.html",
         answers=list(_answers(run)),
         tables=[(each.caption, table(each)) for each in headline(run)],
-        charts=[chart(figure) for figure in figures],
+        charts=[chart(figure) for figure in figures[:2]],
+        behind=[drawn for drawn in map(chart, figures[2:]) if drawn],
         claims=[
             (claim.sentence, *verdict_sentence(claim, found), anchor(at))
             for at, (claim, found) in enumerate(run.verdicts)

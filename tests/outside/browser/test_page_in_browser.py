@@ -1,70 +1,74 @@
-"""The page of a run in a browser: it draws its charts, loads nothing, and has nothing to complain about."""
-
-import re
-import shutil
-import subprocess
+"""The page of a run in a browser: it draws its charts, asks for nothing, has no complaint, and obeys keys."""
 
 import pytest
+from devtools import installed_browser, opened
 from toy_tables import write_toy_tables
 
 from benchmark.report.page.writing import write_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+pytestmark = pytest.mark.slow
 
-PATIENCE = 120
-"""Seconds until the browser must have ended."""
+DRAWN = "document.querySelectorAll('.plot .svg-container').length"
 
+CHARTS = "document.querySelectorAll('figure.chart').length"
 
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    return found
+CONTROLS = "a[href], button, summary, select, input"
 
 
 @pytest.fixture(scope="module")
-def opened(browser, tmp_path_factory):
-    """The page as it is after its scripts have run, and what the browser has logged and asked for."""
+def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    file = write_page(write_toy_tables(folder / "results"), None, folder / "report.html")
-    net = folder / "net.json"
-    done = subprocess.run(
-        [
-            browser,
-            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
-            *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}"),
-            *("--enable-logging=stderr", "--v=0", f"--log-net-log={net}", "--window-size=1440,6000"),
-            *("--virtual-time-budget=20000", "--dump-dom", file.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    return file, done.stdout, done.stderr, net.read_text()
+    return write_page(write_toy_tables(folder / "results"), None, folder / "report.html")
 
 
-@pytest.mark.slow
-def test_the_page_draws_every_chart_without_a_complaint(opened):
-    file, document, log, _ = opened
-    charts = file.read_text().count('<figure class="chart"')
-    assert charts > 3
-    assert document.count('class="plot-container') == charts
-    assert [line for line in log.splitlines() if "CONSOLE" in line] == []
+@pytest.fixture(params=[1440, 390], ids="{} pixels".format)
+def tab(request, file, tmp_path):
+    browser = installed_browser()
+    if browser is None:
+        pytest.skip("no Chromium or Chrome is installed")
+    with opened(browser, file, tmp_path / "profile", width=request.param) as tab:
+        tab.width = request.param
+        yield tab
 
 
-@pytest.mark.slow
-def test_the_page_asks_for_itself_alone(opened):
-    *_, net = opened
-    asked = set(re.findall(r'"url":"(\w+:[^"]*)"', net))
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:", "chrome"))]
+def test_every_chart_is_drawn_without_a_request_or_a_complaint(tab, file):
+    assert tab.evaluate(CHARTS) > 3
+    tab.wait(f"{DRAWN} === {CHARTS}")
+    assert {url for url in tab.requested if not url.startswith(("data:", "about:"))} == {file.as_uri()}
+    assert tab.logged == []
 
 
-@pytest.mark.slow
-def test_the_tables_can_be_sorted_by_buttons_in_their_headings(opened):
-    _, document, *_ = opened
-    ranked = document[document.index("<caption>Ranked") :]
-    heading = ranked[: ranked.index("</thead>")]
-    assert heading.count('<button type="button">') == heading.count("<th ")
+def test_nothing_is_wider_than_the_window(tab):
+    tab.wait(f"{DRAWN} === {CHARTS}")
+    assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+
+
+def test_a_table_is_sorted_by_enter_in_a_heading(tab):
+    tab.evaluate("document.querySelector('table.sortable thead th:nth-child(2) button').focus()")
+    rows = "[...document.querySelector('table.sortable').tBodies[0].rows].map((row) => row.cells[1].textContent)"
+    order = "document.querySelector('table.sortable thead th:nth-child(2)').getAttribute('aria-sort')"
+    assert tab.evaluate(order) is None
+    tab.press("Enter", 13)
+    assert (tab.evaluate(order), tab.evaluate(rows)) == ("ascending", ["1", "2", "3"])
+    tab.press("Enter", 13)
+    assert (tab.evaluate(order), tab.evaluate(rows)) == ("descending", ["3", "2", "1"])
+
+
+def test_tab_reaches_every_control_that_can_be_seen(tab):
+    seen = f"[...document.querySelectorAll('{CONTROLS}')].filter((each) => each.checkVisibility())"
+    tab.wait(f"{DRAWN} === {CHARTS}")
+    controls = tab.evaluate(f"{seen}.length")
+    tab.evaluate(f"{seen}.forEach((each) => each.addEventListener('focus', () => {{ each.dataset.reached = 'yes'; }}))")
+    assert controls > 20
+    for _ in range(3 * controls):
+        tab.press("Tab", 9)
+        if tab.evaluate("document.querySelectorAll('[data-reached]').length") == controls:
+            return
+    assert tab.evaluate(f"{seen}.filter((each) => !each.dataset.reached).map((each) => each.outerHTML)") == []
+
+
+def test_the_button_changes_the_colours(tab):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = tab.evaluate(paper)
+    tab.evaluate("document.getElementById('theme').click()")
+    assert tab.evaluate(paper) != before
