@@ -35,6 +35,7 @@ FOLLOWED_BY = {
 """The tests that follow the Python of the pages that need more than the metrics; all other pages are followed here."""
 
 NOT_RUN = {
+    "docs/figures.md": "reads the tables of a run; tests of the figures read tables like them",
     "docs/released-models.md": "needs files of other people; test_released.py and test_atlas.py read files like them",
 }
 """Pages whose Python is not run, and why."""
