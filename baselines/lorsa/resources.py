@@ -96,7 +96,8 @@ def _training(config: LorsaConfig, heads: Heads) -> Training:
     kept = round(config.batch * dense.layers * _kept(heads))
     stored, batches = heads.rows * drawn, 2 * heads.rows * config.batch
     step = kept + config.batch * max(1.75 * heads.features, 4 * heads.padded - 2.25 * heads.features)
-    refreshed = heads.rows * drawn + drawn * 2 * dense.neurons
+    # Besides what is recorded, an MLP holds the stream before and after it, its input, and its neurons twice.
+    refreshed = heads.rows * drawn + drawn * (3 * dense.d_model + 2 * dense.neurons)
     trained = (1 + MOMENTS) * weights + stored + batches + max(step, refreshed, 2 * weights)
     of_layer = heads.features + 2 * dense.d_model
     passed = max(5 * measured * heads.features // 4, WINDOWS * dense.context * _held(heads))

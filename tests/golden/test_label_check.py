@@ -127,7 +127,7 @@ def test_explained_harm_of_drawn_nodes_is_unbiased_and_its_intervals_cover():
             sum(each.harm / each.probability for each in found.nodes),
         ]
 
-    everything, drawn = explained(41), [explained(12) for _ in range(16)]
+    everything, drawn = explained(41), [explained(12) for _ in range(40)]
     truth = everything.shares["label"].value
     assert 0.2 < truth < 0.8
     estimates = np.array([totals(each) for each in drawn])
