@@ -121,13 +121,10 @@ def resources_random(config: WidthConfig, shapes: Shapes) -> Resources:
     flops = measured * blocks_flops(widths.dense) + 2 * measured * (widths.encoders + widths.decoders)
     drawn = Training(
         parameters=widths.weights,
-        activation_bytes=0,
-        optimizer_bytes=0,
         dictionary_bytes=NUMBER * widths.weights,
         memory_bytes=round(NUMBER * numbers),
         store_bytes=_store_bytes(widths),
         flops=flops + _measuring_flops(config, widths),
-        tokens=0,
     )
     return Resources(drawn, _variants(widths))
 
@@ -137,13 +134,10 @@ def resources_read(config: MeasuredConfig, widths: Widths) -> Resources:
     weights = widths.weights
     read = Training(
         parameters=weights,
-        activation_bytes=0,
-        optimizer_bytes=0,
         dictionary_bytes=NUMBER * weights,
         memory_bytes=NUMBER * (parameters(widths.dense) + 2 * weights + _measuring(config, widths)),
         store_bytes=_store_bytes(widths),
         flops=_measuring_flops(config, widths),
-        tokens=0,
     )
     return Resources(read, _variants(widths))
 

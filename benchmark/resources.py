@@ -29,24 +29,24 @@ class Training:
     """What one training takes.
 
     Attributes:
-        parameters: Number of parameters that are trained, or drawn at random, the bigram table included.
-        activation_bytes: Bytes of activations that the forward pass of one batch keeps for its backward pass.
-        optimizer_bytes: Bytes of the optimizer's moments.
-        dictionary_bytes: Bytes of the encoders and decoders of a dictionary; 0 for other methods.
+        parameters: Number of parameters that are trained, read or drawn at random, the bigram table included.
         memory_bytes: The most bytes that tensors take at one time.
         store_bytes: Bytes of the files that stay.
         flops: Floating-point operations of matrix products and attention, two per multiplication and addition.
+        activation_bytes: Bytes of activations that the forward pass of one batch keeps for its backward pass.
+        optimizer_bytes: Bytes of the optimizer's moments.
+        dictionary_bytes: Bytes of the encoders and decoders of a dictionary; 0 for other methods.
         tokens: Number of training tokens, 0 if nothing is trained.
     """
 
     parameters: int
-    activation_bytes: int
-    optimizer_bytes: int
-    dictionary_bytes: int
     memory_bytes: int
     store_bytes: int
     flops: int
-    tokens: int
+    activation_bytes: int = 0
+    optimizer_bytes: int = 0
+    dictionary_bytes: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,9 @@ def resources_untrained(config: CorpusModelConfig, shapes: Shapes) -> Resources:
     shape = config.transformer(shapes.vocabulary, shapes.context)
     drawn = Training(
         parameters=parameters(shape),
-        activation_bytes=0,
-        optimizer_bytes=0,
-        dictionary_bytes=0,
         memory_bytes=NUMBER * parameters(shape) + validation_bytes(shape),
         store_bytes=store_bytes(shape, points=0),
         flops=validation_flops(config, shape),
-        tokens=0,
     )
     return Resources(drawn, {"native": model_size(shape)})
 
@@ -52,7 +48,6 @@ def training(config: CorpusModelConfig, shape: TransformerConfig) -> Training:
         parameters=parameters(shape),
         activation_bytes=NUMBER * kept_by_forward(config, shape),
         optimizer_bytes=NUMBER * MOMENTS * parameters(shape),
-        dictionary_bytes=0,
         memory_bytes=training_bytes(config, shape),
         store_bytes=store_bytes(shape, min(steps, CURVE_POINTS)),
         flops=3 * forward_flops(shape) * steps * positions + validation_flops(config, shape),

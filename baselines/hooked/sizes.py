@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baselines.hooked import HookedConfig
-from baselines.hooked.folders import OutsideModel, outside_model
+from baselines.hooked.folders import POSITIONS, VOCABULARIES, OutsideModel, outside_model
 from benchmark.resources import NUMBER, ModelSize, Resources, Shapes, Training
 
 COPIES = 4
@@ -27,7 +27,7 @@ NAMES = {
     "layers": ("n_layers", "num_hidden_layers", "n_layer", "num_layers"),
     "d_model": ("d_model", "hidden_size", "n_embd"),
     "heads": ("n_heads", "num_attention_heads", "n_head", "num_heads"),
-    "vocabulary": ("d_vocab", "vocab_size"),
+    "vocabulary": VOCABULARIES,
 }
 """The keys under which configurations have a size that every model has."""
 
@@ -103,13 +103,9 @@ def resources(config: HookedConfig, shapes: Shapes) -> Resources | None:
     passes = NUMBER * min(windows, WINDOWS) * shapes.context * max(size.held, 2 * sizes.vocabulary)
     read = Training(
         parameters=sizes.parameters,
-        activation_bytes=0,
-        optimizer_bytes=0,
-        dictionary_bytes=0,
         memory_bytes=NUMBER * sizes.parameters + max((COPIES - 1) * NUMBER * sizes.parameters, passes),
         store_bytes=NUMBER * sizes.parameters,
         flops=windows * shapes.context * size.flops,
-        tokens=0,
     )
     return Resources(read, {"native": size})
 
@@ -200,4 +196,4 @@ def _positions(model: OutsideModel, context: int) -> int:
         has_table = "n_positions" in model.config or "ffn_dim" in model.config
     if not has_table:
         return 0
-    return min(model.number(("n_ctx", "n_positions", "max_position_embeddings")) or context, context)
+    return min(model.number(POSITIONS) or context, context)

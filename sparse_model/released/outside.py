@@ -65,13 +65,9 @@ def resources(config: ReleasedSettings, shapes: Shapes) -> Resources:
     size = NUMBER * parameters(shape)
     read = Training(
         parameters=parameters(shape),
-        activation_bytes=0,
-        optimizer_bytes=0,
-        dictionary_bytes=0,
         memory_bytes=max(COPIES * size, size + validation_bytes(shape)),
         store_bytes=store_bytes(shape, points=0),
         flops=config.validation_windows * shapes.context * forward_flops(shape),
-        tokens=0,
     )
     return Resources(read, {"native": model_size(shape)})
 

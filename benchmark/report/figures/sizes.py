@@ -22,6 +22,7 @@ from benchmark.report.figures.estimates import (
     shown,
 )
 from benchmark.report.figures.tables import Tables
+from benchmark.report.words import counted
 
 MEANT = {"verified_edges": "edges that the circuit needs", "edges": "edges of the circuit"}
 """What the size metrics count."""
@@ -181,8 +182,8 @@ def _about_sizes(board: Board, sizes: Mapping[EntryKey, Values], overs: Sequence
     each = [set(values) for values in sizes.values()]
     if all(items == each[0] for items in each):
         tasks, seeds = ({item[part] for item in each[0]} for part in (0, 1))
-        where = f"{_counted(len(tasks), 'task')}, {_counted(len(seeds), 'training seed')}"
-        yield f"Geometric means over {_counted(len(each[0]), 'circuit')} per method ({where}): those that all reach."
+        where = f"{counted(len(tasks), 'task')}, {counted(len(seeds), 'training seed')}"
+        yield f"Geometric means over {counted(len(each[0]), 'circuit')} per method ({where}): those that all reach."
     else:
         yield "Geometric means over the circuits of each method; no task is reached by all, so do not compare them."
     yield intervals_over(overs)
@@ -190,10 +191,6 @@ def _about_sizes(board: Board, sizes: Mapping[EntryKey, Values], overs: Sequence
     if nobody:
         yield f"No circuit reaches the target: {', '.join(nobody)}."
     yield listed_sentence(board)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _loss(board: Board, place: EntryKey) -> Estimate | None:

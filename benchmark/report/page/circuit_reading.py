@@ -230,13 +230,9 @@ class CircuitReader:
         """What flows along each edge that has a weight; `None` if the model does not show it."""
         if not can_ablate_edges(case.model):
             return None
-        windows = spread_windows(self.text(stored).corpus, "train", config.edge_tokens)[0]
-        known = (stored.row.method, stored.row.variant, stored.inputs, config.edge_tokens)
-        if self._source_means is None or self._source_means[0] != known:
-            self._source_means = (known, source_means(case.model, windows))
         weighted = [each for each in case.model.connections(stored.row.graph) if each.weight is not None]  # type: ignore[arg-type]
         joined = [each for each in (kept_ends(one, case.circuit) for one in weighted) if each is not None]
-        means = {**case.means, **self._source_means[1]}
+        means = {**case.means, **self._means_of_sources(stored, config.edge_tokens)}
         found = {}
         for each, sizes in zip(joined, attributions(case.model, joined, means, case.batch, case.edit), strict=True):
             source, target = each.pair
@@ -244,6 +240,14 @@ class CircuitReader:
                 for size, begin in zip(row, each.sources.tolist(), strict=True):
                     found[node_name(source, begin), node_name(target, to)] = size
         return found
+
+    def _means_of_sources(self, stored: StoredCircuit, tokens: int) -> dict[str, Tensor]:
+        """The means of what sources write in a circuit's model, over about so many training tokens."""
+        method, corpus = stored.row.method, self.text(stored).corpus
+        known = (method, stored.row.variant, stored.inputs[method], corpus.folder, tokens)
+        if self._source_means is None or self._source_means[0] != known:
+            self._source_means = (known, source_means(stored.model, spread_windows(corpus, "train", tokens)[0]))
+        return self._source_means[1]
 
 
 def _case(stored: StoredCircuit, config: CircuitConfig, batch: PromptBatch, seed: int) -> CircuitUnderTest:

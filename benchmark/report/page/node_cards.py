@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.export.graph import node_name
 from benchmark.report.meanings import Meaning
 from benchmark.report.page.node_examples import NodeExamples
 
@@ -36,6 +37,6 @@ def detected_on_prompts(assessed: Mapping[str, Any], task: str) -> dict[str, str
         task: Its task.
     """
     return {
-        f"{node['site']}[{node['index']}]": f"{concept} on the prompts of {task}"
+        node_name(node["site"], node["index"]): f"{concept} on the prompts of {task}"
         for node, concept in assessed["labels"]
     }

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
+from benchmark.export.graph import node_name
 from benchmark.model.devices import to_numpy
 from benchmark.model.interface import CircuitModel, record
 from benchmark.seeds import seed_of
@@ -72,7 +73,7 @@ def node_examples(model: CircuitModel, kept: Mapping[str, Sequence[int]], text: 
     values = record(model, text.tokens)
     examples = Examples(text.tokens.numpy(), text.decode, np.random.default_rng(seed_of("examples on the page")))
     return {
-        f"{site}[{index}]": _examples(to_numpy(values[site][..., index]), examples)
+        node_name(site, index): _examples(to_numpy(values[site][..., index]), examples)
         for site, nodes in kept.items()
         for index in nodes
     }
