@@ -2,15 +2,15 @@
 
 import gc
 
+import shape_checks  # isort: split
+
 import hypothesis
 import pytest
-import shape_checks
 import torch
 from inline import inline_cells
 
 from sparse_model import linear
 
-shape_checks.install()
 hypothesis.settings.register_profile("no deadline", deadline=None)  # the machine may be busy
 hypothesis.settings.load_profile("no deadline")
 
