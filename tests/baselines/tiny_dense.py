@@ -19,12 +19,12 @@ from sparse_model.transformer import Transformer
 VOCABULARY, CONTEXT, CHANNELS, LAYERS = 24, 10, 16, 3
 
 
-def random_dense(**settings) -> Transformer:
-    """Three blocks with weights large enough that every part matters, gains and biases included."""
+def random_dense(layers: int = LAYERS, **settings) -> Transformer:
+    """Blocks with weights large enough that every part matters, gains and biases included."""
     config = TransformerConfig(
         vocabulary=VOCABULARY,
         context=CONTEXT,
-        layers=LAYERS,
+        layers=layers,
         d_model=CHANNELS,
         d_head=8,
         activation_density=1.0,

@@ -200,7 +200,7 @@ def judged(model, samples):
         *samples,
         [Concept("third", "every third token", lambda text: [], "tests")],
         ["third"],
-        ValidityConfig(pilot_windows=4, most_windows=12, judged_nodes=1),
+        ValidityConfig(piloted=2, pilot_windows=4, most_windows=12, judged_nodes=1, explained_nodes=4),
         lambda ids: "",
         np.random.default_rng(0),
     )
@@ -235,7 +235,7 @@ def test_edges_through_opaque_blocks_are_verified_there(place, device):
 
 def test_no_double_precision_is_needed():
     with emulated_device(float64=False) as device:
-        model = random_dense()
+        model = random_dense(layers=1)
         setting = setting_of(model, "unit")
         expected = scores(setting, search(setting))
         moved = setting_of(model.to(device), "unit", setting.prompts)
