@@ -55,18 +55,21 @@ def plan(
     from benchmark.planning.needs import Planned
     from benchmark.running.config import configure, load_preset
     from benchmark.running.plan import plan as cells_of
+    from benchmark.running.posing import not_posed
 
     with user_errors():
         check_installation()
         settings = configure(preset, methods, tasks, seeds, changes)
         made = cells_of(settings)
         found = rows(Planned(settings), made.cells, device, settings.estimated_seconds)
+        broken = not_posed(settings)
     if as_json:
         told = [{"label": row.label, "cells": row.cells, **row.needs.stated, **asdict(row.asked)} for row in found]
-        click.echo(json.dumps({"preset": preset, "device": device, "rows": told}, indent=1))
+        click.echo(json.dumps({"preset": preset, "device": device, "rows": told, "not_posed": broken}, indent=1))
         return
     summary = f"preset {preset}: {load_preset(preset).summary}"
     lines = [*wrap(summary, WIDTH), "", *_sizes(found), "", *_resources(found), "", *_remarks(found, device)]
+    lines += [line for reason in broken.values() for line in ("", *wrap(f"Cannot be posed: {reason}", WIDTH))]
     click.echo("\n".join(lines))
 
 
