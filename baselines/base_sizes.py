@@ -109,7 +109,7 @@ def _of_hooked(sizes: HookedSizes, context: int) -> BaseSizes:
         vocabulary=sizes.vocabulary,
         parameters=model.parameters,
         largest=model.largest,
-        held=sizes.held(context),
+        held=max(sizes.held(context), sizes.attention_held(context)),
         flops=model.flops - 2 * sizes.vocabulary * sizes.d_model,
         mlp_flops=2 * sizes.layers * sizes.d_model * (1 + sizes.reads) * sizes.neurons,
         queries=sizes.queries + 2 * sizes.keys,

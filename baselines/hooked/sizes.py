@@ -89,6 +89,10 @@ class HookedSizes:
         """The most numbers per position that a sublayer holds besides the stream."""
         return max((2 + self.gated) * self.neurons, SCORES * self.heads * context)
 
+    def attention_held(self, context: int) -> int:
+        """Numbers per position of the scores of an attention layer, and of its queries, keys and values."""
+        return SCORES * self.heads * context + self.queries + 2 * self.keys
+
     @property
     def parameters(self) -> int:
         """Number of parameters, with the biases that TransformerLens adds; norms left out."""

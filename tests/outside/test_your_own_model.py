@@ -82,9 +82,7 @@ def test_the_model_is_listed_without_a_rank_and_with_the_reason(followed):
     listed = {(row["method"], row["rank"], row["status"]) for row in board}
     assert listed == {("hooked", "", "undefined"), ("sae_on_hooked", "", "undefined")}
     assert all(row["reason"].startswith("no reference task: none that weight_sparse and dense solve") for row in board)
-    flops = {
-        (row["method"], row["status"]) for row in rows(folder, "records.csv") if row["metric"] == "training_flops"
-    }
+    flops = {(row["method"], row["status"]) for row in rows(folder, "records.csv") if row["metric"] == "training_flops"}
     assert flops == {("hooked", "undefined"), ("sae_on_hooked", "ok")}
 
 
