@@ -114,7 +114,7 @@ def _sizes(found: "Sequence[Row]") -> Iterator[str]:
         sizes = (needs.activation_bytes, needs.optimizer_bytes, needs.dictionary_bytes, needs.store_bytes)
         columns = [_shown(needs.parameters, count), *(_shown(each, size) for each in sizes)]
         rest = f"{_shown(needs.flops, power):>7}{_shown(needs.tokens, count):>7}"
-        yield f"{row.label:{LABEL}}" + "".join(f"{each:>8}" for each in columns) + rest
+        yield _label(row) + "".join(f"{each:>8}" for each in columns) + rest
 
 
 def _resources(found: "Sequence[Row]") -> Iterator[str]:
@@ -125,7 +125,12 @@ def _resources(found: "Sequence[Row]") -> Iterator[str]:
     for row in found:
         asked = row.asked
         sizes = f"{_shown(asked.memory_bytes, size):>10}{_shown(asked.disk_bytes, size):>10}"
-        yield f"{row.label:{LABEL}}{row.cells:>7}{asked.cores:>7}{asked.gpus:>6}{sizes}{_hours(asked.hours):>10}"
+        yield f"{_label(row)}{row.cells:>7}{asked.cores:>7}{asked.gpus:>6}{sizes}{_hours(asked.hours):>10}"
+
+
+def _label(row: "Row") -> str:
+    """The label of a row, in a line of its own if its columns do not hold it."""
+    return f"{row.label:{LABEL}}" if len(row.label) <= LABEL else f"{row.label}\n{'':{LABEL}}"
 
 
 def _remarks(found: "Sequence[Row]", device: str) -> Iterator[str]:

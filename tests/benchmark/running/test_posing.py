@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from toy_tokenizers import byte_level, saved
 
-from benchmark.cli import cli
+from benchmark.cli import main
 from benchmark.running.circuit_inputs import drawn_prompts, in_forms
 from benchmark.running.config import configure
 from benchmark.running.posing import not_posed
@@ -58,7 +58,7 @@ def test_a_dry_run_and_a_plan_name_the_tasks_and_their_answers(command, tokenize
     name = "final_kwarg"
     broken = not_posed(run_with(tokenizer, name))
     chosen = ["--preset", "smoke", "--method", "dense", "--tasks", name, "--set", f"corpus.tokenizer={tokenizer}"]
-    done = CliRunner().invoke(cli, [*command, *chosen])
+    done = CliRunner().invoke(main, [*command, *chosen])
     assert done.exit_code == 0, done.output
     if "--json" in command:
         assert json.loads(done.stdout)["not_posed"] == {name: broken[name]}
