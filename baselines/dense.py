@@ -1,5 +1,8 @@
 """The ordinary dense transformer: the same code at density 1, without AbsTopK."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from benchmark.methods import Axis, Method
@@ -9,6 +12,11 @@ from sparse_model.method import NATIVE, PRETRAINED
 
 class DenseConfig(DenseWeightsConfig):
     """The settings of the weight-sparse transformer, with the densities fixed at 1."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "hooked": "a model of your own is a method: --method hooked --set hooked.model=DIR, with our dictionaries as "
+        "sae_on_hooked, transcoder_on_hooked and clt_on_hooked",
+    }
 
     activation_density: float = Field(1.0, ge=1, le=1)
     """Share of a site's entries that AbsTopK keeps: all."""

@@ -38,8 +38,8 @@ from benchmark.running.store import Store
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.scoring.score_circuit import score_circuit, score_search
 from benchmark.seeds import seed_of
+from benchmark.tasks.encoding import MAX_TOKENS, check_listed
 from benchmark.tasks.listed import write_listed
-from benchmark.tasks.prompts import MAX_TOKENS, check_listed
 from benchmark.validity.assess import Assessment, assess
 from benchmark.validity.labelled_sample import read_samples, write_windows
 from benchmark.validity.rows import concept_measurements, measurements, write_validity

@@ -1,7 +1,7 @@
 """What a method declares, and the registry of all installed methods, ours and other people's."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -155,6 +155,7 @@ class Method:
         sweep: The settings that `bench sweep` varies; without any it is not swept.
         by_name: Whether `--method all` leaves it out, because it needs settings that no preset has, such as a path, or
             is no part of the comparison yet.
+        settings_of: The method whose table of a preset fills its settings too, where the preset has none for itself.
         version: Raised by hand when the same config trains another artifact; it is then trained again.
         corpus: `module:function`, called as `(config) -> Mapping[str, object]`: the settings of the corpus that its
             models need, such as `tokenizer` and `beginning`; `context` is the most positions that they have, and a run
@@ -164,6 +165,8 @@ class Method:
             used, so that a run fails before it starts, and imports no torch.
         opens: `module:function`, called as `(folder) -> CircuitModel | None`: the model in a folder that was written
             elsewhere, for `benchmark.load_model(folder)`; `None` for a folder of something else.
+        circuits: `module:function`, called as `(config) -> Collection[str]`: the tasks whose circuits come with its
+            models, for the ranking `released`. It raises `ValueError` for settings that name none; imports no torch.
         resources: `module:function`, called as `(config, shapes) -> Resources | None`: what training takes and how
             large the models are, for `bench plan`; `None` if that is not stated. It computes in closed form, without
             torch, and raises `ValueError` for settings that do not fit those of the methods that this one needs.
@@ -185,11 +188,13 @@ class Method:
     family: str = ""
     sweep: tuple[Axis, ...] = ()
     by_name: bool = False
+    settings_of: str = ""
     version: int = 1
     resources: str | None = None
     corpus: str | None = None
     outside: str | None = None
     opens: str | None = None
+    circuits: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -229,6 +234,13 @@ class Method:
     def outside_files(self, config: BaseModel) -> Mapping[str, str]:
         """The digests of the files that training reads from outside the store; `ValueError` if they cannot be used."""
         return {name: str(digest) for name, digest in self._called("outside", self.outside, config).items()}
+
+    def known_circuits(self, config: BaseModel) -> Collection[str] | None:
+        """The tasks whose circuits come with its models; `None` if none ever do."""
+        if self.circuits is None:
+            return None
+        found: Collection[str] = resolve(self.circuits)(config)
+        return found
 
     def _called(self, called: str, function: str | None, config: BaseModel) -> Mapping[str, object]:
         """What a function of the record returns for its settings; nothing if it has no such function."""
@@ -286,7 +298,7 @@ def _check(method: Method) -> None:
     for name in ("train", "load"):
         if not isinstance(getattr(method, name), str):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
-    for name in ("resources", "corpus", "outside", "opens"):
+    for name in ("resources", "corpus", "outside", "opens", "circuits"):
         if not isinstance(getattr(method, name), str | None):
             raise ValueError(f"{name} is {getattr(method, name)!r}, not of the form 'module:function'")
     for name, reference in method.exports.items():

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -65,6 +65,9 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that these settings do not have although one may look for them here, each with what to do instead."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -30,5 +30,6 @@ HOOKED = Method(
     corpus="baselines.hooked.folders:corpus_settings",
     outside="baselines.hooked.folders:digests",
     resources="baselines.hooked.sizes:resources",
+    opens="baselines.hooked.training:opened",
     by_name=True,
 )

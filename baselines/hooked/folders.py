@@ -133,6 +133,14 @@ def outside_model(config: HookedConfig) -> OutsideModel:
     return model
 
 
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder looks like one with a model of Hugging Face or a `HookedTransformer`."""
+    if not (folder / CONFIG).is_file():
+        return False
+    model = OutsideModel(str(folder), folder, read_json(folder / CONFIG), on_hub=False)
+    return model.is_hooked_transformer or "architectures" in model.config
+
+
 def weight_files(name: str, folder: Path) -> list[Path]:
     """The safetensors files of a model in a folder.
 

@@ -85,6 +85,14 @@ class HookedSizes:
         """Entries of the matrices of a block."""
         return self.d_model * (2 * self.queries + 2 * self.keys + (1 + self.reads) * self.neurons)
 
+    def held(self, context: int) -> int:
+        """The most numbers per position that a sublayer holds besides the stream."""
+        return max((2 + self.gated) * self.neurons, SCORES * self.heads * context)
+
+    def attention_held(self, context: int) -> int:
+        """Numbers per position of the scores of an attention layer, and of its queries, keys and values."""
+        return SCORES * self.heads * context + self.queries + 2 * self.keys
+
     @property
     def parameters(self) -> int:
         """Number of parameters, with the biases that TransformerLens adds; norms left out."""
@@ -135,18 +143,38 @@ def sizes_of(model: OutsideModel, context: int) -> HookedSizes | None:
     )
 
 
+def replaceable_sizes_of(model: OutsideModel, context: int) -> HookedSizes | None:
+    """The sizes of a model whose layers dictionaries replace; `None` if its configuration does not say them all.
+
+    Raises:
+        ValueError: Names the part of the model with which its layers cannot be replaced, as `baselines.hooked_base`
+            does once the model has been read.
+    """
+    sizes = sizes_of(model, context)
+    if sizes is None:
+        return None
+    parts = {
+        "no MLPs": sizes.neurons == 0,
+        "parallel attention and MLP": sizes.parallel and sizes.neurons > 0,
+        "positions 'shortformer'": model.config.get("positional_embedding_type") == "shortformer",
+    }
+    for part, present in parts.items():
+        if present:
+            raise ValueError(f"hooked.model {model.name!r}: its layers cannot be replaced: it has {part}")
+    return sizes
+
+
 def model_size(sizes: HookedSizes, context: int) -> ModelSize:
     """How large a model is where circuits are discovered in it."""
     units = sizes.queries + 2 * sizes.keys + sizes.neurons
     channels = 2 * sizes.d_model * (1 if sizes.neurons == 0 else 2)
-    attention = SCORES * sizes.heads * context
     return ModelSize(
         parameters=sizes.parameters,
         sites=sizes.layers * (units + channels),
         site_count=sizes.layers * (5 if sizes.neurons == 0 else 8),
         units=sizes.layers * units,
         meaningful=sizes.layers * (units + channels),
-        held=4 * sizes.d_model + max((2 + sizes.gated) * sizes.neurons, attention),
+        held=4 * sizes.d_model + sizes.held(context),
         largest=max(sizes.vocabulary * sizes.d_model, sizes.neurons * sizes.d_model),
         connections=_connections(sizes),
         terminals=_terminals(sizes),

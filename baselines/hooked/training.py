@@ -5,7 +5,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from baselines.hooked import HookedConfig
-from baselines.hooked.folders import outside_model
+from baselines.hooked.folders import is_model_folder, outside_model
 from baselines.hooked.reading import quiet, read_hooked_transformer, read_model, written_config
 from benchmark.corpus import Corpus
 from benchmark.corpus.sampling import spread_windows
@@ -16,6 +16,9 @@ from benchmark.model.interface import next_token_loss
 from benchmark.progress import Progress
 
 MODEL, SETTINGS = "model.safetensors", "model.json"
+
+MOST_OPENED_POSITIONS = 2048
+"""Positions of a model with rotary embeddings that is opened outside a run, whose masks grow with their square."""
 
 
 def train(corpus: Corpus, config: HookedConfig, seed: int, needed: object, folder: Path, progress: Progress) -> Facts:
@@ -41,6 +44,18 @@ def train(corpus: Corpus, config: HookedConfig, seed: int, needed: object, folde
     count = sum(each.numel() for each in parameters.values())
     nonzero = sum(int(each.count_nonzero()) for each in parameters.values())
     return Facts(loss, count, nonzero, bigram_parameters=0, training_flops=None)
+
+
+def opened(folder: Path) -> HookedCircuitModel | None:
+    """The model in a folder of Hugging Face or with a `HookedTransformer`; `None` for a folder of something else.
+
+    Raises:
+        ValueError: The model cannot be read, or has a part that cannot be ablated exactly.
+    """
+    if not is_model_folder(folder):
+        return None
+    outside = outside_model(HookedConfig(model=str(folder)))
+    return HookedCircuitModel(read_model(outside, MOST_OPENED_POSITIONS))
 
 
 def load(folder: Path, variant: str, needed: object) -> HookedCircuitModel:

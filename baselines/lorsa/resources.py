@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 
+from baselines.base_sizes import dense_shape
 from baselines.lorsa import LorsaConfig
 from baselines.resources import (
     JSON_BYTES,
     LAYER_BYTES,
     MIXED_BATCHES,
     WINDOWS,
-    dense_shape,
     drawn_positions,
     measured_positions,
 )
@@ -92,7 +92,7 @@ def resources(config: LorsaConfig, shapes: Shapes) -> Resources:
 def _training(config: LorsaConfig, heads: Heads) -> Training:
     """What training takes; its peak is in a step, when activations are computed anew, or when quality is measured."""
     dense, weights = heads.dense, heads.weights
-    drawn, measured = drawn_positions(config, dense), measured_positions(config, dense)
+    drawn, measured = drawn_positions(config, dense.context), measured_positions(config, dense.context)
     kept = round(config.batch * dense.layers * _kept(heads))
     stored, batches = heads.rows * drawn, 2 * heads.rows * config.batch
     step = kept + config.batch * max(1.75 * heads.features, 4 * heads.padded - 2.25 * heads.features)

@@ -1,15 +1,13 @@
 """The size of a saved dictionary, from the headers of its files, and whether it fits the model. Imports no torch."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from baselines.base_sizes import BaseSizes, base_sizes
 from baselines.file_names import is_circuit_tracer, is_sparsify
-from baselines.hooked import HookedConfig
-from baselines.hooked.folders import outside_model
-from baselines.hooked.sizes import sizes_of
-from baselines.resources import Widths, dense_shape, resources_read
+from baselines.resources import Widths, resources_read
 from baselines.saved import SavedConfig
 from baselines.saved.sources import files_in, folders_of
 from benchmark.files import tensor_entries
@@ -82,25 +80,20 @@ def _named(shapes: Mapping[str, tuple[int, ...]], name: re.Pattern[str]) -> list
 def _resources(
     config: SavedConfig, shapes: Shapes, hook: str, targets: Callable[[int], tuple[int, ...]]
 ) -> Resources | None:
-    """What a dictionary takes; of one that explains a model of one's own only whether it fits is known."""
+    """What a dictionary takes; `None` if its files or the model's configuration do not say its sizes."""
     folder = Path(config.path)
-    found, hooked = saved_sizes(folder), shapes.configs.get("hooked")
-    if found is None:
+    found, base = saved_sizes(folder), base_sizes(shapes)
+    if found is None or base is None:
         return None
-    if isinstance(hooked, HookedConfig):
-        model = sizes_of(outside_model(hooked), shapes.context)
-        if model is not None:
-            _check_fits(folder, found, hook, model.layers, model.d_model, {model.d_model})
-        return None
-    dense = dense_shape(shapes)
-    reads = {dense.d_read, dense.d_model} if hook == "mlp_out" else {dense.d_model}
-    _check_fits(folder, found, hook, dense.layers, dense.d_model, reads)
-    widths = Widths(dense, found.source, found.features, targets(dense.layers), replaces_mlps=hook == "mlp_out")
+    _check_fits(folder, found, hook, base)
+    widths = Widths(base, found.source, found.features, targets(base.layers), replaces_mlps=hook == "mlp_out")
     return resources_read(config, widths)
 
 
-def _check_fits(folder: Path, found: SavedSizes, hook: str, layers: int, d_model: int, reads: Collection[int]) -> None:
+def _check_fits(folder: Path, found: SavedSizes, hook: str, base: BaseSizes) -> None:
     """`ValueError` in one line if layers or widths of a dictionary are not those of the model."""
+    layers, d_model = base.layers, base.d_model
+    reads = {base.d_read, d_model} if hook == "mlp_out" else {d_model}
     if not is_circuit_tracer(folder):
         folders_of(folder, [f"blocks.{layer}.{hook}" for layer in range(layers)])
     elif found.layers != layers:

@@ -55,18 +55,21 @@ def plan(
     from benchmark.planning.needs import Planned
     from benchmark.running.config import configure, load_preset
     from benchmark.running.plan import plan as cells_of
+    from benchmark.running.posing import not_posed
 
     with user_errors():
         check_installation()
         settings = configure(preset, methods, tasks, seeds, changes)
         made = cells_of(settings)
         found = rows(Planned(settings), made.cells, device, settings.estimated_seconds)
+        broken = not_posed(settings)
     if as_json:
         told = [{"label": row.label, "cells": row.cells, **row.needs.stated, **asdict(row.asked)} for row in found]
-        click.echo(json.dumps({"preset": preset, "device": device, "rows": told}, indent=1))
+        click.echo(json.dumps({"preset": preset, "device": device, "rows": told, "not_posed": broken}, indent=1))
         return
     summary = f"preset {preset}: {load_preset(preset).summary}"
     lines = [*wrap(summary, WIDTH), "", *_sizes(found), "", *_resources(found), "", *_remarks(found, device)]
+    lines += [line for reason in broken.values() for line in ("", *wrap(f"Cannot be posed: {reason}", WIDTH))]
     click.echo("\n".join(lines))
 
 
@@ -111,7 +114,7 @@ def _sizes(found: "Sequence[Row]") -> Iterator[str]:
         sizes = (needs.activation_bytes, needs.optimizer_bytes, needs.dictionary_bytes, needs.store_bytes)
         columns = [_shown(needs.parameters, count), *(_shown(each, size) for each in sizes)]
         rest = f"{_shown(needs.flops, power):>7}{_shown(needs.tokens, count):>7}"
-        yield f"{row.label:{LABEL}}" + "".join(f"{each:>8}" for each in columns) + rest
+        yield _label(row) + "".join(f"{each:>8}" for each in columns) + rest
 
 
 def _resources(found: "Sequence[Row]") -> Iterator[str]:
@@ -122,7 +125,12 @@ def _resources(found: "Sequence[Row]") -> Iterator[str]:
     for row in found:
         asked = row.asked
         sizes = f"{_shown(asked.memory_bytes, size):>10}{_shown(asked.disk_bytes, size):>10}"
-        yield f"{row.label:{LABEL}}{row.cells:>7}{asked.cores:>7}{asked.gpus:>6}{sizes}{_hours(asked.hours):>10}"
+        yield f"{_label(row)}{row.cells:>7}{asked.cores:>7}{asked.gpus:>6}{sizes}{_hours(asked.hours):>10}"
+
+
+def _label(row: "Row") -> str:
+    """The label of a row, in a line of its own if its columns do not hold it."""
+    return f"{row.label:{LABEL}}" if len(row.label) <= LABEL else f"{row.label}\n{'':{LABEL}}"
 
 
 def _remarks(found: "Sequence[Row]", device: str) -> Iterator[str]:

@@ -52,6 +52,7 @@ def run(
     from benchmark.running.config import configure
     from benchmark.running.estimates import Estimates
     from benchmark.running.plan import plan
+    from benchmark.running.posing import not_posed
     from benchmark.running.tables import check_tables, write_tables
     from benchmark.tasks.listed import forms_text
 
@@ -63,10 +64,12 @@ def run(
         check_tables(out, settings)
         cells, seconds = made.cells, settings.estimated_seconds
         states = {cell.key: "missing" if fresh else place.state(cell.key) for cell in cells}
+        broken = not_posed(settings)
     notes = [f"also needs {name}: {reason}" for name, reason in made.added.items()]
     notes += [
         f"task {name} of {settings.task_files[name]}: {forms_text(settings.task(name))}" for name in settings.listed
     ]
+    notes += [f"cannot be posed: {reason}" for reason in broken.values()]
     missing = [cell for cell in cells if states[cell.key] != "done"]
     here = engine.executor == "local"
     needed, lacking = needs_of_run(settings, missing, store, engine.workers, engine.device, here)

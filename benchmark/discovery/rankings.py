@@ -29,6 +29,9 @@ class Ranking:
     """Whether `orders` gives a circuit that is known already, as one `(order, nodes)` with its nodes first and their
     number. It is taken as it is: neither cut nor shrunk."""
 
+    with_model: bool = False
+    """Whether that circuit comes with the model, so that a method has to state the tasks that it has circuits for."""
+
     @property
     def edge_order(self) -> Callable[..., Any] | None:
         """The function that orders the edges of a circuit, if the ranking has its own."""
@@ -72,6 +75,7 @@ OURS = (
         source="for circuits such as those released with Gao et al. 2025 (arXiv 2511.13653)",
         orders="benchmark.discovery.released_circuit:released_order",
         as_given=True,
+        with_model=True,
     ),
     Ranking(
         name="random",

@@ -17,8 +17,8 @@ from benchmark.metrics import task_loss
 from benchmark.model.checks import check_model
 from benchmark.model.interface import CircuitModel
 from benchmark.notebook.sources import Source, Windows, check_seed, circuit_config
-from benchmark.running.circuit_inputs import in_forms
 from benchmark.running.finished import FinishedRun
+from benchmark.running.posing import in_forms
 from benchmark.scoring.case import DiscoveredCircuit, Setting
 from benchmark.tasks import TASKS, Task
 from benchmark.tasks.prompts import TaskPrompts

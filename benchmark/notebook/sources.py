@@ -26,7 +26,8 @@ from benchmark.running.finished import FinishedRun, open_run
 from benchmark.seeds import LARGEST_SEED
 from benchmark.settings import Checked, validated
 from benchmark.tasks import Task
-from benchmark.tasks.prompts import MAX_TOKENS, TaskPrompts
+from benchmark.tasks.encoding import MAX_TOKENS
+from benchmark.tasks.prompts import TaskPrompts
 
 PRESET = "quick"
 """The preset whose settings are used without a run."""

@@ -12,10 +12,10 @@ from benchmark.discovery.settings import CircuitConfig
 from benchmark.files import check_shapes, read_tensors
 from benchmark.model.interface import CircuitModel
 from benchmark.running.models import Inputs
-from benchmark.seeds import seed_of
-from benchmark.tasks import TASKS, Task, posed
+from benchmark.running.posing import drawing, in_forms
+from benchmark.tasks import TASKS, Task
 from benchmark.tasks.listed import read_listed
-from benchmark.tasks.prompts import MAX_TOKENS, PromptBatch, TaskPrompts, prompts
+from benchmark.tasks.prompts import PromptBatch, TaskPrompts, prompts
 
 Params = Mapping[str, Any]
 
@@ -24,12 +24,6 @@ def scored_task(params: Params, inputs: Inputs, config: CircuitConfig) -> Task:
     """The task of a cell in the forms that count, one of them held out for testing if the settings say so."""
     known = read_listed(inputs["task"]) if "task" in inputs else TASKS.named(params["task"])
     return in_forms(known, config)
-
-
-def in_forms(known: Task, config: CircuitConfig) -> Task:
-    """A task in the forms that count, one of them held out for testing if the settings say so."""
-    task = posed(known, config.forms)
-    return task.holding_out(config.held_out) if config.held_out else task
 
 
 def task_prompts(task: Task, corpus: Corpus, config: CircuitConfig, seed: int) -> TaskPrompts:
@@ -62,9 +56,7 @@ def _of_split(
     seed: int,
     beginning: int | None,
 ) -> PromptBatch:
-    drawing = seed_of("prompts", task.name, split, seed)
-    pairs = {"train": config.train_pairs, "validation": config.validation_pairs, "test": config.test_pairs}[split]
-    return prompts(task, tokenizer, split, pairs, drawing, min(MAX_TOKENS, context), beginning)
+    return prompts(task, tokenizer, split, *drawing(task, split, config, context, seed), beginning)
 
 
 def means_of(model: CircuitModel, profile: Path) -> dict[str, Tensor]:

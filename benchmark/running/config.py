@@ -17,6 +17,7 @@ from benchmark.claims.settings import ClaimsConfig
 from benchmark.concepts import CONCEPTS
 from benchmark.concepts.labelled import LabelledTexts, read_concepts
 from benchmark.corpus import CorpusConfig
+from benchmark.discovery.rankings import RANKINGS
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.methods import METHODS
 from benchmark.running.cells import Cell
@@ -193,7 +194,7 @@ def configure(
     chosen = _chosen(method_names, [name for name in METHODS if not METHODS[name].by_name], METHODS.named)
     used = [name for name in METHODS if name in {far for near in chosen for far in with_needed(near)}]
     classes = {**SECTIONS, **{name: METHODS.named(name).config for name in used}}
-    tables = {section: copy.deepcopy(base.tables.get(section, {})) for section in classes}
+    tables = {section: copy.deepcopy(_table_of(base, section)) for section in classes}
     changed = [_change(tables, change, classes) for change in changes]
     if len(seeds) > MOST_SEEDS:
         raise ValueError(f"{len(seeds):,} seeds are too many; choose at most {MOST_SEEDS:,}")
@@ -210,6 +211,7 @@ def configure(
     )
     asked, task_files = _asked_tasks(tasks or base.tasks)
     listed = {name: task for name, task in asked.items() if isinstance(task, ListedTask)}
+    _check_known_circuits(chosen, list(asked), settings)
     _check_tasks({name: each.task if isinstance(each, ListedTask) else each for name, each in asked.items()}, settings)
     return RunConfig(
         preset=base.name,
@@ -224,6 +226,12 @@ def configure(
         task_files=task_files,
         labelled=_labelled(settings["validity"].files),
     )
+
+
+def _table_of(preset: Preset, section: str) -> Table:
+    """The settings that a preset has for a section; for a method without any, those of the method that it is like."""
+    like = METHODS[section].settings_of if section in METHODS else ""
+    return preset.tables.get(section, preset.tables.get(like, {}))
 
 
 def _corpus_of(preset: Preset) -> CorpusConfig:
@@ -275,6 +283,27 @@ def _check_tasks(asked: Mapping[str, Task], settings: Mapping[str, Any]) -> None
         check_enough(used.holding_out(circuit.held_out) if circuit.held_out else used, circuit.pairs)
 
 
+def _check_known_circuits(chosen: Sequence[str], tasks: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """`ValueError` if circuits should come with the models, and a method has none for a task."""
+    ranking = settings["circuit"].ranking
+    if not RANKINGS[ranking].with_model:
+        return
+    for name in chosen:
+        known = METHODS[name].known_circuits(settings[name])
+        if known is None:
+            methods = ", ".join(other for other, method in METHODS.items() if method.circuits is not None)
+            rankings = ", ".join(other for other, each in RANKINGS.items() if not each.with_model)
+            raise ValueError(
+                f"circuit.ranking = {ranking!r}: the models of {name} come with no circuits; choose the ranking from "
+                f"{rankings}, or the method from {methods}"
+            )
+        if absent := [task for task in tasks if task not in known]:
+            raise ValueError(
+                f"circuit.ranking = {ranking!r}: {name} has no circuit for task {absent[0]!r}; choose tasks from "
+                f"{', '.join(known)}"
+            )
+
+
 def with_needed(name: str) -> list[str]:
     """A method, preceded by all that it depends on directly or indirectly: what it is fitted on, reference models."""
     needed = (far for near in METHODS.named(name).depends_on for far in with_needed(near))
@@ -302,6 +331,8 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     section, *keys = path.strip().split(".")
     if not equals or not keys or not all(keys):
         raise ValueError(f"--set {change!r} is not of the form section.key=value, such as circuit.target_loss=0.1")
+    if hint := _elsewhere(section, keys[0]):
+        raise ValueError(f"--set {path.strip()}: {hint}")
     if section not in classes:
         absent = "is not part of this run" if section in METHODS else "is unknown"
         raise ValueError(f"--set {path.strip()}: section {section!r} {absent}; choose from {', '.join(classes)}")
@@ -320,6 +351,12 @@ def _change(tables: Mapping[str, Table], change: str, classes: Mapping[str, type
     value = content["value"] if content.keys() == {"value"} else text.strip()
     table[keys[-1]] = os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
     return section, keys[0]
+
+
+def _elsewhere(section: str, key: str) -> str:
+    """What to do instead of setting a key of a method that it does not have; empty if nothing is known of it."""
+    config = METHODS[section].config if section in METHODS else None
+    return config.elsewhere.get(key, "") if config is not None and issubclass(config, Settings) else ""
 
 
 def _check_path(model: type[BaseModel], place: str, keys: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ from benchmark.running.store import Store
 from benchmark.seeds import seed_of
 from benchmark.tasks import Task
 from benchmark.tasks.answers import answer_logits, prompt_losses
-from benchmark.tasks.prompts import MAX_TOKENS, prompts
+from benchmark.tasks.encoding import MAX_TOKENS
+from benchmark.tasks.prompts import prompts
 
 PAIRS_PER_FORM = 32
 """Prompt pairs on which each form is judged."""

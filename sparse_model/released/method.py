@@ -53,5 +53,6 @@ RELEASED = Method(
     by_name=True,
     corpus="sparse_model.released.outside:corpus_settings",
     outside="sparse_model.released.outside:digests",
+    circuits="sparse_model.released.outside:tasks_with_circuits",
     opens="sparse_model.released.artifact:opened",
 )

@@ -17,6 +17,13 @@ def chosen_circuits(config: ReleasedSettings) -> dict[str, Path]:
     return circuit_files(Path(config.circuits), config.folders) if config.circuits else {}
 
 
+def tasks_with_circuits(config: ReleasedSettings) -> list[str]:
+    """The tasks whose circuits come with a model; `ValueError` if no folder of circuits is named."""
+    if not config.circuits:
+        raise ValueError("released.circuits is missing; name the folder of the circuits by --set released.circuits=DIR")
+    return sorted(chosen_circuits(config))
+
+
 def corpus_settings(config: ReleasedSettings) -> dict[str, object]:
     """The settings of the corpus for a released model: its tokenizer, and at most as many positions as it has.
 

@@ -55,7 +55,8 @@ ALL = pytest.mark.parametrize("name", ARCHITECTURES)
 
 def hooked(name, **changes):
     sizes = {"n_layers": LAYERS, "d_model": CHANNELS, "n_ctx": 10, "d_head": 8, "n_heads": 2, "d_vocab": 24}
-    cfg = HookedTransformerConfig(**sizes, d_mlp=20, seed=0, device="cpu", **{**ARCHITECTURES[name], **changes})
+    sizes |= {"d_mlp": 20, "seed": 0, "device": "cpu"}
+    cfg = HookedTransformerConfig(**{**sizes, **ARCHITECTURES[name], **changes})
     model = HookedTransformer(cfg)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

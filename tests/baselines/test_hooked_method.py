@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from stated import check_stated
 from toy_tokenizers import BEGINNING, byte_level, saved
 
+import benchmark
 from baselines.hooked import HOOKED, HookedConfig
 from baselines.hooked.folders import corpus_settings, digests, outside_model
 from baselines.hooked.reading import quiet, read_model
@@ -138,6 +139,21 @@ def test_a_hooked_transformer_is_read_from_its_parameters_and_its_configuration(
     changed(tmp_path, wings=2)
     with pytest.raises(ValueError, match=r"not the configuration of a HookedTransformer: TypeError: .*'wings'"):
         read_model(outside_model(config_of(tmp_path)), CONTEXT)
+
+
+def test_a_folder_is_opened_outside_a_run(made, folder):
+    original, _ = made["llama"]
+    model = benchmark.load_model(folder)
+    assert model.model.cfg.n_ctx == 64
+    with torch.no_grad():
+        torch.testing.assert_close(forward(model, tokens()), original(tokens()).logits, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"has the architecture \"BertForMaskedLM\"; choose a model of one of"):
+        benchmark.load_model(changed(folder, architectures=["BertForMaskedLM"]))
+    (folder / "config.json").write_text('{"name": "something else"}')
+    with pytest.raises(
+        ValueError, match=r"is not a model that can be opened; .* one of a model that hooked or released"
+    ):
+        benchmark.load_model(folder)
 
 
 # What its corpus is

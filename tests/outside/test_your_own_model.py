@@ -13,14 +13,19 @@ from guides import DOCS, blocks
 
 PAGE = "your-own-model.md"
 
+READ_BY_PATH = "## A dictionary of your own"
+"""The heading after which commands need files of the reader's own."""
+
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.slow
 
 
 def commands():
-    """The commands of the page, in its order."""
-    return "".join(CONSOLE.findall((DOCS / PAGE).read_text(encoding="utf-8"))).splitlines()
+    """The commands of the page that need no other files, in its order."""
+    text, heading, _ = (DOCS / PAGE).read_text(encoding="utf-8").partition(READ_BY_PATH)
+    assert heading
+    return "".join(CONSOLE.findall(text)).splitlines()
 
 
 def call(command, folder):
@@ -58,6 +63,7 @@ def test_the_page_names_a_model_from_each_format():
         ["bench", "show"],
         ["python", "save_hooked.py"],
         ["bench", "run"],
+        ["bench", "run"],
     ]
 
 
@@ -73,19 +79,31 @@ def test_the_model_has_a_circuit_in_both_graphs_and_labels(followed):
 def test_the_model_is_listed_without_a_rank_and_with_the_reason(followed):
     folder, _ = followed
     board = rows(folder, "leaderboard.csv")
-    assert {(row["method"], row["rank"], row["status"]) for row in board} == {("hooked", "", "undefined")}
+    listed = {(row["method"], row["rank"], row["status"]) for row in board}
+    assert listed == {("hooked", "", "undefined"), ("sae_on_hooked", "", "undefined")}
     assert all(row["reason"].startswith("no reference task: none that weight_sparse and dense solve") for row in board)
-    (flops,) = {
-        (row["value"], row["status"]) for row in rows(folder, "records.csv") if row["metric"] == "training_flops"
-    }
-    assert flops == ("", "undefined")
+    flops = {(row["method"], row["status"]) for row in rows(folder, "records.csv") if row["metric"] == "training_flops"}
+    assert flops == {("hooked", "undefined"), ("sae_on_hooked", "ok")}
 
 
 def test_the_circuit_is_shown_and_the_last_run_is_planned(followed):
     _, printed = followed
     shown = [text for command, text in printed.items() if command.startswith("bench show")]
     assert "task with_as" in shown[0]
-    assert "missing  train hooked seed 0" in printed[commands()[-1]]
+    assert "missing  train hooked seed 0" in printed[commands()[-2]]
+
+
+def test_dictionaries_that_were_fitted_to_the_model_are_scored_exported_and_read_again(followed):
+    folder, _ = followed
+    found = [row for row in rows(folder, "records.csv") if row["method"] == "sae_on_hooked"]
+    assert {row["variant"] for row in found if row["metric"] == "nodes"} == {"errors_ablated", "errors_available"}
+    assert {row["status"] for row in found if row["metric"] in ("fvu", "l0")} == {"ok"}
+    exported = call("bench export sae_on_hooked --to sae-lens --out my-saes", folder)
+    assert exported.returncode == 0, exported.stderr
+    chosen = "--method hooked_sae --set hooked.model=my-model --set hooked_sae.path=my-saes --preset smoke"
+    planned = call(f"bench run {chosen} --tasks with_as --out read-again --dry-run", folder)
+    assert planned.returncode == 0, planned.stderr
+    assert "needs up to" in planned.stdout
 
 
 def test_a_task_that_the_tokenizer_breaks_and_a_missing_model_are_named_in_one_line(followed):
@@ -97,7 +115,10 @@ def test_a_task_that_the_tokenizer_breaks_and_a_missing_model_are_named_in_one_l
     other = call(f"{chosen}my-hooked-model --set hooked.tokenizer=my-model --dry-run", folder)
     assert other.returncode == 2
     assert "hooked.model is 'my-model' there and 'my-hooked-model' here" in other.stderr
+    breaks = "cannot be posed: task 'for_while': the answer ':\\n' is 2 tokens (':', '\\n'), not one\n"
+    assert breaks in call(f"{chosen}my-model --tasks for_while --out broken --dry-run", folder).stdout
     broken = call(f"{chosen}my-model --tasks for_while --out broken", folder)
+    assert broken.stderr.startswith(breaks)
     assert broken.returncode == 1
     assert "the answer ':\\n' is 2 tokens (':', '\\n'), not one" in broken.stderr
     assert "nothing is trained, as every task of the run failed its check" in broken.stderr

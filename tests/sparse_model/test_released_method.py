@@ -260,6 +260,33 @@ def test_a_folder_without_circuits_says_what_it_should_have(tmp_path):
         circuit_files(tmp_path / "nowhere", {})
 
 
+# Its ranking
+
+
+def ranked(folder, *names, tasks=(), methods=("released",)):
+    paths = changes(folder, *names) if "released" in methods else []
+    return configure("smoke", methods, tasks, changes=[*paths, "circuit.ranking=released"])
+
+
+def test_the_ranking_by_released_circuits_is_refused_for_methods_and_tasks_without_them(folder):
+    known = ("bracket_counting", "single_double_quote")
+    assert ranked(folder, "path", "circuits", tasks=known).tasks == known
+    with pytest.raises(
+        ValueError,
+        match=r"^circuit\.ranking = 'released': released has no circuit for task 'for_while'; choose tasks from "
+        r"bracket_counting, single_double_quote$",
+    ):
+        ranked(folder, "path", "circuits", tasks=("single_double_quote", "for_while"))
+    with pytest.raises(
+        ValueError,
+        match=r"^circuit\.ranking = 'released': the models of dense come with no circuits; choose the ranking from "
+        r"mask, .*, random, or the method from released$",
+    ):
+        ranked(folder, methods=("dense",))
+    with pytest.raises(ValueError, match=r"^released\.circuits is missing; name .* by --set released\.circuits=DIR$"):
+        ranked(folder, "path", tasks=known)
+
+
 # Opened by path
 
 

@@ -17,8 +17,8 @@ from benchmark.discovery.cutting import FoundCircuit
 from benchmark.discovery.settings import CircuitConfig
 from benchmark.interventions.ablation import at_means, corpus_means
 from benchmark.metrics import edge_count
-from benchmark.running.circuit_inputs import in_forms
 from benchmark.running.config import load_preset
+from benchmark.running.posing import in_forms
 from benchmark.tasks import SPLITS, TASKS
 from benchmark.tasks.prompts import TaskPrompts
 

@@ -11,8 +11,9 @@ from benchmark.files import CorruptFileError
 from benchmark.running.config import configure
 from benchmark.running.plan import plan
 from benchmark.tasks import SPLITS, TASKS, FormsOfTask, forms_by_task
+from benchmark.tasks.encoding import check_listed
 from benchmark.tasks.listed import forms_text, read_listed, write_listed
-from benchmark.tasks.prompts import check_listed, prompts
+from benchmark.tasks.prompts import prompts
 from benchmark.tasks.reading import read_tasks
 
 WORDS = ("page", "line", "word", "file", "list", "row", "key", "node", "path", "text", "size", "user")

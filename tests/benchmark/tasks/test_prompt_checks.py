@@ -33,6 +33,6 @@ def test_a_prompt_longer_than_the_context_is_named_with_its_length(tmp_path):
 
 def test_an_answer_that_the_tokenizer_breaks_is_named_with_its_tokens_and_what_would_do(tmp_path):
     with pytest.raises(
-        ValueError, match=r"the answer '\.add' is \d tokens \('\.', .*\), not one; .*corpus\.vocabulary"
+        ValueError, match=r"the answer '\.add' is \d tokens \('\.', .*\), not one, nor is .*corpus\.vocabulary"
     ):
         check(tmp_path, "set_or_string", vocabulary=257, context=64)

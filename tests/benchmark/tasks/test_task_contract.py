@@ -9,7 +9,8 @@ import torch
 
 from benchmark.corpus.idioms.words import COPIED, NOUNS
 from benchmark.tasks import TASKS, Split
-from benchmark.tasks.prompts import MAX_TOKENS, prompts
+from benchmark.tasks.encoding import MAX_TOKENS
+from benchmark.tasks.prompts import prompts
 
 SPLITS = get_args(Split)
 NAMES_COPIED = ("class_init", "var_swap")
