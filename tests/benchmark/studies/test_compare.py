@@ -16,6 +16,7 @@ from benchmark.concepts import concept_families
 from benchmark.leaderboard.ranking import Board, EntryKey, Rules
 from benchmark.methods import METHODS, Variant
 from benchmark.records.table import Measurement, Record, write_table
+from benchmark.report.contrast_text import conclusion
 from benchmark.statistics.intervals import holm, size_ratio, student_interval
 from benchmark.studies.compare import Contrast, contrast_methods, declared_contrasts, families, place_named, values
 
@@ -243,6 +244,18 @@ def test_concepts_are_permuted_by_family():
     assert (one.pairs, one.unit, one.difference.pairs) == (6, "concept family", 5)
     assert one.difference.mean == pytest.approx((0.1 + 0.2 + 0.3 + 0.4 + 0.6) / 5)
     assert one.p == pytest.approx(2 / 32)
+
+
+def test_seven_tasks_are_enough_once_another_test_of_the_family_shows_a_difference():
+    few = dict(list(scattered(seed=2).items())[:7])
+    records = [row for name, sizes in {"a": scattered(0.1), "b": few}.items() for row in measured(name, "edges", sizes)]
+    with installed(*FOUR):
+        alone = contrasts(records)["edges"]
+        found = contrasts([*records, *measured("c", "edges", scattered(seed=3))])["edges"]
+    assert (alone.p, alone.corrected, alone.concluded) == pytest.approx((2 / 2**7, 4 * 2 / 2**7, False))
+    assert (found.corrected, found.concluded) == pytest.approx((3 * 2 / 2**7, True))
+    assert "7 tasks cannot show any unless other tests do: 4 tests need" in conclusion(alone, ("a", "b"))
+    assert conclusion(found, ("a", "b")).startswith("a has the smaller circuits")
 
 
 def test_what_cannot_reach_the_level_detects_nothing():
