@@ -101,7 +101,7 @@ def _numbers(one: "Contrast", names: tuple[str, str]) -> Iterator[str]:
         yield f"p = {one.p:.2g}, {one.corrected:.2g} after correction over {one.tests} tests"
         yield (
             f"minimum detectable {kind(one)} (80 % power): {least_text(one, one.detectable)} for this test alone, "
-            f"{least_text(one, one.detectable_corrected)} after correction"
+            f"{least_text(one, one.detectable_corrected)} after correction if no other test shows a difference"
         )
     sides = (one.first_only, one.second_only)
     several = len({*one.seeds, *(seed for only in sides for seeds in only.values() for seed in seeds)}) > 1

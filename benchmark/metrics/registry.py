@@ -203,7 +203,7 @@ _BY_CELL: tuple[tuple[MeasuredBy, tuple[Metric, ...]], ...] = (("circuit", (
     _loss("explained_loss", "Task loss of the reference model."),
     _loss("lowest_loss", "Lowest task loss, on validation prompts, of any circuit that the search tried."),
     _loss("empty_loss", "Task loss of the model with every node ablated.", "none"),
-    Metric("recovered_task_loss", "(empty - circuit) / (empty - whole) of the task losses.", "share", -inf, inf,
+    Metric("recovered_task_loss", "(empty - circuit) / (empty - explained) of the task losses.", "share", -inf, inf,
            "higher", "median", _MARKS, f"{_AGREEMENT}:recovered_task_loss"),
     # Does it match the whole model
     _share("faithfulness", "1 - KL(whole||circuit) / KL(whole||empty) on the answer pair.", -inf, "higher", _OURS,

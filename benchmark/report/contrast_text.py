@@ -68,7 +68,8 @@ def conclusion(one: "Contrast", names: tuple[str, str]) -> str:
         )
     items = counted(one.difference.pairs, one.unit)
     if math.isnan(one.detectable_corrected):
-        power = f"cannot show any: {one.tests} tests need at least {counted(one.fewest, one.unit)}"
+        but = "" if math.isnan(one.detectable) else " unless other tests do"
+        power = f"cannot show any{but}: {one.tests} tests need at least {counted(one.fewest, one.unit)}"
     else:
         power = f"could show a {kind(one)} of at least {least_text(one, one.detectable_corrected)}"
     return f"No difference can be concluded: {corrected}; {items} {power}."

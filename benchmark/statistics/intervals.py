@@ -123,21 +123,23 @@ class Ratio(NamedTuple):
     tasks: int
 
 
-def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]", generator: np.random.Generator) -> Ratio:
+def size_ratio(first: "pd.Series[float]", second: "pd.Series[float]") -> Ratio:
     """Ratio of the geometric means of two methods' sizes, over the tasks that both have.
 
     Sizes are indexed by task and seed. Each task counts once: its log ratio is the mean over the seeds that both have.
-    The interval resamples tasks, since the conclusion is meant to hold for tasks of this kind.
+    The interval is Student's t of the log ratios over tasks, since the conclusion is meant to hold for tasks of this
+    kind. A percentile bootstrap would be too narrow: over eight tasks it covers 89 %, over two it covers half.
 
     Returns:
-        The ratio, its 95 % interval (`nan` below two tasks) and the number of tasks; the ratio is `nan` without tasks.
+        The ratio, its 95 % interval (`nan` below three tasks) and the number of tasks; the ratio is `nan` without
+        tasks.
     """
     ratios = (first.clip(lower=1) / second.clip(lower=1)).dropna()
-    logs = ratios.map(math.log).groupby(level=0).mean().to_numpy()
-    if not logs.size:
-        return Ratio(math.nan, math.nan, math.nan, 0)
-    interval = cluster_bootstrap(lambda drawn: float(np.exp(logs[drawn].mean())), len(logs), generator)
-    return Ratio(float(np.exp(logs.mean())), *interval, len(logs))
+    logs = ratios.map(math.log).groupby(level=0).mean().tolist()
+    if not logs:
+        return Ratio(math.nan, *UNKNOWN, 0)
+    mean, low, high = map(math.exp, paired_difference(logs)[:3])
+    return Ratio(mean, low, high, len(logs))
 
 
 def prompt_ratio_interval(ratio: float, pairs: Sequence[tuple[Interval, Interval]] | Sample) -> Interval:

@@ -101,14 +101,18 @@ class Contrast:
 
     @property
     def fewest(self) -> int:
-        """The fewest tasks with which any difference, however large, could be concluded."""
+        """The fewest tasks with which a difference, however large, could be concluded if no other test shows one.
+
+        By Holm's correction each other test of the family that shows one with a smaller p leaves one test fewer to
+        correct for.
+        """
         return next(pairs for pairs in count(1) if self.tests * least_p(pairs) <= LEVEL)
 
     @property
     def detectable(self) -> float:
         """The difference that this many tasks would show with 80 % power if this were the only test.
 
-        `nan` if there are fewer than `fewest` tasks, so that no difference could reach the level.
+        `nan` if there are so few tasks that no difference could reach the level.
         """
         return self._detectable(1)
 

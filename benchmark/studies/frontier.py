@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from benchmark.leaderboard.ranking import aggregated, over_seeds, size_metric
@@ -16,7 +15,6 @@ from benchmark.records.table import Keyed, Measurement, read_measurements, read_
 from benchmark.running.cells import Cell
 from benchmark.running.schedule import Outcome
 from benchmark.running.store import Store
-from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import geometric_mean, none_for_nan, size_ratio
 from benchmark.studies.sweep import Item, OperatingPoint
 
@@ -260,8 +258,7 @@ def _over(name: str, point: OperatingPoint, own: Sizes, others: Sizes) -> dict[s
         pd.Series(list(sizes.values()), pd.MultiIndex.from_tuples(sizes, names=["task", "seed"]), float)
         for sizes in (own, others)
     )
-    generator = np.random.default_rng(seed_of("sweep", name, point.family, point.name))
-    ratio = size_ratio(first, second, generator)
+    ratio = size_ratio(first, second)
     return {**_limits(name, ratio[:3]), f"{name}_tasks": ratio.tasks}
 
 

@@ -1,9 +1,10 @@
 """Published claims about sparse circuits, each judged by a number, its interval and a decision rule declared here.
 
 A claim is confirmed if its whole interval lies on the claimed side of the bound, refuted if it lies on the other side,
-and undecided otherwise. Intervals are Student's t over training seeds, from three seeds on; intervals of size ratios
-are over tasks, since tasks are what we generalize to. With one seed only the intervals over prompts or windows are
-known. They say nothing about the method, so the verdict is then undecided.
+and undecided otherwise. Intervals are Student's t over training seeds, from three seeds on. Those of size ratios are
+Student's t over tasks, from three tasks on, since tasks are what we generalize to; they need no second seed. For all
+other numbers one seed leaves only intervals over prompts or windows. They say nothing about the method, so the verdict
+is then undecided.
 """
 
 import math
@@ -11,14 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from benchmark.leaderboard.ranking import Board, EntryKey, aggregated, over_seeds
 from benchmark.methods import METHODS, dictionaries, with_role
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.shares import share
-from benchmark.seeds import seed_of
 from benchmark.statistics.intervals import UNKNOWN, Interval, proportion_interval, size_ratio
 from benchmark.studies.compare import place_named, values
 from benchmark.studies.frontier import SweepRow, settings_of
@@ -249,8 +248,9 @@ def _at_point(sweep: Sequence[SweepRow], criterion: AtPoint, times: float) -> Fi
         reason = f"no point of {criterion.method} has a higher {criterion.raised} than its own"
         return _undecided(reason, value, row.seeds)
     if low is None:
-        over_tasks = hasattr(row, f"{criterion.column}_tasks")
-        return _undecided("one task" if over_tasks else f"{_seeds(row.seeds)}: no interval", value, row.seeds)
+        tasks = getattr(row, f"{criterion.column}_tasks", None)
+        why = _no_interval(row.seeds, "training seed") if tasks is None else _no_interval(tasks, "task")
+        return _undecided(why, value, row.seeds)
     return _judged(criterion, value, Interval(low, high), row.seeds)
 
 
@@ -269,12 +269,12 @@ def _place(board: Board, method: str, variant: str, graph: str) -> EntryKey:
 def _ratio(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
     """A ratio of sizes, over the tasks that both methods reach."""
     other = _place(board, criterion.over_method, "", criterion.graph)
-    generator = np.random.default_rng(seed_of("claims", board.preset, criterion.of))
     sizes = [values(board, each, criterion.metric)["value"] for each in (place, other)]
-    found = size_ratio(sizes[0], sizes[1], generator)
+    found = size_ratio(sizes[0], sizes[1])
     seeds = sizes[0].index.intersection(sizes[1].index).unique("seed")
-    if found.tasks < 2:
-        return _undecided("one task" if found.tasks else "no task that both reach", found.value, len(seeds))
+    if math.isnan(found.low):
+        why = _no_interval(found.tasks, "shared task") if found.tasks else "no task that both reach"
+        return _undecided(why, found.value, len(seeds))
     return _judged(criterion, found.value, Interval(found.low, found.high), len(seeds))
 
 
@@ -304,7 +304,7 @@ def _mean(board: Board, criterion: Criterion, place: EntryKey) -> Finding:
     )
     assert value is not None
     if low is None or high is None:
-        return _undecided(f"{_seeds(len(by_seed))}: no interval", value, len(by_seed))
+        return _undecided(_no_interval(len(by_seed), "training seed"), value, len(by_seed))
     return _judged(criterion, value, Interval(low, high), len(by_seed))
 
 
@@ -314,8 +314,9 @@ def _by_seed(board: Board, place: EntryKey, metric: str) -> "pd.Series[float]":
     return values(board, place, metric)["value"].groupby("seed").agg(lambda each: aggregated(each.tolist(), aggregate))
 
 
-def _seeds(count: int) -> str:
-    return f"{count} training seed{'s' if count > 1 else ''}"
+def _no_interval(count: int, of: str) -> str:
+    """Why a number has no interval: there are too few seeds or tasks."""
+    return f"{count} {of}{'s' if count > 1 else ''}: no interval"
 
 
 def _judged(criterion: Criterion | AtPoint, value: float, interval: Interval, seeds: int) -> Finding:

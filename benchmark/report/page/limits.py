@@ -46,11 +46,11 @@ def _seeds(run: PageRun) -> Iterator[str]:
 
 
 def _power(run: PageRun) -> Iterator[str]:
-    """The smallest ratio of sizes that each declared comparison could show."""
+    """The smallest ratio of sizes that each declared comparison without a conclusion could show."""
     least: dict[str, float] = {}
     for each in run.comparisons:
         for one in each.contrasts:
-            if one.is_ratio and one.pairs:
+            if one.is_ratio and one.pairs and not one.concluded:
                 ratio = as_read(one, one.detectable_corrected)
                 least[" and ".join(names_of(each))] = math.inf if math.isnan(ratio) else ratio
     able = {pair: ratio for pair, ratio in least.items() if math.isfinite(ratio)}
@@ -58,7 +58,10 @@ def _power(run: PageRun) -> Iterator[str]:
         pairs = listed([f"{short(ratio)} between {pair}" for pair, ratio in able.items()])
         yield f"Smallest ratio of circuit sizes that would be detected with 80 % power after correction: {pairs}."
     if unable := [pair for pair in least if pair not in able]:
-        yield f"No ratio of circuit sizes, however large, could be certain between {'; '.join(unable)}: too few tasks."
+        yield (
+            f"No ratio of circuit sizes, however large, could be certain between {'; '.join(unable)}: too few tasks, "
+            "as long as no other comparison is certain."
+        )
 
 
 def _tasks(board: Board) -> Iterator[str]:

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.discovery import shrinking
 from benchmark.discovery.criterion import Criterion
 from benchmark.discovery.search import Budget, criterion_of
 from benchmark.discovery.shrinking import certify, exchange, removable, thin
@@ -66,6 +67,37 @@ def test_a_shrunk_set_meets_the_criterion_and_no_element_can_be_spared(made):
         without = kept.clone()
         without[element] = False
         assert float(cover.excess(kept, without[None])[0]) > 0
+
+
+class Table:
+    """Every subset meets the criterion or not by a toss, whatever its parts do; all elements together meet it."""
+
+    def __init__(self, elements, seed):
+        self.excesses = torch.randn(2**elements, generator=torch.Generator().manual_seed(seed))
+        self.excesses[-1] = -1.0
+        self.bits = 2 ** torch.arange(elements)
+
+    def excess(self, base, candidates):
+        return self.excesses[(candidates * self.bits).sum(1)]
+
+    def screen(self, base, candidates):
+        return self.excess(base, candidates)
+
+    def effects(self, kept):
+        return self.excesses[: len(kept)]
+
+
+@pytest.mark.parametrize("together", [1, 2, 16])
+def test_nothing_can_be_spared_though_a_removal_may_make_any_other_harmless(together, monkeypatch):
+    monkeypatch.setattr(shrinking, "AT_ONCE", together)
+    for seed in range(150):
+        table = Table(7, seed)
+        kept = certify(table, torch.ones(7, dtype=torch.bool)).kept
+        assert table.excess(kept, kept[None])[0] <= 0
+        for element in kept.nonzero().flatten().tolist():
+            without = kept.clone()
+            without[element] = False
+            assert table.excess(kept, without[None])[0] > 0
 
 
 @given(covers)

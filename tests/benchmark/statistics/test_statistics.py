@@ -119,22 +119,28 @@ def sizes(**tasks):
 
 def test_the_ratio_is_taken_over_shared_tasks_only():
     first, second = sizes(a=[20.0], b=[80.0], easy=[1.0]), sizes(a=[10.0], b=[10.0], hard=[1000.0])
-    ratio = size_ratio(first, second, generator())
-    assert ratio.value == pytest.approx(4)
-    assert ratio.tasks == 2
-    assert (ratio.low, ratio.high) == pytest.approx((2, 8))
+    ratio = size_ratio(first, second)
+    assert (ratio.value, ratio.tasks) == (pytest.approx(4), 2)
+
+
+def test_the_interval_of_a_ratio_is_students_of_the_log_ratios_from_three_tasks_on():
+    ones = sizes(a=[1.0], b=[1.0], c=[1.0])
+    factor = 4 ** (4.302653 / math.sqrt(3))  # logs of 2, 8 and 32 have a standard deviation of ln 4
+    assert size_ratio(sizes(a=[2.0], b=[8.0], c=[32.0]), ones) == pytest.approx((8, 8 / factor, 8 * factor, 3))
+    two = size_ratio(sizes(a=[9.0], b=[16.0]), ones)
+    assert (two.value, two.tasks, math.isnan(two.low)) == (pytest.approx(12), 2, True)
 
 
 def test_a_task_counts_once_however_many_seeds_it_has_and_only_with_those_that_both_have():
     first, second = sizes(a=[4.0, 4.0, 99.0], b=[1.0]), sizes(a=[1.0, 1.0], b=[0.0])
-    assert size_ratio(first, second, generator()).value == pytest.approx(2)
+    assert size_ratio(first, second).value == pytest.approx(2)
 
 
 def test_the_ratio_of_nothing_is_undefined():
-    ratio = size_ratio(sizes(a=[1.0]), sizes(b=[1.0]), generator())
+    ratio = size_ratio(sizes(a=[1.0]), sizes(b=[1.0]))
     assert math.isnan(ratio.value)
     assert ratio.tasks == 0
-    alone = size_ratio(sizes(a=[6.0]), sizes(a=[2.0]), generator())
+    alone = size_ratio(sizes(a=[6.0]), sizes(a=[2.0]))
     assert alone.value == pytest.approx(3)
     assert math.isnan(alone.low)
 
@@ -361,6 +367,14 @@ def test_intervals_over_seeds_cover_what_they_say(seeds):
 
 def test_intervals_over_fifty_pairs_of_prompts_cover_what_they_say():
     assert_covers(covered_by_clusters(50, 400, generator(10)))
+
+
+def test_intervals_of_size_ratios_over_eight_tasks_cover_what_they_say():
+    random, none, covered = generator(15), sizes(**{name: [1e6] for name in "abcdefgh"}), []
+    for _ in range(600):
+        ratio = size_ratio(none * np.exp(random.normal(0, 0.7, size=8)), none)
+        covered.append(ratio.low <= 1 <= ratio.high)
+    assert_covers(covered)
 
 
 def test_a_bootstrap_over_three_seeds_would_not_cover_what_it_says():

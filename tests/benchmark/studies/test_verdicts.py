@@ -234,7 +234,7 @@ def test_a_point_without_a_number_or_an_interval_decides_nothing():
     ]
     found = judged(sized(100, 10), sweep)
     assert found["splitting, sae"].reason == "1 training seed: no interval"
-    assert found["sae, 2x L0 / weight_sparse"].reason == "one task"
+    assert found["sae, 2x L0 / weight_sparse"].reason == "1 task: no interval"
     assert found["splitting, clt"].reason == "train clt seed 0: RuntimeError: no luck"
     assert found["sae, 2x width / weight_sparse"].reason == "no value of over_reference"
     told = "no operating points of transcoder: `bench sweep transcoder` makes them"
