@@ -26,6 +26,8 @@ def write_page(folder: Path, store: Path | None, to: Path, preset: str | None = 
     """
     if to.is_dir() or not to.parent.is_dir():
         what = "is a folder" if to.is_dir() else "is in a folder that does not exist"
-        raise ValueError(f"cannot write {str(to)!r}, which {what}; choose another --to")
+        raise ValueError(f"cannot write {str(to)!r}, which {what}; choose another --out")
+    if to.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"cannot write {str(to)!r} as a page, whose name ends in .html")
     replace_file(to, page(page_run(folder, store, preset)))
     return to

@@ -251,7 +251,7 @@ def test_a_table_that_cannot_be_read_costs_its_section_alone(folder, tmp_path):
 
 
 def test_report_writes_the_page_beside_the_tables_and_prints_its_path(folder, text):
-    done = CliRunner().invoke(main, ["report", "--out", str(folder), "--store", str(folder / "no-store")])
+    done = CliRunner().invoke(main, ["report", "--results", str(folder), "--store", str(folder / "no-store")])
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{folder / 'report.html'}\n"
     same = (folder / "report.html").read_text() == text
@@ -261,10 +261,11 @@ def test_report_writes_the_page_beside_the_tables_and_prints_its_path(folder, te
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--out", "{}"], "there is no run in folder"),
-        (["--out", "{toy}", "--preset", "quick"], "no records of preset 'quick'"),
-        (["--out", "{toy}", "--to", "{}"], "which is a folder; choose another --to"),
-        (["--out", "{toy}", "--to", "{}/a/b.html"], "is in a folder that does not exist; choose another --to"),
+        (["--results", "{}"], "there is no run in folder"),
+        (["--results", "{toy}", "--preset", "quick"], "no records of preset 'quick'"),
+        (["--results", "{toy}", "--out", "{}"], "--out is the file that is written, and --results the folder of a run"),
+        (["--results", "{toy}", "--out", "{}/a/b.html"], "is in a folder that does not exist; choose another --out"),
+        (["--results", "{toy}", "--out", "{}/page"], "as a page, whose name ends in .html"),
     ],
 )
 def test_report_says_in_one_line_what_cannot_be_done(folder, tmp_path, arguments, told):
