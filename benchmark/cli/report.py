@@ -31,11 +31,13 @@ def report(preset: str | None, results: Path, store: Path, out: Path | None, to:
 
 
 def page_line(out: Path, store: Path, preset: str) -> str:
-    """Write the page of a run that has just ended; one line with its path, or why there is none."""
+    """Write the page of a run that has just ended unless it is up to date; a line with its path, or why there is none."""
     try:
         from benchmark.report.page.page import PAGE
-        from benchmark.report.page.writing import write_page
+        from benchmark.report.page.writing import is_up_to_date, write_page
 
+        if is_up_to_date(out, store, out / PAGE, preset):
+            return f"page in {out / PAGE}, which was up to date"
         return f"page in {write_page(out, store, out / PAGE, preset)}"
     except Exception as error:  # the tables are written, and no page is worth losing the end of a run
         why = printable(" ".join(str(error).split())) or type(error).__name__

@@ -46,19 +46,24 @@ def _seeds(run: PageRun) -> Iterator[str]:
 
 
 def _power(run: PageRun) -> Iterator[str]:
-    """The smallest ratio of sizes that each declared comparison could show."""
+    """The smallest ratio of sizes that each declared comparison could show, if it has shown none."""
     least: dict[str, float] = {}
     for each in run.comparisons:
         for one in each.contrasts:
-            if one.is_ratio and one.pairs:
+            if one.is_ratio and one.pairs and not one.concluded:
                 ratio = as_read(one, one.detectable_corrected)
                 least[" and ".join(names_of(each))] = math.inf if math.isnan(ratio) else ratio
     able = {pair: ratio for pair, ratio in least.items() if math.isfinite(ratio)}
     if able:
         pairs = listed([f"{short(ratio)} between {pair}" for pair, ratio in able.items()])
-        yield f"Smallest ratio of circuit sizes that would be detected with 80 % power after correction: {pairs}."
+        yield (
+            "Where no difference in circuit size is certain, the smallest ratio that would be detected with 80 % power "
+            f"after correction: {pairs}."
+        )
     if unable := [pair for pair in least if pair not in able]:
-        yield f"No ratio of circuit sizes, however large, could be certain between {'; '.join(unable)}: too few tasks."
+        yield (
+            f"With so few tasks no ratio of circuit sizes, however large, could be certain between {'; '.join(unable)}."
+        )
 
 
 def _tasks(board: Board) -> Iterator[str]:
@@ -68,8 +73,8 @@ def _tasks(board: Board) -> Iterator[str]:
     if left:
         names = listed(list(board.rules.references)) or "the reference methods"
         yield (
-            f"{len(left)} of {counted(len(asked), 'task')} decide nothing about the rank, since {names} do not solve "
-            f"them well enough: {', '.join(left)}."
+            f"{len(left)} of {counted(len(asked), 'task')} {'decides' if len(left) == 1 else 'decide'} nothing about the "
+            f"rank, since {names} do not solve {'it' if len(left) == 1 else 'them'} well enough: {', '.join(left)}."
         )
 
 

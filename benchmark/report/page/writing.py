@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from benchmark.disk import replace_file
+from benchmark.report.page.made_from import digest_in, digest_of
 from benchmark.report.page.page import page
 from benchmark.report.page.source import page_run
+
+
+def is_up_to_date(folder: Path, store: Path | None, file: Path, preset: str | None = None) -> bool:
+    """Whether a file is the page that `write_page` would write, with the same arguments.
+
+    Raises:
+        ValueError: In one line, as for `write_page`.
+    """
+    carried = digest_in(file)
+    return bool(carried) and carried == digest_of(page_run(folder, store, preset))
 
 
 def write_page(folder: Path, store: Path | None, to: Path, preset: str | None = None) -> Path:
