@@ -31,7 +31,7 @@ def report(preset: str | None, results: Path, store: Path, out: Path | None, to:
 
 
 def page_line(out: Path, store: Path, preset: str) -> str:
-    """Write the page of a run that has just ended unless it is up to date; a line with its path, or why there is none."""
+    """Write the page of a run that has ended unless it is up to date; a line with its path, or why there is none."""
     try:
         from benchmark.report.page.page import PAGE
         from benchmark.report.page.writing import is_up_to_date, write_page

@@ -72,9 +72,10 @@ def _tasks(board: Board) -> Iterator[str]:
     left = sorted(asked - deciding)
     if left:
         names = listed(list(board.rules.references)) or "the reference methods"
+        decide, them = ("decides", "it") if len(left) == 1 else ("decide", "them")
         yield (
-            f"{len(left)} of {counted(len(asked), 'task')} {'decides' if len(left) == 1 else 'decide'} nothing about the "
-            f"rank, since {names} do not solve {'it' if len(left) == 1 else 'them'} well enough: {', '.join(left)}."
+            f"{len(left)} of {counted(len(asked), 'task')} {decide} nothing about the rank, since {names} do not solve "
+            f"{them} well enough: {', '.join(left)}."
         )
 
 
