@@ -155,7 +155,7 @@
     };
     if (axis.categories.length) {
       const names = axis.categories.map(escaped);
-      const crowded = width / names.length < 90;
+      const crowded = width / names.length < 7 * Math.max(12, ...names.map((name) => name.length));
       return {
         ...shared, tickvals: names.map((_, at) => at), ticktext: names, range: [-0.5, names.length - 0.5],
         tickangle: crowded ? -40 : 0, ticklabeloverflow: "allow", showgrid: false,
