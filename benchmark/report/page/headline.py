@@ -45,7 +45,7 @@ def _group(run: PageRun, row: LeaderboardRow) -> str:
 
 
 def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
-    against = _against_lead(run)
+    against, leading = _against_lead(run), run.board.rules.references[:1]
     columns = [
         Column("Method", "variant"),
         Column("Rank", numeric=True),
@@ -54,7 +54,7 @@ def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
         Column("Tasks", "reached", numeric=True),
         Column("Area", "decides the rank", numeric=True),
         *(column for column, _ in METRICS_SHOWN.values()),
-        *([Column("Size ratio", f"to {run.board.rules.references[0]}; over tasks", numeric=True)] * bool(against)),
+        *(Column("Size ratio", f"to {name}; over tasks", numeric=True) for name in leading if against),
     ]
     return Table(caption, columns, [list(_cells(row, against)) for row in rows])
 
