@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--preset", type=PRESET, help="The preset whose records are judged, where the folder has several.")
-@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def claims(preset: str | None, out: Path, as_json: bool) -> None:
     """Judge the claims about sparse circuits: a number, its interval and a verdict for each.

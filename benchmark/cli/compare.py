@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.argument("first", metavar="A", type=METHOD)
 @click.argument("second", metavar="B", type=METHOD)
 @click.option("--preset", type=PRESET, help="The preset whose records are compared, where the folder has several.")
-@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
     """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.

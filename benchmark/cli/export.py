@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.errors import METHOD, NAME, TASK, user_errors
-from benchmark.cli.folders import FOLDER
+from benchmark.cli.folders import FOLDER, results_option
 from benchmark.seeds import LARGEST_SEED
 
 
@@ -18,7 +18,7 @@ from benchmark.seeds import LARGEST_SEED
 @click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Training seed.")
 @click.option("--out", type=FOLDER, help="File or folder to write.  [default: a new name in the current folder]")
 @click.option("--force", is_flag=True, help="Replace files that are already there.")
-@click.option("--results", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@results_option
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 def export(
     method: str,

@@ -43,6 +43,26 @@ class Folder(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 FOLDER = Folder()
 """The type of every option that names a folder."""
 
+results_option = click.option(
+    "--results", default="results", show_default=True, type=FOLDER, help="Folder of a run, which is read."
+)
+"""Where a command that changes no table finds those of a run."""
+
+former_option = click.option("--to", type=FOLDER, hidden=True)
+"""What `--out` was called when `--out` was the folder of a run."""
+
+
+def file_to_write(out: Path | None, former: Path | None, default: Path) -> Path:
+    """The file that `--out` names, or `--to` as it was called before.
+
+    Raises:
+        ValueError: In one line, if `--out` is a folder, as when it named that of a run.
+    """
+    if out is not None and (former is not None or out.is_dir()):
+        where = f"; {str(out)!r} is a folder" if out.is_dir() else ""
+        raise ValueError(f"--out is the file that is written, and --results the folder of a run{where}")
+    return out or former or default
+
 
 def claim(*folders: Path) -> None:
     """Create folders that can be written to, either all of them or none.

@@ -6,17 +6,18 @@ from textwrap import wrap
 import click
 
 from benchmark.cli.errors import PRESET, Name, user_errors
-from benchmark.cli.folders import FOLDER
+from benchmark.cli.folders import FOLDER, file_to_write, former_option, results_option
 from benchmark.cli.text import WIDTH
 
 
 @click.command()
 @click.argument("name", type=Name("figures"))
-@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
-@click.option("--to", type=FOLDER, help="File to write: .svg, .pdf or .png.  [default: NAME.svg]")
+@results_option
+@click.option("--out", type=FOLDER, help="File to write: .svg, .pdf or .png.  [default: NAME.svg]")
+@former_option
 @click.option("--preset", type=PRESET, help="The preset whose records are drawn, where the folder has several.")
-def plot(name: str, out: Path, to: Path | None, preset: str | None) -> None:
-    """Draw the figure NAME from the tables in a folder; `bench list figures` names them.
+def plot(name: str, results: Path, out: Path | None, to: Path | None, preset: str | None) -> None:
+    """Draw the figure NAME from the tables of a run; `bench list figures` names them.
 
     The same tables give the same bytes. What has to be said of the picture is printed, to be put under it.
     """
@@ -27,9 +28,9 @@ def plot(name: str, out: Path, to: Path | None, preset: str | None) -> None:
             raise ValueError(f"unknown figure {name!r}; choose from {', '.join(FIGURES)}")
         from benchmark.report.pictures import check_path, write_picture
 
-        path = to or Path(f"{name}.svg")
+        path = file_to_write(out, to, Path(f"{name}.svg"))
         check_path(path)
-        tables = Tables.read(out, preset)
+        tables = Tables.read(results, preset)
         drawn = figure(name, tables)
         if not drawn.series:
             others = [other for other in FIGURES if other != name and figure(other, tables).series]

@@ -26,7 +26,7 @@ EDGES = EdgeCount(0, 1_000_000)
 @click.command()
 @click.argument("method", required=False, type=METHOD)
 @click.argument("task", required=False, type=TASK)
-@click.option("--out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 @click.option(
     "--concept", type=CONCEPT, help="How METHOD's nodes represent a concept, and how well its labels replace them."

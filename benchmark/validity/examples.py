@@ -66,13 +66,16 @@ class Examples:
 
 def marked_line(tokens: Integer[np.ndarray, " position"], position: int, decode: Decode) -> str:
     """The source line that contains a token, with the token marked and a line break in it escaped."""
-    texts = [decode([int(token)]) for token in tokens]
+
+    def text(at: int) -> str:
+        return decode([int(tokens[at])])
+
     begin = position
-    while begin > 0 and "\n" not in texts[begin - 1]:
+    while begin > 0 and "\n" not in text(begin - 1):
         begin -= 1
     end = position + 1
-    while end < len(texts) and "\n" not in texts[end - 1]:
+    while end < len(tokens) and "\n" not in text(end - 1):
         end += 1
     before = decode(tokens[begin:position].tolist())[-BEFORE:]
     after = decode(tokens[position + 1 : end].tolist())[:AFTER]
-    return f"{before}⟦{texts[position]}⟧{after}".rstrip("\n").replace("\n", "\\n")
+    return f"{before}⟦{text(position)}⟧{after}".rstrip("\n").replace("\n", "\\n")

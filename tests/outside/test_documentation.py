@@ -5,6 +5,7 @@ import re
 import runpy
 import tomllib
 from collections import Counter
+from importlib.metadata import version
 
 import click
 import pytest
@@ -225,3 +226,16 @@ def test_the_pictures_are_those_of_the_numbers_on_their_pages():
     assert {f"{picture.__name__}.svg" for picture in drawn} == {file.name for file in DOCS.glob("pictures/*.svg")}
     for picture in drawn:
         assert picture() == (DOCS / "pictures" / f"{picture.__name__}.svg").read_text(encoding="utf-8")
+
+
+def test_the_figure_of_the_readme_is_drawn_from_the_reference_results(tmp_path):
+    """`bench plot size_loss --results results/reference --out docs/pictures/reference/size_loss.svg` draws it again."""
+    committed = DOCS / "pictures" / "reference" / "size_loss.svg"
+    assert str(committed.relative_to(ROOT)) in (ROOT / "README.md").read_text(encoding="utf-8")
+    if f"Matplotlib v{version('matplotlib')}," not in committed.read_text(encoding="utf-8"):
+        pytest.skip("another version of matplotlib drew the committed figure")
+    drawn = tmp_path / "size_loss.svg"
+    asked = ["plot", "size_loss", "--results", str(ROOT / "results" / "reference"), "--out", str(drawn)]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    same = drawn.read_bytes() == committed.read_bytes()
+    assert same

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -218,12 +218,13 @@ class CircuitReader:
         return self._model[1]
 
     def _batch(self, stored: StoredCircuit, params: Params, config: CircuitConfig) -> PromptBatch:
-        """The first test prompts of a circuit's task."""
+        """The first test prompts of a circuit's task, padded to the longest of them."""
         corpus, task = self.text(stored).corpus, scored_task(params, stored.inputs, config)
         known = (corpus.folder, task.name, params["seed"], config.forms, config.held_out, config.test_pairs)
         if str(known) not in self._batches:
-            drawn = prompts_of_split(task, "test", corpus, config, params["seed"])
-            self._batches[str(known)] = drawn.rows(slice(2 * PAIRS))
+            drawn = prompts_of_split(task, "test", corpus, config, params["seed"]).rows(slice(2 * PAIRS))
+            longest = int(drawn.last.max()) + 1
+            self._batches[str(known)] = replace(drawn, tokens=drawn.tokens[:, :longest])
         return self._batches[str(known)]
 
     def _flows(self, case: CircuitUnderTest, stored: StoredCircuit, config: CircuitConfig) -> dict[Ends, float] | None:

@@ -45,16 +45,16 @@ def _group(run: PageRun, row: LeaderboardRow) -> str:
 
 
 def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
-    against = _against_lead(run)
+    against, leading = _against_lead(run), run.board.rules.references[:1]
     columns = [
         Column("Method", "variant"),
         Column("Rank", numeric=True),
+        Column("Status"),
         Column("Seeds", numeric=True),
         Column("Tasks", "reached", numeric=True),
         Column("Area", "decides the rank", numeric=True),
         *(column for column, _ in METRICS_SHOWN.values()),
-        *([Column("Size ratio", f"to {run.board.rules.references[0]}; over tasks", numeric=True)] * bool(against)),
-        Column("Status"),
+        *(Column("Size ratio", f"to {name}; over tasks", numeric=True) for name in leading if against),
     ]
     return Table(caption, columns, [list(_cells(row, against)) for row in rows])
 
@@ -62,6 +62,8 @@ def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
 def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | str]:
     yield Cell(row.place.method, note="" if row.place.variant == "native" else row.place.variant.replace("_", " "))
     yield number(row.rank)
+    told = "" if row.status == "one_seed" and row.place.graph == "unit" and row.rank is not None else row.reason
+    yield Cell(STATUS_WORDS.get(row.status, row.status), note=told)
     yield number(row.seeds)
     reached, solved = short(row.tasks_reached, 1), short(row.tasks_solved, 1)
     yield Cell(reached.removesuffix(".0"), row.tasks_reached, f"of {solved.removesuffix('.0')}, {row.tasks}")
@@ -71,8 +73,6 @@ def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | 
     if against:
         ranked = row.rank is not None and row.place.graph == "unit"
         yield against.get(row.place.method, Cell(NONE)) if ranked else Cell(NONE)
-    told = "" if row.status == "one_seed" and row.place.graph == "unit" and row.rank is not None else row.reason
-    yield Cell(STATUS_WORDS.get(row.status, row.status), note=told)
 
 
 def _summary(summary: Summary, decimals: int | None) -> Cell:

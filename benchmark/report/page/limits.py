@@ -56,7 +56,10 @@ def _power(run: PageRun) -> Iterator[str]:
     able = {pair: ratio for pair, ratio in least.items() if math.isfinite(ratio)}
     if able:
         pairs = listed([f"{short(ratio)} between {pair}" for pair, ratio in able.items()])
-        yield f"Smallest ratio of circuit sizes that would be detected with 80 % power after correction: {pairs}."
+        yield (
+            "Where no difference in circuit size is certain, the smallest ratio that would be detected with 80 % power "
+            f"after correction: {pairs}."
+        )
     if unable := [pair for pair in least if pair not in able]:
         yield (
             f"No ratio of circuit sizes, however large, could be certain between {'; '.join(unable)}: too few tasks, "
@@ -70,9 +73,10 @@ def _tasks(board: Board) -> Iterator[str]:
     left = sorted(asked - deciding)
     if left:
         names = listed(list(board.rules.references)) or "the reference methods"
+        decide, them = ("decides", "it") if len(left) == 1 else ("decide", "them")
         yield (
-            f"{len(left)} of {counted(len(asked), 'task')} decide nothing about the rank, since {names} do not solve "
-            f"them well enough: {', '.join(left)}."
+            f"{len(left)} of {counted(len(asked), 'task')} {decide} nothing about the rank, since {names} do not solve "
+            f"{them} well enough: {', '.join(left)}."
         )
 
 

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from benchmark.report.page import circuits, claims, faithfulness, overview, provenance, trust, validity
+from benchmark.report.page.made_from import digest_of
 from benchmark.report.page.section import Section
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.templating import embedded, rendered
@@ -56,6 +57,7 @@ def page(run: PageRun) -> str:
         scripts=[_as_is(script) for script in scripts],
         library=_compressed(_library()),
         policy=_policy([*scripts, _library()]),
+        made_from=digest_of(run),
     )
     return str(text)  # a file, no part of another template
 
@@ -97,7 +99,7 @@ def _title(run: PageRun) -> str:
 
 def _subtitle(run: PageRun) -> str:
     seeds = {row.seed for row in run.records if row.seed is not None}
-    tasks = {row.task for row in run.records if row.task}
+    tasks = {row.task for row in run.records if row.task} - run.board.rules.control_tasks
     return f"Preset {run.preset}: {counted(len(tasks), 'task')}, {counted(len(seeds), 'training seed')}"
 
 

@@ -23,6 +23,8 @@ def with_code(text: str) -> str:
     """A sentence with what stands in backticks as code."""
     from markupsafe import Markup, escape
 
+    if "`" not in text:
+        return escape(text)
     parts = [
         Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))
     ]

@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from benchmark.disk import replace_file
+from benchmark.report.page.made_from import digest_in, digest_of
 from benchmark.report.page.page import page
 from benchmark.report.page.source import page_run
+
+
+def is_up_to_date(folder: Path, store: Path | None, file: Path, preset: str | None = None) -> bool:
+    """Whether a file is the page that `write_page` would write, with the same arguments.
+
+    Raises:
+        ValueError: In one line, as for `write_page`.
+    """
+    carried = digest_in(file)
+    return bool(carried) and carried == digest_of(page_run(folder, store, preset))
 
 
 def write_page(folder: Path, store: Path | None, to: Path, preset: str | None = None) -> Path:
@@ -26,6 +37,8 @@ def write_page(folder: Path, store: Path | None, to: Path, preset: str | None = 
     """
     if to.is_dir() or not to.parent.is_dir():
         what = "is a folder" if to.is_dir() else "is in a folder that does not exist"
-        raise ValueError(f"cannot write {str(to)!r}, which {what}; choose another --to")
+        raise ValueError(f"cannot write {str(to)!r}, which {what}; choose another --out")
+    if to.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"cannot write {str(to)!r} as a page, whose name ends in .html")
     replace_file(to, page(page_run(folder, store, preset)))
     return to

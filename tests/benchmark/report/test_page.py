@@ -12,7 +12,8 @@ from toy_tables import HOSTILE, REASON, TASKS, write_toy_tables
 from benchmark.cli import main
 from benchmark.cli.report import page_line
 from benchmark.records.table import RECORDS, Record, read_records, write_table
-from benchmark.report.page.page import SECTIONS, page
+from benchmark.report.page import made_from
+from benchmark.report.page.page import PAGE, SECTIONS, page
 from benchmark.report.page.provenance import section as provenance
 from benchmark.report.page.source import page_run
 from benchmark.report.page.templating import embedded, with_code
@@ -101,7 +102,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(parsed):
 def test_what_the_run_cannot_know_comes_from_its_records(parsed):
     told = parsed.classed("unknown")[0].text
     assert "There is no run.json" in told
-    assert "No ratio of circuit sizes, however large, could be certain between weight_sparse and dense" in told
+    assert "no ratio of circuit sizes, however large, could be certain between weight_sparse and dense" in told
     assert "training seed" not in told  # there are three
     statuses = cells(table_named(parsed, "Values that are not a plain number"))
     [failed] = [row for name, row in statuses.items() if name.startswith("failed")]
@@ -251,7 +252,7 @@ def test_a_table_that_cannot_be_read_costs_its_section_alone(folder, tmp_path):
 
 
 def test_report_writes_the_page_beside_the_tables_and_prints_its_path(folder, text):
-    done = CliRunner().invoke(main, ["report", "--out", str(folder), "--store", str(folder / "no-store")])
+    done = CliRunner().invoke(main, ["report", "--results", str(folder), "--store", str(folder / "no-store")])
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{folder / 'report.html'}\n"
     same = (folder / "report.html").read_text() == text
@@ -261,10 +262,11 @@ def test_report_writes_the_page_beside_the_tables_and_prints_its_path(folder, te
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--out", "{}"], "there is no run in folder"),
-        (["--out", "{toy}", "--preset", "quick"], "no records of preset 'quick'"),
-        (["--out", "{toy}", "--to", "{}"], "which is a folder; choose another --to"),
-        (["--out", "{toy}", "--to", "{}/a/b.html"], "is in a folder that does not exist; choose another --to"),
+        (["--results", "{}"], "there is no run in folder"),
+        (["--results", "{toy}", "--preset", "quick"], "no records of preset 'quick'"),
+        (["--results", "{toy}", "--out", "{}"], "--out is the file that is written, and --results the folder of a run"),
+        (["--results", "{toy}", "--out", "{}/a/b.html"], "is in a folder that does not exist; choose another --out"),
+        (["--results", "{toy}", "--out", "{}/page"], "as a page, whose name ends in .html"),
     ],
 )
 def test_report_says_in_one_line_what_cannot_be_done(folder, tmp_path, arguments, told):
@@ -274,14 +276,60 @@ def test_report_says_in_one_line_what_cannot_be_done(folder, tmp_path, arguments
     assert done.stderr.count("\n") == 1
 
 
+def copied(folder, to):
+    to.mkdir()
+    for file in folder.iterdir():
+        if file.name != PAGE:
+            (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
 def test_a_run_says_where_its_page_is_or_why_there_is_none(folder, tmp_path):
-    assert page_line(folder, folder / "no-store", "toy") == f"page in {folder / 'report.html'}"
+    results = copied(folder, tmp_path / "results")
+    assert page_line(results, results / "no-store", "toy") == f"page in {results / PAGE}"
     assert page_line(tmp_path, tmp_path, "toy").startswith("no page was written: there is no run in folder")
+
+
+def test_a_run_makes_a_page_that_is_up_to_date_not_again(folder, tmp_path, monkeypatch):
+    results = copied(folder, tmp_path / "results")
+
+    def told():
+        return page_line(results, tmp_path / "store", "toy").removeprefix(f"page in {results / PAGE}")
+
+    assert told() == ""
+    written = (results / PAGE).stat().st_mtime_ns
+    assert told() == ", which was up to date"
+    assert (results / PAGE).stat().st_mtime_ns == written
+    (results / "audit.csv").write_text("metric\nedges\n")
+    assert [told(), told()] == ["", ", which was up to date"]
+    monkeypatch.setattr(made_from, "code_version", lambda: "later")
+    assert [told(), told()] == ["", ", which was up to date"]
+    (tmp_path / "store").mkdir()
+    assert told() == ""
+    (results / PAGE).write_text("somebody's own")
+    assert told() == ""
+
+
+def test_the_digest_of_a_page_is_over_the_artifacts_that_its_records_come_from(folder, tmp_path):
+    rows = [Record(preset="toy", method="dense", seed=0, metric="validation_loss", value=2.0, config_hash="aa")]
+    (tmp_path / "results").mkdir()
+    write_table(tmp_path / "results" / RECORDS, rows, Record)
+
+    def digest():
+        return made_from.digest_of(page_run(tmp_path / "results", tmp_path / "store"))
+
+    (tmp_path / "store" / "artifacts").mkdir(parents=True)
+    digests = [digest()]
+    for name in ("bb", "aab"):  # of another run, and of this one
+        (tmp_path / "store" / "artifacts" / name).mkdir()
+        digests.append(digest())
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_run_writes_its_page_unless_it_is_asked_not_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(DIARY, str(tmp_path / "diary.txt"))
+    monkeypatch.setattr("benchmark.cli.cells.check_ownership", lambda: None)  # the tests may run on another checkout
     run = ["run", "--preset", "smoke", "--method", "root", "--tasks", "for_while"]
     with toy_bench() as bench:
         asked = []
@@ -289,5 +337,9 @@ def test_a_run_writes_its_page_unless_it_is_asked_not_to(tmp_path, monkeypatch):
         done = CliRunner().invoke(bench, run)
         assert done.exit_code == 0, done.output
         assert "page in x" in done.stderr
+        before = {file.name: file.read_bytes() for file in Path("results").iterdir()}
         assert "page" not in CliRunner().invoke(bench, [*run, "--no-page"]).stderr
+        assert {
+            file.name: file.read_bytes() for file in Path("results").iterdir()
+        } == before  # nothing to make a page of
     assert [(str(out), str(store), preset) for out, store, preset in asked] == [("results", "store", "smoke")]

@@ -68,20 +68,23 @@ def test_a_user_s_own_settings_of_matplotlib_change_nothing(tmp_path):
 
 
 def test_bench_plot_writes_the_picture_and_prints_its_caption(results):
-    done = plot("size_loss", "--to", "pictures/sizes.png")
+    done = plot("size_loss", "--out", "pictures/sizes.png")
     assert done.exit_code == 0, done.output
     assert done.output.startswith("pictures/sizes.png\nDown and to the left is better.")
     assert max(map(len, done.output.splitlines())) <= 80
     assert Path("pictures/sizes.png").read_bytes().startswith(b"\x89PNG")
     assert plot("profile").output.startswith("profile.svg\n")
+    assert plot("profile", "--to", "old.svg").output.startswith("old.svg\n")  # what --out was called before
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["cat"], "unknown figure 'cat'; choose from size_loss, size_faithfulness, "),
-        (["size_loss", "--to", "sizes.jpg"], "a picture ends in .svg, .pdf, .png, not as 'sizes.jpg'"),
-        (["size_loss", "--out", "elsewhere"], "there is no run in folder 'elsewhere'"),
+        (["size_loss", "--out", "sizes.jpg"], "a picture ends in .svg, .pdf, .png, not as 'sizes.jpg'"),
+        (["size_loss", "--out", "results"], "--results the folder of a run; 'results' is a folder"),
+        (["size_loss", "--out", "a", "--to", "b.svg"], "--out is the file that is written, and --results the folder"),
+        (["size_loss", "--results", "elsewhere"], "there is no run in folder 'elsewhere'"),
         (["size_loss", "--preset", "paper"], "no records of preset 'paper' in folder 'results'; choose --preset from"),
         (["sweep"], "`bench sweep all --out results` makes the table; figures with something to draw: size_loss, "),
     ],

@@ -553,7 +553,9 @@
   at("prompt").addEventListener("change", showPrompt);
   document.addEventListener("themechange", () => sides.forEach((side) => side.draw()));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") sides.forEach((side) => side.pinned && side.pin(null)); });
+  let opened = [];
   addEventListener("beforeprint", () => {
+    opened = sides.flatMap((side) => [...side.tables.children]).filter((each) => !each.open);
     for (const side of sides) {
       for (const details of side.tables.children) {
         details.open = true;
@@ -562,6 +564,7 @@
       for (const painter of Object.values(side.painters)) painter.finish();
     }
   });
+  addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
   view.hidden = false;
   showTask(false);
 })();

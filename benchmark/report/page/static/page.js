@@ -109,7 +109,8 @@
     const dash = series.emphasis === "secondary" ? { "stroke-dasharray": "3 2" } : {};
     if (series.line) add("M0 8h20", { stroke: colour, "stroke-width": 2, ...dash });
     const fill = series.emphasis === "secondary" ? "var(--paper)" : colour;
-    add(PATHS[series.marker] || PATHS.circle, { fill, stroke: colour, "stroke-width": 1.5 });
+    const ring = series.emphasis === "highlight" ? "var(--ink)" : colour;
+    add(PATHS[series.marker] || PATHS.circle, { fill, stroke: ring, "stroke-width": 1.5 });
     return picture;
   };
 
@@ -154,10 +155,10 @@
     };
     if (axis.categories.length) {
       const names = axis.categories.map(escaped);
-      const crowded = width / names.length < 90;
+      const crowded = width / names.length < 7 * Math.max(12, ...names.map((name) => name.length));
       return {
         ...shared, tickvals: names.map((_, at) => at), ticktext: names, range: [-0.5, names.length - 0.5],
-        tickangle: crowded ? -40 : 0, showgrid: false,
+        tickangle: crowded ? -40 : 0, ticklabeloverflow: "allow", showgrid: false,
       };
     }
     const distinct = [...new Set(values)].sort((one, other) => one - other);
