@@ -120,6 +120,8 @@ def _array(name: str, given: object) -> NDArray[Any]:
     except (ValueError, TypeError, RuntimeError):
         told = repr(given).splitlines()[0][:60]
         raise ValueError(f"{name} must be numbers in rows of equal length, got {told}") from None
+    if np.ma.is_masked(given):
+        raise ValueError(f"{name} must not have masked values, got {np.ma.count_masked(given)} of them")
     return values
 
 
