@@ -15,7 +15,7 @@ from benchmark.cli import main
 from benchmark.cli.errors import Name, names, seeds
 from benchmark.cli.folders import FOLDER, claim
 
-RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "1")
+RUN = ("run", "--preset", "smoke", "--workers", "1")
 OPTIONS = [(command, option) for command in main.commands.values() for option in command.params]
 
 
@@ -68,6 +68,9 @@ REFUSED = [
     (["--seeds", "2147483648"], "is not a list of whole numbers from 0 to 2147483647"),
     (["--seeds", "9" * 5000], "is not a list of whole numbers from 0 to 2147483647"),
     (["--seeds", ",".join(map(str, range(1001)))], "1,001 seeds are too many; choose at most 1,000"),
+    (["--seeds", ","], "no seed is given; choose some, such as 0,1,2"),
+    (["--method", "root", "--method", "all"], "--method is given 2 times; give it once, with commas between"),
+    (["--seeds", "0", "--seeds", "1", "--seeds=2"], "--seeds is given 3 times; give it once, with commas between"),
     (["--preset", LONG], "is not a name"),
     (["--preset", "a\0"], "is not a name"),
     (["--workers", "9" * 23], "is not in the range 1<=x<=1024"),
