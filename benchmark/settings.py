@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,24 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 """A learning rate, a temperature, a loss in nats."""
+
+
+EachOnce = AfterValidator(lambda values: _each_once(values))
+"""A validator for lists in which nothing may be named twice."""
+
+EXAMPLES = {
+    "tuple_type": 'write a list, such as ["a", "b"]',
+    "list_type": 'write a list, such as ["a", "b"]',
+    "dict_type": "write a table, such as {a = 1}",
+}
+"""How values are written that were given as something else, by the type of the error."""
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [value for value, times in Counter(values).items() if times > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is given twice; give each once")
+    return values
 
 
 def _printable(name: str) -> str:
@@ -88,7 +107,7 @@ def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> C
         first = error.errors(include_url=False)[0]
         place = ".".join([section, *map(str, first["loc"])])
         message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
+        message = message[0].lower() + message[1:].replace("valid tuple", "valid list")
         if first["type"] in ("value_error", "missing") and isinstance(first["input"], dict):
             raise ValueError(f"{place}: {message}") from None
         value = first["input"]
@@ -96,9 +115,9 @@ def validated(model: type[Checked], table: Mapping[str, Any], section: str) -> C
             shown = f"a number of about {value.bit_length() * 0.30103:.0f} digits"
         else:
             shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-        allowed = ""
+        allowed = f"; {EXAMPLES[first['type']]}" if first["type"] in EXAMPLES else ""
         with suppress(PydanticInvalidForJsonSchema):
-            allowed = _allowed(model.model_json_schema(), first["loc"])
+            allowed = allowed or _allowed(model.model_json_schema(), first["loc"])
         raise ValueError(f"{place} = {shown}: {message}{allowed}") from None
     except PydanticSerializationError as error:
         raise ValueError(f"{section}: these settings cannot be written as JSON: {error}") from None

@@ -1,10 +1,10 @@
 """The settings of a transformer and of its training."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.settings import Positive, PositiveShare, Settings, Share, Size, Tokens, Weight
+from benchmark.settings import EachOnce, Positive, PositiveShare, Settings, Share, Size, Tokens, Weight
 
 SPARSE_HOOKS = ("attn_in", "q", "k", "v", "attn_out", "mlp_in", "neuron", "mlp_out")
 """The hook points of a block at which AbsTopK can be applied: all eight sites."""
@@ -35,7 +35,9 @@ class ArchitectureConfig(Settings):
     activation_density: PositiveShare = 0.25
     """Share of a site's entries that AbsTopK keeps; 1 turns it off."""
 
-    activation_sites: tuple[str, ...] = Field(SPARSE_HOOKS, strict=False, max_length=len(SPARSE_HOOKS))
+    activation_sites: Annotated[tuple[str, ...], EachOnce] = Field(
+        SPARSE_HOOKS, strict=False, max_length=len(SPARSE_HOOKS)
+    )
     """The sites of every block at which AbsTopK is applied."""
 
     positional: Positional = "none"

@@ -94,7 +94,21 @@ class OneLineGroup(click.Group):
         unknown = args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None
         if unknown and not ctx.resilient_parsing:
             raise BadUsage(f"unknown command {args[0]!r}; choose from {', '.join(self.commands)}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            _check_lists_once(command, click.Context(command, ctx, name), rest)
+        return name, command, rest
+
+
+def _check_lists_once(command: click.Command, context: click.Context, arguments: Sequence[str]) -> None:
+    """`BadUsage` if an option that takes a list is given several times: all lists but the last would be lost."""
+    try:
+        _, _, order = command.make_parser(context).parse_args(args=list(arguments))
+    except click.UsageError:
+        return  # which parsing reports
+    for option, times in Counter(order).items():
+        if times > 1 and option.callback in (names, seeds):
+            raise BadUsage(f"{option.opts[0]} is given {times} times; give it once, with commas between its values")
 
 
 class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -153,7 +167,7 @@ def seeds(context: click.Context, parameter: click.Parameter, value: str | None)
         return ()
     found = [name.strip() for name in value.split(",") if name.strip()]
     if not found:
-        raise click.BadParameter("no name is given", context, parameter)
+        raise click.BadParameter("no seed is given; choose some, such as 0,1,2", context, parameter)
     if not all(re.fullmatch("[0-9]{1,10}", name) and int(name) <= LARGEST_SEED for name in found):
         wanted = f"whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
         shown = repr(value) if len(repr(value)) <= LONGEST_NAME else f"{repr(value)[:LONGEST_NAME]}…"

@@ -120,6 +120,9 @@ def _array(name: str, given: object) -> NDArray[Any]:
     except (ValueError, TypeError, RuntimeError):
         told = repr(given).splitlines()[0][:60]
         raise ValueError(f"{name} must be numbers in rows of equal length, got {told}") from None
+    masked = np.count_nonzero(given.mask) if isinstance(given, np.ma.MaskedArray) else 0
+    if masked:
+        raise ValueError(f"{name} must not have masked values, got {masked} of them")
     return values
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from benchmark.concepts import CONCEPTS
-from benchmark.settings import Positive, Settings, Size, Tokens, known_in
+from benchmark.settings import EachOnce, Positive, Settings, Size, Tokens, known_in
 
 
 class ValidityConfig(Settings):
@@ -17,7 +17,9 @@ class ValidityConfig(Settings):
     score_tokens: Tokens = 24_576
     """Number of test tokens of which some are drawn to score it on."""
 
-    concepts: tuple[Annotated[str, known_in(CONCEPTS)], ...] = Field((), strict=False, max_length=1000)
+    concepts: Annotated[tuple[Annotated[str, known_in(CONCEPTS)], ...], EachOnce] = Field(
+        (), strict=False, max_length=1000
+    )
     """Concepts that are scored; empty for all. Nodes may be named by any concept."""
 
     files: tuple[Annotated[str, Field(max_length=3500)], ...] = Field((), strict=False, max_length=100, exclude=True)

@@ -15,7 +15,7 @@ from benchmark.cli import main
 from benchmark.cli.errors import Name, names, seeds
 from benchmark.cli.folders import FOLDER, claim
 
-RUN = ("run", "--preset", "smoke", "--tasks", "for_while", "--workers", "1")
+RUN = ("run", "--preset", "smoke", "--workers", "1")
 OPTIONS = [(command, option) for command in main.commands.values() for option in command.params]
 
 
@@ -68,6 +68,9 @@ REFUSED = [
     (["--seeds", "2147483648"], "is not a list of whole numbers from 0 to 2147483647"),
     (["--seeds", "9" * 5000], "is not a list of whole numbers from 0 to 2147483647"),
     (["--seeds", ",".join(map(str, range(1001)))], "1,001 seeds are too many; choose at most 1,000"),
+    (["--seeds", ","], "no seed is given; choose some, such as 0,1,2"),
+    (["--method", "root", "--method", "all"], "--method is given 2 times; give it once, with commas between"),
+    (["--seeds", "0", "--seeds", "1", "--seeds=2"], "--seeds is given 3 times; give it once, with commas between"),
     (["--preset", LONG], "is not a name"),
     (["--preset", "a\0"], "is not a name"),
     (["--workers", "9" * 23], "is not in the range 1<=x<=1024"),
@@ -79,6 +82,9 @@ REFUSED = [
     (["--set", "corpus.tokens=true"], "corpus.tokens = True: input should be a valid integer"),
     (["--set", 'corpus.tokens="1"'], "corpus.tokens = '1': input should be a valid integer"),
     (["--set", "circuit.coefficients=[-1]"], "circuit.coefficients.0 = -1"),
+    (["--set", "validity.concepts=in_string"], "input should be a valid list; write a list, such as ["),
+    (["--set", 'validity.concepts=["in_string","in_string"]'], "'in_string' is given twice; give each once"),
+    (["--set", "corpus.sources=3"], "input should be a valid dictionary; write a table, such as {a = 1}"),
     (["--set", "circuit.forms.for_while.x=1"], "circuit.forms.for_while = {'x': 1}: input should be a valid list"),
     (["--set", "circuit.held_out='" + "a" * 300 + "'"], "at most 200 characters"),
     (["--set", 'corpus.sources={"path:a\\u0000b" = 1.0}'], "has control characters"),

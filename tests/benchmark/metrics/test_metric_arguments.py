@@ -161,6 +161,18 @@ def test_lists_and_tensors_are_as_good_as_arrays(name, key):
 
 
 @each_array()
+def test_an_array_with_masked_values_is_refused_and_one_without_counts_in_full(name, key):
+    function = getattr(metrics, name)
+    kept = function(**changed(name, key, np.ma.masked_array))
+    np.testing.assert_array_equal(kept, function(**EXAMPLES[name]))
+    masked = changed(
+        name, key, lambda value: np.ma.masked_array(value, np.arange(value.size).reshape(value.shape) == 0)
+    )
+    with pytest.raises(ValueError, match="must not have masked values, got 1 of them"):
+        function(**masked)
+
+
+@each_array()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_every_number_type_counts_for_its_values(name, key, dtype):
     function = getattr(metrics, name)
