@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.html_table import html_table
-from benchmark.leaderboard.ranking import EntryKey, LeaderboardRow
+from benchmark.leaderboard.ranking import DIRECT, EntryKey, LeaderboardRow
 from benchmark.leaderboard.text_table import CAPTION, SHOWN, shown_limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT = ("preset", *EntryKey._fields, "status", "reason")
+TEXT = ("preset", *EntryKey._fields, "group", "status", "reason")
 """The columns that are not numbers."""
 
 
@@ -32,7 +32,9 @@ class Leaderboard:
         return iter(self.rows)
 
     def __repr__(self) -> str:
-        best = [f"{row.rank}. {row.place.method}" for row in self.rows if row.rank is not None][:3]
+        best = [f"{row.rank}. {row.place.method}" for row in self.rows if row.rank is not None and row.group == DIRECT][
+            :3
+        ]
         return f"Leaderboard({len(self)} rows{': ' * bool(best)}{', '.join(best)}; to_frame() has every column)"
 
     def to_frame(self) -> "pd.DataFrame":

@@ -30,6 +30,9 @@ LIMITS = {
 }
 """By metric, the value above which a dictionary is not ranked, and what it means."""
 
+DIRECT, OPAQUE = "direct", "opaque"
+"""Groups that are ranked apart: edges that are weights, and edges that run through whole layers, as those of SAEs."""
+
 SAME_AREA = 1e-9
 """Areas that differ by at most this share a rank."""
 
@@ -108,7 +111,9 @@ class LeaderboardRow:
     Attributes:
         preset: The preset.
         place: Method, variant and graph.
-        rank: 1 for the largest profile area, ties shared; `None` if listed only.
+        rank: 1 for the largest profile area of the group, ties shared; `None` if listed only.
+        group: `direct`, or `opaque` if edges of the circuits run through whole attention layers or MLPs; empty if the
+            row is listed only.
         seeds: Number of training seeds.
         tasks: Number of tasks tried, without control tasks.
         tasks_solved: Number of tasks that the whole model solves at the target, mean over seeds.
@@ -124,6 +129,7 @@ class LeaderboardRow:
     preset: str
     place: EntryKey
     rank: int | None
+    group: str
     seeds: int
     tasks: int
     tasks_solved: float
@@ -138,7 +144,8 @@ class LeaderboardRow:
     @property
     def row(self) -> dict[str, str]:
         """The row of the file, as text."""
-        counts = ("rank", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_tasks_reached", "reference_tasks")
+        counts = ("rank", "group", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_tasks_reached")
+        counts += ("reference_tasks",)
         values = {"preset": self.preset, **self.place._asdict(), **{name: getattr(self, name) for name in counts}}
         summaries = {"profile_area": self.profile_area}
         summaries |= {name: self.scores.get(name, Summary()) for name in (*FIRST, *METRICS)}
@@ -177,7 +184,7 @@ def table(standings: Iterable[LeaderboardRow]) -> str:
 
 def header() -> list[str]:
     """The columns of `leaderboard.csv`."""
-    nobody = LeaderboardRow("", EntryKey("", "", ""), None, 0, 0, 0.0, 0.0, 0.0, 0.0, Summary(), {}, "ok", "")
+    nobody = LeaderboardRow("", EntryKey("", "", ""), None, "", 0, 0, 0.0, 0.0, 0.0, 0.0, Summary(), {}, "ok", "")
     return list(nobody.row)
 
 
@@ -295,18 +302,29 @@ class Board:
     def standings(self) -> list[LeaderboardRow]:
         """All rows, ranked, the unit graph first."""
         areas = {place: self.area(place) for place in self.places}
-        ranked = {
-            place: area.value
-            for place, area in areas.items()
-            if area.value is not None and not self.why_unranked(place)
-        }
-        ranks = {
-            place: 1 + sum(other > area + SAME_AREA for other in ranked.values()) for place, area in ranked.items()
-        }
-        order = sorted(self.places, key=lambda place: (place.graph != "unit", ranks.get(place, math.inf), place))
-        return [self.standing(place, ranks.get(place), areas[place]) for place in order]
+        groups = {place: self.group(place) for place in self.places}
+        ranks: dict[EntryKey, int] = {}
+        for group in (DIRECT, OPAQUE):
+            ranked = {
+                place: each.value for place, each in areas.items() if groups[place] == group and each.value is not None
+            }
+            ranks |= {
+                place: 1 + sum(other > own + SAME_AREA for other in ranked.values()) for place, own in ranked.items()
+            }
+        shown = (DIRECT, OPAQUE, "")
+        order = sorted(
+            self.places,
+            key=lambda place: (place.graph != "unit", shown.index(groups[place]), ranks.get(place, math.inf), place),
+        )
+        return [self.standing(place, ranks.get(place), groups[place], areas[place]) for place in order]
 
-    def standing(self, place: EntryKey, rank: int | None, area: Summary) -> LeaderboardRow:
+    def group(self, place: EntryKey) -> str:
+        """The group in which an entry is ranked; empty if it is listed only."""
+        if self.why_unranked(place):
+            return ""
+        return OPAQUE if any(_value(row) > 0 for row in self.reached(place, "opaque_weights").values()) else DIRECT
+
+    def standing(self, place: EntryKey, rank: int | None, group: str, area: Summary) -> LeaderboardRow:
         """One row."""
         rows = self.rows_of(place)
         real = [row for row in rows if not {row.task, row.concept} & self.listed]
@@ -319,6 +337,7 @@ class Board:
             preset=self.preset,
             place=place,
             rank=rank,
+            group=group,
             seeds=len(seeds),
             tasks=len({row.task for row in real if row.task}),
             tasks_solved=len(solved) / len(seeds),

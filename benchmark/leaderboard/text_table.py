@@ -10,16 +10,23 @@ Row = Mapping[str, str]
 
 
 def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
-    """The rows of `leaderboard.csv` as a table of some width, with a heading line per preset and graph."""
+    """The rows of `leaderboard.csv` as a table of some width, with a heading line per preset, graph and group."""
     table = Table(caption=CAPTION, caption_justify="left", width=width, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in SHOWN:
         table.add_column(name, no_wrap=True, justify="left" if name in ("method", "variant") else "right")
-    for (preset, graph), group in groupby(rows, key=lambda row: (row["preset"], row["graph"])):
-        table.add_row("", f"{graph or 'no'} graph", preset, style="bold")
+    for (preset, heading), group in groupby(rows, key=lambda row: (row["preset"], _heading(row))):
+        table.add_row("", heading, preset, style="bold")
         for row in group:
             table.add_row(*(show(row) for show in SHOWN.values()))
         table.add_row()
     return table
+
+
+def _heading(row: Row) -> str:
+    """What a row stands under: its graph, and in the unit graph also whether and with which others it is ranked."""
+    if row["graph"] != "unit" or row["group"] == "direct":
+        return f"{row['graph'] or 'no'} graph"
+    return "opaque edges" if row["group"] else "listed only"
 
 
 def _tasks(row: Row) -> str:
@@ -78,6 +85,7 @@ def shown_limits(row: Row, heading: str) -> str:
 
 CAPTION = """n: training seeds; tasks: reached / solved by the whole model
 area: under the performance profile; decides the rank
+opaque edges: each runs through whole layers, so these rows are ranked apart
 edges: between kept nodes; verif: those it needs; geometric means, tasks reached
 faith: faithfulness; robst: the least under four ablations
 label: label replacement score, pooled over concepts

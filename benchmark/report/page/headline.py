@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmark.leaderboard.ranking import LeaderboardRow, Summary
+from benchmark.leaderboard.ranking import OPAQUE, LeaderboardRow, Summary
 from benchmark.report.contrast_text import as_read
 from benchmark.report.page.source import PageRun
 from benchmark.report.page.table import Cell, Column, Table, number
@@ -17,6 +17,11 @@ METRICS_SHOWN: Mapping[str, tuple[Column, int | None]] = {
     "validation_loss": (Column("Loss", "nats", numeric=True), 2),
 }
 """The metrics of the headline table by name in the records: their column, and how many decimals they have."""
+
+OPAQUE_SHOWN: Mapping[str, tuple[Column, int | None]] = {
+    "opaque_weights": (Column("Opaque", "weights inside the edges", numeric=True), None),
+}
+"""What the rows that are ranked apart have beside them."""
 
 STATUS_WORDS = {
     "ok": "ok",
@@ -39,13 +44,16 @@ def headline(run: PageRun) -> list[Table]:
 def _group(run: PageRun, row: LeaderboardRow) -> str:
     if row.place.graph == "channel":
         return "Channel graph, the one of the published result: listed, not ranked"
-    if not run.board.why_unranked(row.place):
+    if row.group == OPAQUE:
+        return "Ranked apart, unit graph: each edge runs through a whole attention layer and MLP"
+    if row.group:
         return "Ranked, unit graph: rank is by the area under the performance profile"
     return "Listed, not ranked: null baselines, and other ways to read the same model"
 
 
 def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
     against, leading = _against_lead(run), run.board.rules.references[:1]
+    metrics = {**METRICS_SHOWN, **(OPAQUE_SHOWN if rows[0].group == OPAQUE else {})}
     columns = [
         Column("Method", "variant"),
         Column("Rank", numeric=True),
@@ -53,13 +61,15 @@ def _table(run: PageRun, caption: str, rows: Sequence[LeaderboardRow]) -> Table:
         Column("Seeds", numeric=True),
         Column("Tasks", "reached", numeric=True),
         Column("Area", "decides the rank", numeric=True),
-        *(column for column, _ in METRICS_SHOWN.values()),
+        *(column for column, _ in metrics.values()),
         *(Column("Size ratio", f"to {name}; over tasks", numeric=True) for name in leading if against),
     ]
-    return Table(caption, columns, [list(_cells(row, against)) for row in rows])
+    return Table(caption, columns, [list(_cells(row, metrics, against)) for row in rows])
 
 
-def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | str]:
+def _cells(
+    row: LeaderboardRow, metrics: Mapping[str, tuple[Column, int | None]], against: Mapping[str, Cell]
+) -> Iterator[Cell | str]:
     yield Cell(row.place.method, note="" if row.place.variant == "native" else row.place.variant.replace("_", " "))
     yield number(row.rank)
     told = "" if row.status == "one_seed" and row.place.graph == "unit" and row.rank is not None else row.reason
@@ -68,7 +78,7 @@ def _cells(row: LeaderboardRow, against: Mapping[str, Cell]) -> Iterator[Cell | 
     reached, solved = short(row.tasks_reached, 1), short(row.tasks_solved, 1)
     yield Cell(reached.removesuffix(".0"), row.tasks_reached, f"of {solved.removesuffix('.0')}, {row.tasks}")
     yield _summary(row.profile_area, 2)
-    for metric, (_, decimals) in METRICS_SHOWN.items():
+    for metric, (_, decimals) in metrics.items():
         yield _summary(row.scores.get(metric, Summary()), decimals)
     if against:
         ranked = row.rank is not None and row.place.graph == "unit"

@@ -50,12 +50,16 @@ def _best(run: PageRun) -> str:
         names, target = listed(run.board.rules.references), run.board.rules.target_loss / 2
         solved = f"no task is solved by {names} at a task loss of {target:g}" if names else "no reference is installed"
         return f"Nothing is ranked: {'no circuit was searched for' if run.board.references else solved}."
+    ranked = [row for row in ranked if row.group == ranked[0].group]
+    apart = [row.place.method for row in run.leaderboard if row.rank is not None and row not in ranked]
     first = [row for row in ranked if row.rank == 1]
     area = first[0].profile_area
     shown = " ".join(filter(None, (short(area.value, 2), limits(area.low, area.high, 2))))
     names = listed([row.place.method for row in first])
     verb = "ranks" if len(first) == 1 else "rank"
-    return f"{names} {verb} first of {len(ranked)}: area {shown} under the performance profile, where 1 is best."
+    best = f"{names} {verb} first of {len(ranked)}: area {shown} under the performance profile, where 1 is best."
+    edges = f"{listed(apart)}, whose edges run through whole layers, {'is' if len(apart) == 1 else 'are'} ranked apart."
+    return f"{best} {edges[:1].upper()}{edges[1:]}" if apart else best
 
 
 def _certainty(run: PageRun) -> str:

@@ -97,6 +97,34 @@ def test_smaller_circuits_rank_first():
     assert board["dense", "native", "unit"].profile_area.value == pytest.approx(0.5)
 
 
+def opaque(rows, weights=5000.0):
+    """Circuits whose edges run through whole layers."""
+    hidden = [
+        replace(row, metric="opaque_weights", value=weights)
+        for row in rows
+        if row.metric == "edges" and row.value is not None
+    ]
+    return [*rows, *hidden]
+
+
+def test_rows_whose_edges_hide_whole_layers_are_ranked_in_a_group_of_their_own():
+    records = [*references(edges=100), *opaque(searched("clt", {"easy": 50}), weights=0.0)]
+    records += opaque(searched("sae", {"easy": 2, "middle": 2, "hard": 2}, variant="errors_ablated"))
+    records += opaque(searched("worse", {"easy": 5, "middle": 2, "hard": 2}))
+    records += searched("sae", {"easy": 1}, variant="errors_available")
+    found = [(one.place.method, one.rank, one.group) for one in leaderboard(records, {"quick": RULES})]
+    assert found == [
+        ("dense", 1, "direct"),
+        ("weight_sparse", 1, "direct"),
+        ("clt", 3, "direct"),
+        ("sae", 1, "opaque"),
+        ("worse", 2, "opaque"),
+        ("sae", None, ""),
+    ]
+    headings = [line.split()[:2] for line in shown(records).splitlines() if line.rstrip().endswith("quick")]
+    assert headings == [["unit", "graph"], ["opaque", "edges"], ["listed", "only"]]
+
+
 def test_a_method_that_drops_the_hard_tasks_does_not_gain_by_it():
     honest = {"easy": 10, "middle": 100, "hard": 5000}
     records = references(edges=200)
@@ -352,7 +380,7 @@ def test_tasks_reached_are_a_mean_over_seeds():
 def test_the_columns_are_those_of_the_contract_and_every_metric_has_limits():
     names = header()
     assert names[:9] == [
-        *("preset", "method", "variant", "graph", "rank", "seeds", "tasks", "tasks_solved", "tasks_reached"),
+        *("preset", "method", "variant", "graph", "rank", "group", "seeds", "tasks", "tasks_solved"),
     ]
     for metric in METRICS:
         at = names.index(metric)
