@@ -144,9 +144,9 @@ class LeaderboardRow:
     @property
     def row(self) -> dict[str, str]:
         """The row of the file, as text."""
-        counts = ("rank", "group", "seeds", "tasks", "tasks_solved", "tasks_reached", "control_tasks_reached")
-        counts += ("reference_tasks",)
-        values = {"preset": self.preset, **self.place._asdict(), **{name: getattr(self, name) for name in counts}}
+        tasks = ("tasks", "tasks_solved", "tasks_reached", "control_tasks_reached", "reference_tasks")
+        own = {name: getattr(self, name) for name in ("rank", "group", "seeds", *tasks)}
+        values = {"preset": self.preset, **self.place._asdict(), **own}
         summaries = {"profile_area": self.profile_area}
         summaries |= {name: self.scores.get(name, Summary()) for name in (*FIRST, *METRICS)}
         for name, found in summaries.items():
