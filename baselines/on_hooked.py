@@ -19,6 +19,7 @@ def _on_hooked(method: Method, what: str) -> Method:
         needs=("hooked",),
         explains="hooked",
         family="",
+        sweep=(),
         by_name=True,
         settings_of=method.name,
     )

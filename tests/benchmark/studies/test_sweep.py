@@ -23,7 +23,8 @@ from benchmark.studies.frontier import (
 )
 from benchmark.studies.sweep import family_names, sweep_points
 
-SWEEP = ("sweep", "--preset", "smoke", "--tasks", "for_while,nonsense", "--workers", "2")
+SETTINGS = ("--preset", "smoke", "--workers", "2")
+TASKS = ("--tasks", "for_while,nonsense")
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,10 @@ def _own_folder(tmp_path, monkeypatch):
 
 def call(*arguments):
     return CliRunner().invoke(main, list(arguments))
+
+
+def sweep(*arguments):
+    return call("sweep", *SETTINGS, *arguments, *(() if "--tasks" in arguments else TASKS))
 
 
 def rows():
@@ -120,7 +125,7 @@ def test_a_point_is_dominated_if_another_is_as_good_in_both_and_better_in_one(ot
 
 def test_the_frontier_is_the_one_drawn_by_hand():
     with toy_sweep():
-        done = call(*SWEEP)
+        done = sweep()
     found = {point: (row["validation_loss"], row["size"], row["dominated"]) for point, row in rows().items()}
     assert found == {
         ("weight_sparse", "density=0.25"): ("1.75", "25", "True"),
@@ -143,7 +148,7 @@ def test_the_frontier_is_the_one_drawn_by_hand():
 
 def test_points_that_came_to_nothing_are_not_dropped():
     with toy_sweep():
-        done = call(*SWEEP, "sae")
+        done = sweep("sae")
     failed, unreached = rows()["sae", "k=8 features=128"], rows()["sae", "k=4 features=64"]
     reason = "train sae seed 0: RuntimeError: no luck"
     assert (failed["status"], failed["reason"]) == ("failed", reason)
@@ -156,7 +161,7 @@ def test_points_that_came_to_nothing_are_not_dropped():
 
 def test_sizes_are_over_the_circuits_that_all_points_of_a_family_reach_and_controls_count_for_nothing():
     with toy_sweep():
-        done = call(*SWEEP, "dense,weight_sparse", "--tasks", "for_while,single_double_quote,nonsense")
+        done = sweep("dense,weight_sparse", "--tasks", "for_while,single_double_quote,nonsense")
     assert done.exit_code == 0, done.output
     narrow, wide = (rows()["dense", f"d_model={width}"] for width in (16, 32))
     assert [(row["circuits"], row["circuits_reached"], row["size_circuits"]) for row in (narrow, wide)] == [
@@ -170,14 +175,14 @@ def test_sizes_are_over_the_circuits_that_all_points_of_a_family_reach_and_contr
 
 def test_numbers_are_means_over_seeds():
     with toy_sweep():
-        call(*SWEEP, "weight_sparse", "--seeds", "0,2")
+        sweep("weight_sparse", "--seeds", "0,2")
     row = rows()["weight_sparse", "density=0.25"]
     assert (row["seeds"], row["validation_loss"], row["size"], row["training_flops"]) == ("2", "2.75", "25", "1e+12")
 
 
 def test_sizes_are_compared_with_the_familys_own_point_and_with_the_reference():
     with toy_sweep():
-        call(*SWEEP, "--tasks", "for_while,single_double_quote")
+        sweep("--tasks", "for_while,single_double_quote")
     found = rows()
     half, own = found["dense", "d_model=16"], found["dense", "d_model=32"]
     assert (half["over_own"], half["over_own_tasks"], half["over_own_low"]) == ("0.5", "1", "")  # one task, no interval
@@ -193,7 +198,7 @@ def test_sizes_are_compared_with_the_familys_own_point_and_with_the_reference():
 
 def test_splitting_is_against_the_larger_of_both_controls_with_an_interval_over_seeds():
     with toy_sweep():
-        call(*SWEEP, "sae", "--seeds", "0,1,2")
+        sweep("sae", "--seeds", "0,1,2")
     own, other = rows()["sae", "k=8 features=64"], rows()["sae", "k=8 features=32"]
     assert (own["concept_splits"], own["feature_splits"], own["splitting"]) == ("5", "", "")
     assert (other["concept_splits"], other["feature_splits"], other["feature_splits_back"]) == ("3", "4", "1.5")
@@ -205,7 +210,7 @@ def test_splitting_is_against_the_larger_of_both_controls_with_an_interval_over_
 
 def test_rows_are_read_back_as_they_were_written(tmp_path):
     with toy_sweep():
-        call(*SWEEP)
+        sweep()
     before = Path("results/sweep.csv").read_bytes()
     write_sweep(tmp_path / "again", read_sweep(Path("results")))
     assert (tmp_path / "again" / "sweep.csv").read_bytes() == before
@@ -215,7 +220,7 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
 
 def test_a_row_that_is_not_as_it_was_written_is_named():
     with toy_sweep():
-        call(*SWEEP, "dense")
+        sweep("dense")
     file = Path("results/sweep.csv")
     file.write_text(file.read_text().replace(",False,", ",no,", 1))
     with pytest.raises(ValueError, match=r"sweep\.csv line 3, column dominated: 'no' is not one of True, False"):
@@ -224,7 +229,7 @@ def test_a_row_that_is_not_as_it_was_written_is_named():
 
 def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
     with toy_sweep():
-        lines = call(*SWEEP, "weight_sparse,dense").stdout.splitlines()
+        lines = sweep("weight_sparse,dense").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split() == ["family", "point", "loss", "size", "found", "params", "FLOPs", "recov", "l0"]
     assert [(line.split()[1], line.split()[-1]) for line in lines[1:7]] == [
@@ -243,7 +248,7 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
 
 def test_the_table_shows_intervals_and_what_is_divided():
     with toy_sweep():
-        lines = call(*SWEEP, "weight_sparse,sae", "--tasks", "for_while,single_double_quote").stdout.splitlines()
+        lines = sweep("weight_sparse,sae", "--tasks", "for_while,single_double_quote").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     wider = [line for line in lines if line.startswith("sae") and "k=16" in line][1]
     assert wider.split()[3:] == ["2", "[2,", "2]", "0.64", "[0.64,", "0.64]", "3.00", "1.50", "1.25"]
@@ -264,9 +269,9 @@ def test_a_circuit_whose_edges_could_not_be_verified_counts_with_all_of_them():
 
 def test_the_same_command_again_trains_nothing_and_writes_the_same_bytes():
     with toy_sweep():
-        call(*SWEEP, "weight_sparse,dense")
+        sweep("weight_sparse,dense")
         before, count = Path("results/sweep.csv").read_bytes(), len(trained())
-        done = call(*SWEEP, "weight_sparse,dense")
+        done = sweep("weight_sparse,dense")
     assert done.exit_code == 0
     assert len(trained()) == count == 6
     assert Path("results/sweep.csv").read_bytes() == before
@@ -277,16 +282,16 @@ def test_what_a_run_has_trained_is_found():
         ran = call("run", "--preset", "smoke", "--method", "weight_sparse", "--tasks", "for_while")
         assert ran.exit_code == 0, ran.output
         assert len(trained()) == 1
-        call(*SWEEP, "weight_sparse")
+        sweep("weight_sparse")
     assert len(trained()) == 3
 
 
 def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
     with toy_sweep():
-        done = call(*SWEEP, "weight_sparse,sae", "--dry-run")
+        done = sweep("weight_sparse,sae", "--dry-run")
         assert not list(Path().iterdir())
-        call(*SWEEP, "weight_sparse")
-        again = call(*SWEEP, "weight_sparse", "--dry-run")
+        sweep("weight_sparse")
+        again = sweep("weight_sparse", "--dry-run")
     lines = done.stdout.splitlines()
     assert lines[1].split() == ["weight_sparse", "density=0.25", "7", "7", "8.2", "s"]
     assert lines[2].split() == ["weight_sparse", "density=0.125", "4", "4", "3.2", "s"]
@@ -298,10 +303,10 @@ def test_a_dry_run_lists_the_points_with_what_they_cost_and_writes_nothing():
 
 def test_a_sweep_and_a_run_share_a_folder_if_the_family_has_the_same_settings_of_its_own():
     with toy_sweep():
-        call(*SWEEP, "sae")  # one of its points cannot be trained
-        assert call("run", *SWEEP[1:], "--method", "sae").exit_code == 0
-        refused = call("run", *SWEEP[1:], "--method", "sae", "--set", "sae.k=2")
-        swept = call(*SWEEP, "sae", "--set", "sae.k=16", "--dry-run")
+        sweep("sae")  # one of its points cannot be trained
+        assert call("run", *SETTINGS, *TASKS, "--method", "sae").exit_code == 0
+        refused = call("run", *SETTINGS, *TASKS, "--method", "sae", "--set", "sae.k=2")
+        swept = sweep("sae", "--set", "sae.k=16", "--dry-run")
     covered = json.loads(Path("results/run.json").read_text())
     assert {name: scope["methods"] for name, scope in covered["tables"].items()} == {
         "sweep.csv": ["sae"],

@@ -20,7 +20,8 @@ from benchmark.running.plan import plan
 from benchmark.scoring.case import Setting
 from benchmark.studies.variance import SCORES, CircuitGroup, deviation_limits, prompt_variance, repeated, split
 
-VARIANCE = ("variance", "--preset", "smoke", "--seeds", "0,1", "--finder-seeds", "0,1", "--workers", "2")
+VARIANCE = ("variance", "--preset", "smoke", "--finder-seeds", "0,1", "--workers", "2")
+SEEDS = ("--seeds", "0,1")
 BLOCK = CircuitGroup("weight_sparse", "native", "unit", "for_while")
 
 
@@ -34,7 +35,7 @@ def repeats(tmp_path_factory):
     """A run of the default methods and tasks: what it printed, and its rows."""
     folder = tmp_path_factory.mktemp("repeats")
     with toy_variance():
-        done = call(*VARIANCE, "--out", str(folder / "results"), "--store", str(folder / "store"))
+        done = call(*VARIANCE, *SEEDS, "--out", str(folder / "results"), "--store", str(folder / "store"))
     assert done.exit_code == 0, done.output
     return done.stdout, rows(folder / "results")
 
@@ -151,9 +152,9 @@ def test_what_a_run_has_computed_is_found_and_its_records_stay():
 
 def test_the_same_command_again_computes_nothing_and_writes_the_same_bytes():
     with toy_variance():
-        call(*VARIANCE, "dense")
+        call(*VARIANCE, *SEEDS, "dense")
         before = Path("results/variance.csv").read_bytes()
-        again = call(*VARIANCE, "dense")
+        again = call(*VARIANCE, *SEEDS, "dense")
     assert "0 cells to compute" in again.stderr
     assert Path("results/variance.csv").read_bytes() == before
 
@@ -177,7 +178,7 @@ def test_the_search_is_seeded_by_the_finder_seed_too(monkeypatch, tmp_path):
 
 def test_a_cell_that_failed_has_its_reason_in_the_rows_and_the_exit_code():
     with toy_variance():
-        done = call(*VARIANCE, "dense", "--tasks", "nonsense")
+        done = call(*VARIANCE, *SEEDS, "dense", "--tasks", "nonsense")
     assert done.exit_code == 1
     assert "4 of 15 cells failed: circuit dense native" in done.stderr
     reason = rows()["dense", "native", "unit", "nonsense", "edges"]["reason"]
@@ -224,7 +225,7 @@ def test_it_is_said_what_one_seed_cannot_tell_and_what_was_taken_as_0():
 
 def test_a_dry_run_says_what_it_costs_and_writes_nothing():
     with toy_variance():
-        done = call(*VARIANCE, "--dry-run")
+        done = call(*VARIANCE, *SEEDS, "--dry-run")
     assert done.exit_code == 0
     assert not list(Path().iterdir())
     lines = done.stdout.splitlines()
@@ -248,7 +249,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing():
         (["--preset", "huge"], "unknown preset 'huge'; choose from smoke, quick, standard"),
         (["--tasks", "poetry"], "unknown task 'poetry'; choose from"),
         (["--finder-seeds", "a"], "'a' is not a list of whole numbers from 0 to 2147483647, such as 0,1,2"),
-        (["--finder-seeds", ","], "no name is given"),
+        (["--finder-seeds", ","], "no seed is given"),
         (["--set", "circuit.finder_seed=1"], "circuit.finder_seed=1 is set; choose --finder-seeds instead"),
         (["--set", "circuit.finder_seed=-1"], "circuit.finder_seed = -1: input should be greater than or equal to 0"),
         (["--out", "file"], "cannot write to folder 'file'"),
