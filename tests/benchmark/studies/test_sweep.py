@@ -182,12 +182,12 @@ def test_numbers_are_means_over_seeds():
 
 def test_sizes_are_compared_with_the_familys_own_point_and_with_the_reference():
     with toy_sweep():
-        sweep("--tasks", "for_while,single_double_quote")
+        sweep("--tasks", "for_while,single_double_quote,else_elif")
     found = rows()
     half, own = found["dense", "d_model=16"], found["dense", "d_model=32"]
-    assert (half["over_own"], half["over_own_tasks"], half["over_own_low"]) == ("0.5", "1", "")  # one task, no interval
+    assert (half["over_own"], half["over_own_tasks"], half["over_own_low"]) == ("0.5", "2", "")  # no interval over two
     wide = found["dense", "d_model=48"]
-    assert [wide[f"over_own{end}"] for end in ("", "_low", "_high", "_tasks")] == ["1.5", "1.5", "1.5", "2"]
+    assert [wide[f"over_own{end}"] for end in ("", "_low", "_high", "_tasks")] == ["1.5", "1.5", "1.5", "3"]
     assert float(wide["over_reference"]) == pytest.approx(48 / 25)
     assert (own["over_own"], own["over_own_tasks"]) == ("", "0")
     sparse = found["weight_sparse", "density=0.25"]
@@ -248,7 +248,7 @@ def test_the_table_fits_a_terminal_and_shows_flops_and_the_frontier():
 
 def test_the_table_shows_intervals_and_what_is_divided():
     with toy_sweep():
-        lines = sweep("weight_sparse,sae", "--tasks", "for_while,single_double_quote").stdout.splitlines()
+        lines = sweep("weight_sparse,sae", "--tasks", "for_while,single_double_quote,else_elif").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     wider = [line for line in lines if line.startswith("sae") and "k=16" in line][1]
     assert wider.split()[3:] == ["2", "[2,", "2]", "0.64", "[0.64,", "0.64]", "3.00", "1.50", "1.25"]
