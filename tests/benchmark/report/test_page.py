@@ -102,7 +102,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(parsed):
 def test_what_the_run_cannot_know_comes_from_its_records(parsed):
     told = parsed.classed("unknown")[0].text
     assert "There is no run.json" in told
-    assert "no ratio of circuit sizes, however large, could be certain between weight_sparse and dense" in told
+    assert "No ratio of circuit sizes, however large, could be certain between weight_sparse and dense" in told
     assert "training seed" not in told  # there are three
     statuses = cells(table_named(parsed, "Values that are not a plain number"))
     [failed] = [row for name, row in statuses.items() if name.startswith("failed")]
