@@ -64,7 +64,7 @@ def compute_prompts(params: Params, inputs: Inputs, folder: Path, progress: Prog
     """Check that a task's prompts fit the corpus's tokenizer and context; `ValueError` with the prompt if not."""
     config = CircuitConfig(**{name: params[name] for name in params.keys() - {"task", "seed"}})
     task, corpus = scored_task(params, inputs, config), Corpus.load(inputs["corpus"])
-    check_listed(task, corpus.tokenizer, most_tokens(corpus))
+    check_listed(task, corpus.tokenizer, min(MAX_TOKENS, corpus.config.context), corpus.beginning)
     made = task_prompts(task, corpus, config, params["seed"])
     facts = {split: {"pairs": batch.clusters, "longest": batch.tokens.shape[1]} for split, batch in made.splits.items()}
     (folder / "prompts.json").write_text(json.dumps(facts, indent=1))
@@ -275,8 +275,3 @@ def setting_of(cell: Cell, config: CircuitConfig, store: Store) -> Setting:
     """The same of a circuit or search cell whose needs are in a store."""
     inputs = {role: store.artifact(needed.key) for role, needed in cell.needs.items()}
     return load_setting(cell.params, inputs, config, Corpus.load(inputs["corpus"]))
-
-
-def most_tokens(corpus: Corpus) -> int:
-    """The most tokens of a prompt, besides the one with which it begins if the corpus has such a token."""
-    return min(MAX_TOKENS, corpus.config.context) - (corpus.beginning is not None)

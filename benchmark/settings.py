@@ -43,9 +43,6 @@ Positive = Annotated[float, Field(gt=0, le=1e6)]
 """A learning rate, a temperature, a loss in nats."""
 
 
-EachOnce = AfterValidator(lambda values: _each_once(values))
-"""A validator for lists in which nothing may be named twice."""
-
 EXAMPLES = {
     "tuple_type": 'write a list, such as ["a", "b"]',
     "list_type": 'write a list, such as ["a", "b"]',
@@ -59,6 +56,10 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise ValueError(f"{twice[0]!r} is given twice; give each once")
     return values
+
+
+EachOnce = AfterValidator(_each_once)
+"""A validator for lists in which nothing may be named twice."""
 
 
 def _printable(name: str) -> str:

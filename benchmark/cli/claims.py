@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.errors import PRESET, user_errors
-from benchmark.cli.folders import FOLDER
+from benchmark.cli.folders import run_option
 from benchmark.cli.text import WIDTH
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--preset", type=PRESET, help="The preset whose records are judged, where the folder has several.")
-@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@run_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def claims(preset: str | None, out: Path, as_json: bool) -> None:
     """Judge the claims about sparse circuits: a number, its interval and a verdict for each.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.errors import METHOD, PRESET, user_errors
-from benchmark.cli.folders import FOLDER
+from benchmark.cli.folders import run_option
 from benchmark.cli.text import WIDTH
 from benchmark.report.contrast_text import (
     as_read,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.argument("first", metavar="A", type=METHOD)
 @click.argument("second", metavar="B", type=METHOD)
 @click.option("--preset", type=PRESET, help="The preset whose records are compared, where the folder has several.")
-@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@run_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def compare(first: str, second: str, preset: str | None, out: Path, as_json: bool) -> None:
     """Compare two methods: paired differences with intervals, corrected tests, and what can be concluded.

@@ -48,6 +48,11 @@ results_option = click.option(
 )
 """Where a command that changes no table finds those of a run."""
 
+run_option = click.option(
+    "--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run."
+)
+"""The same for a command that writes no file, where `--out` cannot be mistaken for one."""
+
 former_option = click.option("--to", type=FOLDER, hidden=True)
 """What `--out` was called when `--out` was the folder of a run."""
 

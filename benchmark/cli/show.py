@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from benchmark.cli.errors import CONCEPT, METHOD, TASK, user_errors
-from benchmark.cli.folders import FOLDER
+from benchmark.cli.folders import FOLDER, run_option
 from benchmark.cli.text import WIDTH, in_colour, table_lines
 from benchmark.files import CorruptFileError, read_text
 
@@ -26,7 +26,7 @@ EDGES = EdgeCount(0, 1_000_000)
 @click.command()
 @click.argument("method", required=False, type=METHOD)
 @click.argument("task", required=False, type=TASK)
-@click.option("--results", "--out", "out", default="results", show_default=True, type=FOLDER, help="Folder of a run.")
+@run_option
 @click.option("--store", default="store", show_default=True, type=FOLDER, help="Folder of artifacts.")
 @click.option(
     "--concept", type=CONCEPT, help="How METHOD's nodes represent a concept, and how well its labels replace them."

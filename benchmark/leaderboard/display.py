@@ -32,9 +32,8 @@ class Leaderboard:
         return iter(self.rows)
 
     def __repr__(self) -> str:
-        best = [f"{row.rank}. {row.place.method}" for row in self.rows if row.rank is not None and row.group == DIRECT][
-            :3
-        ]
+        ranked = [row for row in self.rows if row.rank is not None and row.group == DIRECT]
+        best = [f"{row.rank}. {row.place.method}" for row in ranked[:3]]
         return f"Leaderboard({len(self)} rows{': ' * bool(best)}{', '.join(best)}; to_frame() has every column)"
 
     def to_frame(self) -> "pd.DataFrame":

@@ -303,14 +303,11 @@ class Board:
         """All rows, ranked, the unit graph first."""
         areas = {place: self.area(place) for place in self.places}
         groups = {place: self.group(place) for place in self.places}
-        ranks: dict[EntryKey, int] = {}
-        for group in (DIRECT, OPAQUE):
-            ranked = {
-                place: each.value for place, each in areas.items() if groups[place] == group and each.value is not None
-            }
-            ranks |= {
-                place: 1 + sum(other > own + SAME_AREA for other in ranked.values()) for place, own in ranked.items()
-            }
+        ranked = {place: area.value for place, area in areas.items() if area.value is not None and groups[place]}
+        ranks = {
+            place: 1 + sum(groups[other] == groups[place] and ranked[other] > area + SAME_AREA for other in ranked)
+            for place, area in ranked.items()
+        }
         shown = (DIRECT, OPAQUE, "")
         order = sorted(
             self.places,

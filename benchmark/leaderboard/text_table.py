@@ -5,6 +5,8 @@ from itertools import groupby
 
 from rich.table import Table
 
+from benchmark.leaderboard.ranking import DIRECT
+
 Row = Mapping[str, str]
 """A row of `leaderboard.csv`, as text."""
 
@@ -24,7 +26,7 @@ def leaderboard_table(rows: Sequence[Row], width: int = 80) -> Table:
 
 def _heading(row: Row) -> str:
     """What a row stands under: its graph, and in the unit graph also whether and with which others it is ranked."""
-    if row["graph"] != "unit" or row["group"] == "direct":
+    if row["graph"] != "unit" or row["group"] == DIRECT:
         return f"{row['graph'] or 'no'} graph"
     return "opaque edges" if row["group"] else "listed only"
 

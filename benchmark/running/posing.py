@@ -44,7 +44,7 @@ def _reason(task: Task, tokenizer: Tokenizer, run: RunConfig) -> str:
     beginning = tokenizer.token_to_id(run.corpus.beginning) if run.corpus.begins else None
     context = run.corpus.context
     try:
-        check_listed(task, tokenizer, min(MAX_TOKENS, context) - (beginning is not None))
+        check_listed(task, tokenizer, min(MAX_TOKENS, context), beginning)
         for split in SPLITS:
             encoded_pairs(task, tokenizer, split, *drawing(task, split, run.circuit, context, run.seeds[0]), beginning)
     except ValueError as error:

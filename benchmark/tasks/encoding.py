@@ -85,17 +85,20 @@ def _listed_pairs(
             yield encoded, _checked_answers(task, tokenizer, pair, encoded, max_tokens), pair.form
 
 
-def check_listed(task: Task, tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS) -> None:
+def check_listed(task: Task, tokenizer: Tokenizer, max_tokens: int = MAX_TOKENS, beginning: int | None = None) -> None:
     """Check every listed pair of a task, whether it will be drawn or not; tasks without listed pairs pass.
+
+    The longest prompt and the first token are limited and given as for `encoded_pairs`.
 
     Raises:
         ValueError: What is wrong with the first pair that does not fit the tokenizer, and the places of all others.
     """
     flaws: dict[str, str] = {}
+    longest = max_tokens - (beginning is not None)
     pairs = [pair for form in task.all_forms for pair in form.listed]
     for pair in pairs:
         try:
-            _checked_answers(task, tokenizer, pair, [_ids(tokenizer, each) for each in pair.prompts], max_tokens)
+            _checked_answers(task, tokenizer, pair, [_ids(tokenizer, each) for each in pair.prompts], longest)
         except ValueError as error:
             flaws[pair.where] = str(error)
     if flaws:

@@ -50,8 +50,8 @@ def _best(run: PageRun) -> str:
         names, target = listed(run.board.rules.references), run.board.rules.target_loss / 2
         solved = f"no task is solved by {names} at a task loss of {target:g}" if names else "no reference is installed"
         return f"Nothing is ranked: {'no circuit was searched for' if run.board.references else solved}."
+    apart = [row.place.method for row in ranked if row.group != ranked[0].group]
     ranked = [row for row in ranked if row.group == ranked[0].group]
-    apart = [row.place.method for row in run.leaderboard if row.rank is not None and row not in ranked]
     first = [row for row in ranked if row.rank == 1]
     area = first[0].profile_area
     shown = " ".join(filter(None, (short(area.value, 2), limits(area.low, area.high, 2))))
